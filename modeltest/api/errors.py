@@ -1,0 +1,54 @@
+"""The error tree: one root, one exit status per branch.
+
+A message says what was given, what is allowed and what to do about it. The command line prints it as
+one line and ends with `exit_code`; anything that is not a `ModelTestError` is a defect of ModelTest.
+"""
+
+from __future__ import annotations
+
+
+class ModelTestError(Exception):
+    """Root of every error a user can cause or mend."""
+
+    exit_code = 1
+
+
+class SpecError(ModelTestError):
+    """What was asked for is not possible as written: a wrong word, option, path or dtype."""
+
+    exit_code = 2
+
+
+class PrerequisiteError(ModelTestError):
+    """The machine lacks something the run needs: a package, a device, disk space, a task to come."""
+
+    exit_code = 3
+
+
+class DatasetError(ModelTestError):
+    """A dataset is absent, incomplete or malformed."""
+
+    exit_code = 4
+
+
+class EngineError(ModelTestError):
+    """The engine could not load the model or complete the requests."""
+
+    exit_code = 5
+
+
+class OutOfMemory(EngineError):
+    """A batch did not fit in the memory of the host or the device; a smaller one may."""
+
+
+def error_by_name(name: str) -> type[ModelTestError]:
+    """Return the error class called `name`, or the root when there is none.
+
+    The supervisor uses it to raise again what a worker process reported.
+    """
+    known: list[type[ModelTestError]] = [ModelTestError]
+    for error in known:
+        if error.__name__ == name:
+            return error
+        known.extend(error.__subclasses__())
+    return ModelTestError

@@ -1,0 +1,146 @@
+"""What a task and an engine say to each other: records, requests and completions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One dataset row. `id` is unique in the dataset; `fields` holds its columns as text."""
+
+    id: str
+    subject: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrompt:
+    """A prompt as text: header, worked examples, question; read in that order without separators.
+
+    The parts stay apart so that an engine may drop whole shots from a prompt that is too long.
+    """
+
+    header: str
+    shots: tuple[str, ...]
+    question: str
+
+    @property
+    def text(self) -> str:
+        """The whole prompt."""
+        return self.header + "".join(self.shots) + self.question
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation; `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPrompt:
+    """A prompt as conversation, to be laid out by the model's chat template."""
+
+    header: tuple[Turn, ...]
+    shots: tuple[tuple[Turn, ...], ...]
+    question: tuple[Turn, ...]
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The whole conversation."""
+        return (*self.header, *(turn for shot in self.shots for turn in shot), *self.question)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrompt:
+    """A prompt as token ids, used as they are."""
+
+    ids: tuple[int, ...]
+
+
+Prompt = TextPrompt | ChatPrompt | TokenPrompt
+
+
+class ChoiceRule(str, Enum):
+    """How the log-probability of a choice is read from the model."""
+
+    CONTINUATION = "continuation"
+    """Sum over the choice's tokens given the prompt, split as lm-evaluation-harness splits them."""
+
+    LAST_TOKEN = "last_token"
+    """Only the last token of prompt + choice, at the last prompt position (MindIE's BoolQ rule)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to the model.
+
+    With `choices`, the engine returns one log-probability per choice; with `max_new_tokens` above zero it
+    generates greedily until a stop text, the end of text (unless `ignore_eos`) or the limit.
+    """
+
+    id: str
+    prompt: Prompt
+    max_new_tokens: int = 0
+    choices: tuple[str, ...] = ()
+    choice_rule: ChoiceRule = ChoiceRule.CONTINUATION
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+
+
+class Finish(str, Enum):
+    """Why a generation ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The answer to the request of the same id.
+
+    `token_times_ns[i]` is the time from the submission of the batch until output token `i` was on the host.
+    A completion with `error` carries nothing else that may be trusted.
+    """
+
+    request_id: str
+    text: str | None = None
+    prompt_tokens: tuple[int, ...] = ()
+    output_tokens: tuple[int, ...] = ()
+    choice_tokens: tuple[tuple[int, ...], ...] = ()
+    choice_logprobs: tuple[float, ...] = ()
+    token_times_ns: tuple[int, ...] = ()
+    finish: Finish | None = None
+    dropped_shots: int = 0
+    cut_prompt_tokens: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One timed batch to run: all requests submitted together."""
+
+    case_index: int
+    batch_size: int
+    trial: int
+    phase: str
+    requests: tuple[Request, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What a `Trial` gave. `error` is set when the batch failed; `out_of_memory` when it did not fit."""
+
+    case_index: int
+    batch_size: int
+    trial: int
+    phase: str
+    completions: tuple[Completion, ...] = field(repr=False)
+    peak_memory_bytes: int | None = None
+    inputs_sha256: str | None = None
+    out_of_memory: bool = False
+    error: str | None = None

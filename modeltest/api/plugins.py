@@ -1,0 +1,152 @@
+"""What a plug-in must be: engines, tasks and reports, found by name through entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from modeltest.api.exchange import Completion, Measurement, Record, Request, Trial
+from modeltest.api.results import EngineInfo, ModelInfo, RunResult, Sample, Score, Summary
+from modeltest.api.spec import RunSpec
+
+
+class Capability(str, Enum):
+    """What an engine can do and a task may require."""
+
+    GENERATE = "generate"
+    CHOICE_LOGPROBS = "choice_logprobs"
+    TOKEN_TIMES = "token_times"
+    IGNORE_EOS = "ignore_eos"
+
+
+class Argument(str, Enum):
+    """A word that follows a mode in the `run.sh` grammar."""
+
+    SHOTS = "shots"
+    BATCH = "batch"
+    CASES = "cases"
+    RANGES = "ranges"
+    LIMIT_MS = "limit_ms"
+    CONTEXT = "context"
+    PROMPT = "prompt"
+    PREFILL = "prefill"
+    """The optional words of `performance`: prefill batch, `prefill_length`, `dataset`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A mode word of the `run.sh` grammar, the task behind it and the words that follow it."""
+
+    word: str
+    task: str
+    split: str
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskData:
+    """The records a task works on and the examples it may show before them."""
+
+    records: Sequence[Record]
+    shots: Mapping[str, Sequence[Record]]
+    """Examples by subject, in file order."""
+
+    subjects: Mapping[str, Mapping[str, str]]
+    """What the dataset card says of each subject: names, category, groups."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Completes requests with a model. One instance serves one run in one worker process."""
+
+    name: str
+    capabilities: frozenset[Capability]
+    needs_weights: bool
+
+    def environment(self, spec: RunSpec, model: ModelInfo) -> Mapping[str, str]:
+        """Return the variables to set before the worker process imports anything heavy."""
+
+    def load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
+        """Load the model.
+
+        Raises: EngineError, PrerequisiteError, SpecError.
+        """
+
+    def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:
+        """Yield completions batch by batch, in any order; one per request, matched by id.
+
+        At most `batch_size` requests run together. A request that cannot be completed gives a completion
+        with `error`; only what ends the whole run is raised. Requests of one `Trial` are submitted in one
+        batch and carry `token_times_ns` if the engine is capable of `TOKEN_TIMES`.
+
+        Raises: EngineError; OutOfMemory when a batch did not fit, after which the engine still works.
+        """
+
+    def peak_memory_bytes(self) -> int | None:
+        """Return the peak memory since the last call: the device's, or the process's where there is none."""
+
+    def close(self) -> None:
+        """Free the model. Called once, also after an error."""
+
+
+class Task(Protocol):
+    """What is common to all tasks."""
+
+    name: str
+    title: str
+    modes: tuple[Mode, ...]
+
+    def check(self, spec: RunSpec) -> None:
+        """Refuse options the task cannot honour, before anything is loaded.
+
+        Raises: SpecError, PrerequisiteError.
+        """
+
+    def requires(self, spec: RunSpec) -> frozenset[Capability]:
+        """Return what the engine must be capable of."""
+
+
+@runtime_checkable
+class AccuracyTask(Task, Protocol):
+    """Asks every record once and scores the answers. Pure: no I/O, no state between calls."""
+
+    dataset: str
+
+    def requests(self, data: TaskData, spec: RunSpec) -> Iterator[Request]:
+        """Yield one request per record, its id the record's."""
+
+    def score(self, record: Record, data: TaskData, completion: Completion, spec: RunSpec) -> Score:
+        """Judge one completion."""
+
+    def summarize(self, samples: Iterable[Sample], data_subjects: Mapping[str, Mapping[str, str]]) -> Summary:
+        """Turn the scores into the headline numbers."""
+
+
+@runtime_checkable
+class MeasurementTask(Task, Protocol):
+    """Decides which batches to time. Pure: it yields trials and is sent what they gave.
+
+    A resumed run sends the journalled measurements first, so `trials` must be deterministic.
+    """
+
+    def trials(self, spec: RunSpec, engine: EngineInfo) -> Generator[Trial, Measurement, None]:
+        """Yield trials; each `yield` evaluates to that trial's measurement."""
+
+    def summarize_measurements(self, measurements: Iterable[Measurement], spec: RunSpec) -> Summary:
+        """Turn the measurements into the headline numbers."""
+
+
+@runtime_checkable
+class Report(Protocol):
+    """Writes one kind of file from a result."""
+
+    name: str
+
+    def accepts(self, result: RunResult) -> bool:
+        """Say whether this report has anything to write for `result`."""
+
+    def write(self, result: RunResult, directory: Path) -> Sequence[Path]:
+        """Write the file or files atomically and return their paths."""

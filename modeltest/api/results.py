@@ -1,0 +1,230 @@
+"""What a run found: scores, summaries and the `RunResult` that every report is written from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from modeltest.api.exchange import Completion, Measurement
+from modeltest.api.spec import Case, RunSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """The checkpoint, read from its files without loading it."""
+
+    key: str
+    name: str
+    path: str
+    model_type: str
+    dtype: str | None
+    quantize: str | None
+    max_position_embeddings: int | None
+    block_size: int
+    chips: int
+    fingerprint: str | None
+    """sha256 over config.json and the headers and sizes of the weight files; `None` without weights."""
+
+    tokenizer_options: Mapping[str, str | bool] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """The engine and device really used, known after loading."""
+
+    engine: str
+    device: str
+    dtype: str
+    vocabulary_size: int
+    special_token_ids: tuple[int, ...]
+    context_tokens: int | None
+    versions: Mapping[str, str]
+    load_s: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """Which rows were asked: the files' digest and whether they are the official ones."""
+
+    name: str
+    split: str
+    path: str
+    sha256: str
+    official: bool
+    records: int
+    subjects: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The verdict on one completion. `correct` is `None` when the request failed: failed is not wrong."""
+
+    request_id: str
+    subject: str
+    category: str
+    expected: str
+    predicted: str | None = None
+    correct: bool | None = None
+    margin: float | None = None
+    """Difference of the best two choice log-probabilities; `None` where there are none."""
+
+    no_answer: bool = False
+    truncated: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One journalled question: what was asked, what came back and how it was scored."""
+
+    score: Score
+    completion: Completion
+    prompt_sha256: str
+
+
+class Verdict(str, Enum):
+    """Whether the numbers of a run may be used."""
+
+    VALID = "VALID"
+    NOISY = "NOISY"
+    INVALID = "INVALID"
+
+
+@dataclass(frozen=True, slots=True)
+class Proportion:
+    """Right answers over questions, with the 95 % Wilson interval and the standard error."""
+
+    correct: int
+    total: int
+    accuracy: float | None
+    standard_error: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracySummary:
+    """Accuracy over all questions, failed ones included in the denominator and counted apart."""
+
+    micro: Proportion
+    macro: float | None
+    """Mean over the subjects' accuracies."""
+
+    subjects: Mapping[str, Proportion]
+    categories: Mapping[str, Proportion]
+    groups: Mapping[str, Proportion]
+    """Named groups of subjects beside the categories, such as C-Eval Hard."""
+
+    failed: int
+    no_answer: int
+    truncated: int
+    dropped_shots: int
+    cut_prompts: int
+    near_ties: tuple[str, ...]
+    near_tie_margin: float
+    prompts_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Statistics of one metric over trials, in the metric's unit. Undefined values are `None`."""
+
+    n: int
+    median: float | None
+    mean: float | None
+    sd: float | None
+    cv: float | None
+    mad: float | None
+    minimum: float | None
+    maximum: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseSummary:
+    """One case at one batch size: a distribution per metric name, over the measured trials."""
+
+    case: Case
+    batch_size: int
+    trials: int
+    warmup_trials: int
+    metrics: Mapping[str, Distribution]
+    peak_memory_bytes: int | None
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceSummary:
+    """All cases of a performance run, in the order they were asked for."""
+
+    cases: tuple[CaseSummary, ...]
+
+
+class SearchStatus(str, Enum):
+    """How a max-batch search ended."""
+
+    FOUND = "FOUND"
+    MEMORY_LIMITED = "MEMORY_LIMITED"
+    RANGE_LIMITED = "RANGE_LIMITED"
+    NONE_FEASIBLE = "NONE_FEASIBLE"
+    BORDERLINE = "BORDERLINE"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One batch size tried by the search. `latency_ms` is `None` when it did not fit in memory."""
+
+    batch_size: int
+    latency_ms: float | None
+    feasible: bool
+    out_of_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MaxBatchCase:
+    """The answer for one case: the largest batch measured within the limit, or `None`."""
+
+    case: Case
+    lowest: int
+    highest: int
+    limit_ms: float
+    status: SearchStatus
+    max_batch: int | None
+    latency_ms: float | None
+    probes: tuple[Probe, ...]
+    measured: tuple[CaseSummary, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MaxBatchSummary:
+    """All cases of a max-batch run."""
+
+    cases: tuple[MaxBatchCase, ...]
+
+
+Summary = AccuracySummary | PerformanceSummary | MaxBatchSummary
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Everything a report may read. `samples` and `measurements` can be iterated more than once."""
+
+    spec: RunSpec
+    started: str
+    status: str
+    """running, complete, partial or failed."""
+
+    model: ModelInfo
+    engine: EngineInfo | None
+    dataset: DatasetInfo | None
+    machine: Mapping[str, str | int | float | None]
+    samples: Iterable[Sample] = ()
+    measurements: Iterable[Measurement] = ()
+    summary: Summary | None = None
+    verdict: Verdict | None = None
+    reasons: tuple[str, ...] = ()
+    timing_s: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None

@@ -1,0 +1,118 @@
+"""What was asked for: `RunSpec` and the values it is made of. Pure data, JSON-able by `plain`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+UNSET_DEGREE = -1
+"""A parallel degree left to the engine."""
+
+AUTO_WORLD_SIZE = 0
+"""A world size taken from the model's profile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One shape of a performance run: the prompt length and the number of new tokens."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRange:
+    """The batch sizes a max-batch search may use, both ends included."""
+
+    lowest: int
+    highest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    """Parallel degrees in the order of the `run.sh` word `[dp,tp,sp,moe_tp,moe_ep,pp,microbatch,cp]`."""
+
+    dp: int = UNSET_DEGREE
+    tp: int = UNSET_DEGREE
+    sp: int = UNSET_DEGREE
+    moe_tp: int = UNSET_DEGREE
+    moe_ep: int = UNSET_DEGREE
+    pp: int = UNSET_DEGREE
+    microbatch: int = UNSET_DEGREE
+    cp: int = UNSET_DEGREE
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The multi-node words of `run.sh`: `RANKTABLE WORLD NODES RANK_START MASTER_IP`."""
+
+    rank_table: str
+    nodes: int
+    rank_start: int
+    master_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSource:
+    """Where the prompts of a performance run come from instead of random token ids."""
+
+    dataset: str
+    padding: bool = False
+    batch_group: int | None = None
+    """Rows measured together; `None` means all of them (the word `INF`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """Words only some modes take. `None` means the word was not given."""
+
+    shots: int | None = None
+    context_tokens: int | None = None
+    batch_ranges: tuple[BatchRange, ...] = ()
+    latency_limit_ms: float | None = None
+    prefill_batch_size: int | None = None
+    prefill_length: int | None = None
+    prompt_source: PromptSource | None = None
+    prompt_input: str | None = None
+    """`performance_single`, `precision_single`: a list of token ids as text, or a file with one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One run, completely: equal specs ask for equal runs.
+
+    `engine` is the word the user typed (`pa_fp16`, `hf_fp32`, ...); which adapter serves it is decided at
+    launch and recorded apart. `batch_sizes` holds one tuple for all cases, or one tuple per case.
+    """
+
+    engine: str
+    mode: str
+    task: str
+    model: str
+    weights: str
+    dtype: str | None = None
+    split: str = ""
+    options: TaskOptions = field(default_factory=TaskOptions)
+    batch_sizes: tuple[tuple[int, ...], ...] = ()
+    cases: tuple[Case, ...] = ()
+    world_size: int = 1
+    parallel: Parallel = field(default_factory=Parallel)
+    cluster: Cluster | None = None
+    chat: bool = False
+    lora: str | None = None
+    kw_args: str | None = None
+    trust_remote_code: bool = False
+    max_position_embeddings: int | None = None
+    protocol: str = "modeltest"
+    seed: int = 0
+    limit: int | None = None
+    quick: bool = False
+    allow_dtype_cast: bool = False
+    output_dir: str = "outputs"
+    data_dir: str | None = None
+    engine_options: dict[str, str] = field(default_factory=dict)
+
+    def batch_sizes_of(self, case_index: int) -> tuple[int, ...]:
+        """Return the batch sizes asked for in the case at `case_index`."""
+        if len(self.batch_sizes) == 1:
+            return self.batch_sizes[0]
+        return self.batch_sizes[case_index]
