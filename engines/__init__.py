@@ -1,0 +1,1 @@
+"""Engine adapters: each turns requests into completions with one kind of runtime."""

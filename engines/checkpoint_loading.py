@@ -1,0 +1,164 @@
+"""Loading model and tokenizer with transformers; every call that depends on its version is here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engines.device import is_out_of_memory
+from modeltest.api import (
+    EngineError,
+    ModelInfo,
+    ModelTestError,
+    OutOfMemory,
+    PrerequisiteError,
+    RunSpec,
+    SpecError,
+)
+
+INSTALL_HINT = "pip install 'modeltest[hf]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model in evaluation mode on its device, its tokenizer and the ids that end a text."""
+
+    model: Any
+    tokenizer: Any
+    eos_token_ids: frozenset[int]
+    pad_token_id: int
+    dtype: str
+    context_tokens: int | None
+
+
+def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str) -> Loaded:
+    """Load the checkpoint of `info` onto `device`.
+
+    Raises: PrerequisiteError without transformers; SpecError when the options do not fit the checkpoint;
+    OutOfMemory; EngineError when the files cannot be loaded.
+    """
+    transformers = _import_transformers()
+    remote = spec.trust_remote_code
+    try:
+        config = transformers.AutoConfig.from_pretrained(info.path, trust_remote_code=remote)
+        _stretch_context(transformers, config, spec)
+        tokenizer = _load_tokenizer(transformers, info, trust_remote_code=remote)
+        model = _load_model(transformers, spec, info, config)
+        model = model.to(device).eval()
+    except ModelTestError:
+        raise
+    except Exception as problem:
+        raise _as_engine_error(problem, info.path) from problem
+    return Loaded(
+        model=model,
+        tokenizer=tokenizer,
+        eos_token_ids=_eos_token_ids(model, tokenizer),
+        pad_token_id=_pad_token_id(tokenizer),
+        dtype=str(model.dtype).removeprefix("torch."),
+        context_tokens=spec.max_position_embeddings or info.max_position_embeddings,
+    )
+
+
+def _import_transformers() -> Any:
+    try:
+        import torch  # noqa: F401
+        import transformers
+    except ImportError as problem:
+        raise PrerequisiteError(
+            f"the hf engine needs torch and transformers ({problem}): {INSTALL_HINT}"
+        ) from None
+    transformers.utils.logging.disable_progress_bar()
+    return transformers
+
+
+def _load_model(transformers: Any, spec: RunSpec, info: ModelInfo, config: Any) -> Any:
+    import torch
+
+    name = spec.dtype or info.dtype or "float32"
+    # transformers renamed the argument torch_dtype to dtype in 4.56.
+    argument = "dtype" if _at_least(transformers, 4, 56) else "torch_dtype"
+    model, report = transformers.AutoModelForCausalLM.from_pretrained(
+        info.path,
+        config=config,
+        trust_remote_code=spec.trust_remote_code,
+        use_safetensors=True,
+        output_loading_info=True,
+        **{argument: getattr(torch, name)},
+    )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        # transformers fills them with random numbers and only warns.
+        raise EngineError(
+            f"{info.path} lacks {len(missing)} weights of its model, {missing[0]} among them; "
+            "download or convert the checkpoint again"
+        )
+    return model
+
+
+def _load_tokenizer(transformers: Any, info: ModelInfo, *, trust_remote_code: bool) -> Any:
+    constructor = {"use_fast", "padding_side", "truncation_side", "revision"}
+    options: Mapping[str, Any] = info.tokenizer_options
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        info.path,
+        trust_remote_code=trust_remote_code,
+        **{name: value for name, value in options.items() if name in constructor},
+    )
+    known = tokenizer.get_vocab()
+    for name, value in options.items():
+        # A profile's special tokens are those of the family's original tokenizer; where this checkpoint
+        # does not know one, setting it would make up a token without an embedding.
+        if name not in constructor and (isinstance(value, int) or value in known):
+            setattr(tokenizer, name, value)
+    return tokenizer
+
+
+def _stretch_context(transformers: Any, config: Any, spec: RunSpec) -> None:
+    """Give `config` the context asked for, if that is longer than its own.
+
+    Raises: SpecError when positions come from a learned table, which cannot be stretched.
+    """
+    import torch
+
+    wanted = spec.max_position_embeddings
+    own = getattr(config, "max_position_embeddings", None)
+    if wanted is None or own is None or wanted <= own:
+        return
+    with torch.device("meta"):
+        skeleton = transformers.AutoModelForCausalLM.from_config(
+            config, trust_remote_code=spec.trust_remote_code
+        )
+    tokens = skeleton.get_input_embeddings()
+    for name, module in skeleton.named_modules():
+        if isinstance(module, torch.nn.Embedding) and module is not tokens and module.num_embeddings == own:
+            raise SpecError(
+                f"max_position_embeddings {wanted} is more than the {own} positions this model "
+                f"has learned ({name}); leave the word out or give at most {own}"
+            )
+    config.max_position_embeddings = wanted
+
+
+def _eos_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    for source in (getattr(model, "generation_config", None), tokenizer, model.config):
+        ids = getattr(source, "eos_token_id", None)
+        if ids is not None:
+            return frozenset(ids if isinstance(ids, (list, tuple)) else [ids])
+    return frozenset()
+
+
+def _pad_token_id(tokenizer: Any) -> int:
+    """Return an id to fill with; it is always masked, so that any valid one will do."""
+    for ids in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if ids is not None:
+            return int(ids)
+    return 0
+
+
+def _as_engine_error(problem: Exception, path: str) -> EngineError:
+    kind = OutOfMemory if is_out_of_memory(problem) else EngineError
+    reason = " ".join(str(problem).split())
+    return kind(f"cannot load {path}: {type(problem).__name__}: {reason:.600}")
+
+
+def _at_least(package: Any, *wanted: int) -> bool:
+    return tuple(int(part) for part in package.__version__.split(".")[: len(wanted)]) >= wanted

@@ -1,0 +1,163 @@
+"""The device layer: everything that differs between cpu, cuda and npu, in one place.
+
+torch is imported inside the functions: the supervisor reads engine classes without it.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modeltest.api import PrerequisiteError, SpecError
+
+DEVICES = ("npu", "cuda", "cpu")
+"""In the order of preference when none is demanded."""
+
+_CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+def choose_device(demanded: str | None, *, default: str | None = None) -> str:
+    """Return the demanded device, else `default`, else the best one present.
+
+    Raises: SpecError for an unknown name; PrerequisiteError when the demanded device is absent. There is
+    no silent fallback.
+    """
+    wanted = demanded or default
+    if wanted is None:
+        return next(name for name in DEVICES if _is_present(name))
+    if wanted not in DEVICES:
+        raise SpecError(f"unknown device {wanted!r}; available: {', '.join(DEVICES)}")
+    if not _is_present(wanted):
+        present = ", ".join(name for name in DEVICES if _is_present(name))
+        raise PrerequisiteError(f"device {wanted} is demanded but not usable here; usable: {present}")
+    return wanted
+
+
+def synchronize(device: str) -> None:
+    """Wait until everything submitted to `device` is done."""
+    if device != "cpu":
+        _module(device).synchronize()
+
+
+def empty_cache(device: str) -> None:
+    """Give cached memory of `device` back."""
+    if device != "cpu":
+        _module(device).empty_cache()
+
+
+def seed_everything(device: str, seed: int) -> None:
+    """Seed torch on the host and on `device`."""
+    import torch
+
+    torch.manual_seed(seed)
+    if device != "cpu":
+        _module(device).manual_seed_all(seed)
+
+
+def peak_memory_bytes(device: str) -> int | None:
+    """Return the peak memory since the last call and start anew.
+
+    Of the device; on the cpu the resident set of the process, where the kernel lets it be reset.
+    """
+    if device != "cpu":
+        module = _module(device)
+        peak: int = module.max_memory_allocated()
+        module.reset_peak_memory_stats()
+        return peak
+    peak = _resident_peak_bytes()
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return None  # an older peak would be told as this one's
+    return peak
+
+
+def is_out_of_memory(problem: BaseException) -> bool:
+    """Say whether `problem` means that host or device memory ran out, in any of its disguises."""
+    if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":
+        return True
+    text = str(problem).lower()
+    return isinstance(problem, RuntimeError) and any(sign in text for sign in _CPU_OUT_OF_MEMORY)
+
+
+@dataclass(slots=True)
+class StepClock:
+    """Times the tokens of one batch: starts when made, `mark` after each step's token.
+
+    On the cpu a mark reads the host clock. On an accelerator a mark records a device event, so that timing
+    does not synchronise within the trial; the events are laid out from the first token, whose arrival on
+    the host is the anchor.
+    """
+
+    device: str
+    _begin_ns: int = field(init=False)
+    _times_ns: list[int] = field(init=False, default_factory=list)
+    _events: list[Any] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        synchronize(self.device)
+        self._begin_ns = time.perf_counter_ns()
+
+    def mark(self) -> None:
+        """Note that one more token of every row is there."""
+        if self.device == "cpu":
+            self._times_ns.append(time.perf_counter_ns() - self._begin_ns)
+            return
+        event = _module(self.device).Event(enable_timing=True)
+        event.record()
+        if not self._events:
+            event.synchronize()
+            self._times_ns.append(time.perf_counter_ns() - self._begin_ns)
+        self._events.append(event)
+
+    def times_ns(self) -> tuple[int, ...]:
+        """Return the time of each token since the start, in ns; waits for the device."""
+        if self.device == "cpu" or not self._events:
+            return tuple(self._times_ns)
+        synchronize(self.device)
+        first, anchor_ns = self._events[0], self._times_ns[0]
+        return tuple(anchor_ns + round(first.elapsed_time(event) * 1e6) for event in self._events)
+
+
+def versions(device: str, packages: Sequence[str]) -> dict[str, str]:
+    """Return the versions of `packages` and of what drives `device`, where installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    wanted = [*packages, *(["torch_npu"] if device == "npu" else [])]
+    found = {}
+    for name in wanted:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _module(device: str) -> Any:
+    """Return `torch.cuda` or `torch.npu`, which mirror each other."""
+    import torch
+
+    return getattr(torch, device)
+
+
+def _is_present(device: str) -> bool:
+    if device == "cpu":
+        return True
+    try:
+        if device == "npu":
+            import torch_npu  # noqa: F401 - registers torch.npu
+        return bool(_module(device).is_available())
+    except Exception:
+        # A torch_npu wheel without CANN raises ImportError, RuntimeError or OSError: all mean "absent".
+        return False
+
+
+def _resident_peak_bytes() -> int:
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

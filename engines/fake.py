@@ -1,0 +1,218 @@
+"""The `fake` engine: no model, answers and latencies from a formula, failures on demand.
+
+It lets authors of tasks and reports work without a model, and tests reach every path a real engine may
+take. Options (`--engine-option NAME=VALUE`), all optional:
+
+    prefill_ms_per_token  time of one prompt token of one row             [0.01]
+    step_ms               time of one decode step                          [1]
+    row_ms                what each row adds to a decode step              [0.1]
+    noise                 relative spread of every step, seeded            [0]
+    sleep                 `yes` to take that time really                   [no]
+    answer                text that every generation says                  [a letter drawn from the prompt]
+    fail_every            every N-th request fails                         [never]
+    lose_every            every N-th request is never answered             [never]
+    out_of_memory_above   batches of more rows do not fit                  [never]
+    crash_after           the process is killed after N batches            [never]
+    context_tokens        prompt and new tokens must fit in it             [any]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import islice
+from random import Random
+from typing import Any
+
+from modeltest.api import (
+    Capability,
+    ChatPrompt,
+    Completion,
+    EngineError,
+    EngineInfo,
+    Finish,
+    ModelInfo,
+    OutOfMemory,
+    Request,
+    RunSpec,
+    SpecError,
+    TextPrompt,
+)
+
+VOCABULARY_SIZE = 256
+"""Tokens are the bytes of the text."""
+
+END_OF_TEXT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FakeOptions:
+    """The options above, converted."""
+
+    prefill_ms_per_token: float = 0.01
+    step_ms: float = 1.0
+    row_ms: float = 0.1
+    noise: float = 0.0
+    sleep: bool = False
+    answer: str | None = None
+    fail_every: int = 0
+    lose_every: int = 0
+    out_of_memory_above: int = 0
+    crash_after: int = 0
+    context_tokens: int | None = None
+
+    @staticmethod
+    def parse(options: Mapping[str, str]) -> FakeOptions:
+        """Convert the texts of `--engine-option`.
+
+        Raises: SpecError for an unknown name or a value of the wrong kind.
+        """
+        kinds = {field.name: str(field.type).split(" | ", maxsplit=1)[0] for field in fields(FakeOptions)}
+        values: dict[str, Any] = {}
+        for name, text in options.items():
+            if name not in kinds:
+                raise SpecError(f"engine fake has no option {name!r}; available: {', '.join(kinds)}")
+            try:
+                values[name] = _CONVERT[kinds[name]](text)
+            except (ValueError, KeyError):
+                raise SpecError(f"engine fake: option {name}={text!r} is not a {kinds[name]}") from None
+        return FakeOptions(**values)
+
+
+_CONVERT: dict[str, Any] = {
+    "float": float,
+    "int": int,
+    "str": str,
+    "bool": {"yes": True, "no": False}.__getitem__,
+}
+
+
+class FakeEngine:
+    """Completes requests by formula; equal requests get equal answers."""
+
+    name = "fake"
+    capabilities = frozenset(Capability)
+    needs_weights = False
+
+    def __init__(self) -> None:
+        self._options = FakeOptions()
+        self._random = Random(0)
+        self._asked = 0
+        self._batches = 0
+
+    def check(self, spec: RunSpec, model: ModelInfo) -> None:
+        """Refuse unknown options."""
+        FakeOptions.parse(spec.engine_options)
+
+    def environment(self, spec: RunSpec, model: ModelInfo) -> Mapping[str, str]:
+        """Return nothing: there is nothing to set."""
+        return {}
+
+    def load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
+        """Read the options."""
+        self._options = FakeOptions.parse(spec.engine_options)
+        self._random = Random(spec.seed)
+        return EngineInfo(
+            engine=self.name,
+            device="none",
+            dtype=spec.dtype or "none",
+            vocabulary_size=VOCABULARY_SIZE,
+            special_token_ids=(END_OF_TEXT,),
+            context_tokens=self._options.context_tokens,
+            versions={},
+            load_s=0.0,
+            notes=("answers and times are made up",),
+        )
+
+    def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:
+        """Yield completions in the order of the requests."""
+        remaining = iter(requests)
+        while batch := list(islice(remaining, batch_size)):
+            limit = self._options.out_of_memory_above
+            if limit and len(batch) > limit:
+                raise OutOfMemory(f"fake: out of memory with {len(batch)} rows, {limit} would fit")
+            if self._options.crash_after and self._batches >= self._options.crash_after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self._batches += 1
+            yield self._complete_batch(batch)
+
+    def peak_memory_bytes(self) -> int | None:
+        """Return `None`: no memory is used that would mean anything."""
+        return None
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def _complete_batch(self, batch: Sequence[Request]) -> list[Completion]:
+        prompts = [_tokens_of(request) for request in batch]
+        steps = max((request.max_new_tokens for request in batch), default=0)
+        times_ns = self._times_ns(prompts, steps)
+        if self._options.sleep and times_ns:
+            time.sleep(times_ns[-1] / 1e9)
+        completions = []
+        for request, prompt in zip(batch, prompts, strict=True):
+            self._asked += 1
+            if _is_nth(self._asked, self._options.lose_every):
+                continue
+            completions.append(self._complete_one(request, prompt, times_ns))
+        return completions
+
+    def _complete_one(
+        self, request: Request, prompt: tuple[int, ...], times_ns: tuple[int, ...]
+    ) -> Completion:
+        if _is_nth(self._asked, self._options.fail_every):
+            return Completion(request.id, error=f"fake: request {self._asked} fails as asked for")
+        digest = hashlib.sha256(bytes(token % 256 for token in prompt)).digest()
+        if request.choices:
+            return Completion(
+                request.id,
+                prompt_tokens=prompt,
+                choice_tokens=tuple(tuple(choice.encode()) for choice in request.choices),
+                choice_logprobs=tuple(-1.0 - digest[i] / 32 for i, _ in enumerate(request.choices)),
+            )
+        tokens, finish = self._generate(request, digest)
+        return Completion(
+            request.id,
+            text=bytes(tokens).decode(errors="replace"),
+            prompt_tokens=prompt,
+            output_tokens=tokens,
+            token_times_ns=times_ns[: len(tokens)],
+            finish=finish,
+        )
+
+    def _generate(self, request: Request, digest: bytes) -> tuple[tuple[int, ...], Finish]:
+        limit = request.max_new_tokens
+        if request.ignore_eos:
+            drawn = Random(digest)
+            return tuple(drawn.randrange(32, 127) for _ in range(limit)), Finish.LENGTH
+        answer = self._options.answer
+        text = (answer if answer is not None else "ABCD"[digest[0] % 4]).encode()
+        return tuple(text[:limit]), Finish.STOP if len(text) < limit else Finish.LENGTH
+
+    def _times_ns(self, prompts: Sequence[tuple[int, ...]], steps: int) -> tuple[int, ...]:
+        options = self._options
+        prefill_ms = options.prefill_ms_per_token * sum(len(prompt) for prompt in prompts)
+        gaps_ms = [prefill_ms] + [options.step_ms + options.row_ms * len(prompts)] * (steps - 1)
+        now_ms, times_ns = 0.0, []
+        for gap_ms in gaps_ms[:steps]:
+            now_ms += gap_ms * (1 + options.noise * self._random.uniform(-1, 1))
+            times_ns.append(round(now_ms * 1e6))
+        return tuple(times_ns)
+
+
+def _tokens_of(request: Request) -> tuple[int, ...]:
+    if isinstance(request.prompt, TextPrompt):
+        return tuple(request.prompt.text.encode())
+    if isinstance(request.prompt, ChatPrompt):
+        return tuple("".join(turn.content for turn in request.prompt.turns).encode())
+    if not request.prompt.ids:
+        raise EngineError(f"request {request.id!r} has no tokens")
+    return request.prompt.ids
+
+
+def _is_nth(count: int, every: int) -> bool:
+    return every > 0 and count % every == 0

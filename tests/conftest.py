@@ -1,0 +1,44 @@
+"""What every test shares: an environment without network, and tiny models of every family."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+for _name in ("MODELTEST_DEVICE", "MODELTEST_DATA_DIR", "MODELTEST_OUTPUT_DIR", "MODELTEST_EVENTS"):
+    os.environ.pop(_name, None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _private_module_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the code of remote-code checkpoints out of the user's cache."""
+    os.environ["HF_MODULES_CACHE"] = str(tmp_path_factory.mktemp("hf_modules"))
+
+
+@pytest.fixture(scope="session")
+def demo_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function from a family to the directory of its tiny float32 checkpoint, built once."""
+    pytest.importorskip("transformers")
+    from modeltest.demo.build import build_demo_model
+
+    root = tmp_path_factory.mktemp("demo_models")
+
+    def build(family: str) -> Path:
+        directory = root / family
+        return directory if directory.exists() else build_demo_model(family, directory)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the directory of the real datasets; tests that need it are skipped where it is absent."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    directory = Path(os.environ.get("MODELTEST_SHARED_DATA", default))
+    if not directory.is_dir():
+        pytest.skip("the real datasets are not on this machine (MODELTEST_SHARED_DATA)")
+    return directory

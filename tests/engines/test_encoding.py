@@ -1,0 +1,138 @@
+"""Encoding with a tokenizer one can follow by eye: one token per word, blanks glued to the word behind."""
+
+import re
+
+import pytest
+
+from engines.encoding import Encoder
+from modeltest.api import ChatPrompt, ChoiceRule, Request, TextPrompt, TokenPrompt, Turn
+
+BOS = 1
+
+
+class Words:
+    """Ids by order of appearance from 10; BOS is 1."""
+
+    bos_token = "<s>"
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {}
+
+    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        body = text.removeprefix(self.bos_token)
+        begins = [BOS] if add_special_tokens or body != text else []
+        return begins + [
+            self.known.setdefault(word, 10 + len(self.known)) for word in re.findall(r" ?[^ ]+| $", body)
+        ]
+
+    def apply_chat_template(self, turns: list[dict[str, str]], **_: object) -> str:
+        return (
+            self.bos_token
+            + " ".join(f"[{turn['role']}] {turn['content']}" for turn in turns)
+            + " [assistant]"
+        )
+
+
+def _encoder(context: int | None = None) -> tuple[Encoder, Words]:
+    words = Words()
+    return Encoder(words, context), words
+
+
+def test_a_text_gets_the_special_tokens_once():
+    encoder, _ = _encoder()
+    plain = encoder.encode(Request("r", TextPrompt("", (), "a b")))
+    with_bos = encoder.encode(Request("r", TextPrompt("<s>", (), "a b")))
+    assert plain.prompt_ids == with_bos.prompt_ids == (BOS, 10, 11)
+
+
+def test_a_chat_gets_only_the_template_s_special_tokens():
+    encoder, _ = _encoder()
+    prompt = ChatPrompt((), (), (Turn("user", "hello"),))
+    assert encoder.encode(Request("r", prompt)).prompt_ids.count(BOS) == 1
+
+
+def test_choices_are_split_off_the_whole():
+    encoder, words = _encoder()
+    encoded = encoder.encode(Request("r", TextPrompt("", (), "is it"), choices=(" yes", " no way")))
+    assert encoded.prompt_ids == (BOS, words.known["is"], words.known[" it"])
+    assert encoded.choice_ids == ((words.known[" yes"],), (words.known[" no"], words.known[" way"]))
+
+
+def test_blanks_at_the_end_of_the_prompt_move_into_the_choice():
+    encoder, words = _encoder()
+    encoded = encoder.encode(Request("r", TextPrompt("", (), "is it "), choices=("yes",)))
+    assert encoded.prompt_ids == (BOS, words.known["is"], words.known[" it"])
+    assert encoded.choice_ids == ((words.known[" yes"],),)
+
+
+def test_the_last_token_rule_takes_only_the_last_token():
+    encoder, words = _encoder()
+    request = Request(
+        "r", TextPrompt("", (), "is it"), choices=(" no way",), choice_rule=ChoiceRule.LAST_TOKEN
+    )
+    assert encoder.encode(request).choice_ids == ((words.known[" way"],),)
+
+
+def test_token_ids_are_used_as_they_are():
+    encoder, _ = _encoder()
+    assert encoder.encode(Request("r", TokenPrompt((5, 6)))).prompt_ids == (5, 6)
+
+
+def test_a_choice_without_tokens_is_refused():
+    encoder, _ = _encoder()
+    with pytest.raises(ValueError, match="no token"):
+        encoder.encode(Request("r", TextPrompt("", (), "a"), choices=("",)))
+
+
+def test_an_empty_prompt_is_refused():
+    encoder, _ = _encoder()
+    with pytest.raises(ValueError, match="no tokens"):
+        encoder.encode(Request("r", TokenPrompt(())))
+
+
+SHOTS = TextPrompt("head", (" s1 s1", " s2 s2"), " q q")
+
+
+@pytest.mark.parametrize(
+    ("context", "shots_left", "cut", "length"),
+    [
+        (8, 2, 0, 8),  # BOS head s1 s1 s2 s2 q q
+        (7, 1, 0, 6),  # one shot too many: BOS head s2 s2 q q
+        (5, 0, 0, 4),
+        (4, 0, 0, 4),
+        (3, 0, 1, 3),  # nothing to drop any more: cut at the left
+    ],
+)
+def test_a_prompt_too_long_loses_whole_shots_before_it_is_cut(context, shots_left, cut, length):
+    encoder, words = _encoder(context)
+    encoded = encoder.encode(Request("r", SHOTS, max_new_tokens=1))
+    assert (encoded.dropped_shots, encoded.cut_tokens) == (2 - shots_left, cut)
+    assert len(encoded.prompt_ids) == length
+    assert encoded.prompt_ids[-1] == words.known[" q"]
+
+
+def test_room_is_kept_for_the_new_tokens_that_are_fed_back():
+    encoder, _ = _encoder(8)
+    assert encoder.encode(Request("r", SHOTS, max_new_tokens=1)).dropped_shots == 0
+    assert encoder.encode(Request("r", SHOTS, max_new_tokens=2)).dropped_shots == 1
+
+
+def test_room_is_kept_for_the_longest_choice():
+    encoder, _ = _encoder(8)
+    assert encoder.encode(Request("r", SHOTS, choices=(" a", " b"))).dropped_shots == 0
+    assert encoder.encode(Request("r", SHOTS, choices=(" a", " b c"))).dropped_shots == 1
+
+
+def test_shots_of_a_chat_are_dropped_whole():
+    encoder, words = _encoder(9)
+    shot = (Turn("user", "u"), Turn("assistant", "a"))
+    prompt = ChatPrompt((Turn("system", "s"),), (shot, shot), (Turn("user", "q"),))
+    encoded = encoder.encode(Request("r", prompt))
+    assert encoded.dropped_shots == 2
+    assert words.known[" q"] in encoded.prompt_ids
+
+
+def test_new_tokens_that_leave_no_room_are_refused():
+    encoder, _ = _encoder(8)
+    with pytest.raises(ValueError, match="no room"):
+        encoder.encode(Request("r", SHOTS, max_new_tokens=50))

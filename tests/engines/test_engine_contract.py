@@ -1,0 +1,167 @@
+"""What every engine must honour; run on the fake engine and on `hf` with a tiny model of each family."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from modeltest.api import (
+    Capability,
+    ChatPrompt,
+    Completion,
+    Engine,
+    Finish,
+    ModelInfo,
+    Request,
+    RunSpec,
+    TextPrompt,
+    TokenPrompt,
+    Turn,
+    from_plain,
+    to_plain,
+)
+from modeltest.registry import load_engine
+
+FAMILIES = ("gpt2", "gpt_neox", "gemma", "llama", "qwen2", "internlm2")
+
+
+def _text(question: str) -> TextPrompt:
+    return TextPrompt("", (), question)
+
+
+def _started(name: str, family: str, weights: str) -> tuple[Engine, RunSpec]:
+    spec = RunSpec(
+        engine="hf_fp32" if name == "hf" else name,
+        mode="test",
+        task="test",
+        model=family,
+        weights=weights,
+        dtype="float32",
+        trust_remote_code=family == "internlm2",
+    )
+    info = ModelInfo(family, family, weights, family, "float32", None, 8192, 128, 1, None)
+    engine = load_engine(name)
+    engine.check(spec, info)
+    engine.environment(spec, info)
+    engine.info = engine.load(spec, info)
+    return engine, spec
+
+
+@pytest.fixture(scope="module", params=["fake", *(f"hf-{family}" for family in FAMILIES)])
+def engine(request, demo_model):
+    name, _, family = request.param.partition("-")
+    started, _ = _started(name, family, str(demo_model(family)) if family else "none")
+    yield started
+    started.close()
+
+
+def _complete(engine: Engine, requests: list[Request], batch_size: int = 3) -> dict[str, Completion]:
+    completions = [
+        completion for batch in engine.complete(iter(requests), batch_size=batch_size) for completion in batch
+    ]
+    assert len(completions) == len(requests)
+    return {completion.request_id: completion for completion in completions}
+
+
+CHOICES = [
+    Request(f"c{i}", _text("The sea is salt. " * i + "Is it?\nAnswer:"), choices=(" yes", " no"))
+    for i in range(1, 8)
+]
+GENERATIONS = [
+    Request(f"g{i}", _text("The sea is salt. " * i + "Why?\nAnswer:"), max_new_tokens=4) for i in range(1, 8)
+]
+TIMED = [
+    Request(f"t{i}", TokenPrompt(tuple(range(40 + i, 56 + i))), max_new_tokens=6, ignore_eos=True)
+    for i in range(3)
+]
+
+
+def test_it_says_what_it_is(engine):
+    info = engine.info
+    assert info.engine == engine.name
+    assert info.vocabulary_size > 0
+    assert all(0 <= token < info.vocabulary_size for token in info.special_token_ids)
+    assert from_plain(type(info), to_plain(info)) == info
+
+
+def test_every_request_is_answered_once_whatever_the_batch_size(engine):
+    for batch_size in (1, 3, 100):
+        completions = _complete(engine, CHOICES + GENERATIONS, batch_size)
+        assert set(completions) == {request.id for request in CHOICES + GENERATIONS}
+        assert not any(completion.error for completion in completions.values())
+
+
+def test_batches_hold_at_most_the_batch_size(engine):
+    for batch in engine.complete(iter(CHOICES), batch_size=3):
+        assert len(batch) <= 3
+
+
+def test_each_choice_has_one_log_probability(engine):
+    if Capability.CHOICE_LOGPROBS not in engine.capabilities:
+        pytest.skip("the engine does not claim it")
+    for completion in _complete(engine, CHOICES).values():
+        assert len(completion.choice_logprobs) == 2
+        assert all(math.isfinite(value) and value < 0 for value in completion.choice_logprobs)
+        assert completion.prompt_tokens
+
+
+def test_generation_keeps_its_limit_and_says_why_it_ended(engine):
+    for completion in _complete(engine, GENERATIONS).values():
+        assert 0 < len(completion.output_tokens) <= 4
+        assert completion.text is not None
+        assert completion.finish is (Finish.LENGTH if len(completion.output_tokens) == 4 else Finish.STOP)
+
+
+def test_a_timed_batch_is_one_batch_with_a_growing_time_for_every_token(engine):
+    if Capability.TOKEN_TIMES not in engine.capabilities:
+        pytest.skip("the engine does not claim it")
+    batches = list(engine.complete(iter(TIMED), batch_size=3))
+    assert len(batches) == 1
+    for completion in batches[0]:
+        times = completion.token_times_ns
+        assert len(completion.output_tokens) == len(times) == 6
+        assert times[0] > 0
+        assert list(times) == sorted(times)
+
+
+def test_ignoring_the_end_of_text_gives_exactly_the_tokens_asked_for(engine):
+    if Capability.IGNORE_EOS not in engine.capabilities:
+        pytest.skip("the engine does not claim it")
+    requests = [replace(request, max_new_tokens=40) for request in TIMED]
+    for completion in _complete(engine, requests).values():
+        assert len(completion.output_tokens) == 40
+        assert completion.finish is Finish.LENGTH
+
+
+def test_ignoring_the_end_of_text_once_does_not_last(engine):
+    before = _complete(engine, GENERATIONS)
+    _complete(engine, TIMED)
+    assert {key: value.text for key, value in _complete(engine, GENERATIONS).items()} == {
+        key: value.text for key, value in before.items()
+    }
+
+
+def test_equal_requests_get_equal_answers(engine):
+    first, second = _complete(engine, CHOICES), _complete(engine, CHOICES)
+    assert {k: v.choice_logprobs for k, v in first.items()} == {
+        k: v.choice_logprobs for k, v in second.items()
+    }
+
+
+def test_a_chat_is_completed(engine):
+    turns = (Turn("user", "Is the sea salt?"),)
+    request = Request("chat", ChatPrompt((Turn("system", "Be brief."),), (), turns), max_new_tokens=3)
+    assert _complete(engine, [request])["chat"].error is None
+
+
+def test_no_request_gives_no_batch(engine):
+    assert list(engine.complete(iter([]), batch_size=4)) == []
+
+
+def test_a_request_that_cannot_be_completed_fails_alone(engine):
+    if engine.name == "fake":
+        pytest.skip("the fake engine fails by option: tests/engines/test_fake.py")
+    impossible = Request("long", _text("x"), max_new_tokens=engine.info.context_tokens + 10)
+    completions = _complete(engine, [impossible, *GENERATIONS])
+    assert "no room" in completions["long"].error
+    assert all(completions[request.id].error is None for request in GENERATIONS)

@@ -1,0 +1,225 @@
+"""The `hf` engine against the plainest computation there is: one unpadded `model(ids)` at a time."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from engines.hf import HFEngine
+from modeltest.api import (
+    ChoiceRule,
+    EngineError,
+    ModelInfo,
+    OutOfMemory,
+    PrerequisiteError,
+    Request,
+    RunSpec,
+    SpecError,
+    TextPrompt,
+    TokenPrompt,
+)
+
+FAMILIES = ("gpt2", "gpt_neox", "gemma", "llama", "qwen2", "internlm2")
+TOLERANCE = 1e-5
+
+
+def _spec(weights: object, **changes: object) -> RunSpec:
+    spec = RunSpec(
+        engine="hf_fp32",
+        mode="test",
+        task="test",
+        model="m",
+        weights=str(weights),
+        dtype="float32",
+        trust_remote_code=True,
+    )
+    return replace(spec, **changes)
+
+
+def _info(weights: object, **changes: object) -> ModelInfo:
+    info = ModelInfo("m", "m", str(weights), "m", "float32", None, 8192, 128, 1, None)
+    return replace(info, **changes)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def engine(request, demo_model):
+    engine = HFEngine()
+    directory = demo_model(request.param)
+    engine.info = engine.load(_spec(directory), _info(directory))
+    return engine
+
+
+def _prompts() -> list[str]:
+    return ["The sea is salt. " * i + f"题 {i}: is it?\nAnswer:" for i in (9, 1, 4, 2, 7)]
+
+
+def _logprobs_by_plain_forward(engine: HFEngine, prompt: str, choice: str) -> float:
+    model, tokenizer = engine._loaded.model, engine._loaded.tokenizer
+    start = len(tokenizer.encode(prompt))
+    whole = tokenizer.encode(prompt + choice)
+    with torch.inference_mode():
+        logprobs = torch.log_softmax(model(torch.tensor([whole])).logits[0].float(), dim=-1)
+    return sum(float(logprobs[at - 1, whole[at]]) for at in range(start, len(whole)))
+
+
+def _one(engine: HFEngine, requests: list[Request], batch_size: int) -> dict:
+    return {c.request_id: c for batch in engine.complete(requests, batch_size=batch_size) for c in batch}
+
+
+@pytest.mark.parametrize(
+    "choices", [(" A", " B", " C", " D"), (" yes", " no"), (" yes indeed", " no", " 也许是")]
+)
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_choice_log_probabilities_equal_a_plain_forward(engine, choices, batch_size):
+    requests = [Request(str(i), TextPrompt("", (), p), choices=choices) for i, p in enumerate(_prompts())]
+    completions = _one(engine, requests, batch_size)
+    for i, prompt in enumerate(_prompts()):
+        expected = [_logprobs_by_plain_forward(engine, prompt, choice) for choice in choices]
+        assert completions[str(i)].choice_logprobs == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_generation_equals_recomputing_every_token_from_scratch(engine):
+    prompts = _prompts()
+    requests = [Request(str(i), TextPrompt("", (), p), max_new_tokens=6) for i, p in enumerate(prompts)]
+    completions = _one(engine, requests, 5)
+    for i, prompt in enumerate(prompts):
+        ids = engine._loaded.tokenizer.encode(prompt)
+        for token in completions[str(i)].output_tokens:
+            with torch.inference_mode():
+                assert int(engine._loaded.model(torch.tensor([ids])).logits[0, -1].argmax()) == token
+            ids.append(token)
+
+
+def test_the_last_token_rule_scores_the_last_token_at_the_last_position(engine):
+    prompt = _prompts()[0]
+    request = Request(
+        "r", TextPrompt("", (), prompt), choices=(" yes", " so no"), choice_rule=ChoiceRule.LAST_TOKEN
+    )
+    completion = _one(engine, [request], 1)["r"]
+    tokenizer, model = engine._loaded.tokenizer, engine._loaded.model
+    with torch.inference_mode():
+        logits = model(torch.tensor([tokenizer.encode(prompt)])).logits[0, -1]
+    logprobs = torch.log_softmax(logits.float(), dim=-1)
+    last = [tokenizer.encode(prompt + choice)[-1] for choice in request.choices]
+    assert [ids[0] for ids in completion.choice_tokens] == last
+    assert completion.choice_logprobs == pytest.approx([float(logprobs[i]) for i in last], abs=TOLERANCE)
+
+
+def test_a_stop_text_ends_the_generation_and_is_left_out(engine):
+    prompt = TextPrompt("", (), "The sea")
+    free = _one(engine, [Request("r", prompt, max_new_tokens=12)], 1)["r"]
+    stop = free.text[len(free.text) // 2 :][:2]
+    held = _one(engine, [Request("r", prompt, max_new_tokens=12, stop=(stop,))], 1)["r"]
+    assert held.text == free.text.split(stop)[0]
+    assert len(held.output_tokens) <= len(free.output_tokens)
+
+
+def test_a_generation_that_says_end_of_text_stops(engine):
+    free = _one(engine, [Request("r", TokenPrompt((60, 61, 62)), max_new_tokens=8)], 1)["r"]
+    third = free.output_tokens[2]
+    loaded = engine._loaded
+    engine._loaded = replace(loaded, eos_token_ids=frozenset({third}))
+    try:
+        ended = _one(engine, [Request("r", TokenPrompt((60, 61, 62)), max_new_tokens=8)], 1)["r"]
+        ignoring = Request("r", TokenPrompt((60, 61, 62)), max_new_tokens=8, ignore_eos=True)
+        whole = _one(engine, [ignoring], 1)["r"]
+    finally:
+        engine._loaded = loaded
+    assert ended.output_tokens == free.output_tokens[: free.output_tokens.index(third) + 1]
+    assert ended.finish.value == "stop"
+    assert whole.output_tokens == free.output_tokens
+
+
+def test_memory_that_runs_out_is_told_and_the_engine_lives_on(engine, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+
+    request = Request("r", TokenPrompt((60, 61)), max_new_tokens=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._loaded.model, "forward", full)
+        with pytest.raises(OutOfMemory, match="1 rows of up to 2 prompt tokens"):
+            _one(engine, [request], 1)
+    assert _one(engine, [request], 1)["r"].error is None
+
+
+def test_another_failure_of_the_model_is_not_taken_for_memory(engine, monkeypatch):
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(engine._loaded.model, "forward", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        _one(engine, [Request("r", TokenPrompt((60, 61)), max_new_tokens=2)], 1)
+
+
+def test_a_dtype_word_decides_the_dtype(demo_model):
+    engine = HFEngine()
+    directory = demo_model("llama")
+    assert engine.load(_spec(directory, dtype="bfloat16"), _info(directory)).dtype == "bfloat16"
+    assert engine.load(_spec(directory, dtype=None), _info(directory)).dtype == "float32"
+
+
+def test_a_demanded_device_that_is_absent_is_refused(demo_model):
+    directory = demo_model("llama")
+    with pytest.raises(PrerequisiteError, match="device npu is demanded"):
+        HFEngine().load(_spec(directory, device="npu"), _info(directory))
+
+
+def test_a_context_beyond_learned_positions_is_refused(demo_model):
+    directory = demo_model("gpt2")
+    with pytest.raises(SpecError, match="8192 positions this model has learned"):
+        HFEngine().load(_spec(directory, max_position_embeddings=9000), _info(directory))
+
+
+def test_weights_that_are_missing_are_not_made_up(demo_model, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    directory = tmp_path / "partial"
+    shutil.copytree(demo_model("llama"), directory)
+    weights = load_file(directory / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EngineError, match=r"lacks 1 weights of its model, model\.layers\.1\.mlp\.up_proj"):
+        HFEngine().load(_spec(directory), _info(directory))
+
+
+def test_a_longer_context_is_used_where_positions_are_computed(demo_model):
+    directory = demo_model("gpt_neox")
+    info = HFEngine().load(_spec(directory, max_position_embeddings=9000), _info(directory))
+    assert info.context_tokens == 9000
+
+
+@pytest.mark.parametrize(
+    ("spec", "model", "error"),
+    [
+        ({"world_size": 8}, {}, "one device"),
+        ({}, {"quantize": "w8a8"}, "w8a8"),
+        ({"lora": "x.jsonl"}, {}, "lora"),
+        ({"engine_options": {"a": "b"}}, {}, "no options; given: a"),
+    ],
+)
+def test_what_it_cannot_run_is_refused_before_loading(spec, model, error):
+    with pytest.raises((PrerequisiteError, SpecError), match=error):
+        HFEngine().check(_spec("w", **spec), _info("w", **model))
+
+
+def test_asking_before_loading_is_an_error():
+    with pytest.raises(EngineError, match="before it has loaded"):
+        list(HFEngine().complete([], batch_size=1))
+
+
+def test_weights_that_cannot_be_read_are_one_line(demo_model, tmp_path):
+    directory = tmp_path / "broken"
+    shutil.copytree(demo_model("llama"), directory)
+    (directory / "model.safetensors").write_bytes(b"garbage")
+    with pytest.raises(EngineError, match="cannot load") as caught:
+        HFEngine().load(_spec(directory), _info(directory))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_remote_code_runs_without_the_word(demo_model):
+    directory = demo_model("internlm2")
+    assert "auto_map" in json.loads((directory / "config.json").read_text())
+    with pytest.raises(EngineError, match="cannot load"):
+        HFEngine().load(_spec(directory, trust_remote_code=False), _info(directory))
