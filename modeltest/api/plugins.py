@@ -66,6 +66,12 @@ class Engine(Protocol):
     capabilities: frozenset[Capability]
     needs_weights: bool
 
+    def check(self, spec: RunSpec, model: ModelInfo) -> None:
+        """Refuse what the engine cannot run, before a worker starts: world size, quantised weights, options.
+
+        Raises: SpecError, PrerequisiteError.
+        """
+
     def environment(self, spec: RunSpec, model: ModelInfo) -> Mapping[str, str]:
         """Return the variables to set before the worker process imports anything heavy."""
 
@@ -114,6 +120,8 @@ class AccuracyTask(Task, Protocol):
     """Asks every record once and scores the answers. Pure: no I/O, no state between calls."""
 
     dataset: str
+    protocols: Mapping[str, str]
+    """Version of each protocol the task can follow, by its name."""
 
     def requests(self, data: TaskData, spec: RunSpec) -> Iterator[Request]:
         """Yield one request per record, its id the record's."""

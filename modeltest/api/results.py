@@ -24,9 +24,9 @@ class ModelInfo:
     block_size: int
     chips: int
     fingerprint: str | None
-    """sha256 over config.json and the headers and sizes of the weight files; `None` without weights."""
+    """sha256 over config.json and the weight files' headers, sizes and samples; `None` without weights."""
 
-    tokenizer_options: Mapping[str, str | bool] = field(default_factory=dict)
+    tokenizer_options: Mapping[str, str | bool | int] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -218,6 +218,9 @@ class RunResult:
     """running, complete, partial or failed."""
 
     model: ModelInfo
+    adapter: str | None
+    """The engine plug-in chosen for the engine word."""
+
     engine: EngineInfo | None
     dataset: DatasetInfo | None
     machine: Mapping[str, str | int | float | None]
@@ -227,4 +230,9 @@ class RunResult:
     verdict: Verdict | None = None
     reasons: tuple[str, ...] = ()
     timing_s: Mapping[str, float] = field(default_factory=dict)
+    command: str | None = None
+    """The words that ask for this run again."""
+
+    modeltest_version: str | None = None
+    protocol_version: str | None = None
     error: str | None = None

@@ -90,6 +90,9 @@ class RunSpec:
     model: str
     weights: str
     dtype: str | None = None
+    device: str | None = None
+    """npu, cuda or cpu when one is demanded; `None` leaves it to the engine."""
+
     split: str = ""
     options: TaskOptions = field(default_factory=TaskOptions)
     batch_sizes: tuple[tuple[int, ...], ...] = ()

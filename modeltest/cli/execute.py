@@ -1,0 +1,136 @@
+"""What every command that runs something shares: its options, and the way from a spec to an exit status."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from modeltest import registry
+from modeltest.api import AccuracyTask, RunSpec, SpecError, Verdict, to_plain
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+INVALID = 1
+"""Exit status of a run that ended but whose numbers may not be used."""
+
+PROTOCOLS = ("modeltest", "lm-eval")
+DEVICES = ("npu", "cuda", "cpu")
+
+_OPTIONS = (
+    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask N questions per subject."),
+    click.option(
+        "--output",
+        "output_dir",
+        envvar="MODELTEST_OUTPUT_DIR",
+        default="outputs",
+        show_default=True,
+        metavar="DIR",
+        help="Where run directories are made (also MODELTEST_OUTPUT_DIR).",
+    ),
+    click.option(
+        "--data-dir",
+        envvar="MODELTEST_DATA_DIR",
+        metavar="DIR",
+        help="Where the datasets are (also MODELTEST_DATA_DIR).",
+    ),
+    click.option(
+        "--protocol",
+        type=click.Choice(PROTOCOLS),
+        default="modeltest",
+        show_default=True,
+        help="Prompts and scoring rules: MindIE's or lm-evaluation-harness's.",
+    ),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of random inputs."),
+    click.option("--quick", is_flag=True, help="Fewer trials: a look, not a measurement."),
+    click.option(
+        "--device",
+        type=click.Choice(DEVICES),
+        envvar="MODELTEST_DEVICE",
+        help="Demand a device; absent means exit 3 (also MODELTEST_DEVICE).",
+    ),
+    click.option(
+        "--allow-dtype-cast",
+        is_flag=True,
+        help="Load the checkpoint in the dtype asked for even if config.json names another.",
+    ),
+    click.option(
+        "--engine-option",
+        "engine_options",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="An option of the engine; `modeltest list engines` shows them.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Print the spec as JSON and start nothing."),
+    click.option("-v", "--verbose", is_flag=True, help="Show the worker's output at the end."),
+)
+
+
+def run_options(command: Command) -> Command:
+    """Add the options that every run takes."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def with_options(spec: RunSpec, options: Mapping[str, Any]) -> RunSpec:
+    """Return `spec` with the values of `run_options`.
+
+    Raises: SpecError when an engine option is not of the form NAME=VALUE.
+    """
+    pairs = {}
+    for text in options["engine_options"]:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise SpecError(f"--engine-option {text!r}: expected NAME=VALUE")
+        pairs[name] = value
+    fields = ("limit", "output_dir", "data_dir", "protocol", "seed", "quick", "device", "allow_dtype_cast")
+    return replace(spec, engine_options=pairs, **{name: options[name] for name in fields})
+
+
+def execute(spec: RunSpec, *, dry_run: bool, verbose: bool) -> int:
+    """Run `spec`, print its table and the paths of its files, and return the exit status.
+
+    Several batch sizes of an accuracy task are several runs: each must stand on its own.
+    """
+    if dry_run:
+        click.echo(json.dumps(to_plain(spec), ensure_ascii=False, indent=2))
+        return 0
+    statuses = [_run_one(single, verbose=verbose) for single in _singles(spec)]
+    return max(statuses)
+
+
+def _singles(spec: RunSpec) -> list[RunSpec]:
+    if not isinstance(registry.load_task(spec.task), AccuracyTask):
+        return [spec]
+    return [replace(spec, batch_sizes=((size,),)) for size in spec.batch_sizes[0]]
+
+
+def _run_one(spec: RunSpec, *, verbose: bool) -> int:
+    # Only here: the commands that run nothing stay quick.
+    from modeltest.launch import launch, plan
+    from modeltest.progress import progress_for
+    from modeltest.rundir import LOG_FILE
+
+    progress = progress_for(sys.stderr.isatty())
+    command = shlex.join(["modeltest", *sys.argv[1:]])
+    outcome = launch(plan(spec), command=command, progress=progress)
+    if verbose:
+        log = outcome.directory / LOG_FILE
+        click.echo(log.read_text(encoding="utf-8", errors="replace"), err=True, nl=False)
+    show(outcome.directory)
+    return outcome.exit_code or (INVALID if outcome.result.verdict is Verdict.INVALID else 0)
+
+
+def show(directory: Path) -> None:
+    """Print the table of the run in `directory` and the paths of its files."""
+    from modeltest.rundir import read_result
+    from modeltest.tables import print_result
+
+    print_result(read_result(directory), directory)

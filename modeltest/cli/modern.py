@@ -1,0 +1,151 @@
+"""`modeltest accuracy`, `performance` and `maxbs`: the same runs as the words of `run.sh`, by options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from modeltest import registry
+from modeltest.api import BatchRange, Case, RunSpec, SpecError, TaskOptions
+from modeltest.cli.execute import execute, run_options, with_options
+from modeltest.modes import engine_word
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+_MODEL_OPTIONS = (
+    click.option("--engine", default="hf", show_default=True, help="Engine word, such as hf or pa_fp16."),
+    click.option("--dtype", type=click.Choice(tuple(DTYPES)), help="Default: what the checkpoint names."),
+    click.option("--model", "weights", required=True, metavar="DIR", help="The checkpoint."),
+    click.option(
+        "--profile",
+        "model",
+        default="auto",
+        show_default=True,
+        metavar="KEY",
+        help="Model key as in run.sh; auto takes it from config.json.",
+    ),
+    click.option("--world-size", type=click.IntRange(min=0), default=1, show_default=True, metavar="N"),
+    click.option("--trust-remote-code", is_flag=True, help="Run the Python code in the checkpoint."),
+    click.option(
+        "--max-position-embeddings",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Context length to use instead of config.json's.",
+    ),
+)
+
+
+def _pairs(
+    _: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> tuple[tuple[int, int], ...]:
+    """Convert texts such as 256,64; click's own tuple type would want a blank between the numbers."""
+    pairs = []
+    for text in texts:
+        parts = text.strip("[]").split(",")
+        if len(parts) != 2 or not all(part.strip().isdigit() and int(part) for part in parts):
+            raise click.BadParameter(f"{text!r} is not two positive numbers such as 256,64", param=parameter)
+        pairs.append((int(parts[0]), int(parts[1])))
+    return tuple(pairs)
+
+
+_PAIRS: dict[str, Any] = {"multiple": True, "metavar": "N,M", "callback": _pairs}
+
+
+def _model_options(command: Command) -> Command:
+    for option in reversed(_MODEL_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.option("--task", "task_name", required=True, help="boolq, ceval, mmlu, ...: `modeltest list tasks`.")
+@click.option("--shots", type=click.IntRange(min=0), default=0, show_default=True, metavar="N")
+@click.option("--split", type=click.Choice(("full", "sample")), default="full", show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, metavar="N")
+@click.option("--chat", is_flag=True, help="Use the model's chat template.")
+@_model_options
+@run_options
+def accuracy(task_name: str, shots: int, split: str, batch_size: int, chat: bool, **options: Any) -> int:
+    """Ask a model the questions of a dataset and score its answers."""
+    task = registry.load_task(task_name)
+    modes = {mode.split: mode.word for mode in task.modes}
+    if split not in modes:
+        raise SpecError(f"task {task_name!r} has no split {split!r}; it has: {', '.join(sorted(modes))}")
+    spec = RunSpec(
+        mode=modes[split],
+        task=task_name,
+        split=split,
+        options=TaskOptions(shots=shots),
+        batch_sizes=((batch_size,),),
+        chat=chat,
+        **_model_fields(options),
+    )
+    return _run(spec, options)
+
+
+@click.command()
+@click.option("--case", "cases", **_PAIRS, required=True, help="Input and output tokens.")
+@click.option("--batch-size", "batch_sizes", type=click.IntRange(min=1), multiple=True, default=(1,))
+@_model_options
+@run_options
+def performance(cases: tuple[tuple[int, int], ...], batch_sizes: tuple[int, ...], **options: Any) -> int:
+    """Measure latency token by token; repeat --case and --batch-size for more."""
+    spec = RunSpec(
+        mode="performance",
+        task="performance",
+        cases=tuple(Case(*case) for case in cases),
+        batch_sizes=(batch_sizes,),
+        **_model_fields(options),
+    )
+    return _run(spec, options)
+
+
+@click.command()
+@click.option("--case", "cases", **_PAIRS, required=True, help="Input and output tokens.")
+@click.option("--range", "ranges", **_PAIRS, help="Batch sizes searched; one per case.")
+@click.option(
+    "--limit-ms",
+    type=click.FloatRange(min=0, min_open=True),
+    required=True,
+    help="Longest allowed time per non-first token.",
+)
+@_model_options
+@run_options
+def maxbs(
+    cases: tuple[tuple[int, int], ...], ranges: tuple[tuple[int, int], ...], limit_ms: float, **options: Any
+) -> int:
+    """Find the largest batch whose time per token stays within a limit."""
+    ranges = ranges or ((1, 2048),)
+    if len(ranges) == 1:
+        ranges *= len(cases)
+    if len(ranges) != len(cases):
+        raise SpecError(
+            f"--range is given {len(ranges)} times for {len(cases)} cases: once, or once per case"
+        )
+    spec = RunSpec(
+        mode="performance_maxbs",
+        task="performance_maxbs",
+        cases=tuple(Case(*case) for case in cases),
+        options=TaskOptions(
+            batch_ranges=tuple(BatchRange(*pair) for pair in ranges), latency_limit_ms=limit_ms
+        ),
+        **_model_fields(options),
+    )
+    return _run(spec, options)
+
+
+def _model_fields(options: dict[str, Any]) -> dict[str, Any]:
+    word = engine_word(options["engine"], installed=registry.engine_names())
+    dtype = DTYPES[options["dtype"]] if options["dtype"] else word.dtype
+    if word.dtype and dtype != word.dtype:
+        raise SpecError(f"--engine {word.word} means {word.dtype}, --dtype asks for {dtype}; use --engine hf")
+    names = ("engine", "weights", "model", "world_size", "trust_remote_code", "max_position_embeddings")
+    return {"dtype": dtype, **{name: options[name] for name in names}}
+
+
+def _run(spec: RunSpec, options: dict[str, Any]) -> int:
+    return execute(with_options(spec, options), dry_run=options["dry_run"], verbose=options["verbose"])

@@ -1,0 +1,98 @@
+"""`modeltest quickstart`: every kind of run once, on a tiny model made on the spot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from modeltest import registry
+from modeltest.api import EngineError, RunSpec
+
+RUNS = (
+    "hf_fp32 sample_BoolQ 8 llama {model} 1",
+    "hf_fp32 sample_CEval 5 8 llama {model} 1",
+    "hf_fp32 sample_MMLU 5 8 llama {model} 1",
+    "hf_fp32 performance [[64,32],[32,16]] 1 llama {model} 1",
+    "hf_fp32 performance_maxbs [[64,32]] [[1,16]] 20 llama {model} 1",
+)
+"""The words of each run, as a user would type them after `bash run.sh`."""
+
+
+@click.command()
+@click.option(
+    "--output",
+    "output_dir",
+    envvar="MODELTEST_OUTPUT_DIR",
+    default="outputs",
+    show_default=True,
+    metavar="DIR",
+    help="Where the demo model and the run directories are made.",
+)
+def quickstart(output_dir: str) -> None:
+    """Build a tiny demo model and run every kind of task on it, on the CPU: about half a minute.
+
+    The numbers say nothing about any real model; the files are exactly those of a real run.
+    """
+    model = Path(output_dir) / "demo-llama"
+    _build(model)
+    results = []
+    for words in RUNS:
+        click.echo(f"\n$ bash run.sh {words.format(model=model)}", err=True)
+        results.append(_run(_spec(words, model, output_dir)))
+    _print_summary(results)
+
+
+def _build(model: Path) -> None:
+    click.echo(f"$ bash run.sh demo-model llama {model}", err=True)
+    command = [sys.executable, "-m", "modeltest", "demo-model", "llama", str(model), "--force"]
+    if subprocess.run(command, check=False).returncode:
+        raise EngineError("the demo model could not be built")
+
+
+def _spec(words: str, model: Path, output_dir: str) -> RunSpec:
+    from modeltest.grammar import parse
+    from modeltest.models import model_keys
+    from modeltest.modes import all_modes
+
+    texts = [word.format(model=model) for word in words.split()]
+    spec = parse(
+        texts,
+        modes=all_modes(registry.declared_modes()),
+        model_keys=model_keys(),
+        engines=registry.engine_names(),
+    )
+    return replace(spec, output_dir=output_dir, quick=True)
+
+
+def _run(spec: RunSpec) -> Path:
+    from modeltest.launch import launch, plan
+    from modeltest.progress import progress_for
+
+    command = f"modeltest {spec.engine} {spec.mode}"
+    return launch(plan(spec), command=command, progress=progress_for(sys.stderr.isatty())).directory
+
+
+def _print_summary(directories: list[Path]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from modeltest.rundir import read_result
+    from modeltest.tables import headline, result_console
+
+    console = result_console()
+    table = Table(title="quickstart", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("run", "result", "verdict"):
+        table.add_column(name, overflow="fold")
+    for directory in directories:
+        result = read_result(directory)
+        verdict = result.verdict.value if result.verdict else result.status
+        table.add_row(result.spec.mode, headline(result).replace("; ", "\n"), verdict)
+    console.print(table)
+    for directory in directories:
+        console.print(str(directory), markup=False, soft_wrap=True)
+        for path in sorted(directory.iterdir()):
+            console.print(f"  {path.name}", markup=False)

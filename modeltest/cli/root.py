@@ -1,0 +1,48 @@
+"""The command group: known commands, and everything else taken as the words of `run.sh`."""
+
+from __future__ import annotations
+
+import click
+
+from modeltest import __version__
+from modeltest.cli.data import data
+from modeltest.cli.demo import demo_model
+from modeltest.cli.modern import accuracy, maxbs, performance
+from modeltest.cli.quickstart import quickstart
+from modeltest.cli.show import doctor, list_, report
+from modeltest.cli.words import run
+
+EPILOG = """\b
+The words of run.sh work as they always did:
+  bash run.sh pa_fp16 full_BoolQ 1 gemma $weights 8
+  bash run.sh pa_fp16 performance [[2048,2048]] 1 gemma $weights 8
+`modeltest run --help` shows their grammar.
+
+Exit status: 0 the run is valid, 1 its verdict is INVALID, 2 wrong words or options, 3 the machine lacks
+something, 4 dataset, 5 engine, 70 a defect of ModelTest, 130 interrupted, 128+N killed by signal N.
+"""
+
+
+class _WordsGroup(click.Group):
+    """A group in which an unknown first word begins the words of `run.sh`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            return "run", self.get_command(ctx, "run"), args
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_WordsGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="modeltest")
+def root() -> None:
+    """The acceptance test for a language model on an accelerator.
+
+    Says whether a port answers as the reference does (accuracy), how fast it is, token by token
+    (performance), and how large a batch fits a latency limit (maxbs), in files for people and dashboards.
+    """
+
+
+for command in (run, quickstart, accuracy, performance, maxbs, report, list_, data, doctor, demo_model):
+    root.add_command(command)

@@ -1,0 +1,162 @@
+"""`modeltest list`, `report` and `doctor`: what there is, what was found, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+
+from modeltest import __version__, registry
+from modeltest.api import AccuracyTask, PrerequisiteError
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(("engines", "tasks", "models", "datasets")))
+def list_(what: str) -> None:
+    """List engines, tasks, models or datasets."""
+    header, rows = {
+        "engines": _engines,
+        "tasks": _tasks,
+        "models": _models,
+        "datasets": _datasets,
+    }[what]()
+    _print_table(header, rows)
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+def report(directory: Path) -> None:
+    """Write every report of the run in DIRECTORY anew, from run.json and samples.jsonl, without a model."""
+    from modeltest.cli.execute import show
+    from modeltest.finish import finish
+    from modeltest.rundir import read_result
+
+    finish(read_result(directory), directory)
+    show(directory)
+
+
+@click.command()
+def doctor() -> None:
+    """Print the environment and what is missing in it. Ends with 3 when nothing could run a model."""
+    from modeltest.machine import describe_machine
+
+    facts = {"modeltest": __version__, **describe_machine()}
+    rows = [(name, "-" if value is None else str(value)) for name, value in facts.items()]
+    packages = [(name, _version(name), extra) for name, extra in _PACKAGES.items()]
+    rows += [
+        (name, found or f"missing: pip install 'modeltest[{extra}]'" if extra else found or "missing")
+        for name, found, extra in packages
+    ]
+    rows.append(("MindIE (ATB_SPEED_HOME_PATH)", _mindie()))
+    rows += [(f"dataset {name}", state) for name, state in _dataset_states()]
+    _print_table(("what", "found"), rows)
+    if not all(_version(name) for name in ("torch", "transformers")):
+        raise PrerequisiteError(
+            "torch and transformers are needed to run a model: pip install 'modeltest[hf]'"
+        )
+
+
+_PACKAGES = {
+    "torch": "hf",
+    "transformers": "hf",
+    "safetensors": "hf",
+    "torch_npu": "",
+    "datasets": "fetch",
+    "pandas": "report",
+    "matplotlib": "report",
+}
+
+
+def _engines() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
+    from modeltest.modes import ENGINE_WORDS
+
+    installed = registry.engine_names()
+    rows = []
+    for word in ENGINE_WORDS:
+        serves = next((name for name in word.adapters if name in installed), None)
+        rows.append(
+            (word.word, word.dtype or "as the checkpoint", serves or "not installed", word.description)
+        )
+    return ("word", "dtype", "adapter here", "what it is"), rows
+
+
+def _tasks() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
+    from modeltest.modes import PREDECESSOR_MODES
+
+    rows = []
+    for name in registry.task_names():
+        task = registry.load_task(name)
+        kind = "accuracy" if isinstance(task, AccuracyTask) else "measurement"
+        rows.append((name, kind, " ".join(mode.word for mode in task.modes), task.title))
+    installed = registry.task_names()
+    later = sorted({mode.task for mode in PREDECESSOR_MODES} - set(installed))
+    rows += [(name, "", "", "known to the grammar, not available yet") for name in later]
+    return ("task", "kind", "modes", "what it is"), rows
+
+
+def _models() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
+    from modeltest.models import model_keys, profile
+
+    rows = []
+    for key in model_keys():
+        known = profile(key)
+        rows.append(
+            (
+                key,
+                " ".join(known.model_types),
+                str(known.chips),
+                " ".join(known.datasets),
+                str(known.block_size),
+            )
+        )
+    return ("model", "model_type", "chips", "datasets", "block size"), rows
+
+
+def _datasets() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
+    from modeltest.dataset_card import card_names, load_card
+
+    states = dict(_dataset_states())
+    rows = []
+    for name in card_names():
+        card = load_card(name)
+        rows.append((name, card.title, card.licence, states[name]))
+    return ("dataset", "title", "licence", "here"), rows
+
+
+def _dataset_states() -> Iterable[tuple[str, str]]:
+    from modeltest.dataset_card import card_names
+    from modeltest.dataset_store import dataset_state
+
+    return [(name, dataset_state(name, None)) for name in card_names()]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _mindie() -> str:
+    import os
+
+    home = os.environ.get("ATB_SPEED_HOME_PATH")
+    if not home:
+        return "not set"
+    return home if Path(home).is_dir() else f"{home} (no such directory)"
+
+
+def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from modeltest.tables import result_console
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    result_console().print(table)

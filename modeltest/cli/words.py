@@ -1,0 +1,36 @@
+"""`modeltest run WORDS`: the positional grammar of `run.sh`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from modeltest import registry
+from modeltest.cli.execute import execute, run_options, with_options
+from modeltest.grammar import parse, usage
+from modeltest.models import model_keys
+from modeltest.modes import all_modes
+
+
+@click.command(
+    "run",
+    # Words such as -1 look like options; the grammar itself refuses what it does not know.
+    context_settings={"ignore_unknown_options": True},
+    epilog="\b\n" + usage(None),
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@run_options
+def run(words: tuple[str, ...], dry_run: bool, verbose: bool, **options: Any) -> int:
+    """Run what the WORDS of run.sh ask for, exactly as the predecessor's."""
+    if not words:
+        click.echo(usage(None), err=True)
+        sys.exit(2)
+    spec = parse(
+        words,
+        modes=all_modes(registry.declared_modes()),
+        model_keys=model_keys(),
+        engines=registry.engine_names(),
+    )
+    return execute(with_options(spec, options), dry_run=dry_run, verbose=verbose)

@@ -1,0 +1,80 @@
+"""Trials to measurements: the loop of every performance run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+
+from modeltest.api import (
+    Completion,
+    Engine,
+    EngineError,
+    EngineInfo,
+    Measurement,
+    MeasurementTask,
+    OutOfMemory,
+    RunSpec,
+    TokenPrompt,
+    Trial,
+)
+
+
+def run_measurements(
+    task: MeasurementTask, engine: Engine, info: EngineInfo, spec: RunSpec
+) -> Iterator[Measurement]:
+    """Yield the measurement of each trial the task asks for, before the task is told of it.
+
+    Raises: EngineError when the engine fails other than for lack of memory.
+    """
+    trials = task.trials(spec, info)
+    trial = next(trials, None)
+    while trial is not None:
+        measurement = measure(engine, trial)
+        yield measurement
+        trial = _trial_after(measurement, trials)
+
+
+def measure(engine: Engine, trial: Trial) -> Measurement:
+    """Run one trial. A batch that does not fit is a measurement without completions, not an error."""
+    measurement = Measurement(
+        trial.case_index,
+        trial.batch_size,
+        trial.trial,
+        trial.phase,
+        completions=(),
+        inputs_sha256=inputs_digest(trial),
+    )
+    engine.peak_memory_bytes()
+    try:
+        batches = list(engine.complete(trial.requests, batch_size=trial.batch_size))
+    except OutOfMemory as problem:
+        return replace(measurement, out_of_memory=True, error=str(problem))
+    if len(batches) != 1:
+        raise EngineError(f"engine {engine.name!r} split a timed batch of {trial.batch_size} requests")
+    return replace(
+        measurement,
+        completions=tuple(_without_inputs(completion) for completion in batches[0]),
+        peak_memory_bytes=engine.peak_memory_bytes(),
+    )
+
+
+def _without_inputs(completion: Completion) -> Completion:
+    """Leave out what the seed reproduces and the digest proves; it would dwarf the journal."""
+    return replace(completion, prompt_tokens=(), text=None)
+
+
+def _trial_after(measurement: Measurement, trials: Generator[Trial, Measurement, None]) -> Trial | None:
+    try:
+        return trials.send(measurement)
+    except StopIteration:
+        return None
+
+
+def inputs_digest(trial: Trial) -> str:
+    """Return the sha256 over the token ids of all rows, in decimal, one row a line."""
+    digest = hashlib.sha256()
+    for request in trial.requests:
+        if isinstance(request.prompt, TokenPrompt):
+            digest.update(" ".join(map(str, request.prompt.ids)).encode() + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,132 @@
+"""The latency metrics: one metric is a name, a unit, a formula in words and one short function.
+
+Every function takes one `Measurement`, a timed batch, and returns one number or `None` where it is undefined.
+In the formulas t[r][i] is the time from the submission of the batch until output token i of row r was on the
+host, N[r] the number of token ids of row r, N the largest of them and B the batch size. A row without token
+times (a failed request) makes every metric of its batch undefined.
+
+Source: TTFT, TPOT and ITL as in MLPerf Inference and the serving benchmarks of vLLM; the three legacy metrics
+as the benchmark file of the Ascend `PARunner` defines them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from modeltest.api import Measurement
+
+_NS_PER_MS = 1e6
+_NS_PER_S = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric as the summary computes it and the documents explain it."""
+
+    name: str
+    unit: str
+    formula: str
+    compute: Callable[[Measurement], float | None]
+
+
+def ttft_ms(measurement: Measurement) -> float | None:
+    """Return the time to first token: the median over rows."""
+    if not _is_timed(measurement):
+        return None
+    return median(row.token_times_ns[0] for row in measurement.completions) / _NS_PER_MS
+
+
+def tpot_ms(measurement: Measurement) -> float | None:
+    """Return the time per output token after the first: the median over rows; needs two tokens in each."""
+    if not _is_decoded(measurement):
+        return None
+    rows = (row.token_times_ns for row in measurement.completions)
+    return median((times[-1] - times[0]) / (len(times) - 1) for times in rows) / _NS_PER_MS
+
+
+def itl_ms(measurement: Measurement) -> float | None:
+    """Return the inter-token latency: the median over all gaps of all rows."""
+    if not _is_decoded(measurement):
+        return None
+    return median(gaps_ns(measurement)) / _NS_PER_MS
+
+
+def e2e_s(measurement: Measurement) -> float | None:
+    """Return the time from submission to the last token of the batch."""
+    return _last_token_ns(measurement) / _NS_PER_S if _is_timed(measurement) else None
+
+
+def output_tokens_per_s(measurement: Measurement) -> float | None:
+    """Return the output tokens of the whole batch per second of E2E time."""
+    seconds = e2e_s(measurement)
+    return sum(len(row.token_times_ns) for row in measurement.completions) / seconds if seconds else None
+
+
+def decode_tokens_per_s(measurement: Measurement) -> float | None:
+    """Return the output tokens per second of a batch that only decodes."""
+    step_ms = tpot_ms(measurement)
+    return measurement.batch_size * 1000 / step_ms if step_ms else None
+
+
+def prefill_total_ms(measurement: Measurement) -> float | None:
+    """Return the time of all prefill steps of the batch: until its last row has a first token."""
+    return _last_first_token_ns(measurement) / _NS_PER_MS if _is_timed(measurement) else None
+
+
+def prefill_average_ms(measurement: Measurement) -> float | None:
+    """Return the prefill time per row."""
+    total_ms = prefill_total_ms(measurement)
+    return total_ms / measurement.batch_size if total_ms is not None else None
+
+
+def non_first_token_ms(measurement: Measurement) -> float | None:
+    """Return the time of all decode steps of the batch per token after the first."""
+    if not _is_decoded(measurement):
+        return None
+    steps = max(len(row.token_times_ns) for row in measurement.completions) - 1
+    return (_last_token_ns(measurement) - _last_first_token_ns(measurement)) / steps / _NS_PER_MS
+
+
+def gaps_ns(measurement: Measurement) -> Iterator[int]:
+    """Yield the raw gap before every token but the first of its row, row by row."""
+    for row in measurement.completions:
+        for earlier, later in pairwise(row.token_times_ns):
+            yield later - earlier
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("ttft_ms", "ms", "median over rows of t[r][0]", ttft_ms),
+    Metric("tpot_ms", "ms", "median over rows of (t[r][last] - t[r][0]) / (N[r] - 1)", tpot_ms),
+    Metric("itl_ms", "ms", "median over rows and tokens of t[r][i] - t[r][i-1]", itl_ms),
+    Metric("e2e_s", "s", "max over rows of t[r][last]", e2e_s),
+    Metric("output_tokens_per_s", "tokens/s", "sum over rows of N[r] / e2e_s", output_tokens_per_s),
+    Metric("decode_tokens_per_s", "tokens/s", "B * 1000 / tpot_ms", decode_tokens_per_s),
+    Metric("prefill_total_ms", "ms", "max over rows of t[r][0]", prefill_total_ms),
+    Metric("prefill_average_ms", "ms", "prefill_total_ms / B", prefill_average_ms),
+    Metric(
+        "non_first_token_ms",
+        "ms",
+        "(max over rows of t[r][last] - max over rows of t[r][0]) / (N - 1)",
+        non_first_token_ms,
+    ),
+)
+
+
+def _is_timed(measurement: Measurement) -> bool:
+    rows = measurement.completions
+    return bool(rows) and all(row.token_times_ns and row.error is None for row in rows)
+
+
+def _is_decoded(measurement: Measurement) -> bool:
+    return _is_timed(measurement) and all(len(row.token_times_ns) > 1 for row in measurement.completions)
+
+
+def _last_token_ns(measurement: Measurement) -> int:
+    return max(row.token_times_ns[-1] for row in measurement.completions)
+
+
+def _last_first_token_ns(measurement: Measurement) -> int:
+    return max(row.token_times_ns[0] for row in measurement.completions)

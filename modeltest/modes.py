@@ -1,0 +1,133 @@
+"""The first two words of the `run.sh` grammar as data: the engine words and the mode words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from modeltest.api import Argument, Mode, SpecError
+
+
+@dataclass(frozen=True, slots=True)
+class EngineWord:
+    """A TYPE word: the dtype it asks for and the engine plug-ins that may serve it, best first.
+
+    `dtype` is `None` when the word leaves it to the checkpoint.
+    """
+
+    word: str
+    dtype: str | None
+    adapters: tuple[str, ...]
+    description: str
+
+
+_PAGED = ("mindie_pa", "hf_paged", "hf")
+
+ENGINE_WORDS: tuple[EngineWord, ...] = (
+    EngineWord("pa_fp16", "float16", _PAGED, "paged attention, float16"),
+    EngineWord("pa_bf16", "bfloat16", _PAGED, "paged attention, bfloat16"),
+    EngineWord("fa", None, ("mindie_fa", "hf"), "flash attention over a contiguous KV cache"),
+    EngineWord("basic", None, ("hf",), "transformers as it comes, for the edge_ modes"),
+    EngineWord("hf", None, ("hf",), "transformers, dtype of the checkpoint"),
+    EngineWord("hf_fp32", "float32", ("hf",), "transformers, float32: the reference"),
+    EngineWord("hf_bf16", "bfloat16", ("hf",), "transformers, bfloat16"),
+    EngineWord("hf_fp16", "float16", ("hf",), "transformers, float16"),
+    EngineWord("fake", None, ("fake",), "no model: answers made up from a seed"),
+    EngineWord("openai", None, ("openai",), "an OpenAI-compatible endpoint"),
+)
+
+_BATCH = (Argument.BATCH,)
+_SHOTS = (Argument.SHOTS, Argument.BATCH)
+_SINGLE = (Argument.CASES, Argument.PROMPT, Argument.BATCH)
+
+PREDECESSOR_MODES: tuple[Mode, ...] = (
+    Mode("performance", "performance", "", (Argument.CASES, Argument.BATCH, Argument.PREFILL)),
+    Mode("performance_maxbs", "performance_maxbs", "", (Argument.CASES, Argument.RANGES, Argument.LIMIT_MS)),
+    Mode("performance_single", "performance_single", "", _SINGLE),
+    Mode("precision_single", "precision_single", "", _SINGLE),
+    Mode("full_BoolQ", "boolq", "full", _BATCH),
+    Mode("full_CEval", "ceval", "full", _SHOTS),
+    Mode("full_MMLU", "mmlu", "full", _SHOTS),
+    Mode("full_CMMLU", "cmmlu", "full", _SHOTS),
+    Mode("full_GSM8K", "gsm8k", "full", _BATCH),
+    Mode("full_TruthfulQA", "truthfulqa", "full", _BATCH),
+    Mode("full_GPQA", "gpqa", "full", _BATCH),
+    Mode("full_AIME2024", "aime2024", "full", _BATCH),
+    Mode("full_HumanEval", "humaneval", "full", _BATCH),
+    Mode("full_HumanEval_X", "humaneval_x", "full", _BATCH),
+    Mode("full_LongBench", "longbench", "full", _BATCH),
+    Mode("full_LongBench-E", "longbench_e", "full", _BATCH),
+    Mode("full_NeedleBench", "needlebench", "full", (Argument.CONTEXT, Argument.BATCH)),
+    Mode("simplified_GSM8K", "gsm8k", "simplified", _BATCH),
+    Mode("simplified_TruthfulQA", "truthfulqa", "simplified", _BATCH),
+    Mode("edge_BoolQ", "boolq", "edge", _BATCH),
+    Mode("edge_GSM8K", "gsm8k", "edge", _BATCH),
+    Mode("sample_BoolQ", "boolq", "sample", _BATCH),
+    Mode("sample_CEval", "ceval", "sample", _SHOTS),
+    Mode("sample_MMLU", "mmlu", "sample", _SHOTS),
+)
+"""Every mode word of the predecessor's `run.sh`, and the `sample_` words over the bundled samples."""
+
+
+def all_modes(declared: Iterable[Mode]) -> dict[str, Mode]:
+    """Return every mode by its word: the built-in ones and what installed tasks declare.
+
+    A task may add words, and take over a word that already means it and is followed by the same words.
+
+    Raises: SpecError when a word would mean two tasks or be followed by different words.
+    """
+    modes = {mode.word: mode for mode in PREDECESSOR_MODES}
+    for mode in declared:
+        known = modes.setdefault(mode.word, mode)
+        if known.task != mode.task:
+            raise SpecError(
+                f"two tasks claim the mode word {mode.word!r}: {known.task} and {mode.task}; "
+                "rename one of them or uninstall its package"
+            )
+        if known.arguments != mode.arguments:
+            raise SpecError(
+                f"the task {mode.task} declares the mode word {mode.word!r} with the words "
+                f"{_names(mode.arguments)}; it is already followed by {_names(known.arguments)}"
+            )
+        modes[mode.word] = mode
+    return modes
+
+
+def engine_word(word: str, *, installed: Collection[str] = ()) -> EngineWord:
+    """Return what the TYPE word `word` means; the name of an installed engine plug-in is one too.
+
+    Raises: SpecError listing the words there are.
+    """
+    known = {engine.word: engine for engine in ENGINE_WORDS}
+    for name in installed:
+        known.setdefault(name, EngineWord(name, None, (name,), f"the installed engine {name}"))
+    if word not in known:
+        available = ", ".join(sorted(known))
+        raise SpecError(f"unknown engine {word!r:.80}; available: {available}{did_you_mean(word, known)}")
+    return known[word]
+
+
+def adapters_of(word: str) -> tuple[str, ...]:
+    """Return the engine plug-ins that may serve the TYPE word `word`, best first.
+
+    A word that is not in `ENGINE_WORDS` is taken as the name of a plug-in.
+    """
+    return next((engine.adapters for engine in ENGINE_WORDS if engine.word == word), (word,))
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """Return `; did you mean ...?` with the words of `known` that resemble `word`, or an empty text."""
+    wanted = word.lower()
+    by_lower = {candidate.lower(): candidate for candidate in sorted(known)}
+    close = (
+        [candidate for candidate in by_lower if wanted and candidate.startswith(wanted)][:3]
+        or get_close_matches(wanted, by_lower)
+        # A short word such as `pb` resembles nothing at difflib's usual threshold: take the nearest one then.
+        or get_close_matches(wanted, by_lower, n=1, cutoff=0.4)
+    )
+    return f"; did you mean {' or '.join(by_lower[match] for match in close)}?" if close else ""
+
+
+def _names(arguments: Iterable[Argument]) -> str:
+    return ", ".join(argument.value for argument in arguments) or "none"

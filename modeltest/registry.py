@@ -1,0 +1,77 @@
+"""Engines, tasks and reports by name, found through entry points so that anyone may add one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from modeltest.api import Engine, Mode, PrerequisiteError, Report, Task
+
+ENGINES = "modeltest.engines"
+TASKS = "modeltest.tasks"
+REPORTS = "modeltest.reports"
+
+
+def engine_names() -> tuple[str, ...]:
+    """Return the names of the installed engines, sorted."""
+    return tuple(sorted(_entry_points(ENGINES)))
+
+
+def task_names() -> tuple[str, ...]:
+    """Return the names of the installed tasks, sorted."""
+    return tuple(sorted(_entry_points(TASKS)))
+
+
+def load_engine(name: str) -> Engine:
+    """Return a new engine called `name`.
+
+    Raises: PrerequisiteError when none is installed under that name or its module does not import.
+    """
+    engine = _load(ENGINES, "engine", name)
+    if not isinstance(engine, Engine):
+        raise PrerequisiteError(f"engine {name!r} does not have the methods of modeltest.api.Engine")
+    return engine
+
+
+def load_task(name: str) -> Task:
+    """Return the task called `name`.
+
+    Raises: PrerequisiteError when none is installed under that name or its module does not import.
+    """
+    task: Task = _load(TASKS, "task", name)
+    return task
+
+
+def reports() -> Iterator[Report]:
+    """Yield every installed report, in the order of their names."""
+    for name in sorted(_entry_points(REPORTS)):
+        report = _load(REPORTS, "report", name)
+        if not isinstance(report, Report):
+            raise PrerequisiteError(f"report {name!r} does not have the methods of modeltest.api.Report")
+        yield report
+
+
+def declared_modes() -> Sequence[Mode]:
+    """Return the grammar modes that the installed tasks declare."""
+    return [mode for name in task_names() for mode in load_task(name).modes]
+
+
+@cache
+def _entry_points(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def _load(group: str, kind: str, name: str) -> Any:
+    points = _entry_points(group)
+    if name not in points:
+        close = get_close_matches(name, points, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        available = ", ".join(sorted(points)) or "none: reinstall modeltest"
+        raise PrerequisiteError(f"{kind} {name!r} is not available; installed {kind}s: {available}{hint}")
+    try:
+        return points[name].load()()
+    except ImportError as problem:
+        raise PrerequisiteError(f"{kind} {name!r} cannot be imported: {problem}") from problem

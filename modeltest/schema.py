@@ -1,0 +1,106 @@
+"""JSON Schemas of `run.json` and `samples.jsonl`, made from the contract dataclasses.
+
+`python -m modeltest.schema` writes the files under `modeltest/schemas/`; a test keeps them up to date.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from modeltest.api import Measurement, RunResult, Sample
+from modeltest.rundir import SCHEMA_VERSION, write_atomically
+
+DIRECTORY = Path(__file__).parent / "schemas"
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return every schema by its file name."""
+    return {"run.schema.json": run_schema(), "journal.schema.json": journal_schema()}
+
+
+def run_schema() -> dict[str, Any]:
+    """Return the schema of `run.json`."""
+    definitions: dict[str, Any] = {}
+    whole = _dataclass_schema(RunResult, definitions, leave_out={"samples", "measurements"})
+    whole["properties"] = {"schema": {"const": SCHEMA_VERSION}, **whole["properties"]}
+    whole["required"] = ["schema", *whole["required"]]
+    return {"$schema": _DIALECT, "title": "run.json of ModelTest", **whole, "$defs": definitions}
+
+
+def journal_schema() -> dict[str, Any]:
+    """Return the schema of one line of `samples.jsonl`."""
+    definitions: dict[str, Any] = {}
+    lines = [
+        _object({key: _schema(kind, definitions)})
+        for key, kind in (("sample", Sample), ("measurement", Measurement))
+    ]
+    return {
+        "$schema": _DIALECT,
+        "title": "one line of samples.jsonl of ModelTest",
+        "oneOf": lines,
+        "$defs": definitions,
+    }
+
+
+def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    if kind in _SCALARS:
+        return {"type": _SCALARS[kind]}
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return {"anyOf": [_schema(option, definitions) for option in arguments]}
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return {"type": "object", "additionalProperties": _schema(arguments[1], definitions)}
+    if origin is tuple:
+        return {"type": "array", "items": _schema(arguments[0], definitions)}
+    if issubclass(kind, Enum):
+        return {"enum": [member.value for member in kind]}
+    if kind.__name__ not in definitions:
+        definitions[kind.__name__] = {}
+        definitions[kind.__name__] = _dataclass_schema(kind, definitions)
+    return {"$ref": f"#/$defs/{kind.__name__}"}
+
+
+def _dataclass_schema(
+    kind: Any, definitions: dict[str, Any], leave_out: frozenset[str] | set[str] = frozenset()
+) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind) if field.name not in leave_out]
+    described = (kind.__doc__ or "").split("\n\n", maxsplit=1)[0]
+    return {
+        "description": " ".join(described.split()),
+        **_object({name: _schema(hints[name], definitions) for name in names}),
+    }
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def text_of(schema: Mapping[str, Any]) -> str:
+    """Return the text of a schema file."""
+    return json.dumps(schema, ensure_ascii=False, indent=2) + "\n"
+
+
+def main() -> None:
+    """Write every schema file."""
+    DIRECTORY.mkdir(exist_ok=True)
+    for name, schema in schemas().items():
+        write_atomically(DIRECTORY / name, text_of(schema))
+
+
+if __name__ == "__main__":
+    main()

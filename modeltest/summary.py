@@ -1,0 +1,123 @@
+"""The headline numbers of an accuracy run, from its samples in one pass."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from modeltest.api import AccuracySummary, Proportion, Sample
+from modeltest.statistics import proportion
+
+NEAR_TIE_MARGIN = 1e-4
+"""Below this difference in log-probability the batch size or the device may decide a question."""
+
+_NO_GROUPS: Mapping[str, str] = MappingProxyType({})
+
+
+def summarize_accuracy(
+    samples: Iterable[Sample],
+    subjects: Mapping[str, Mapping[str, str]],
+    *,
+    groups: Mapping[str, str] = _NO_GROUPS,
+) -> AccuracySummary:
+    """Return accuracy over all questions, by subject, by category and by group.
+
+    `groups` maps the title of a group to the field of `subjects` that is "true" for its members. Failed
+    requests stay in every denominator. The result does not depend on the order of the samples.
+    `prompts_sha256` is the digest of the lines `<id> <prompt_sha256>`, sorted by id.
+    """
+    counts = _Counts()
+    for sample in samples:
+        counts.add(sample)
+    by_subject = counts.subjects
+    categories = [row["category"] for row in subjects.values() if row.get("category")]
+    return AccuracySummary(
+        micro=_total(by_subject.values()),
+        macro=_macro(by_subject.values()),
+        subjects=_proportions(by_subject, subjects),
+        categories=_proportions(counts.categories, categories),
+        groups={
+            title: _total(tallies)
+            for title, flag in groups.items()
+            if (tallies := [by_subject[key] for key in by_subject if _has_flag(subjects, key, flag)])
+        },
+        failed=counts.failed,
+        no_answer=counts.no_answer,
+        truncated=counts.truncated,
+        dropped_shots=counts.dropped_shots,
+        cut_prompts=counts.cut_prompts,
+        near_ties=tuple(sorted(counts.near_ties)),
+        near_tie_margin=NEAR_TIE_MARGIN,
+        prompts_sha256=_prompts_digest(counts.prompts),
+    )
+
+
+@dataclass(slots=True)
+class _Tally:
+    correct: int = 0
+    total: int = 0
+
+    def add(self, is_correct: bool) -> None:
+        self.correct += is_correct
+        self.total += 1
+
+
+@dataclass(slots=True)
+class _Counts:
+    subjects: dict[str, _Tally] = field(default_factory=dict)
+    categories: dict[str, _Tally] = field(default_factory=dict)
+    failed: int = 0
+    no_answer: int = 0
+    truncated: int = 0
+    dropped_shots: int = 0
+    cut_prompts: int = 0
+    near_ties: list[str] = field(default_factory=list)
+    prompts: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, sample: Sample) -> None:
+        score = sample.score
+        self.prompts.append((score.request_id, sample.prompt_sha256))
+        self.subjects.setdefault(score.subject, _Tally()).add(score.correct is True)
+        if score.category:
+            self.categories.setdefault(score.category, _Tally()).add(score.correct is True)
+        if score.correct is None:
+            # Nothing else in a failed completion may be trusted.
+            self.failed += 1
+            return
+        self.no_answer += score.no_answer
+        self.truncated += score.truncated
+        self.dropped_shots += sample.completion.dropped_shots
+        self.cut_prompts += sample.completion.cut_prompt_tokens > 0
+        if score.margin is not None and score.margin < NEAR_TIE_MARGIN:
+            self.near_ties.append(score.request_id)
+
+
+def _total(tallies: Iterable[_Tally]) -> Proportion:
+    counted = list(tallies)
+    return proportion(sum(tally.correct for tally in counted), sum(tally.total for tally in counted))
+
+
+def _macro(tallies: Iterable[_Tally]) -> float | None:
+    accuracies = [tally.correct / tally.total for tally in tallies]
+    return math.fsum(accuracies) / len(accuracies) if accuracies else None
+
+
+def _proportions(tallies: Mapping[str, _Tally], order: Iterable[str]) -> dict[str, Proportion]:
+    """Proportions in the order of the dataset card, then by name, whatever was completed first."""
+    names: Sequence[str] = [*dict.fromkeys(name for name in order if name in tallies)]
+    names = [*names, *sorted(set(tallies) - set(names))]
+    return {name: proportion(tallies[name].correct, tallies[name].total) for name in names}
+
+
+def _has_flag(subjects: Mapping[str, Mapping[str, str]], subject: str, flag: str) -> bool:
+    return subjects.get(subject, {}).get(flag) == "true"
+
+
+def _prompts_digest(prompts: Iterable[tuple[str, str]]) -> str:
+    digest = hashlib.sha256()
+    for request_id, prompt_sha256 in sorted(prompts):
+        digest.update(f"{request_id} {prompt_sha256}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,172 @@
+"""The result of a run as a table on standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from modeltest.api import (
+    AccuracySummary,
+    CaseSummary,
+    Distribution,
+    MaxBatchSummary,
+    PerformanceSummary,
+    Proportion,
+    RunResult,
+    Summary,
+)
+from modeltest.rundir import SCRATCH_PREFIX
+
+_PLAIN_WIDTH = 140
+"""Width of a table that goes to a file or a pipe, where nothing says how wide it may be."""
+
+
+def print_result(result: RunResult, directory: Path) -> None:
+    """Print the table of a finished run, its verdict, and the paths of its files."""
+    console = result_console()
+    console.print(result_table(result))
+    print_verdict(console, result)
+    for path in sorted(path for path in directory.iterdir() if not path.name.startswith(SCRATCH_PREFIX)):
+        console.print(str(path), soft_wrap=True, highlight=False, markup=False)
+
+
+def result_console() -> Console:
+    """Return a console for results: as wide as the terminal, or wide enough when there is none."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+
+
+def print_verdict(console: Console, result: RunResult) -> None:
+    """Print verdict and reasons."""
+    verdict = result.verdict.value if result.verdict else result.status
+    console.print(f"verdict: {verdict}", markup=False)
+    for reason in result.reasons:
+        console.print(f"  {reason}", markup=False, soft_wrap=True)
+
+
+def result_table(result: RunResult) -> Table:
+    """Return the table that suits the summary of `result`."""
+    return _table(title_of(result), _header(result.summary), _rows(result.summary))
+
+
+def title_of(result: RunResult) -> str:
+    """Return what ran on what, in one line."""
+    where = (
+        f"{result.engine.engine} on {result.engine.device} in {result.engine.dtype}" if result.engine else ""
+    )
+    shots = result.spec.options.shots
+    details = [result.spec.mode] + ([f"{shots} shots"] if shots is not None else [])
+    return f"{', '.join(details)}: {result.model.name} with {where}"
+
+
+def headline(result: RunResult) -> str:
+    """Return the most telling numbers of `result` in one line."""
+    summary = result.summary
+    if isinstance(summary, AccuracySummary):
+        return f"accuracy {_accuracy(summary.micro)} ({summary.micro.correct}/{summary.micro.total})"
+    if isinstance(summary, PerformanceSummary):
+        return "; ".join(
+            f"{_shape(case)} batch {case.batch_size}: TTFT {_median(case, 'ttft_ms')} ms, "
+            f"TPOT {_median(case, 'tpot_ms')} ms"
+            for case in summary.cases
+        )
+    if isinstance(summary, MaxBatchSummary):
+        return "; ".join(
+            f"{case.case.input_tokens}x{case.case.output_tokens}: max batch {case.max_batch} "
+            f"({case.status.value}) within {case.limit_ms:g} ms"
+            for case in summary.cases
+        )
+    return result.status
+
+
+def _header(summary: Summary | None) -> Sequence[str]:
+    if isinstance(summary, PerformanceSummary):
+        return ("case", "batch", "trials", "TTFT ms", "TPOT ms", "CV", "E2E s", "tokens/s", "verdict")
+    if isinstance(summary, MaxBatchSummary):
+        return ("case", "range", "limit ms", "max batch", "TPOT ms", "status", "batches measured")
+    return ("subject", "right", "questions", "accuracy", "95 % interval")
+
+
+def _rows(summary: Summary | None) -> Iterable[Sequence[str]]:
+    if isinstance(summary, AccuracySummary):
+        yield from _accuracy_rows(summary)
+    elif isinstance(summary, PerformanceSummary):
+        yield from (_performance_row(case) for case in summary.cases)
+    elif isinstance(summary, MaxBatchSummary):
+        for case in summary.cases:
+            yield (
+                f"{case.case.input_tokens}x{case.case.output_tokens}",
+                f"{case.lowest}..{case.highest}",
+                f"{case.limit_ms:g}",
+                "-" if case.max_batch is None else str(case.max_batch),
+                _number(case.latency_ms),
+                case.status.value,
+                " ".join(str(probe.batch_size) for probe in case.probes),
+            )
+
+
+def _accuracy_rows(summary: AccuracySummary) -> Iterable[Sequence[str]]:
+    groups = {**summary.categories, **summary.groups}
+    parts = groups if len(groups) > 1 else summary.subjects
+    if len(parts) > 1:
+        for name, proportion in parts.items():
+            yield _proportion_row(name, proportion)
+    yield _proportion_row("all questions", summary.micro)
+    if len(summary.subjects) > 1 and summary.macro is not None:
+        yield ("mean of subjects", "", "", f"{summary.macro:.2%}", "")
+    for name in ("failed", "no_answer", "truncated", "dropped_shots", "cut_prompts"):
+        count = getattr(summary, name)
+        if count:
+            yield (name.replace("_", " "), "", str(count), "", "")
+    if summary.near_ties:
+        yield (f"near-ties (margin < {summary.near_tie_margin:g})", "", str(len(summary.near_ties)), "", "")
+
+
+def _proportion_row(name: str, proportion: Proportion) -> Sequence[str]:
+    interval = "" if proportion.low is None else f"{proportion.low:.2%} .. {proportion.high:.2%}"
+    return (name, str(proportion.correct), str(proportion.total), _accuracy(proportion), interval)
+
+
+def _performance_row(case: CaseSummary) -> Sequence[str]:
+    tpot = case.metrics.get("tpot_ms")
+    return (
+        _shape(case),
+        str(case.batch_size),
+        str(case.trials),
+        _median(case, "ttft_ms"),
+        _median(case, "tpot_ms"),
+        "-" if tpot is None or tpot.cv is None else f"{tpot.cv:.1%}",
+        _median(case, "e2e_s"),
+        _median(case, "output_tokens_per_s"),
+        case.verdict.value,
+    )
+
+
+def _shape(case: CaseSummary) -> str:
+    return f"{case.case.input_tokens}x{case.case.output_tokens}"
+
+
+def _median(case: CaseSummary, metric: str) -> str:
+    distribution: Distribution | None = case.metrics.get(metric)
+    return _number(distribution.median if distribution else None)
+
+
+def _accuracy(proportion: Proportion) -> str:
+    return "-" if proportion.accuracy is None else f"{proportion.accuracy:.2%}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for index, name in enumerate(header):
+        table.add_column(name, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table

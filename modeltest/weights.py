@@ -1,0 +1,180 @@
+"""The weight files of a checkpoint: which there are, whether they are whole, and their fingerprint.
+
+Only headers and a few samples are read, so that a checkpoint of any size is checked in a moment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modeltest.api import EngineError, SpecError
+
+LENGTH_BYTES = 8
+"""A safetensors file starts with the length of its JSON header: unsigned, 64 bits, little-endian."""
+
+LARGEST_HEADER_BYTES = 100_000_000
+"""The limit of the safetensors library itself; more means that the file is something else."""
+
+SAMPLES = 64
+SAMPLE_BYTES = 64
+"""What the fingerprint reads of each file's tensors: fine-tunes of one model differ in nothing else."""
+
+GIT_LFS_POINTER = b"version https://git-lfs"
+OLD_FORMATS = ("pytorch_model*.bin", "*.bin", "*.pt", "*.pth")
+
+CONVERT_CODE = (
+    "import json, pathlib, sys, torch; from safetensors.torch import save_file; "
+    "d = pathlib.Path(sys.argv[1]); w = {}; "
+    'any((t := {k: v.clone().contiguous() for k, v in torch.load(f, map_location="cpu", '
+    "weights_only=True).items()}, "
+    'n := f.stem.replace("pytorch_model", "model") + ".safetensors", '
+    'save_file(t, d / n, {"format": "pt"}), w.update(dict.fromkeys(t, n)))[-1] '
+    "for f in sorted(d.glob(sys.argv[2]))); "
+    'len(set(w.values())) > 1 and (d / "model.safetensors.index.json").write_text('
+    'json.dumps({"metadata": {}, "weight_map": w}))'
+)
+"""Rewrites torch files as safetensors beside them, one file at a time; config.json stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """One whole safetensors file."""
+
+    path: Path
+    size_bytes: int
+    header: bytes = field(repr=False)
+
+
+def read_weight_files(directory: Path) -> tuple[WeightFile, ...]:
+    """Return the checkpoint's safetensors files in the order of their names, each checked to be whole.
+
+    Raises: SpecError when there are none; EngineError when one is missing, truncated or unreadable.
+    """
+    paths = sorted(directory.glob("*.safetensors"))
+    if not paths:
+        raise SpecError(_no_safetensors(directory))
+    _check_complete(directory, {path.name for path in paths})
+    return tuple(_read_header(path) for path in paths)
+
+
+def fingerprint(config: bytes, files: Iterable[WeightFile]) -> str:
+    """Return the sha256 that tells one checkpoint from another.
+
+    It covers config.json and of each weight file the name, size, header and evenly spaced samples of the
+    tensors; each of these is preceded by its length in 8 bytes, little-endian.
+    """
+    digest = hashlib.sha256()
+    for part in (config, *(part for file in files for part in _identity(file))):
+        digest.update(len(part).to_bytes(LENGTH_BYTES, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def convert_command(directory: Path, pattern: str) -> str:
+    """Return the shell command that rewrites the torch files `pattern` of `directory` as safetensors."""
+    return shlex.join(["python", "-c", CONVERT_CODE, str(directory), pattern])
+
+
+def _no_safetensors(directory: Path) -> str:
+    pattern = next((pattern for pattern in OLD_FORMATS if any(directory.glob(pattern))), None)
+    if pattern is None:
+        return f"{directory} holds no weights: *.safetensors files are needed"
+    return (
+        f"{directory} holds {pattern} but no *.safetensors, which are needed; "
+        f"convert them with: {convert_command(directory, pattern)}"
+    )
+
+
+def _check_complete(directory: Path, present: set[str]) -> None:
+    """Refuse a checkpoint of which an index, or the numbers in the names, say that files are missing."""
+    for index in sorted(directory.glob("*.safetensors.index.json")):
+        _refuse_missing(directory, _shards_in(index) - present, f"{index.name} names")
+    _refuse_missing(directory, _shards_by_number(present) - present, "the numbers of the others ask for")
+
+
+def _refuse_missing(directory: Path, missing: set[str], reason: str) -> None:
+    if missing:
+        names = ", ".join(sorted(missing)[:3]) + (", ..." if len(missing) > 3 else "")
+        raise EngineError(f"{directory} lacks {len(missing)} weight file(s) that {reason}: {names}")
+
+
+def _shards_in(index: Path) -> set[str]:
+    try:
+        weight_map = json.loads(index.read_bytes())["weight_map"]
+        return {str(name) for name in weight_map.values()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise EngineError(f"{index} is not a safetensors index: no JSON object with a weight_map") from None
+
+
+def _shards_by_number(names: Iterable[str]) -> set[str]:
+    expected: set[str] = set()
+    for name in names:
+        numbered = re.fullmatch(r"(.*-)(\d{1,5})(-of-)(\d{1,5})(\.safetensors)", name)
+        if numbered:
+            prefix, number, joint, total, suffix = numbered.groups()
+            width = len(number)
+            expected |= {f"{prefix}{i:0{width}}{joint}{total}{suffix}" for i in range(1, int(total) + 1)}
+    return expected
+
+
+def _read_header(path: Path) -> WeightFile:
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(LENGTH_BYTES)
+            length = int.from_bytes(start, "little")
+            _check_length(path, start=start + file.read(len(GIT_LFS_POINTER)), length=length, size=size)
+            file.seek(LENGTH_BYTES)
+            header = file.read(length)
+    except OSError as problem:
+        raise EngineError(f"{path} cannot be read: {problem.strerror or problem}") from None
+    promised = LENGTH_BYTES + length + _data_bytes(path, header)
+    if promised != size:
+        raise EngineError(_wrong_size(path, promised, size))
+    return WeightFile(path, size, header)
+
+
+def _check_length(path: Path, *, start: bytes, length: int, size: int) -> None:
+    if start.startswith(GIT_LFS_POINTER):
+        raise EngineError(f"{path} is a Git LFS pointer, not the weights: run `git lfs pull` in its folder")
+    if size >= LENGTH_BYTES and length > LARGEST_HEADER_BYTES:
+        raise EngineError(f"{path} is not a safetensors file: it promises a header of {length} bytes")
+    if size < LENGTH_BYTES + length:
+        raise EngineError(_wrong_size(path, LENGTH_BYTES + length, size))
+
+
+def _wrong_size(path: Path, promised: int, size: int) -> str:
+    state = "truncated" if size < promised else "damaged"
+    return f"{path} is {state}: it promises {promised} bytes but has {size}; copy or download it again"
+
+
+def _data_bytes(path: Path, header: bytes) -> int:
+    """Return the size of the tensors the header lists."""
+    try:
+        tensors: Mapping[str, Any] = json.loads(header)
+        ends = [int(tensor["data_offsets"][1]) for name, tensor in tensors.items() if name != "__metadata__"]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise EngineError(f"{path} is not a safetensors file: its header is damaged") from None
+    return max(ends, default=0)
+
+
+def _identity(file: WeightFile) -> Iterable[bytes]:
+    yield file.path.name.encode()
+    yield str(file.size_bytes).encode()
+    yield file.header
+    begin = LENGTH_BYTES + len(file.header)
+    step = (file.size_bytes - begin) / SAMPLES
+    try:
+        with file.path.open("rb") as opened:
+            for sample in range(SAMPLES):
+                opened.seek(begin + int(sample * step))
+                yield opened.read(SAMPLE_BYTES)
+    except OSError as problem:
+        raise EngineError(f"{file.path} cannot be read: {problem.strerror or problem}") from None

@@ -1,0 +1,238 @@
+"""Real worker processes, on the fake engine: what a supervisor makes of every way a run can go."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "modeltest"]
+BOOLQ = ["fake", "sample_BoolQ", "4", "llama", "none", "1"]
+
+
+def run(*words, output: Path, expect: int = 0, **kwargs) -> subprocess.CompletedProcess:
+    done = subprocess.run(
+        [*COMMAND, *words, "--output", str(output)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **kwargs,
+    )
+    assert done.returncode == expect, done.stderr
+    return done
+
+
+def run_directory(output: Path) -> Path:
+    (directory,) = output.iterdir()
+    return directory
+
+
+def option(text: str) -> list[str]:
+    return ["--engine-option", text]
+
+
+def read(directory: Path) -> dict:
+    return json.loads((directory / "run.json").read_text())
+
+
+def journal(directory: Path) -> list[dict]:
+    return [json.loads(line) for line in (directory / "samples.jsonl").read_text().splitlines()]
+
+
+def test_a_run_leaves_its_files_and_prints_their_paths(tmp_path):
+    done = run(*BOOLQ, output=tmp_path)
+    directory = run_directory(tmp_path)
+    names = {path.name for path in directory.iterdir()}
+    assert names == {"accuracy.json", "log.txt", "run.json", "samples.jsonl"}
+    assert all(str(directory / name) in done.stdout for name in names)
+    assert "verdict: VALID" in done.stdout
+    result = read(directory)
+    assert result["status"] == "complete"
+    assert result["engine"]["engine"] == "fake"
+    assert result["dataset"]["records"] == len(journal(directory)) == 24
+    assert result["protocol_version"]
+
+
+def test_the_engine_really_used_is_said_before_anything_runs(tmp_path):
+    lines = run(*BOOLQ, output=tmp_path).stderr.splitlines()
+    assert lines[0].startswith("fake: engine fake, run directory ")
+    assert lines.index("engine fake on none in none ()") < lines.index("running ...")
+
+
+def test_failed_questions_make_the_run_invalid_and_the_status_1(tmp_path):
+    done = run(*BOOLQ, *option("fail_every=5"), output=tmp_path, expect=1)
+    assert "4 of 24 questions failed" in done.stdout
+    accuracy = json.loads((run_directory(tmp_path) / "accuracy.json").read_text())
+    assert (accuracy["failed"], accuracy["total"]) == (4, 24)
+
+
+def test_questions_the_engine_never_answers_are_failed(tmp_path):
+    run(*BOOLQ, *option("lose_every=12"), output=tmp_path, expect=1)
+    assert len(journal(run_directory(tmp_path))) == 24
+
+
+def test_a_killed_worker_is_one_line_with_its_signal_and_keeps_what_it_finished(tmp_path):
+    done = run(*BOOLQ, *option("crash_after=3"), output=tmp_path, expect=128 + signal.SIGKILL)
+    error = done.stderr.splitlines()[-1]
+    directory = run_directory(tmp_path)
+    assert error.startswith("error: the worker was killed by SIGKILL after 12 of 24 questions")
+    assert str(directory) in error
+    assert len(journal(directory)) == 12
+    assert read(directory)["status"] == "failed"
+    assert {path.name for path in directory.iterdir()} == {"log.txt", "run.json", "samples.jsonl"}
+
+
+def test_memory_that_runs_out_in_an_accuracy_run_is_an_engine_error(tmp_path):
+    done = run(*BOOLQ, *option("out_of_memory_above=2"), output=tmp_path, expect=5)
+    assert "out of memory with 4 rows" in done.stderr.splitlines()[-1]
+
+
+def test_memory_that_runs_out_in_a_performance_run_is_a_result(tmp_path):
+    words = ["fake", "performance", "[[16,4]]", "[2,4]", "llama", "none", "1"]
+    done = run(*words, *option("out_of_memory_above=2"), output=tmp_path, expect=1)
+    assert "INVALID" in done.stdout
+    cases = json.loads((run_directory(tmp_path) / "performance.json").read_text())["cases"]
+    assert [case["verdict"] for case in cases] == ["VALID", "INVALID"]
+
+
+def test_the_largest_batch_within_the_limit_is_found(tmp_path):
+    # A step takes 1 + 0.1 x batch ms: 50 rows take 6 ms.
+    words = ["fake", "performance_maxbs", "[[16,4]]", "[[1,512]]", "6.05", "llama", "none", "1"]
+    run(*words, output=tmp_path)
+    (case,) = json.loads((run_directory(tmp_path) / "performance.json").read_text())["max_batch"]
+    assert (case["max_batch"], case["status"]) == (50, "FOUND")
+
+
+def test_a_malformed_dataset_row_is_one_line_with_file_and_row(tmp_path):
+    data = tmp_path / "data" / "boolq"
+    data.mkdir(parents=True)
+    (data / "dev.jsonl").write_text('{"question": "q", "title": "t", "answer": true, "passage": "p"}\n{"oops')
+    words = ["fake", "full_BoolQ", "4", "llama", "none", "1", "--data-dir", str(tmp_path / "data")]
+    done = run(*words, output=tmp_path / "out", expect=4)
+    assert "dev.jsonl" in done.stderr.splitlines()[-1]
+    assert "2" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_absent_data_says_how_to_get_it(tmp_path):
+    words = ["fake", "full_MMLU", "5", "4", "llama", "none", "1", "--data-dir", str(tmp_path / "none")]
+    done = run(*words, output=tmp_path / "out", expect=4)
+    assert "modeltest data fetch mmlu" in done.stderr
+    assert "modeltest data add mmlu" in done.stderr
+
+
+def test_several_batch_sizes_of_an_accuracy_task_are_several_runs(tmp_path):
+    run("fake", "sample_BoolQ", "[1,24]", "llama", "none", "1", output=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_two_runs_at_once_do_not_touch_each_other(tmp_path):
+    threads = [threading.Thread(target=run, args=BOOLQ, kwargs={"output": tmp_path}) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    directories = list(tmp_path.iterdir())
+    assert len(directories) == 3
+    assert all(len(journal(directory)) == 24 for directory in directories)
+    assert all(read(directory)["status"] == "complete" for directory in directories)
+
+
+def test_an_interrupted_run_ends_its_worker_and_is_marked_partial(tmp_path):
+    slow = [*option("sleep=yes"), *option("step_ms=300")]
+    words = ["fake", "performance", "[[16,64]]", "1", "llama", "none", "1"]
+    process = subprocess.Popen(
+        [*COMMAND, *words, *slow, "--output", str(tmp_path)], stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stderr:
+        if line.startswith("running"):
+            break
+    workers = _children(process.pid)
+    assert workers
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    process.stderr.close()
+    assert not any(_is_alive(worker) for worker in workers)
+    assert read(run_directory(tmp_path))["status"] == "partial"
+
+
+def test_a_supervisor_that_is_killed_takes_its_worker_along(tmp_path):
+    words = ["fake", "performance", "[[16,4]]", "1", "llama", "none", "1"]
+    process = subprocess.Popen(
+        [*COMMAND, *words, *option("sleep=yes"), *option("step_ms=100"), "--output", str(tmp_path)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:
+        if line.startswith("running"):
+            break
+    workers = _children(process.pid)
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    deadline = time.monotonic() + 30
+    while any(_is_alive(worker) for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+FILL_THE_DISK = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+sys.argv = ["modeltest", *sys.argv[1:]]
+runpy.run_module("modeltest", run_name="__main__")
+"""
+
+
+def test_a_full_disk_is_one_line_and_no_half_written_file(tmp_path):
+    words = ["fake", "sample_MMLU", "5", "1", "llama", "none", "1", "--output", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", FILL_THE_DISK, *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 3
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith("error: cannot write ")
+    assert "samples.jsonl" in error
+    directory = run_directory(tmp_path)
+    assert journal(directory)
+    assert (directory / "samples.jsonl").read_bytes().endswith(b"\n")
+    assert read(directory)["status"] == "failed"
+    assert not [path for path in directory.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("kind", ["sample_BoolQ 4", "sample_CEval 5 8", "sample_MMLU 0 8"])
+@pytest.mark.parametrize("protocol", ["modeltest", "lm-eval"])
+def test_report_writes_the_same_files_again_without_a_model(tmp_path, kind, protocol):
+    run("fake", *kind.split(), "llama", "none", "1", "--protocol", protocol, output=tmp_path)
+    directory = run_directory(tmp_path)
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    for path in directory.iterdir():
+        if path.name not in ("run.json", "samples.jsonl", "log.txt"):
+            path.unlink()
+    subprocess.run([*COMMAND, "report", str(directory)], check=True, capture_output=True)
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+
+
+def _children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A zombie that nobody waits for is dead.
+    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()

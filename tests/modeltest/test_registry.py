@@ -1,0 +1,36 @@
+import pytest
+
+from modeltest import registry
+from modeltest.api import AccuracyTask, Engine, MeasurementTask, PrerequisiteError
+
+
+def test_every_declared_plug_in_has_the_methods_of_its_protocol():
+    for name in registry.engine_names():
+        engine = registry.load_engine(name)
+        assert isinstance(engine, Engine)
+        assert engine.name == name
+    for name in registry.task_names():
+        task = registry.load_task(name)
+        assert isinstance(task, (AccuracyTask, MeasurementTask))
+        assert task.name == name
+    assert len({report.name for report in registry.reports()}) >= 5
+
+
+def test_an_absent_plug_in_is_named_with_what_there_is():
+    with pytest.raises(
+        PrerequisiteError, match=r"task 'bolq' is not available; installed tasks: .*boolq"
+    ) as caught:
+        registry.load_task("bolq")
+    assert "did you mean 'boolq'?" in str(caught.value)
+
+
+def test_every_task_declares_its_modes():
+    words = {mode.word for mode in registry.declared_modes()}
+    assert {
+        "full_BoolQ",
+        "sample_BoolQ",
+        "full_CEval",
+        "full_MMLU",
+        "performance",
+        "performance_maxbs",
+    } <= words
