@@ -123,13 +123,13 @@ def _weights_directory(weights: str) -> Path:
     directory = Path(weights).absolute()
     try:
         if not weights or not directory.exists():
-            raise SpecError(f"weights '{weights}' do not exist; give the folder of a checkpoint")
+            raise SpecError(f"weights {weights!r} do not exist; give the folder of a checkpoint")
         if not directory.is_dir():
-            raise SpecError(f"weights '{weights}' are not a folder; give the one that holds config.json")
+            raise SpecError(f"weights {weights!r} are not a folder; give the one that holds config.json")
         if not (directory / "config.json").exists():
-            raise SpecError(f"weights '{weights}' hold no config.json; give the folder of a checkpoint")
+            raise SpecError(f"weights {weights!r} hold no config.json; give the folder of a checkpoint")
     except OSError as problem:
-        raise SpecError(f"weights '{weights}' cannot be read: {problem.strerror or problem}") from None
+        raise SpecError(f"weights {weights!r} cannot be read: {problem.strerror or problem}") from None
     return directory
 
 
@@ -149,7 +149,7 @@ def _profile_for(spec: RunSpec, config: JsonFile, model_type: str) -> ModelProfi
     instead = [*keys_for_model_type(model_type), AUTO]
     hint = f" ({chosen.note})" if chosen.note else ""
     raise SpecError(
-        f"{config.place('model_type')}: model_type '{model_type}' does not fit model '{spec.model}', which "
+        f"{config.place('model_type')}: model_type {model_type!r} does not fit model {spec.model!r}, which "
         f"takes {', '.join(chosen.model_types)}; models that take it: {', '.join(instead)}{hint}"
     )
 
@@ -188,7 +188,7 @@ def _check_dtype(spec: RunSpec, config: JsonFile, named: NamedDtype | None) -> N
         raise SpecError(
             f"{config.place(*named.keys)}: {named.keys[-1]} is {json.dumps(named.written)} but "
             f'\'{spec.engine}\' runs {wanted}; change this line to "{named.keys[-1]}": "{wanted}", '
-            f"use an engine word for {named.dtype}, or add --allow-dtype-cast"
+            f"use an engine word for {named.dtype!r}, or add --allow-dtype-cast"
         )
 
 

@@ -64,7 +64,7 @@ def profile(key: str) -> ModelProfile:
     """
     found = _profiles().get(key)
     if found is None:
-        raise SpecError(f"unknown model '{key}'; {_suggestion(key)}")
+        raise SpecError(f"unknown model {key!r}; {_suggestion(key)}")
     return found
 
 

@@ -26,6 +26,8 @@ LLAMA = {
     "vocab_size": 32000,
 }
 
+REMOTE_CODE = {"AutoConfig": "configuration_x.XConfig", "AutoModelForCausalLM": "modeling_x.XForCausalLM"}
+
 
 def safetensors_bytes(data=b"\1\2\3\4"):
     tensors = {"w": {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}}
@@ -111,6 +113,11 @@ class TestPath:
 
 
 class TestModelType:
+    def test_a_type_with_line_breaks_keeps_the_message_on_one_line(self, checkpoint):
+        assert r"model_type 'a\nb' does not fit" in error_of(
+            checkpoint({"model_type": "a\nb"}), model="llama"
+        )
+
     @pytest.mark.parametrize("value", [None, "", 3])
     def test_a_config_without_model_type_is_refused(self, checkpoint, value):
         folder = checkpoint(LLAMA, model_type=value)
@@ -245,22 +252,20 @@ class TestQuantize:
 
 
 class TestRemoteCode:
-    CODE = {"AutoConfig": "configuration_x.XConfig", "AutoModelForCausalLM": "modeling_x.XForCausalLM"}
-
     def test_a_checkpoint_with_code_needs_the_word(self, checkpoint):
-        folder = checkpoint({"model_type": "baichuan", "auto_map": self.CODE})
+        folder = checkpoint({"model_type": "baichuan", "auto_map": REMOTE_CODE})
         message = error_of(folder, model="baichuan2_7b")
         assert f"{folder / 'config.json'}:3: this checkpoint brings its own Python code" in message
         assert "trust_remote_code" in message
         assert "--trust-remote-code" in message
 
     def test_the_word_is_enough(self, checkpoint):
-        folder = checkpoint({"model_type": "baichuan", "auto_map": self.CODE})
+        folder = checkpoint({"model_type": "baichuan", "auto_map": REMOTE_CODE})
         info = inspect_checkpoint(spec_for(folder, trust_remote_code=True, model="baichuan2_13b"))
         assert info.name == "baichuan2_13b"
 
     def test_types_transformers_knows_do_not_need_the_code(self, checkpoint):
-        folder = checkpoint({"model_type": "deepseek_v3", "auto_map": self.CODE})
+        folder = checkpoint({"model_type": "deepseek_v3", "auto_map": REMOTE_CODE})
         assert inspect_checkpoint(spec_for(folder)).name == "deepseek_v3"
 
     @pytest.mark.parametrize("code", [None, [], "AutoModelForCausalLM", {"AutoConfig": "c.C"}])

@@ -83,9 +83,10 @@ class TestLineOf:
     def test_the_line_is_that_of_the_entry_in_any_object(self, before, after):
         first = {key: value for key, value in before.items() if key != "torch_dtype"}
         rest = {key: value for key, value in after.items() if key not in {*first, "torch_dtype"}}
-        above = json.dumps(first, indent=2).count("\n") if first else 1
+        # The entry stands where the closing brace of `first` would, were it alone.
+        expected = json.dumps(first, indent=2).count("\n") + 1 if first else 2
         text = json.dumps({**first, "torch_dtype": "float16", **rest}, indent=2)
-        assert line_of(text, ("torch_dtype",)) == above + (1 if first else 1)
+        assert line_of(text, ("torch_dtype",)) == expected
 
 
 def test_a_place_is_the_file_alone_when_the_entry_is_not_there(tmp_path):

@@ -141,7 +141,7 @@ class TestBrokenFiles:
     def test_a_pointer_of_git_lfs_is_told_from_weights(self, tmp_path):
         pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
         (tmp_path / "model.safetensors").write_bytes(pointer)
-        with pytest.raises(EngineError, match="Git LFS pointer.*git lfs pull"):
+        with pytest.raises(EngineError, match=r"Git LFS pointer.*git lfs pull"):
             read_weight_files(tmp_path)
 
     def test_another_format_is_told_from_a_truncated_file(self, tmp_path):
