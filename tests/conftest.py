@@ -1,6 +1,7 @@
 """What every test shares: an environment without network, and tiny models of every family."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,15 +9,12 @@ import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# transformers reads it when it is imported; code of remote-code checkpoints stays out of the user's cache.
+_MODULES = tempfile.TemporaryDirectory(prefix="modeltest-modules-")
+os.environ["HF_MODULES_CACHE"] = _MODULES.name
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for _name in ("MODELTEST_DEVICE", "MODELTEST_DATA_DIR", "MODELTEST_OUTPUT_DIR", "MODELTEST_EVENTS"):
     os.environ.pop(_name, None)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _private_module_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the code of remote-code checkpoints out of the user's cache."""
-    os.environ["HF_MODULES_CACHE"] = str(tmp_path_factory.mktemp("hf_modules"))
 
 
 @pytest.fixture(scope="session")
