@@ -1,0 +1,89 @@
+"""Scores from what an engine returned: failed requests and choices by log-probability."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modeltest.api import Completion, Record, Score, TaskData
+
+
+@dataclass(frozen=True, slots=True)
+class BestChoice:
+    """The index of the likeliest choice and how far it is ahead of the next one."""
+
+    index: int
+    margin: float | None
+
+
+def best_choice(logprobs: Sequence[float], *, last_wins_ties: bool = False) -> BestChoice:
+    """Return the choice of the highest log-probability; equal ones go to the first, or to the last.
+
+    `margin` is `None` where it is not a finite number: one choice only, or an impossible runner-up.
+    """
+    positions = range(len(logprobs))
+    best = max(reversed(positions) if last_wins_ties else positions, key=logprobs.__getitem__)
+    others = [value for position, value in enumerate(logprobs) if position != best]
+    return BestChoice(best, _difference(logprobs[best], max(others)) if others else None)
+
+
+def category_of(record: Record, data: TaskData) -> str:
+    """Return the category the dataset card gives the record's subject; empty without one."""
+    return data.subjects.get(record.subject, {}).get("category", "")
+
+
+def score_choices(
+    record: Record,
+    completion: Completion,
+    *,
+    labels: Sequence[str],
+    category: str = "",
+    last_wins_ties: bool = False,
+) -> Score:
+    """Score a completion by its choices; `labels[i]` is the answer that choice `i` stands for.
+
+    Log-probabilities that are missing or not numbers make a failed request: a model that overflowed has
+    not answered, and the argmax over NaN would look like an answer.
+    """
+    error = completion.error or _fault(completion.choice_logprobs, len(labels))
+    if error:
+        return failed_score(record, error, category=category)
+    best = best_choice(completion.choice_logprobs, last_wins_ties=last_wins_ties)
+    expected = record.fields["answer"]
+    return Score(
+        request_id=record.id,
+        subject=record.subject,
+        category=category,
+        expected=expected,
+        predicted=labels[best.index],
+        correct=labels[best.index] == expected,
+        margin=best.margin,
+    )
+
+
+def failed_score(record: Record, error: str, *, category: str = "") -> Score:
+    """Return the score of a request that was not completed: failed, neither right nor wrong."""
+    return Score(
+        request_id=record.id,
+        subject=record.subject,
+        category=category,
+        expected=record.fields["answer"],
+        error=error,
+    )
+
+
+def _difference(best: float, second: float) -> float | None:
+    if best == second:
+        return 0.0
+    difference = best - second
+    return difference if math.isfinite(difference) else None
+
+
+def _fault(logprobs: Sequence[float], expected: int) -> str | None:
+    if len(logprobs) != expected:
+        return f"the engine gave {len(logprobs)} log-probabilities for {expected} choices"
+    if any(math.isnan(value) or value == math.inf for value in logprobs):
+        shown = ", ".join(str(value) for value in logprobs)
+        return f"the engine gave log-probabilities that are not numbers: {shown}"
+    return None
