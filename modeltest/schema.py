@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from modeltest.api import Measurement, RunResult, Sample
-from modeltest.rundir import SCHEMA_VERSION, write_atomically
+from modeltest.run.directory import SCHEMA_VERSION, write_atomically
 
 DIRECTORY = Path(__file__).parent / "schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -19,7 +19,7 @@ from modeltest.api import (
     RunResult,
     Summary,
 )
-from modeltest.rundir import SCRATCH_PREFIX
+from modeltest.run.directory import SCRATCH_PREFIX
 
 _PLAIN_WIDTH = 140
 """Width of a table that goes to a file or a pipe, where nothing says how wide it may be."""

@@ -11,7 +11,7 @@ import click
 from modeltest.api import DatasetError
 
 if TYPE_CHECKING:
-    from modeltest.dataset_store import SplitFinding
+    from modeltest.data.store import SplitFinding
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -44,8 +44,8 @@ def data() -> None:
 @_data_dir_option
 def list_(data_dir: str | None) -> None:
     """List the datasets, where they come from, and what of them is here."""
-    from modeltest.dataset_card import card_names, load_card
-    from modeltest.dataset_store import dataset_state
+    from modeltest.data.card import card_names, load_card
+    from modeltest.data.store import dataset_state
 
     rows = []
     for name in card_names():
@@ -65,8 +65,8 @@ def verify(name: str | None, data_dir: str | None) -> None:
     of the official file is known), incomplete, malformed, absent. Ends with 4 when a split is different,
     incomplete or malformed, or when NAME is absent.
     """
-    from modeltest.dataset_card import card_names
-    from modeltest.dataset_store import describe_mismatches, verify_dataset
+    from modeltest.data.card import card_names
+    from modeltest.data.store import describe_mismatches, verify_dataset
 
     by_name = {each: verify_dataset(each, data_dir) for each in ([name] if name else card_names())}
     _print_findings(finding for findings in by_name.values() for finding in findings)
@@ -93,7 +93,7 @@ def add(name: str, path: Path, force: bool, data_dir: str | None) -> None:
       modeltest data add mmlu ~/downloads/data       (the unpacked data.tar: dev/ and test/)
       modeltest data add ceval ~/downloads/ceval-exam
     """
-    from modeltest.dataset_store import add_dataset
+    from modeltest.data.store import add_dataset
 
     _print_outcome(add_dataset(name, path, data_dir, force=force), name, data_dir)
 
@@ -107,7 +107,7 @@ def fetch(name: str, force: bool, data_dir: str | None) -> None:
 
     Needs a network and the Hugging Face package: pip install 'modeltest[fetch]'.
     """
-    from modeltest.dataset_fetch import fetch_dataset
+    from modeltest.data.fetch import fetch_dataset
 
     _print_outcome(fetch_dataset(name, data_dir, force=force), name, data_dir)
 
@@ -117,8 +117,8 @@ def _is_here(findings: Iterable[SplitFinding]) -> bool:
 
 
 def _print_outcome(findings: Sequence[SplitFinding], name: str, data_dir: str | None) -> None:
-    from modeltest.data import data_directory
-    from modeltest.dataset_store import describe_mismatches
+    from modeltest.data.load import data_directory
+    from modeltest.data.store import describe_mismatches
 
     _print_findings(findings)
     click.echo(f"{name} is in {data_directory(data_dir) / name}")

@@ -114,9 +114,9 @@ def _singles(spec: RunSpec) -> list[RunSpec]:
 
 def _run_one(spec: RunSpec, *, verbose: bool) -> int:
     # Only here: the commands that run nothing stay quick.
-    from modeltest.launch import launch, plan
-    from modeltest.progress import progress_for
-    from modeltest.rundir import LOG_FILE
+    from modeltest.run.directory import LOG_FILE
+    from modeltest.run.launch import launch, plan
+    from modeltest.run.progress import progress_for
 
     progress = progress_for(sys.stderr.isatty())
     command = shlex.join(["modeltest", *sys.argv[1:]])
@@ -130,7 +130,7 @@ def _run_one(spec: RunSpec, *, verbose: bool) -> int:
 
 def show(directory: Path) -> None:
     """Print the table of the run in `directory` and the paths of its files."""
-    from modeltest.rundir import read_result
+    from modeltest.run.directory import read_result
     from modeltest.tables import print_result
 
     print_result(read_result(directory), directory)

@@ -10,7 +10,7 @@ import click
 from modeltest import registry
 from modeltest.api import BatchRange, Case, RunSpec, SpecError, TaskOptions
 from modeltest.cli.execute import execute, run_options, with_options
-from modeltest.modes import engine_word
+from modeltest.grammar.modes import engine_word
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -54,9 +54,9 @@ def _build(model: Path) -> None:
 
 
 def _spec(words: str, model: Path, output_dir: str) -> RunSpec:
-    from modeltest.grammar import parse
-    from modeltest.models import model_keys
-    from modeltest.modes import all_modes
+    from modeltest.grammar.modes import all_modes
+    from modeltest.grammar.parse import parse
+    from modeltest.models.profiles import model_keys
 
     texts = [word.format(model=model) for word in words.split()]
     spec = parse(
@@ -69,8 +69,8 @@ def _spec(words: str, model: Path, output_dir: str) -> RunSpec:
 
 
 def _run(spec: RunSpec) -> Path:
-    from modeltest.launch import launch, plan
-    from modeltest.progress import progress_for
+    from modeltest.run.launch import launch, plan
+    from modeltest.run.progress import progress_for
 
     command = f"modeltest {spec.engine} {spec.mode}"
     return launch(plan(spec), command=command, progress=progress_for(sys.stderr.isatty())).directory
@@ -80,7 +80,7 @@ def _print_summary(directories: list[Path]) -> None:
     from rich import box
     from rich.table import Table
 
-    from modeltest.rundir import read_result
+    from modeltest.run.directory import read_result
     from modeltest.tables import headline, result_console
 
     console = result_console()

@@ -30,8 +30,8 @@ def list_(what: str) -> None:
 def report(directory: Path) -> None:
     """Write every report of the run in DIRECTORY anew, from run.json and samples.jsonl, without a model."""
     from modeltest.cli.execute import show
-    from modeltest.finish import finish
-    from modeltest.rundir import read_result
+    from modeltest.run.directory import read_result
+    from modeltest.run.finish import finish
 
     finish(read_result(directory), directory)
     show(directory)
@@ -40,7 +40,7 @@ def report(directory: Path) -> None:
 @click.command()
 def doctor() -> None:
     """Print the environment and what is missing in it. Ends with 3 when nothing could run a model."""
-    from modeltest.machine import describe_machine
+    from modeltest.run.machine import describe_machine
 
     facts = {"modeltest": __version__, **describe_machine()}
     rows = [(name, "-" if value is None else str(value)) for name, value in facts.items()]
@@ -70,7 +70,7 @@ _PACKAGES = {
 
 
 def _engines() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
-    from modeltest.modes import ENGINE_WORDS
+    from modeltest.grammar.modes import ENGINE_WORDS
 
     installed = registry.engine_names()
     rows = []
@@ -83,7 +83,7 @@ def _engines() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
 
 
 def _tasks() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
-    from modeltest.modes import PREDECESSOR_MODES
+    from modeltest.grammar.modes import PREDECESSOR_MODES
 
     rows = []
     for name in registry.task_names():
@@ -97,7 +97,7 @@ def _tasks() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
 
 
 def _models() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
-    from modeltest.models import model_keys, profile
+    from modeltest.models.profiles import model_keys, profile
 
     rows = []
     for key in model_keys():
@@ -115,7 +115,7 @@ def _models() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
 
 
 def _datasets() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
-    from modeltest.dataset_card import card_names, load_card
+    from modeltest.data.card import card_names, load_card
 
     states = dict(_dataset_states())
     rows = []
@@ -126,8 +126,8 @@ def _datasets() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
 
 
 def _dataset_states() -> Iterable[tuple[str, str]]:
-    from modeltest.dataset_card import card_names
-    from modeltest.dataset_store import dataset_state
+    from modeltest.data.card import card_names
+    from modeltest.data.store import dataset_state
 
     return [(name, dataset_state(name, None)) for name in card_names()]
 

@@ -9,9 +9,9 @@ import click
 
 from modeltest import registry
 from modeltest.cli.execute import execute, run_options, with_options
-from modeltest.grammar import parse, usage
-from modeltest.models import model_keys
-from modeltest.modes import all_modes
+from modeltest.grammar.modes import all_modes
+from modeltest.grammar.parse import parse, usage
+from modeltest.models.profiles import model_keys
 
 
 @click.command(

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from modeltest.dataset_card import cards_root
+from modeltest.data.card import cards_root
 
 
 def sample_texts(root: Path | None = None) -> Iterator[str]:

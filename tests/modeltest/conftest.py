@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modeltest.dataset_card import load_card
+from modeltest.data.card import load_card
 
 LETTER_ROWS = (("q one", "a", "b", "c", "d", "A"), ("q two", "a", "None", "c", "d", "B"))
 BOOLQ_ROWS = (

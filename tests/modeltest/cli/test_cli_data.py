@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from modeltest import dataset_fetch
 from modeltest.api import DatasetError, PrerequisiteError, SpecError
 from modeltest.cli.data import data
+from modeltest.data import fetch as dataset_fetch
 
 MadeUp = Callable[[str], Path]
 

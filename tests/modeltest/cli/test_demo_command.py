@@ -42,9 +42,9 @@ def test_the_seed_decides_the_weights(tmp_path):
 
 @pytest.mark.parametrize("family", ["llama", "internlm2"])
 def test_the_command_it_recommends_is_one_run_sh_understands(family, tmp_path):
-    from modeltest.grammar import parse
-    from modeltest.models import model_keys
-    from modeltest.modes import all_modes
+    from modeltest.grammar.modes import all_modes
+    from modeltest.grammar.parse import parse
+    from modeltest.models.profiles import model_keys
     from modeltest.registry import declared_modes
 
     output = invoke(family, tmp_path / "model", "--dtype", "bf16").output

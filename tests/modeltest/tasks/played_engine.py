@@ -21,7 +21,7 @@ Answer = Callable[[Trial], Measurement]
 
 @dataclass(frozen=True)
 class PlayedEngine:
-    """A step takes `step_ms` + `row_ms` per row; the prefill ten steps; above `memory` rows there is no room."""
+    """A step takes `step_ms` + `row_ms` per row; the prefill ten; above `memory` rows there is no room."""
 
     step_ms: float = 10.0
     row_ms: float = 1.0

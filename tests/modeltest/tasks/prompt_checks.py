@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modeltest.api import AccuracyTask, ChatPrompt, Prompt, RunSpec, TaskData, TextPrompt, to_plain
-from modeltest.data import load_dataset
+from modeltest.data.load import load_dataset
 
 GOLDENS = Path(__file__).resolve().parents[2] / "goldens"
 COLUMNS = ("question", "A", "B", "C", "D", "answer")

@@ -2,7 +2,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from played_engine import MS, PlayedEngine, engine_info, max_batch_spec, measurement, play
 
@@ -101,6 +101,7 @@ def test_a_batch_whose_output_is_short_is_never_the_answer() -> None:
     assert 8 in invalid
 
 
+@settings(deadline=None)
 @given(st.integers(0, 70), st.integers(0, 70), st.booleans())
 def test_the_summary_says_what_the_search_did(limit: int, memory: int, quick: bool) -> None:
     spec = max_batch_spec((2, 2), limit_ms=limit + 0.5, quick=quick)
@@ -114,6 +115,7 @@ def test_the_summary_says_what_the_search_did(limit: int, memory: int, quick: bo
     assert case.max_batch == (min(limit, memory, 64) or None)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60))
 def test_a_search_cut_short_never_claims_more_than_was_measured(kept: int) -> None:
     spec = max_batch_spec((2, 2), quick=False)
@@ -124,9 +126,8 @@ def test_a_search_cut_short_never_claims_more_than_was_measured(kept: int) -> No
         assert (case.status, case.max_batch) == (SearchStatus.FOUND, 40)
         return
     finished = [m.batch_size for m in journal if m.trial == 3 and m.batch_size <= 40]
-    if case.max_batch != 40 or case.status is not SearchStatus.FOUND:
-        assert case.status is SearchStatus.BORDERLINE
-        assert case.max_batch == max(finished, default=None)
+    assert case.status is SearchStatus.BORDERLINE
+    assert case.max_batch == max(finished, default=None)
     assert len(case.probes) == sum(m.trial == 3 for m in journal)
 
 

@@ -1,0 +1,1 @@
+"""Datasets: their cards, the readers of their original formats, and where they are kept."""

@@ -1,0 +1,182 @@
+"""Dataset cards: what `datasets/<name>/dataset.toml` says of a dataset, as frozen values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from modeltest.api import DatasetError, PrerequisiteError, SpecError, from_plain
+from modeltest.toml_file import read_toml
+
+CARD_FILE = "dataset.toml"
+EVERY_SUBJECT = "*"
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+class Role(str, Enum):
+    """What the rows of a split are for."""
+
+    EVALUATION = "evaluation"
+    SHOTS = "shots"
+
+
+class FileFormat(str, Enum):
+    """How rows are written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+class AnswerKind(str, Enum):
+    """How the official files write the right answer."""
+
+    BOOLEAN = "boolean"
+    LETTER = "letter"
+
+
+class HubRows(str, Enum):
+    """How the rows of the Hugging Face copy differ from those of the original files."""
+
+    COLUMNS = "columns"
+    """The same columns."""
+
+    CHOICE_LIST = "choice_list"
+    """`choices` is a list of four and `answer` its index; `subject` names the file."""
+
+    TITLED_PASSAGE = "titled_passage"
+    """`passage` is `title -- passage` and `label` is 0 or 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubSource:
+    """The Hugging Face repository `modeltest data fetch` reads; `config` may hold `{subject}`."""
+
+    id: str
+    config: str
+    rows: HubRows
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCard:
+    """One split of a dataset: its files, columns and what the official files amount to."""
+
+    role: Role
+    name: str
+    files: str
+    """Path inside the dataset's folder, with `{subject}` where there is one file per subject."""
+
+    columns: tuple[str, ...]
+    rows: int
+    sha256: str | None = None
+    """Digest over the official files in C-locale name order; `None` when no official digest is known."""
+
+    rename: Mapping[str, str] = field(default_factory=dict)
+    """Columns whose field has another name."""
+
+    optional: bool = False
+    hub_split: str | None = None
+    crlf: tuple[str, ...] = ()
+    no_final_newline: tuple[str, ...] = ()
+
+    def ends_with_crlf(self, subject: str) -> bool:
+        """Say whether the lines of the official file of `subject` end with CR LF."""
+        return subject in self.crlf or EVERY_SUBJECT in self.crlf
+
+    def paths(self, subjects: Iterable[str]) -> dict[str, str]:
+        """Return subject -> path inside the dataset's folder, in C-locale order of the paths."""
+        paths = {subject: self.files.format(subject=subject) for subject in subjects}
+        return dict(sorted(paths.items(), key=lambda item: os.fsencode(item[1])))
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetCard:
+    """One dataset: where it comes from, how its files look and what its subjects are."""
+
+    name: str
+    title: str
+    licence: str
+    homepage: str
+    archives: tuple[str, ...]
+    hub_ids: tuple[str, ...]
+    format: FileFormat
+    answers: AnswerKind
+    fields: tuple[str, ...]
+    """Fields every record has."""
+
+    hub: HubSource
+    splits: tuple[SplitCard, ...]
+    subjects: Mapping[str, Mapping[str, str]]
+    optional_fields: tuple[str, ...] = ()
+    header: bool = False
+    folder: str = ""
+    """Where the card lies."""
+
+    @property
+    def sample_folder(self) -> Path:
+        """Folder of the bundled sample set, laid out like the original."""
+        return Path(self.folder) / "sample"
+
+    def splits_for(self, role: Role) -> tuple[SplitCard, ...]:
+        """Return the splits of `role`; the first whose files are there is the one to use."""
+        return tuple(split for split in self.splits if split.role is role)
+
+
+def cards_root() -> Path:
+    """Return the folder of all dataset cards, in a wheel, a checkout and an editable install alike.
+
+    Raises: PrerequisiteError when this installation has none.
+    """
+    return _cards_root_of(_PACKAGE)
+
+
+def card_names() -> tuple[str, ...]:
+    """Return the names of all datasets, sorted."""
+    return tuple(sorted(path.parent.name for path in cards_root().glob(f"*/{CARD_FILE}")))
+
+
+def load_card(name: str) -> DatasetCard:
+    """Return the card of the dataset `name`.
+
+    Raises: SpecError for an unknown name; DatasetError for a card that does not fit.
+    """
+    if name not in card_names():
+        raise SpecError(f"unknown dataset '{name}'; available: {', '.join(card_names())}")
+    return read_card(cards_root() / name / CARD_FILE)
+
+
+def read_card(path: Path) -> DatasetCard:
+    """Return the card written in `path`.
+
+    Raises: DatasetError naming the file and the field that does not fit.
+    """
+    try:
+        content = read_toml(path)
+        content["subjects"] = _as_text(content.get("subjects", {}))
+        card = from_plain(DatasetCard, content)
+    except (OSError, ValueError) as problem:
+        raise DatasetError(f"{path}: not a dataset card: {problem}") from problem
+    return replace(card, folder=str(path.parent))
+
+
+def _cards_root_of(package: Path) -> Path:
+    # The wheel's folder comes first: beside an installed package, `datasets` is Hugging Face's package.
+    for root in (package / "_datasets", package.parent / "datasets"):
+        if any(root.glob(f"*/{CARD_FILE}")):
+            return root
+    raise PrerequisiteError(
+        f"no dataset cards beside {package}: the installation is incomplete; reinstall modeltest"
+    )
+
+
+def _as_text(subjects: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    return {
+        subject: {
+            key: str(value).lower() if isinstance(value, bool) else value for key, value in facts.items()
+        }
+        for subject, facts in subjects.items()
+    }

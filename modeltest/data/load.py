@@ -1,0 +1,154 @@
+"""Reading a dataset: from its name and split to the records and shots a task works on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from modeltest.api import DatasetError, DatasetInfo, Record, SpecError, TaskData
+from modeltest.data.card import DatasetCard, Role, SplitCard, load_card
+from modeltest.data.rows import files_sha256, read_records
+
+FULL = "full"
+SAMPLE = "sample"
+DATA_DIR_VARIABLE = "MODELTEST_DATA_DIR"
+
+_NAMED_FILES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedDataset:
+    """The rows of a run and which files they came from."""
+
+    data: TaskData
+    info: DatasetInfo
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFiles:
+    """The files of one split under a folder: subject -> path, in C-locale order of the file names."""
+
+    split: SplitCard
+    present: Mapping[str, Path]
+    missing: Mapping[str, Path]
+
+
+def load_dataset(
+    name: str, split: str, *, data_dir: str | None, limit: int | None = None, shots_needed: bool = False
+) -> LoadedDataset:
+    """Read the dataset `name`; `split` is `full` (the user's files) or `sample` (the bundled rows).
+
+    `limit` keeps the first rows of every subject. Shots are read when `shots_needed`: those of the shots
+    split, or none where that split is optional and absent. `DatasetInfo.sha256` covers the evaluation files,
+    not the rows; with shots it is the sha256 of the two splits' hex digests written one after the other.
+
+    Raises: SpecError for a wrong word; DatasetError for files that are absent, incomplete or malformed.
+    """
+    _check_words(split, limit)
+    card = load_card(name)
+    folder = card.sample_folder if split == SAMPLE else data_directory(data_dir) / name
+    evaluation = _evaluation_files(card, folder, split, data_dir)
+    shots = _shots_files(card, folder, tuple(evaluation.present)) if shots_needed else None
+    used = [files for files in (evaluation, shots) if files is not None]
+    digests = [files_sha256(files.present.values()) for files in used]
+    by_subject = {
+        subject: tuple(read_records(card, evaluation.split, subject, path, limit=limit))
+        for subject, path in evaluation.present.items()
+    }
+    records = [record for rows in by_subject.values() for record in rows]
+    info = DatasetInfo(
+        name=name,
+        split=split,
+        path=str(folder),
+        sha256=digests[0] if len(digests) == 1 else _joined_sha256(digests),
+        official=split == FULL and digests == [files.split.sha256 for files in used],
+        records=len(records),
+        subjects=len(by_subject),
+    )
+    subjects = {subject: card.subjects[subject] for subject in by_subject}
+    return LoadedDataset(TaskData(records, _read_shots(card, shots), subjects), info)
+
+
+def data_directory(data_dir: str | None) -> Path:
+    """Return the folder of all full datasets: `data_dir`, else MODELTEST_DATA_DIR, else the user's cache."""
+    chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE) or "~/.cache/modeltest/data"
+    return Path(chosen).expanduser().absolute()
+
+
+def split_files(card: DatasetCard, split: SplitCard, folder: Path) -> SplitFiles:
+    """Return which files of `split` lie under `folder` and which do not."""
+    paths = {subject: folder / path for subject, path in split.paths(card.subjects).items()}
+    present = {subject: path for subject, path in paths.items() if path.is_file()}
+    return SplitFiles(split, present, {key: path for key, path in paths.items() if key not in present})
+
+
+def name_some(paths: Iterable[Path]) -> str:
+    """Return the names of the first files and how many more there are."""
+    names = [f"{path.parent.name}/{path.name}" for path in paths]
+    more = len(names) - _NAMED_FILES
+    return ", ".join(names[:_NAMED_FILES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _check_words(split: str, limit: int | None) -> None:
+    if split not in (FULL, SAMPLE):
+        raise SpecError(f"unknown split '{split}'; available: {FULL}, {SAMPLE}")
+    if limit is not None and limit < 1:
+        raise SpecError(f"limit {limit} is not possible; give the number of questions per subject, 1 or more")
+
+
+def _evaluation_files(card: DatasetCard, folder: Path, split: str, data_dir: str | None) -> SplitFiles:
+    for candidate in card.splits_for(Role.EVALUATION):
+        files = split_files(card, candidate, folder)
+        if files.present and files.missing and split == FULL:
+            raise DatasetError(_incomplete(card.name, files, folder))
+        if files.present:
+            return files
+    raise DatasetError(_absent(card.name, folder, data_dir))
+
+
+def _shots_files(card: DatasetCard, folder: Path, subjects: tuple[str, ...]) -> SplitFiles | None:
+    for candidate in card.splits_for(Role.SHOTS):
+        files = split_files(card, candidate, folder)
+        if candidate.optional and not files.present:
+            return None
+        wanted = SplitFiles(
+            candidate,
+            {subject: path for subject, path in files.present.items() if subject in subjects},
+            {subject: path for subject, path in files.missing.items() if subject in subjects},
+        )
+        if wanted.missing:
+            raise DatasetError(_incomplete(card.name, wanted, folder))
+        return wanted
+    return None
+
+
+def _read_shots(card: DatasetCard, files: SplitFiles | None) -> dict[str, tuple[Record, ...]]:
+    if files is None:
+        return {}
+    return {
+        subject: tuple(read_records(card, files.split, subject, path))
+        for subject, path in files.present.items()
+    }
+
+
+def _joined_sha256(digests: list[str]) -> str:
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _incomplete(name: str, files: SplitFiles, folder: Path) -> str:
+    return (
+        f"dataset '{name}' in {folder} is incomplete: {len(files.missing)} files of split {files.split.name}"
+        f" are missing: {name_some(files.missing.values())}; add them with `modeltest data add {name} PATH`"
+    )
+
+
+def _absent(name: str, folder: Path, data_dir: str | None) -> str:
+    there = f" --data-dir {data_dir}" if data_dir else ""
+    return (
+        f"dataset '{name}' is not in {folder}; get it with `modeltest data fetch {name}{there}`, or copy"
+        f" files you have with `modeltest data add {name} PATH{there}`, or set {DATA_DIR_VARIABLE} to the"
+        f" folder that holds {name}/"
+    )

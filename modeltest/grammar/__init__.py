@@ -1,0 +1,1 @@
+"""The positional words of `run.sh`: their grammar, its usage texts and its modes."""

@@ -1,0 +1,217 @@
+"""What a checkpoint is, read from its files alone: nothing is loaded, and no torch is imported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modeltest.api import ModelInfo, RunSpec, SpecError
+from modeltest.models.config_json import JsonFile, read_json_object
+from modeltest.models.profiles import (
+    AUTO,
+    ModelProfile,
+    block_size,
+    environment,
+    is_native_model_type,
+    keys_for_model_type,
+    profile,
+    profile_for_model_type,
+    resolve_name,
+    tokenizer_options,
+)
+from modeltest.models.rules import count_in
+from modeltest.models.weights import fingerprint, read_weight_files
+
+QUANTIZE_KINDS = (
+    "w8a8",
+    "w8a8s",
+    "w8a8sc",
+    "w8a16",
+    "w4a16",
+    "w8a8_dynamic",
+    "w8a8_pdmix",
+    "w8a8_mix",
+    "w4a8_dynamic",
+    "w16a16s",
+    "w16a16sc",
+)
+"""What MindIE-LLM accepts as `quantize`."""
+
+QUANT_DESCRIPTION = "quant_model_description.json"
+RENAMED_WITH_DESCRIPTION = {"w8a8_mix": "w8a8_pdmix"}
+
+CONTEXT_FIELDS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_sequence_length",
+    "seq_length",
+    "n_ctx",
+    "model_max_length",
+)
+"""What model families call the length of their context, best first."""
+
+DTYPE_ENTRIES = (("dtype",), ("torch_dtype",), ("text_config", "dtype"), ("text_config", "torch_dtype"))
+"""Where config.json may name the dtype: transformers writes `dtype` since 4.56, `torch_dtype` before."""
+
+DTYPE_ALIASES = {
+    "half": "float16",
+    "fp16": "float16",
+    "bf16": "bfloat16",
+    "float": "float32",
+    "fp32": "float32",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NamedDtype:
+    """The dtype a config names, and under which keys."""
+
+    keys: tuple[str, ...]
+    written: str
+    dtype: str
+
+
+def inspect_checkpoint(spec: RunSpec) -> ModelInfo:
+    """Return what the files in `spec.weights` say, having checked that `spec` fits them.
+
+    Raises: SpecError when the words and the checkpoint do not fit; EngineError when a weight file is
+    missing, truncated or unreadable.
+    """
+    directory = _weights_directory(spec.weights)
+    config = read_json_object(directory / "config.json")
+    model_type = _model_type(config)
+    chosen = _profile_for(spec, config, model_type)
+    _check_remote_code(spec, config, model_type)
+    dtype = _dtype(config.values)
+    _check_dtype(spec, config, dtype)
+    quantize = _quantize(config)
+    return ModelInfo(
+        key=chosen.key,
+        name=resolve_name(chosen, config.values),
+        path=str(directory),
+        model_type=model_type,
+        dtype=None if dtype is None else dtype.dtype,
+        quantize=quantize,
+        max_position_embeddings=spec.max_position_embeddings or count_in(config.values, CONTEXT_FIELDS),
+        block_size=block_size(chosen, config.values),
+        chips=chosen.chips,
+        fingerprint=fingerprint(config.raw, read_weight_files(directory)),
+        tokenizer_options=tokenizer_options(chosen, config.values),
+        environment=environment(chosen),
+    )
+
+
+def describe(profile: ModelProfile) -> dict[str, str]:
+    """Return one row of `modeltest list models`, by column heading."""
+    return {
+        "model": profile.key,
+        "model_type": " ".join(profile.model_types),
+        "chips": str(profile.chips),
+        "datasets": " ".join(profile.datasets),
+        "block size": "/".join(
+            [str(profile.block_size), *(str(rule.tokens) for rule in profile.block_sizes)]
+        ),
+        "in MindIE": "yes" if profile.in_mindie_head else "no",
+        "note": profile.note or "",
+    }
+
+
+def _weights_directory(weights: str) -> Path:
+    directory = Path(weights).absolute()
+    try:
+        if not weights or not directory.exists():
+            raise SpecError(f"weights {weights!r} do not exist; give the folder of a checkpoint")
+        if not directory.is_dir():
+            raise SpecError(f"weights {weights!r} are not a folder; give the one that holds config.json")
+        if not (directory / "config.json").exists():
+            raise SpecError(f"weights {weights!r} hold no config.json; give the folder of a checkpoint")
+    except OSError as problem:
+        raise SpecError(f"weights {weights!r} cannot be read: {problem.strerror or problem}") from None
+    return directory
+
+
+def _model_type(config: JsonFile) -> str:
+    model_type = config.values.get("model_type")
+    if not isinstance(model_type, str) or not model_type:
+        raise SpecError(f"{config.path} names no model_type; add the one of the model's family")
+    return model_type
+
+
+def _profile_for(spec: RunSpec, config: JsonFile, model_type: str) -> ModelProfile:
+    if spec.model == AUTO:
+        return profile_for_model_type(model_type)
+    chosen = profile(spec.model)
+    if model_type in chosen.model_types:
+        return chosen
+    instead = [*keys_for_model_type(model_type), AUTO]
+    hint = f" ({chosen.note})" if chosen.note else ""
+    raise SpecError(
+        f"{config.place('model_type')}: model_type {model_type!r} does not fit model {spec.model!r}, which "
+        f"takes {', '.join(chosen.model_types)}; models that take it: {', '.join(instead)}{hint}"
+    )
+
+
+def _check_remote_code(spec: RunSpec, config: JsonFile, model_type: str) -> None:
+    code = config.values.get("auto_map")
+    if spec.trust_remote_code or is_native_model_type(model_type):
+        return
+    if isinstance(code, Mapping) and "AutoModelForCausalLM" in code:
+        raise SpecError(
+            f"{config.place('auto_map')}: this checkpoint brings its own Python code; read it, then add the "
+            "word trust_remote_code after the weights (or --trust-remote-code)"
+        )
+
+
+def _dtype(config: Mapping[str, Any]) -> NamedDtype | None:
+    for keys in DTYPE_ENTRIES:
+        value: Any = config
+        for key in keys:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if isinstance(value, str) and value and value != "auto":
+            return NamedDtype(keys, value, _plain_dtype(value))
+    return None
+
+
+def _plain_dtype(name: str) -> str:
+    plain = name.removeprefix("torch.").lower()
+    return DTYPE_ALIASES.get(plain, plain)
+
+
+def _check_dtype(spec: RunSpec, config: JsonFile, named: NamedDtype | None) -> None:
+    if named is None or spec.dtype is None or spec.allow_dtype_cast:
+        return
+    wanted = _plain_dtype(spec.dtype)
+    if named.dtype != wanted:
+        raise SpecError(
+            f"{config.place(*named.keys)}: {named.keys[-1]} is {json.dumps(named.written)} but "
+            f'\'{spec.engine}\' runs {wanted}; change this line to "{named.keys[-1]}": "{wanted}", '
+            f"use an engine word for {named.dtype!r}, or add --allow-dtype-cast"
+        )
+
+
+def _quantize(config: JsonFile) -> str | None:
+    """Return the quantisation: MindIE's kind from config or description, else the method of transformers."""
+    description = config.path.with_name(QUANT_DESCRIPTION)
+    has_description = description.exists()
+    value, source = config.values.get("quantize"), config
+    key = "quantize"
+    if value is None and has_description:
+        source, key = read_json_object(description), "model_quant_type"
+        value = source.values.get(key)
+    if value is None:
+        return _quant_method(config.values)
+    kind = value.lower() if isinstance(value, str) else None
+    if kind not in QUANTIZE_KINDS:
+        raise SpecError(
+            f"{source.place(key)}: unknown {key} {json.dumps(value)}; known: {', '.join(QUANTIZE_KINDS)}"
+        )
+    return RENAMED_WITH_DESCRIPTION.get(kind, kind) if has_description else kind
+
+
+def _quant_method(config: Mapping[str, Any]) -> str | None:
+    settings = config.get("quantization_config")
+    method = settings.get("quant_method") if isinstance(settings, Mapping) else None
+    return method if isinstance(method, str) and method else None

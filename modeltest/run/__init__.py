@@ -1,0 +1,1 @@
+"""One run: launched and watched by a supervisor, carried out by a worker, journalled, finished."""

@@ -1,0 +1,113 @@
+"""The directory of one run: its unique name and the file `run.json` that says what ran and how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from modeltest.api import (
+    Measurement,
+    ModelTestError,
+    PrerequisiteError,
+    RunResult,
+    Sample,
+    SpecError,
+    from_plain,
+    to_plain,
+)
+from modeltest.run.journal import FILE_NAME, JournalReader
+
+RUN_FILE = "run.json"
+LOG_FILE = "log.txt"
+SCHEMA_VERSION = 1
+
+SCRATCH_PREFIX = "."
+"""Files of a run directory whose names begin so are being written and mean nothing yet."""
+
+
+def create_run_directory(parent: str, *, started: datetime, name: str) -> Path:
+    """Create and return `<parent>/<time>_<name>`, with a number behind it if that exists already.
+
+    Raises: PrerequisiteError when it cannot be created.
+    """
+    stem = f"{started:%Y%m%d-%H%M%S}_{re.sub(r'[^0-9A-Za-z._-]+', '-', name)}"
+    for number in range(1, 1000):
+        directory = Path(parent).expanduser().absolute() / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as problem:
+            raise PrerequisiteError(
+                f"cannot create {directory}: {problem.strerror}; choose another place with --output DIR"
+            ) from problem
+        return directory
+    raise PrerequisiteError(f"{parent} already holds 999 runs named {stem}")
+
+
+def write_result(directory: Path, result: RunResult) -> None:
+    """Write `run.json` atomically: all of `result` but the journalled samples and measurements.
+
+    Raises: PrerequisiteError when it cannot be written.
+    """
+    plain = to_plain(replace(result, samples=(), measurements=()))
+    for journalled in ("samples", "measurements"):
+        del plain[journalled]
+    write_atomically(directory / RUN_FILE, _to_json({"schema": SCHEMA_VERSION, **plain}))
+
+
+def read_result(directory: Path) -> RunResult:
+    """Return the result in `directory`; samples and measurements are read from the journal when iterated.
+
+    Raises: SpecError when there is no run in `directory`; ModelTestError when `run.json` is damaged.
+    """
+    path = directory / RUN_FILE
+    try:
+        plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError(f"{directory} is not a run: it has no {RUN_FILE}") from None
+    except (OSError, ValueError) as problem:
+        raise ModelTestError(f"{path} cannot be read: {problem}") from problem
+    version = plain.pop("schema", None) if isinstance(plain, dict) else None
+    if version != SCHEMA_VERSION:
+        raise SpecError(f"{path} has schema {version}; this ModelTest reads schema {SCHEMA_VERSION}")
+    try:
+        result = from_plain(RunResult, plain)
+    except ValueError as problem:
+        raise ModelTestError(f"{path} is not a run: {problem}") from problem
+    journal = directory / FILE_NAME
+    return replace(
+        result, samples=JournalReader(journal, Sample), measurements=JournalReader(journal, Measurement)
+    )
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` to `path` so that readers see the old file or the whole new one, never a part.
+
+    Raises: PrerequisiteError when it cannot be written.
+    """
+    temporary: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as problem:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise PrerequisiteError(f"cannot write {path}: {problem.strerror}") from problem
+
+
+def _to_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"

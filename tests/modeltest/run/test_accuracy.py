@@ -1,0 +1,91 @@
+import hashlib
+
+import pytest
+
+from modeltest.api import (
+    ChatPrompt,
+    Completion,
+    EngineError,
+    Record,
+    Request,
+    RunSpec,
+    Score,
+    TaskData,
+    TextPrompt,
+    TokenPrompt,
+    Turn,
+)
+from modeltest.run.accuracy import prompt_digest, run_accuracy
+
+SPEC = RunSpec(engine="fake", mode="m", task="t", model="m", weights="w", batch_sizes=((2,),))
+DATA = TaskData([Record(str(i), "s", {"q": f"question {i}"}) for i in range(4)], {}, {})
+
+
+class Task:
+    name = "t"
+
+    def requests(self, data, spec):
+        for record in data.records:
+            yield Request(record.id, TextPrompt("", (), record.fields["q"]), max_new_tokens=1)
+
+    def score(self, record, data, completion, spec):
+        return Score(record.id, "s", "c", "A", predicted=completion.text, error=completion.error)
+
+
+class ScriptedEngine:
+    """Gives the batches it was told to, after taking all requests."""
+
+    name = "scripted"
+
+    def __init__(self, *batches):
+        self._batches = batches
+
+    def complete(self, requests, *, batch_size):
+        self.asked = list(requests)
+        yield from (
+            [Completion(name, text=name, token_times_ns=(1,)) for name in batch] for batch in self._batches
+        )
+
+
+def _samples(engine):
+    return [sample for batch in run_accuracy(Task(), engine, DATA, SPEC) for sample in batch]
+
+
+def test_answers_are_matched_by_id_in_whatever_order_they_come():
+    samples = _samples(ScriptedEngine(["3", "1"], ["0", "2"]))
+    assert [sample.score.request_id for sample in samples] == ["3", "1", "0", "2"]
+    assert all(sample.score.predicted == sample.score.request_id for sample in samples)
+
+
+def test_a_request_never_answered_is_failed_not_forgotten():
+    samples = _samples(ScriptedEngine(["0", "2"]))
+    failed = {sample.score.request_id: sample.score.error for sample in samples if sample.score.error}
+    assert failed == {"1": "the engine gave no answer", "3": "the engine gave no answer"}
+
+
+@pytest.mark.parametrize("batches", [[["0", "9"]], [["0"], ["0"]]])
+def test_an_answer_that_was_not_asked_for_ends_the_run(batches):
+    with pytest.raises(EngineError, match="was not asked or was answered already"):
+        _samples(ScriptedEngine(*batches))
+
+
+def test_times_are_left_out_of_the_journal_of_questions():
+    assert _samples(ScriptedEngine(["0"]))[0].completion.token_times_ns == ()
+
+
+def test_each_sample_carries_the_digest_of_its_prompt():
+    sample = _samples(ScriptedEngine(["1"]))[0]
+    assert sample.prompt_sha256 == hashlib.sha256(b"question 1").hexdigest()
+
+
+def test_a_prompt_digest_tells_the_kinds_of_prompts_apart():
+    prompts = [
+        TextPrompt("a", ("b",), "c"),
+        TextPrompt("abd", (), "c"),
+        ChatPrompt((), (), (Turn("user", "abc"),)),
+        ChatPrompt((), (), (Turn("system", "abc"),)),
+        TokenPrompt((1, 2)),
+        TokenPrompt((12,)),
+    ]
+    assert len({prompt_digest(prompt) for prompt in prompts}) == len(prompts)
+    assert prompt_digest(prompts[0]) == prompt_digest(TextPrompt("abc", (), ""))

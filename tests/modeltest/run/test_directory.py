@@ -1,0 +1,99 @@
+import json
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from modeltest.api import (
+    Completion,
+    ModelInfo,
+    ModelTestError,
+    PrerequisiteError,
+    RunResult,
+    RunSpec,
+    Sample,
+    Score,
+    SpecError,
+    Verdict,
+)
+from modeltest.run.directory import create_run_directory, read_result, write_atomically, write_result
+from modeltest.run.journal import JournalWriter
+
+STARTED = datetime(2026, 1, 2, 3, 4, 5)
+MODEL = ModelInfo("llama", "llama2_7b", "/w", "llama", "float16", None, 4096, 128, 8, None)
+RESULT = RunResult(
+    spec=RunSpec(engine="fake", mode="sample_BoolQ", task="boolq", model="llama", weights="/w"),
+    started="2026-01-02T03:04:05+00:00",
+    status="complete",
+    model=MODEL,
+    adapter="fake",
+    engine=None,
+    dataset=None,
+    machine={"cpus": 2, "cpu_governor": None},
+    verdict=Verdict.VALID,
+)
+
+
+def test_a_directory_is_named_by_time_and_run(tmp_path):
+    directory = create_run_directory(str(tmp_path), started=STARTED, name="full_BoolQ_gemma-2b_hf")
+    assert directory == tmp_path / "20260102-030405_full_BoolQ_gemma-2b_hf"
+
+
+def test_two_runs_in_the_same_second_get_different_directories(tmp_path):
+    made = {create_run_directory(str(tmp_path), started=STARTED, name="x") for _ in range(3)}
+    assert {path.name for path in made} == {"20260102-030405_x", "20260102-030405_x-2", "20260102-030405_x-3"}
+
+
+def test_names_hold_only_characters_that_every_runtime_accepts(tmp_path):
+    directory = create_run_directory(str(tmp_path), started=STARTED, name="a b+c=d/e")
+    assert directory.name == "20260102-030405_a-b-c-d-e"
+
+
+def test_an_impossible_place_is_one_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PrerequisiteError, match="--output"):
+        create_run_directory(str(tmp_path / "file"), started=STARTED, name="x")
+
+
+def test_a_result_is_read_back_with_its_journal(tmp_path):
+    sample = Sample(Score("a", "s", "c", "yes", correct=True), Completion("a"), "00")
+    write_result(tmp_path, RESULT)
+    with JournalWriter(tmp_path / "samples.jsonl") as journal:
+        journal.append([sample])
+    result = read_result(tmp_path)
+    assert list(result.samples) == [sample]
+    assert list(result.samples) == [sample]
+    assert replace(result, samples=(), measurements=()) == RESULT
+
+
+def test_a_directory_without_a_run_is_a_wrong_word(tmp_path):
+    with pytest.raises(SpecError, match="is not a run"):
+        read_result(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": 99}', '{"schema": 1, "status": 3}'])
+def test_a_damaged_run_file_is_named(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(ModelTestError, match=r"run\.json"):
+        read_result(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "run.json"
+    write_atomically(path, "old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(PrerequisiteError, match=r"cannot write .*run\.json: No space left on device"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_files_are_json_that_people_can_read(tmp_path):
+    write_result(tmp_path, RESULT)
+    text = (tmp_path / "run.json").read_text()
+    assert json.loads(text)["spec"]["engine"] == "fake"
+    assert text.count("\n") > 20

@@ -1,0 +1,61 @@
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from modeltest.run.events import EventReader, EventWriter
+
+
+def test_events_arrive_in_order_and_whole(tmp_path):
+    reader = EventReader(tmp_path / "pipe")
+    writer = EventWriter(str(tmp_path / "pipe"))
+    for number in range(3):
+        writer.send("progress", done=number, note="问" * number)
+    assert [event["done"] for event in reader.read()] == [0, 1, 2]
+    assert list(reader.read()) == []
+
+
+def test_an_event_longer_than_the_pipe_arrives(tmp_path):
+    reader = EventReader(tmp_path / "pipe")
+    writer = EventWriter(str(tmp_path / "pipe"))
+    sender = threading.Thread(target=writer.send, args=("error",), kwargs={"message": "x" * 300_000})
+    sender.start()
+    events = []
+    while not events:
+        events = list(reader.read())
+    sender.join()
+    assert len(events[0]["message"]) == 300_000
+
+
+def test_without_a_pipe_events_go_nowhere():
+    EventWriter(None).send("progress", done=1)
+
+
+def test_a_worker_whose_supervisor_is_gone_ends(tmp_path):
+    pipe = tmp_path / "pipe"
+    reader = EventReader(pipe)
+    code = (
+        "import sys, time; from modeltest.run.events import EventWriter; w = EventWriter(sys.argv[1]);"
+        "w.send('ready'); sys.stdin.readline(); w.send('more'); print('still here')"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, pipe],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(reader.read()):
+        pass
+    reader.close()
+    out, problem = process.communicate("go\n", timeout=60)
+    assert process.returncode == 1
+    assert out == ""
+    assert "the supervisor is gone" in problem
+
+
+def test_a_pipe_is_made_anew_each_time(tmp_path):
+    EventReader(tmp_path / "pipe").close()
+    with pytest.raises(FileExistsError):
+        EventReader(tmp_path / "pipe")

@@ -1,0 +1,89 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from modeltest.api import Completion, Measurement, ModelTestError, Sample, Score
+from modeltest.run.journal import JournalReader, JournalWriter
+
+
+def _sample(name: str) -> Sample:
+    return Sample(Score(name, "s", "c", "yes", correct=True), Completion(name), "00")
+
+
+def test_samples_and_measurements_are_read_back_apart(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    measurement = Measurement(0, 1, 0, "measure", (Completion("m", token_times_ns=(5,)),))
+    with JournalWriter(path) as journal:
+        journal.append([_sample("a"), _sample("b")])
+        journal.append([measurement])
+    assert list(JournalReader(path, Sample)) == [_sample("a"), _sample("b")]
+    assert list(JournalReader(path, Measurement)) == [measurement]
+
+
+def test_what_is_appended_is_on_its_way_before_the_next_batch(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    with JournalWriter(path) as journal:
+        journal.append([_sample("a")])
+        assert list(JournalReader(path, Sample)) == [_sample("a")]
+
+
+def test_a_journal_is_continued_not_overwritten(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    for name in ("a", "b"):
+        with JournalWriter(path) as journal:
+            journal.append([_sample(name)])
+    assert len(list(JournalReader(path, Sample))) == 2
+
+
+def test_a_torn_last_line_is_passed_over(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    with JournalWriter(path) as journal:
+        journal.append([_sample("a"), _sample("b")])
+    path.write_bytes(path.read_bytes()[:-7])
+    assert list(JournalReader(path, Sample)) == [_sample("a")]
+
+
+def test_a_damaged_line_in_the_middle_is_named(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    path.write_text('{"sample": 1}\n{}\n')
+    with pytest.raises(ModelTestError, match="line 1"):
+        list(JournalReader(path, Sample))
+
+
+def test_an_absent_journal_is_empty(tmp_path):
+    assert list(JournalReader(tmp_path / "none.jsonl", Sample)) == []
+
+
+def test_text_stays_readable(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    with JournalWriter(path) as journal:
+        journal.append([_sample("问题")])
+    assert "问题" in path.read_text(encoding="utf-8")
+
+
+FILL = """
+import resource, sys
+from pathlib import Path
+from modeltest.api import Completion, PrerequisiteError, Sample, Score
+from modeltest.run.journal import JournalWriter
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+sample = Sample(Score("x", "s", "c", "yes"), Completion("x"), "00")
+with JournalWriter(Path(sys.argv[1])) as journal:
+    try:
+        for _ in range(1000):
+            journal.append([sample] * 3)
+    except PrerequisiteError as problem:
+        print(problem)
+"""
+
+
+def test_a_full_disk_leaves_only_whole_batches(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    done = subprocess.run([sys.executable, "-c", FILL, path], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"cannot write {path}: ")
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) % 3 == 0
+    assert len(lines) > 0
+    assert all(line.endswith(b"\n") and json.loads(line) for line in lines)

@@ -1,0 +1,99 @@
+import pytest
+
+from modeltest.api import (
+    Completion,
+    EngineError,
+    EngineInfo,
+    OutOfMemory,
+    Request,
+    RunSpec,
+    TokenPrompt,
+    Trial,
+)
+from modeltest.run.measurement import inputs_digest, measure, run_measurements
+
+SPEC = RunSpec(engine="fake", mode="m", task="t", model="m", weights="w")
+INFO = EngineInfo("scripted", "none", "none", 100, (), None, {})
+
+
+def _trial(batch_size: int, trial: int = 0) -> Trial:
+    requests = [Request(f"r{i}", TokenPrompt((i, trial)), max_new_tokens=2) for i in range(batch_size)]
+    return Trial(0, batch_size, trial, "measure", tuple(requests))
+
+
+class ScriptedEngine:
+    name = "scripted"
+
+    def __init__(self, fits: int = 100, split: bool = False) -> None:
+        self.fits, self.split = fits, split
+        self.peaks = iter(range(1, 100))
+
+    def complete(self, requests, *, batch_size):
+        requests = list(requests)
+        if len(requests) > self.fits:
+            raise OutOfMemory("does not fit")
+        completions = [
+            Completion(r.id, text="x", prompt_tokens=(1,), output_tokens=(7, 8), token_times_ns=(5, 9))
+            for r in requests
+        ]
+        yield from [[c] for c in completions] if self.split else [completions]
+
+    def peak_memory_bytes(self):
+        return next(self.peaks)
+
+
+def test_a_trial_becomes_a_measurement_with_times_tokens_and_peak_memory():
+    measurement = measure(ScriptedEngine(), _trial(2))
+    assert measurement.completions[1] == Completion("r1", output_tokens=(7, 8), token_times_ns=(5, 9))
+    assert measurement.peak_memory_bytes == 2
+    assert not measurement.out_of_memory
+
+
+def test_a_batch_that_does_not_fit_is_a_measurement():
+    measurement = measure(ScriptedEngine(fits=1), _trial(2))
+    assert measurement.out_of_memory
+    assert measurement.completions == ()
+    assert measurement.error == "does not fit"
+
+
+def test_a_timed_batch_that_the_engine_split_is_refused():
+    with pytest.raises(EngineError, match="split a timed batch of 2"):
+        measure(ScriptedEngine(split=True), _trial(2))
+
+
+def test_the_task_decides_each_trial_from_the_last_measurement():
+    class Doubling:
+        def trials(self, spec, info):
+            batch_size = 1
+            while not (yield _trial(batch_size)).out_of_memory:
+                batch_size *= 2
+
+    sizes = [m.batch_size for m in run_measurements(Doubling(), ScriptedEngine(fits=4), INFO, SPEC)]
+    assert sizes == [1, 2, 4, 8]
+
+
+def test_each_measurement_is_out_before_the_next_trial_begins():
+    order = []
+
+    class Task:
+        def trials(self, spec, info):
+            for number in range(2):
+                order.append(f"trial {number}")
+                yield _trial(1, number)
+
+    for measurement in run_measurements(Task(), ScriptedEngine(), INFO, SPEC):
+        order.append(f"journal {measurement.trial}")
+    assert order == ["trial 0", "journal 0", "trial 1", "journal 1"]
+
+
+def test_a_task_without_trials_measures_nothing():
+    class Nothing:
+        def trials(self, spec, info):
+            yield from ()
+
+    assert list(run_measurements(Nothing(), ScriptedEngine(), INFO, SPEC)) == []
+
+
+def test_the_digest_of_inputs_depends_on_every_token():
+    assert inputs_digest(_trial(2)) == inputs_digest(_trial(2))
+    assert len({inputs_digest(_trial(b, t)) for b in (1, 2) for t in (0, 1)}) == 4
