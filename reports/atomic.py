@@ -1,0 +1,56 @@
+"""Files that are there completely or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+from modeltest.api import PrerequisiteError
+
+
+@contextmanager
+def open_atomic(path: Path) -> Iterator[TextIO]:
+    """Open a text file that takes the place of `path` when the block ends, and leaves no trace if it fails.
+
+    It is UTF-8 and written as given: no newline is translated.
+
+    Raises: PrerequisiteError when the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as problem:
+        if problem.filename not in (None, str(temporary)):
+            raise  # the block could not read what it writes from; that is no fault of this file
+        raise PrerequisiteError(
+            f"cannot write {path}: {problem.strerror or problem}; free or choose another output directory"
+        ) from problem
+    finally:
+        with suppress(OSError):  # gone after success, never there when it could not be opened
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, atomically.
+
+    Raises: PrerequisiteError when the file cannot be written.
+    """
+    with open_atomic(path) as file:
+        file.write(text)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` to `path` as indented JSON in the order of its keys, atomically.
+
+    Raises: PrerequisiteError when the file cannot be written; ValueError for NaN and infinity.
+    """
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

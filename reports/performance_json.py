@@ -1,0 +1,87 @@
+"""`performance.json`: the distributions of every metric, or the answers of a max-batch search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from modeltest.api import CaseSummary, MaxBatchCase, MaxBatchSummary, PerformanceSummary, RunResult, to_plain
+from reports.atomic import write_json
+from reports.metric_definitions import METRIC_DEFINITIONS
+from reports.run_header import describe_run
+
+FORMAT_VERSION = 1
+
+
+class PerformanceJson:
+    """Writes `performance.json`; its fields are described in `schemas/performance.schema.json`."""
+
+    name = "performance"
+
+    def accepts(self, result: RunResult) -> bool:
+        """Say whether the run measured time."""
+        return isinstance(result.summary, PerformanceSummary | MaxBatchSummary)
+
+    def write(self, result: RunResult, directory: Path) -> Sequence[Path]:
+        """Write the file and return its path.
+
+        Raises: PrerequisiteError when it cannot be written.
+        """
+        if not isinstance(result.summary, PerformanceSummary | MaxBatchSummary):
+            return ()
+        path = directory / "performance.json"
+        write_json(path, describe_performance(result, result.summary))
+        return (path,)
+
+
+def describe_performance(
+    result: RunResult, summary: PerformanceSummary | MaxBatchSummary
+) -> dict[str, object]:
+    """Return the content of `performance.json`; of `cases` and `max_batch` only one has entries."""
+    used = _metric_names(summary)
+    return {
+        "format_version": FORMAT_VERSION,
+        **describe_run(result),
+        "metrics": {name: text for name, text in METRIC_DEFINITIONS.items() if name in used},
+        "cases": [_describe_case(case) for case in summary.cases if isinstance(case, CaseSummary)],
+        "max_batch": [_describe_search(case) for case in summary.cases if isinstance(case, MaxBatchCase)],
+    }
+
+
+def _describe_case(summary: CaseSummary) -> dict[str, object]:
+    return {
+        "input_tokens": summary.case.input_tokens,
+        "output_tokens": summary.case.output_tokens,
+        "batch_size": summary.batch_size,
+        "verdict": summary.verdict.value,
+        "reasons": list(summary.reasons),
+        "trials": summary.trials,
+        "warmup_trials": summary.warmup_trials,
+        "peak_memory_bytes": summary.peak_memory_bytes,
+        "metrics": to_plain(summary.metrics),
+    }
+
+
+def _describe_search(search: MaxBatchCase) -> dict[str, object]:
+    return {
+        "input_tokens": search.case.input_tokens,
+        "output_tokens": search.case.output_tokens,
+        "lowest": search.lowest,
+        "highest": search.highest,
+        "limit_ms": search.limit_ms,
+        "status": search.status.value,
+        "max_batch": search.max_batch,
+        "latency_ms": search.latency_ms,
+        "probes": to_plain(search.probes),
+        "measured": [_describe_case(case) for case in search.measured],
+    }
+
+
+def _metric_names(summary: PerformanceSummary | MaxBatchSummary) -> frozenset[str]:
+    return frozenset(name for case in _measured(summary) for name in case.metrics)
+
+
+def _measured(summary: PerformanceSummary | MaxBatchSummary) -> Iterable[CaseSummary]:
+    if isinstance(summary, PerformanceSummary):
+        return summary.cases
+    return (case for search in summary.cases for case in search.measured)

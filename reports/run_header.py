@@ -1,0 +1,51 @@
+"""The part every JSON report begins with: which run, model and engine the numbers belong to."""
+
+from __future__ import annotations
+
+from modeltest.api import EngineInfo, ModelInfo, RunResult, to_plain
+
+
+def describe_run(result: RunResult) -> dict[str, object]:
+    """Return the run as JSON values; `run.json` beside it has the rest."""
+    spec = result.spec
+    return {
+        "run": {
+            "task": spec.task,
+            "mode": spec.mode,
+            "engine_word": spec.engine,
+            "started": result.started,
+            "status": result.status,
+            "error": result.error,
+            "modeltest_version": result.modeltest_version,
+            "world_size": spec.world_size,
+            "seed": spec.seed,
+            "limit": spec.limit,
+            "quick": spec.quick,
+        },
+        "verdict": to_plain(result.verdict),
+        "reasons": list(result.reasons),
+        "model": _describe_model(result.model),
+        "engine": None if result.engine is None else _describe_engine(result.adapter, result.engine),
+    }
+
+
+def _describe_model(model: ModelInfo) -> dict[str, object]:
+    return {
+        "name": model.name,
+        "type": model.model_type,
+        "dtype": model.dtype,
+        "quantize": model.quantize,
+        "fingerprint": model.fingerprint,
+    }
+
+
+def _describe_engine(adapter: str | None, engine: EngineInfo) -> dict[str, object]:
+    return {
+        "adapter": adapter,
+        "name": engine.engine,
+        "device": engine.device,
+        "dtype": engine.dtype,
+        "context_tokens": engine.context_tokens,
+        "versions": dict(engine.versions),
+        "notes": list(engine.notes),
+    }
