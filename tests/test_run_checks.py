@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+
+import pytest
+import run_checks
+from run_checks import ROOT, commands, environment, main
+
+
+class Tools:
+    """Stands in for the checks' tools."""
+
+    def __init__(self) -> None:
+        self.ran: list[list[str]] = []
+        self.failing: set[str] = set()
+
+    def run(self, command: Sequence[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+        assert options["cwd"] == ROOT
+        self.ran.append(list(command))
+        return subprocess.CompletedProcess(command, int(bool(self.failing & set(command))))
+
+
+@pytest.fixture
+def tools(monkeypatch: pytest.MonkeyPatch) -> Tools:
+    stand_in = Tools()
+    monkeypatch.setattr(run_checks.subprocess, "run", stand_in.run)
+    return stand_in
+
+
+def test_checks_are_those_of_the_project_in_order() -> None:
+    assert list(commands([], cpus=1)) == ["ruff check", "ruff format", "mypy", "lint-imports", "pytest"]
+
+
+def test_formatting_is_checked_never_changed() -> None:
+    assert commands([], cpus=1)["ruff format"][-2:] == ["--check", "."]
+
+
+@pytest.mark.parametrize(("cpus", "expected"), [(1, []), (2, ["-n", "2"]), (64, ["-n", "8"])])
+def test_workers_follow_the_machine_up_to_a_limit(cpus: int, expected: list[str]) -> None:
+    assert commands([], cpus=cpus)["pytest"][3:] == expected
+
+
+def test_words_go_to_pytest_last_so_that_they_win() -> None:
+    assert commands(["-n", "0", "-k", "a or b"], cpus=2)["pytest"][3:] == [
+        "-n",
+        "2",
+        "-n",
+        "0",
+        "-k",
+        "a or b",
+    ]
+    assert "-k" not in commands(["-k", "x"], cpus=2)["mypy"]
+
+
+def test_all_checks_run_when_all_pass(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert len(tools.ran) == 5
+    assert capfd.readouterr().out.splitlines()[-1] == "== all checks passed"
+
+
+def test_every_check_runs_even_if_earlier_ones_fail(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
+    tools.failing = {"--check", "mypy"}
+    assert main([]) == 1
+    assert len(tools.ran) == 5
+    told = capfd.readouterr().out.splitlines()
+    assert told == [
+        "== ruff check",
+        "== ruff format",
+        "== mypy",
+        "== lint-imports",
+        "== pytest",
+        "== failed: ruff format, mypy",
+    ]
+
+
+def test_checks_have_no_network_and_keep_the_users_variables() -> None:
+    variables = environment({"PATH": os.defpath, "OMP_NUM_THREADS": "64"})
+    assert variables == {"PATH": os.defpath, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
