@@ -1,9 +1,7 @@
-"""The latency metrics: one metric is a name, a unit, a formula in words and one short function.
+"""The latency metrics: one short function for each of `modeltest.api.metric_definitions`.
 
 Every function takes one `Measurement`, a timed batch, and returns one number or `None` where it is undefined.
-In the formulas t[r][i] is the time from the submission of the batch until output token i of row r was on the
-host, N[r] the number of token ids of row r, N the largest of them and B the batch size. A row without token
-times (a failed request) makes every metric of its batch undefined.
+A row without token times (a failed request) makes every metric of its batch undefined.
 
 Source: TTFT, TPOT and ITL as in MLPerf Inference and the serving benchmarks of vLLM; the three legacy metrics
 as the benchmark file of the Ascend `PARunner` defines them.
@@ -17,6 +15,7 @@ from itertools import pairwise
 from statistics import median
 
 from modeltest.api import Measurement
+from modeltest.api.metric_definitions import METRIC_DEFINITIONS, MetricDefinition
 
 _NS_PER_MS = 1e6
 _NS_PER_S = 1e9
@@ -24,11 +23,9 @@ _NS_PER_S = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric as the summary computes it and the documents explain it."""
+    """A definition and the function that computes it."""
 
-    name: str
-    unit: str
-    formula: str
+    definition: MetricDefinition
     compute: Callable[[Measurement], float | None]
 
 
@@ -97,22 +94,19 @@ def gaps_ns(measurement: Measurement) -> Iterator[int]:
             yield later - earlier
 
 
-METRICS: tuple[Metric, ...] = (
-    Metric("ttft_ms", "ms", "median over rows of t[r][0]", ttft_ms),
-    Metric("tpot_ms", "ms", "median over rows of (t[r][last] - t[r][0]) / (N[r] - 1)", tpot_ms),
-    Metric("itl_ms", "ms", "median over rows and tokens of t[r][i] - t[r][i-1]", itl_ms),
-    Metric("e2e_s", "s", "max over rows of t[r][last]", e2e_s),
-    Metric("output_tokens_per_s", "tokens/s", "sum over rows of N[r] / e2e_s", output_tokens_per_s),
-    Metric("decode_tokens_per_s", "tokens/s", "B * 1000 / tpot_ms", decode_tokens_per_s),
-    Metric("prefill_total_ms", "ms", "max over rows of t[r][0]", prefill_total_ms),
-    Metric("prefill_average_ms", "ms", "prefill_total_ms / B", prefill_average_ms),
-    Metric(
-        "non_first_token_ms",
-        "ms",
-        "(max over rows of t[r][last] - max over rows of t[r][0]) / (N - 1)",
-        non_first_token_ms,
-    ),
-)
+_COMPUTE: dict[str, Callable[[Measurement], float | None]] = {
+    "ttft_ms": ttft_ms,
+    "tpot_ms": tpot_ms,
+    "itl_ms": itl_ms,
+    "e2e_s": e2e_s,
+    "output_tokens_per_s": output_tokens_per_s,
+    "decode_tokens_per_s": decode_tokens_per_s,
+    "prefill_total_ms": prefill_total_ms,
+    "prefill_average_ms": prefill_average_ms,
+    "non_first_token_ms": non_first_token_ms,
+}
+
+METRICS = tuple(Metric(definition, _COMPUTE[definition.name]) for definition in METRIC_DEFINITIONS)
 
 
 def _is_timed(measurement: Measurement) -> bool:

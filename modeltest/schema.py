@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import types
 import typing
 from collections.abc import Mapping
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from modeltest.api import Measurement, RunResult, Sample
-from modeltest.run.directory import SCHEMA_VERSION, write_atomically
+from modeltest.api.files import write_json
+from modeltest.run.directory import SCHEMA_VERSION
 
 DIRECTORY = Path(__file__).parent / "schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -90,16 +90,11 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def text_of(schema: Mapping[str, Any]) -> str:
-    """Return the text of a schema file."""
-    return json.dumps(schema, ensure_ascii=False, indent=2) + "\n"
-
-
 def main() -> None:
     """Write every schema file."""
     DIRECTORY.mkdir(exist_ok=True)
     for name, schema in schemas().items():
-        write_atomically(DIRECTORY / name, text_of(schema))
+        write_json(DIRECTORY / name, schema)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modeltest.api import AccuracySummary, RunResult, to_plain
-from reports.atomic import write_json
+from modeltest.api.files import write_json
 from reports.run_header import describe_run
 
 FORMAT_VERSION = 1

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 
 from modeltest.api import Case, CaseSummary, RunResult, Verdict
-from reports.atomic import open_atomic
+from modeltest.api.files import open_atomic
 
 COLUMNS = (
     "Model",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modeltest.api import CaseSummary, PerformanceSummary, RunResult
-from reports.atomic import write_text
+from modeltest.api.files import write_text
 from reports.legacy_columns import (
     COLUMNS,
     LegacyRow,

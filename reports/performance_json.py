@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from modeltest.api import CaseSummary, MaxBatchCase, MaxBatchSummary, PerformanceSummary, RunResult, to_plain
-from reports.atomic import write_json
-from reports.metric_definitions import METRIC_DEFINITIONS
+from modeltest.api.files import write_json
+from modeltest.api.metric_definitions import METRIC_DEFINITIONS
 from reports.run_header import describe_run
 
 FORMAT_VERSION = 1
@@ -42,7 +42,11 @@ def describe_performance(
     return {
         "format_version": FORMAT_VERSION,
         **describe_run(result),
-        "metrics": {name: text for name, text in METRIC_DEFINITIONS.items() if name in used},
+        "metrics": {
+            definition.name: {"unit": definition.unit, "formula": definition.formula}
+            for definition in METRIC_DEFINITIONS
+            if definition.name in used
+        },
         "cases": [_describe_case(case) for case in summary.cases if isinstance(case, CaseSummary)],
         "max_batch": [_describe_search(case) for case in summary.cases if isinstance(case, MaxBatchCase)],
     }

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from modeltest.api import Completion, Measurement, RunResult
-from reports.atomic import open_atomic
+from modeltest.api.files import open_atomic
 
 COLUMNS = (
     "input_tokens",

@@ -1,4 +1,4 @@
-"""Files that are there completely or not at all."""
+"""Files of a run that are there completely or not at all: the one way to write them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from modeltest.api import PrerequisiteError
+from modeltest.api.errors import PrerequisiteError
 
 
 @contextmanager

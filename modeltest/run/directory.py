@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +19,7 @@ from modeltest.api import (
     from_plain,
     to_plain,
 )
+from modeltest.api.files import write_json
 from modeltest.run.journal import FILE_NAME, JournalReader
 
 RUN_FILE = "run.json"
@@ -59,7 +58,7 @@ def write_result(directory: Path, result: RunResult) -> None:
     plain = to_plain(replace(result, samples=(), measurements=()))
     for journalled in ("samples", "measurements"):
         del plain[journalled]
-    write_atomically(directory / RUN_FILE, _to_json({"schema": SCHEMA_VERSION, **plain}))
+    write_json(directory / RUN_FILE, {"schema": SCHEMA_VERSION, **plain})
 
 
 def read_result(directory: Path) -> RunResult:
@@ -85,29 +84,3 @@ def read_result(directory: Path) -> RunResult:
     return replace(
         result, samples=JournalReader(journal, Sample), measurements=JournalReader(journal, Measurement)
     )
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path` so that readers see the old file or the whole new one, never a part.
-
-    Raises: PrerequisiteError when it cannot be written.
-    """
-    temporary: Path | None = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as problem:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise PrerequisiteError(f"cannot write {path}: {problem.strerror}") from problem
-
-
-def _to_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"

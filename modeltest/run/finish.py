@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +10,14 @@ from modeltest import registry
 from modeltest.api import (
     AccuracySummary,
     AccuracyTask,
+    Case,
+    CaseSummary,
+    MaxBatchSummary,
     MeasurementTask,
     ModelTestError,
     PerformanceSummary,
     RunResult,
+    SearchStatus,
     Summary,
     Verdict,
 )
@@ -55,14 +59,39 @@ def judge(summary: Summary) -> tuple[Verdict, tuple[str, ...]]:
             return Verdict.INVALID, ("no question was asked",)
         return Verdict.VALID, ()
     if isinstance(summary, PerformanceSummary):
-        verdicts = [case.verdict for case in summary.cases] or [Verdict.INVALID]
-        reasons = tuple(
-            f"{case.case.input_tokens}x{case.case.output_tokens} batch {case.batch_size}: {reason}"
-            for case in summary.cases
-            for reason in case.reasons
-        )
-        return min(verdicts, key=_WORST_FIRST.index), reasons
-    return Verdict.VALID, ()
+        return _judge_cases(summary.cases)
+    return _judge_searches(summary)
+
+
+def _judge_cases(cases: Sequence[CaseSummary]) -> tuple[Verdict, tuple[str, ...]]:
+    verdicts = [case.verdict for case in cases] or [Verdict.INVALID]
+    reasons = tuple(
+        f"{_shape(case.case)} batch {case.batch_size}: {reason}" for case in cases for reason in case.reasons
+    )
+    return min(verdicts, key=_WORST_FIRST.index), reasons
+
+
+def _judge_searches(summary: MaxBatchSummary) -> tuple[Verdict, tuple[str, ...]]:
+    """Judge a search by its answer: a probe that did not fit or was too slow is what a search is for."""
+    reasons = [
+        f"{_shape(case.case)}: the search ended {case.status.value}"
+        for case in summary.cases
+        if case.status is SearchStatus.BORDERLINE
+    ]
+    answers = [
+        measured
+        for case in summary.cases
+        for measured in case.measured
+        if measured.batch_size == case.max_batch
+    ]
+    verdict, of_answers = _judge_cases(answers) if answers else (Verdict.VALID, ())
+    if reasons:
+        verdict = Verdict.INVALID
+    return verdict, (*reasons, *of_answers)
+
+
+def _shape(case: Case) -> str:
+    return f"{case.input_tokens}x{case.output_tokens}"
 
 
 def write_reports(result: RunResult, directory: Path) -> tuple[Path, ...]:

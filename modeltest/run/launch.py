@@ -172,7 +172,7 @@ def _run_worker(plan: Plan, watch: _Watch) -> int:
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", "modeltest.run.worker", str(watch.directory)],
-                env={**os.environ, **plan.engine.environment(plan.spec, plan.model), VARIABLE: str(pipe)},
+                env=_environment(plan, pipe),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -181,6 +181,12 @@ def _run_worker(plan: Plan, watch: _Watch) -> int:
             return _follow(process, reader, watch)
         finally:
             reader.close()
+
+
+def _environment(plan: Plan, pipe: Path) -> dict[str, str]:
+    # A folder such as transformers/ in the current directory must not stand in for the package.
+    fixed = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", VARIABLE: str(pipe)}
+    return {**os.environ, **plan.engine.environment(plan.spec, plan.model), **fixed}
 
 
 def _follow(process: subprocess.Popen[bytes], reader: EventReader, watch: _Watch) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 
@@ -14,9 +15,11 @@ from modeltest.api import (
     Measurement,
     MeasurementTask,
     OutOfMemory,
+    Prompt,
     RunSpec,
     TokenPrompt,
     Trial,
+    to_plain,
 )
 
 
@@ -72,9 +75,17 @@ def _trial_after(measurement: Measurement, trials: Generator[Trial, Measurement,
 
 
 def inputs_digest(trial: Trial) -> str:
-    """Return the sha256 over the token ids of all rows, in decimal, one row a line."""
+    """Return the sha256 over the prompts of `trial` in the order of its rows, one row a line.
+
+    Token ids are written in decimal, separated by a blank; any other prompt as JSON.
+    """
     digest = hashlib.sha256()
     for request in trial.requests:
-        if isinstance(request.prompt, TokenPrompt):
-            digest.update(" ".join(map(str, request.prompt.ids)).encode() + b"\n")
+        digest.update(_line(request.prompt).encode() + b"\n")
     return digest.hexdigest()
+
+
+def _line(prompt: Prompt) -> str:
+    if isinstance(prompt, TokenPrompt):
+        return " ".join(map(str, prompt.ids))
+    return json.dumps(to_plain(prompt), ensure_ascii=False)

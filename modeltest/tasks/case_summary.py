@@ -41,7 +41,7 @@ def read_trial(measurement: Measurement, case: Case) -> TrialReading:
     return TrialReading(
         trial=measurement.trial,
         phase=measurement.phase,
-        values={metric.name: metric.compute(measurement) for metric in METRICS},
+        values={metric.definition.name: metric.compute(measurement) for metric in METRICS},
         peak_memory_bytes=measurement.peak_memory_bytes,
         problems=tuple(
             f"{measurement.phase} trial {measurement.trial}: {problem}"
@@ -78,7 +78,7 @@ def summarize_case(
     """
     timed = [reading for reading in readings if not reading.has_failed]
     measured = [reading for reading in timed if reading.phase == MEASURE]
-    metrics = {metric.name: _distribution(metric.name, measured) for metric in METRICS}
+    metrics = {metric.definition.name: _distribution(metric.definition.name, measured) for metric in METRICS}
     faults = [problem for reading in readings for problem in reading.problems]
     if len(measured) < expected_trials and not faults:
         faults = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 from collections.abc import Sequence
 
@@ -11,12 +10,9 @@ from modeltest.api import (
     Case,
     EngineError,
     EngineInfo,
-    Prompt,
     Request,
     SpecError,
     TokenPrompt,
-    Trial,
-    to_plain,
 )
 
 
@@ -63,24 +59,7 @@ def random_requests(
     )
 
 
-def inputs_digest(trial: Trial) -> str:
-    """Return the sha256 over the prompts of `trial` in the order of its rows, one row a line.
-
-    Token ids are written in decimal, separated by a space; any other prompt as JSON.
-    """
-    digest = hashlib.sha256()
-    for request in trial.requests:
-        digest.update(_line(request.prompt).encode() + b"\n")
-    return digest.hexdigest()
-
-
 def _random_ids(key: str, count: int, token_ids: Sequence[int]) -> tuple[int, ...]:
     draw = random.Random(int.from_bytes(hashlib.sha256(key.encode()).digest(), "big")).random
     size = len(token_ids)
     return tuple(token_ids[int(draw() * size)] for _ in range(count))
-
-
-def _line(prompt: Prompt) -> str:
-    if isinstance(prompt, TokenPrompt):
-        return " ".join(map(str, prompt.ids))
-    return json.dumps(to_plain(prompt), ensure_ascii=False)

@@ -23,7 +23,7 @@ def _batch(*rows_ms: tuple[float, ...]) -> Measurement:
 
 
 def _values(measurement: Measurement) -> dict[str, float | None]:
-    return {metric.name: metric.compute(measurement) for metric in METRICS}
+    return {metric.definition.name: metric.compute(measurement) for metric in METRICS}
 
 
 def test_every_metric_of_a_batch_computed_by_hand() -> None:
@@ -84,9 +84,9 @@ def test_gaps_stay_within_their_row() -> None:
 
 def test_names_are_unique_and_end_in_their_unit() -> None:
     suffix = {"ms": "_ms", "s": "_s", "tokens/s": "_tokens_per_s"}
-    assert len({metric.name for metric in METRICS}) == len(METRICS)
+    assert len({metric.definition.name for metric in METRICS}) == len(METRICS)
     for metric in METRICS:
-        assert metric.name.endswith(suffix[metric.unit])
+        assert metric.definition.name.endswith(suffix[metric.definition.unit])
 
 
 _STATIC = st.tuples(

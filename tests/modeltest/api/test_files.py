@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from modeltest.api import PrerequisiteError
-from reports import atomic
-from reports.atomic import open_atomic, write_json, write_text
+from modeltest.api import PrerequisiteError, files
+from modeltest.api.files import open_atomic, write_json, write_text
 
 
 def test_text_is_written_as_given(tmp_path: Path) -> None:
@@ -46,7 +45,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch:
     def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(atomic.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(PrerequisiteError) as caught:
         write_text(tmp_path / "a.txt", "text")
     assert str(caught.value).startswith(f"cannot write {tmp_path / 'a.txt'}: No space left on device;")

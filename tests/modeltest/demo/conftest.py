@@ -1,23 +1,10 @@
-"""The demo checkpoints as users load them, and a modules cache of our own for their remote code."""
+"""The demo checkpoints as users load them."""
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_modules_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep copies of remote code out of the user's cache, also where transformers was imported before."""
-    with pytest.MonkeyPatch.context() as patch:
-        import transformers.dynamic_module_utils
-
-        cache = str(tmp_path_factory.mktemp("demo_hf_modules"))
-        patch.setattr(transformers.dynamic_module_utils, "HF_MODULES_CACHE", cache)
-        patch.setattr(sys, "path", list(sys.path))
-        yield
 
 
 @pytest.fixture(scope="session")

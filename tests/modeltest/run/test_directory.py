@@ -16,7 +16,7 @@ from modeltest.api import (
     SpecError,
     Verdict,
 )
-from modeltest.run.directory import create_run_directory, read_result, write_atomically, write_result
+from modeltest.run.directory import create_run_directory, read_result, write_result
 from modeltest.run.journal import JournalWriter
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5)
@@ -76,20 +76,6 @@ def test_a_damaged_run_file_is_named(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ModelTestError, match=r"run\.json"):
         read_result(tmp_path)
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
-    path = tmp_path / "run.json"
-    write_atomically(path, "old")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(PrerequisiteError, match=r"cannot write .*run\.json: No space left on device"):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_files_are_json_that_people_can_read(tmp_path):

@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 
 from modeltest.api import (
@@ -7,6 +9,7 @@ from modeltest.api import (
     OutOfMemory,
     Request,
     RunSpec,
+    TextPrompt,
     TokenPrompt,
     Trial,
 )
@@ -94,6 +97,22 @@ def test_a_task_without_trials_measures_nothing():
     assert list(run_measurements(Nothing(), ScriptedEngine(), INFO, SPEC)) == []
 
 
-def test_the_digest_of_inputs_depends_on_every_token():
-    assert inputs_digest(_trial(2)) == inputs_digest(_trial(2))
-    assert len({inputs_digest(_trial(b, t)) for b in (1, 2) for t in (0, 1)}) == 4
+def _prompts(*prompts: TokenPrompt | TextPrompt) -> Trial:
+    requests = tuple(Request(f"r{index}", prompt) for index, prompt in enumerate(prompts))
+    return Trial(0, len(requests), 0, "measure", requests)
+
+
+def test_digest_is_over_the_ids_row_by_row() -> None:
+    digest = inputs_digest(_prompts(TokenPrompt((1, 23)), TokenPrompt((4,))))
+    assert digest == hashlib.sha256(b"1 23\n4\n").hexdigest()
+
+
+def test_digest_tells_rows_from_one_long_row_and_text_apart() -> None:
+    trials = [
+        _prompts(TokenPrompt((1, 2))),
+        _prompts(TokenPrompt((1,)), TokenPrompt((2,))),
+        _prompts(TokenPrompt((12,))),
+        _prompts(TextPrompt("", (), "1 2")),
+        _prompts(TextPrompt("1", (), " 2")),
+    ]
+    assert len({inputs_digest(trial) for trial in trials}) == len(trials)

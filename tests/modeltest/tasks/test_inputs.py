@@ -1,12 +1,10 @@
-import hashlib
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from played_engine import engine_info
 
-from modeltest.api import Case, EngineError, Request, SpecError, TextPrompt, TokenPrompt, Trial
-from modeltest.tasks.inputs import inputs_digest, ordinary_token_ids, random_requests
+from modeltest.api import Case, EngineError, Request, SpecError, TokenPrompt
+from modeltest.tasks.inputs import ordinary_token_ids, random_requests
 
 _IDS = tuple(range(10, 500))
 
@@ -67,24 +65,3 @@ def test_rows_are_distinct_and_of_allowed_ids(input_tokens: int, batch_size: int
 def test_more_rows_than_there_are_prompts_is_a_spec_error() -> None:
     with pytest.raises(SpecError, match=r"3 token ids make 9 distinct prompts of 2 tokens.*batch size 10"):
         random_requests(Case(2, 2), 10, 0, seed=0, token_ids=(1, 2, 3))
-
-
-def _trial(*prompts: TokenPrompt | TextPrompt) -> Trial:
-    requests = tuple(Request(f"r{index}", prompt) for index, prompt in enumerate(prompts))
-    return Trial(0, len(requests), 0, "measure", requests)
-
-
-def test_digest_is_over_the_ids_row_by_row() -> None:
-    digest = inputs_digest(_trial(TokenPrompt((1, 23)), TokenPrompt((4,))))
-    assert digest == hashlib.sha256(b"1 23\n4\n").hexdigest()
-
-
-def test_digest_tells_rows_from_one_long_row_and_text_apart() -> None:
-    trials = [
-        _trial(TokenPrompt((1, 2))),
-        _trial(TokenPrompt((1,)), TokenPrompt((2,))),
-        _trial(TokenPrompt((12,))),
-        _trial(TextPrompt("", (), "1 2")),
-        _trial(TextPrompt("1", (), " 2")),
-    ]
-    assert len({inputs_digest(trial) for trial in trials}) == len(trials)

@@ -17,7 +17,7 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.metrics import METRICS
-from modeltest.tasks.inputs import inputs_digest
+from modeltest.run.measurement import inputs_digest
 from modeltest.tasks.performance import Performance
 
 _TASK = Performance()
@@ -80,7 +80,7 @@ def test_summary_of_a_steady_engine_is_valid_and_exact() -> None:
     assert (case.verdict, case.reasons) == (Verdict.VALID, ())
     assert (case.trials, case.warmup_trials, case.batch_size) == (3, 1, 4)
     assert case.peak_memory_bytes == 4003  # the last trial's
-    assert set(case.metrics) == {metric.name for metric in METRICS}
+    assert set(case.metrics) == {metric.definition.name for metric in METRICS}
     assert case.metrics["tpot_ms"].median == 14.0  # 10 + 4 rows
     assert case.metrics["ttft_ms"].median == 140.0
     assert case.metrics["e2e_s"].median == 0.196  # 14 steps

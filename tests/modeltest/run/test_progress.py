@@ -1,0 +1,62 @@
+import pytest
+
+from modeltest.run import progress
+from modeltest.run.progress import BarProgress, LineProgress, progress_for
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    class Clock:
+        now = 0.0
+
+        def perf_counter(self):
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    return clock
+
+
+def test_a_log_gets_a_line_every_ten_seconds_and_one_at_the_end(clock, capsys):
+    lines = LineProgress()
+    lines.phase("running")
+    for second in range(1, 31):
+        clock.now = float(second)
+        lines.update(second * 10, 300, "questions", "")
+    lines.close()
+    assert capsys.readouterr().err.splitlines() == [
+        "running ...",
+        "100/300 questions, 10/s, 0:20 left",
+        "200/300 questions, 10/s, 0:10 left",
+        "300/300 questions, 10/s",
+    ]
+
+
+def test_work_of_unknown_length_is_counted(clock, capsys):
+    lines = LineProgress()
+    clock.now = 11.0
+    lines.update(3, None, "trials", "64x32 batch 8 warmup")
+    assert capsys.readouterr().err == "3 trials (64x32 batch 8 warmup)\n"
+
+
+def test_long_waits_are_told_in_minutes(clock, capsys):
+    lines = LineProgress()
+    clock.now = 10.0
+    lines.update(10, 1000, "questions", "")
+    assert "16:30 left" in capsys.readouterr().err
+
+
+def test_a_terminal_gets_a_bar_that_goes_away(capsys):
+    bar = progress_for(True)
+    assert isinstance(bar, BarProgress)
+    bar.line("said [before] the bar")
+    bar.phase("loading")
+    bar.phase("running")
+    bar.update(1, 2, "questions", "")
+    bar.update(2, None, "trials", "")
+    bar.close()
+    assert "said [before] the bar" in capsys.readouterr().err
+
+
+def test_anything_else_gets_lines():
+    assert isinstance(progress_for(False), LineProgress)
