@@ -34,6 +34,7 @@ from modeltest.api import (
     Completion,
     EngineError,
     EngineInfo,
+    EngineUsage,
     Finish,
     ModelInfo,
     OutOfMemory,
@@ -144,6 +145,10 @@ class FakeEngine:
         """Return `None`: no memory is used that would mean anything."""
         return None
 
+    def usage(self) -> EngineUsage:
+        """Return nothing counted: nothing is computed."""
+        return EngineUsage()
+
     def close(self) -> None:
         """Nothing to free."""
 
@@ -171,7 +176,7 @@ class FakeEngine:
             return Completion(
                 request.id,
                 prompt_tokens=prompt,
-                choice_tokens=tuple(tuple(choice.encode()) for choice in request.choices),
+                choice_tokens=tuple(_choice_tokens(choice) for choice in request.choices),
                 choice_logprobs=tuple(-1.0 - digest[i] / 32 for i, _ in enumerate(request.choices)),
             )
         tokens, finish = self._generate(request, digest)
@@ -212,6 +217,10 @@ def _tokens_of(request: Request) -> tuple[int, ...]:
     if not request.prompt.ids:
         raise EngineError(f"request {request.id!r} has no tokens")
     return request.prompt.ids
+
+
+def _choice_tokens(choice: str | tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(choice.encode()) if isinstance(choice, str) else choice
 
 
 def _is_nth(count: int, every: int) -> bool:

@@ -24,6 +24,7 @@ from modeltest.api import (
     Completion,
     EngineError,
     EngineInfo,
+    EngineUsage,
     Finish,
     ModelInfo,
     OutOfMemory,
@@ -122,6 +123,10 @@ class HFEngine:
     def peak_memory_bytes(self) -> int | None:
         """Return the peak memory since the last call."""
         return peak_memory_bytes(self._device)
+
+    def usage(self) -> EngineUsage:
+        """Return what was computed so far."""
+        return EngineUsage()
 
     def close(self) -> None:
         """Free the model."""

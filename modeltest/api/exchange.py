@@ -86,10 +86,14 @@ class Request:
     id: str
     prompt: Prompt
     max_new_tokens: int = 0
-    choices: tuple[str, ...] = ()
+    choices: tuple[str | tuple[int, ...], ...] = ()
+    """Continuations as text, or as token ids that are used as they are."""
+
     choice_rule: ChoiceRule = ChoiceRule.CONTINUATION
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    first_character_only: bool = False
+    """Only the first non-blank character of the answer will be read: an engine may stop once it is known."""
 
 
 class Finish(str, Enum):
@@ -113,6 +117,9 @@ class Completion:
     output_tokens: tuple[int, ...] = ()
     choice_tokens: tuple[tuple[int, ...], ...] = ()
     choice_logprobs: tuple[float, ...] = ()
+    choice_is_greedy: tuple[bool, ...] = ()
+    """Whether greedy decoding would have said the choice, for engines that know."""
+
     token_times_ns: tuple[int, ...] = ()
     finish: Finish | None = None
     dropped_shots: int = 0

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_MANY = 16
+
 
 def to_plain(value: object) -> Any:
     """Return `value` as JSON-able dicts, lists and scalars; field names are kept."""
@@ -22,6 +24,8 @@ def to_plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
+        if len(value) > _MANY and all(type(item) is int for item in value):
+            return list(value)  # token ids: thousands a prompt
         return [to_plain(item) for item in value]
     return value
 

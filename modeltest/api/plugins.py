@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from modeltest.api.exchange import Completion, Measurement, Record, Request, Trial
-from modeltest.api.results import EngineInfo, ModelInfo, RunResult, Sample, Score, Summary
+from modeltest.api.results import EngineInfo, EngineUsage, ModelInfo, RunResult, Sample, Score, Summary
 from modeltest.api.spec import RunSpec
 
 
@@ -93,6 +93,9 @@ class Engine(Protocol):
 
     def peak_memory_bytes(self) -> int | None:
         """Return the peak memory since the last call: the device's, or the process's where there is none."""
+
+    def usage(self) -> EngineUsage:
+        """Return what the engine did so far."""
 
     def close(self) -> None:
         """Free the model. Called once, also after an error."""

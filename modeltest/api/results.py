@@ -46,6 +46,25 @@ class EngineInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineUsage:
+    """What an engine did between loading and closing. `None`: the engine does not count it."""
+
+    forward_s: float | None = None
+    """Time inside the model's forward calls, on the device's clock where there is one."""
+
+    forward_calls: int | None = None
+    computed_tokens: int | None = None
+    """Tokens fed to the model, padding included."""
+
+    reused_tokens: int | None = None
+    """Prompt tokens that were not fed because a shared prefix was computed already."""
+
+    padding_tokens: int | None = None
+    split_batches: int | None = None
+    """Batches that ran out of memory and were run again in halves."""
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetInfo:
     """Which rows were asked: the files' digest and whether they are the official ones."""
 
@@ -229,6 +248,7 @@ class RunResult:
     summary: Summary | None = None
     verdict: Verdict | None = None
     reasons: tuple[str, ...] = ()
+    usage: EngineUsage | None = None
     timing_s: Mapping[str, float] = field(default_factory=dict)
     command: str | None = None
     """The words that ask for this run again."""

@@ -16,7 +16,7 @@ VARIABLE = "MODELTEST_EVENTS"
 """The environment variable that names the pipe to a worker."""
 
 Event = dict[str, Any]
-"""`event` names the kind: phase, loaded, dataset, progress, timing, error or done."""
+"""`event` names the kind: phase, loaded, dataset, progress, timing, usage, error or done."""
 
 
 class EventWriter:

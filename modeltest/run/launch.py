@@ -27,6 +27,7 @@ from modeltest.api import (
     DatasetInfo,
     Engine,
     EngineInfo,
+    EngineUsage,
     ModelInfo,
     ModelTestError,
     PrerequisiteError,
@@ -146,6 +147,8 @@ class _Watch:
             self.progress.line(describe_engine(engine))
         elif kind == "dataset":
             self.result = replace(self.result, dataset=from_plain(DatasetInfo, event["dataset"]))
+        elif kind == "usage":
+            self.result = replace(self.result, usage=from_plain(EngineUsage, event["usage"]))
         elif kind == "timing":
             timing_s = {**self.result.timing_s, event["name"]: event["seconds"]}
             self.result = replace(self.result, timing_s=timing_s)

@@ -112,6 +112,7 @@ def _with_engine(run: _Run, work: Callable[[EngineInfo, JournalWriter], None]) -
         run.events.send("phase", name="running")
         with JournalWriter(run.directory / FILE_NAME) as journal, run.timed("run"):
             work(info, journal)
+        run.events.send("usage", usage=to_plain(run.engine.usage()))
 
 
 def _ask(run: _Run, task: AccuracyTask, dataset: LoadedDataset, journal: JournalWriter) -> None:
