@@ -107,7 +107,12 @@ class RunSpec:
     max_position_embeddings: int | None = None
     protocol: str = "modeltest"
     seed: int = 0
+    subjects: tuple[str, ...] = ()
+    """The subjects of the dataset that are asked; none given means all of them."""
+
     limit: int | None = None
+    """The most questions of a subject."""
+
     quick: bool = False
     allow_dtype_cast: bool = False
     output_dir: str = "outputs"

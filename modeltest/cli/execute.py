@@ -24,6 +24,13 @@ PROTOCOLS = ("modeltest", "lm-eval")
 DEVICES = ("npu", "cuda", "cpu")
 
 _OPTIONS = (
+    click.option(
+        "--subject",
+        "subjects",
+        multiple=True,
+        metavar="NAME",
+        help="Ask this subject only, such as astronomy; repeat it for more.",
+    ),
     click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask N questions per subject."),
     click.option(
         "--output",
@@ -71,6 +78,18 @@ _OPTIONS = (
     click.option("-v", "--verbose", is_flag=True, help="Show the worker's output at the end."),
 )
 
+_SPEC_FIELDS = (
+    "subjects",
+    "limit",
+    "output_dir",
+    "data_dir",
+    "protocol",
+    "seed",
+    "quick",
+    "device",
+    "allow_dtype_cast",
+)
+
 
 def run_options(command: Command) -> Command:
     """Add the options that every run takes."""
@@ -90,8 +109,7 @@ def with_options(spec: RunSpec, options: Mapping[str, Any]) -> RunSpec:
         if not separator or not name:
             raise SpecError(f"--engine-option {text!r}: expected NAME=VALUE")
         pairs[name] = value
-    fields = ("limit", "output_dir", "data_dir", "protocol", "seed", "quick", "device", "allow_dtype_cast")
-    return replace(spec, engine_options=pairs, **{name: options[name] for name in fields})
+    return replace(spec, engine_options=pairs, **{name: options[name] for name in _SPEC_FIELDS})
 
 
 def execute(spec: RunSpec, *, dry_run: bool, verbose: bool) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from modeltest.api import DatasetError, DatasetInfo, Record, SpecError, TaskData
@@ -37,26 +38,36 @@ class SplitFiles:
 
 
 def load_dataset(
-    name: str, split: str, *, data_dir: str | None, limit: int | None = None, shots_needed: bool = False
+    name: str,
+    split: str,
+    *,
+    data_dir: str | None,
+    subjects: Collection[str] = (),
+    limit: int | None = None,
+    shots_needed: bool = False,
 ) -> LoadedDataset:
     """Read the dataset `name`; `split` is `full` (the user's files) or `sample` (the bundled rows).
 
+    `subjects` keeps those only, in file order, and only their files need to be there; none means all.
     `limit` keeps the first rows of every subject. Shots are read when `shots_needed`: those of the shots
-    split, or none where that split is optional and absent. `DatasetInfo.sha256` covers the evaluation files,
-    not the rows; with shots it is the sha256 of the two splits' hex digests written one after the other.
+    split, or none where that split is optional and absent. `DatasetInfo.sha256` covers the evaluation files
+    that are there, not the rows; with shots it is the sha256 of the two splits' hex digests written one
+    after the other.
 
     Raises: SpecError for a wrong word; DatasetError for files that are absent, incomplete or malformed.
     """
     _check_words(split, limit)
     card = load_card(name)
     folder = card.sample_folder if split == SAMPLE else data_directory(data_dir) / name
-    evaluation = _evaluation_files(card, folder, split, data_dir)
-    shots = _shots_files(card, folder, tuple(evaluation.present)) if shots_needed else None
+    _check_subjects(card, subjects)
+    evaluation = _evaluation_files(card, folder, split, subjects=subjects, data_dir=data_dir)
+    chosen = {key: path for key, path in evaluation.present.items() if not subjects or key in subjects}
+    shots = _shots_files(card, folder, evaluation.present, chosen) if shots_needed else None
     used = [files for files in (evaluation, shots) if files is not None]
     digests = [files_sha256(files.present.values()) for files in used]
     by_subject = {
         subject: tuple(read_records(card, evaluation.split, subject, path, limit=limit))
-        for subject, path in evaluation.present.items()
+        for subject, path in chosen.items()
     }
     records = [record for rows in by_subject.values() for record in rows]
     info = DatasetInfo(
@@ -68,8 +79,8 @@ def load_dataset(
         records=len(records),
         subjects=len(by_subject),
     )
-    subjects = {subject: card.subjects[subject] for subject in by_subject}
-    return LoadedDataset(TaskData(records, _read_shots(card, shots), subjects), info)
+    facts = {subject: card.subjects[subject] for subject in by_subject}
+    return LoadedDataset(TaskData(records, _read_shots(card, shots, chosen), facts), info)
 
 
 def data_directory(data_dir: str | None) -> Path:
@@ -99,38 +110,66 @@ def _check_words(split: str, limit: int | None) -> None:
         raise SpecError(f"limit {limit} is not possible; give the number of questions per subject, 1 or more")
 
 
-def _evaluation_files(card: DatasetCard, folder: Path, split: str, data_dir: str | None) -> SplitFiles:
+def _check_subjects(card: DatasetCard, subjects: Collection[str]) -> None:
+    for subject in subjects:
+        if subject not in card.subjects:
+            near = get_close_matches(subject, card.subjects)
+            known = f"did you mean {' or '.join(near)}" if near else f"available: {', '.join(card.subjects)}"
+            raise SpecError(f"dataset '{card.name}' has no subject '{subject}'; {known}")
+
+
+def _evaluation_files(
+    card: DatasetCard, folder: Path, split: str, *, subjects: Collection[str], data_dir: str | None
+) -> SplitFiles:
     for candidate in card.splits_for(Role.EVALUATION):
         files = split_files(card, candidate, folder)
-        if files.present and files.missing and split == FULL:
-            raise DatasetError(_incomplete(card.name, files, folder))
+        lacking = _only(files, subjects or card.subjects)
+        if files.present and lacking.missing and split == FULL:
+            raise DatasetError(_incomplete(card.name, lacking, folder))
         if files.present:
+            _check_sample_subjects(card, files, subjects)
             return files
     raise DatasetError(_absent(card.name, folder, data_dir))
 
 
-def _shots_files(card: DatasetCard, folder: Path, subjects: tuple[str, ...]) -> SplitFiles | None:
+def _check_sample_subjects(card: DatasetCard, files: SplitFiles, subjects: Collection[str]) -> None:
+    if absent := [subject for subject in subjects if subject not in files.present]:
+        raise SpecError(
+            f"the sample of dataset '{card.name}' has no subject '{absent[0]}'; "
+            f"it has: {', '.join(files.present)}"
+        )
+
+
+def _only(files: SplitFiles, subjects: Collection[str]) -> SplitFiles:
+    return SplitFiles(
+        files.split,
+        {subject: path for subject, path in files.present.items() if subject in subjects},
+        {subject: path for subject, path in files.missing.items() if subject in subjects},
+    )
+
+
+def _shots_files(
+    card: DatasetCard, folder: Path, evaluated: Collection[str], chosen: Collection[str]
+) -> SplitFiles | None:
     for candidate in card.splits_for(Role.SHOTS):
         files = split_files(card, candidate, folder)
         if candidate.optional and not files.present:
             return None
-        wanted = SplitFiles(
-            candidate,
-            {subject: path for subject, path in files.present.items() if subject in subjects},
-            {subject: path for subject, path in files.missing.items() if subject in subjects},
-        )
-        if wanted.missing:
-            raise DatasetError(_incomplete(card.name, wanted, folder))
-        return wanted
+        if (lacking := _only(files, chosen)).missing:
+            raise DatasetError(_incomplete(card.name, lacking, folder))
+        return _only(files, evaluated)
     return None
 
 
-def _read_shots(card: DatasetCard, files: SplitFiles | None) -> dict[str, tuple[Record, ...]]:
+def _read_shots(
+    card: DatasetCard, files: SplitFiles | None, chosen: Collection[str]
+) -> dict[str, tuple[Record, ...]]:
     if files is None:
         return {}
     return {
         subject: tuple(read_records(card, files.split, subject, path))
         for subject, path in files.present.items()
+        if subject in chosen
     }
 
 

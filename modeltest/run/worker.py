@@ -96,6 +96,7 @@ def _load_dataset(run: _Run, task: AccuracyTask) -> LoadedDataset:
         task.dataset,
         spec.split,
         data_dir=spec.data_dir,
+        subjects=spec.subjects,
         limit=spec.limit,
         shots_needed=bool(spec.options.shots),
     )

@@ -97,6 +97,65 @@ def test_a_limit_beyond_the_rows_keeps_them_all() -> None:
     assert load_dataset("boolq", "sample", data_dir=None, limit=1000).info.records == 24
 
 
+def test_chosen_subjects_come_in_file_order_with_their_shots_only() -> None:
+    loaded = load_dataset(
+        "mmlu", "sample", data_dir=None, subjects=("philosophy", "astronomy"), limit=2, shots_needed=True
+    )
+    assert [record.id for record in loaded.data.records] == [
+        "astronomy/0",
+        "astronomy/1",
+        "philosophy/0",
+        "philosophy/1",
+    ]
+    assert list(loaded.data.subjects) == list(loaded.data.shots) == ["astronomy", "philosophy"]
+    assert (loaded.info.records, loaded.info.subjects) == (4, 2)
+
+
+def test_chosen_subjects_leave_the_digest_of_the_files() -> None:
+    whole = load_dataset("ceval", "sample", data_dir=None, shots_needed=True).info
+    part = load_dataset("ceval", "sample", data_dir=None, subjects=("logic",), shots_needed=True).info
+    assert part.sha256 == whole.sha256
+
+
+def test_chosen_subjects_of_the_real_files_are_official(shared_data: Path) -> None:
+    loaded = load_dataset(
+        "mmlu", "full", data_dir=str(shared_data), subjects=["professional_law"], limit=25, shots_needed=True
+    )
+    assert loaded.info.official is True
+    assert (loaded.info.records, len(loaded.data.shots["professional_law"])) == (25, 5)
+
+
+def test_only_the_files_of_chosen_subjects_need_to_be_there(made_up_dataset: MadeUp) -> None:
+    folder = made_up_dataset("ceval")
+    for path in ("val/law_val.csv", "dev/law_dev.csv", "dev/logic_dev.csv"):
+        (folder / path).unlink()
+    options = {"data_dir": str(folder.parent), "shots_needed": True}
+    loaded = load_dataset("ceval", "full", subjects=("accountant",), **options)
+    assert [record.id for record in loaded.data.records] == ["accountant/0", "accountant/1"]
+    assert loaded.info.official is False
+    with pytest.raises(DatasetError, match=r"1 files of split val are missing: val/law_val.csv;"):
+        load_dataset("ceval", "full", subjects=("accountant", "law"), **options)
+    with pytest.raises(DatasetError, match=r"1 files of split dev are missing: dev/logic_dev.csv;"):
+        load_dataset("ceval", "full", subjects=("logic",), **options)
+
+
+@pytest.mark.parametrize(
+    ("split", "subject", "message"),
+    [
+        ("sample", "astronmy", "dataset 'mmlu' has no subject 'astronmy'; did you mean astronomy"),
+        ("full", "zzz", "has no subject 'zzz'; available: abstract_algebra, anatomy, "),
+        (
+            "sample",
+            "virology",
+            "sample of dataset 'mmlu' has no subject 'virology'; it has: astronomy, computer_security, ",
+        ),
+    ],
+)
+def test_a_subject_that_is_not_there_is_refused(split: str, subject: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        load_dataset("mmlu", split, data_dir=None, subjects=("astronomy", subject))
+
+
 @pytest.mark.parametrize("limit", [0, -3])
 def test_a_limit_below_one_is_refused(limit: int) -> None:
     with pytest.raises(SpecError, match=f"limit {limit} is not possible"):

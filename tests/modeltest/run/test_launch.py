@@ -65,6 +65,25 @@ def test_the_engine_really_used_is_said_before_anything_runs(tmp_path):
     assert lines.index("engine fake on none in none ()") < lines.index("running ...")
 
 
+def test_a_chosen_subject_is_asked_alone_and_recorded(tmp_path):
+    words = ["fake", "sample_MMLU", "5", "4", "llama", "none", "1"]
+    run(*words, "--subject", "philosophy", "--subject", "astronomy", "--limit", "1", output=tmp_path)
+    directory = run_directory(tmp_path)
+    ids = [line["sample"]["score"]["request_id"] for line in journal(directory)]
+    assert sorted(ids) == ["astronomy/0", "philosophy/0"]
+    result = read(directory)
+    assert result["spec"]["subjects"] == ["philosophy", "astronomy"]
+    assert result["dataset"]["subjects"] == 2
+
+
+def test_an_unknown_subject_is_one_line_with_a_suggestion(tmp_path):
+    words = ["fake", "sample_MMLU", "5", "4", "llama", "none", "1"]
+    done = run(*words, "--subject", "astronmy", output=tmp_path, expect=2)
+    assert done.stderr.splitlines()[-1] == (
+        "error: dataset 'mmlu' has no subject 'astronmy'; did you mean astronomy"
+    )
+
+
 def test_failed_questions_make_the_run_invalid_and_the_status_1(tmp_path):
     done = run(*BOOLQ, *option("fail_every=5"), output=tmp_path, expect=1)
     assert "4 of 24 questions failed" in done.stdout
