@@ -1,0 +1,306 @@
+"""The documents say what the code does: formulas, columns, fields, verdicts, statuses, prompts, links."""
+
+import json
+import re
+from statistics import median
+
+import pytest
+from doc_blocks import (
+    DOCUMENTS,
+    ROOT,
+    anchors,
+    blocks,
+    inline_code,
+    links,
+    names_in,
+    section,
+    table_rows,
+)
+
+import engines.fake
+from engines.fake import FakeOptions
+from modeltest.api import (
+    Case,
+    Completion,
+    Measurement,
+    ModelInfo,
+    ModelTestError,
+    RunResult,
+    RunSpec,
+    TaskOptions,
+    Verdict,
+)
+from modeltest.api.metric_definitions import METRIC_DEFINITIONS
+from modeltest.cli.execute import INVALID
+from modeltest.data.load import load_dataset
+from modeltest.metrics import METRICS
+from modeltest.run.measurement import run_measurements
+from modeltest.run.worker import INTERNAL_ERROR
+from modeltest.statistics import proportion
+from modeltest.summary import NEAR_TIE_MARGIN
+from modeltest.tasks.case_summary import NOISY_CV
+from modeltest.tasks.mmlu import MMLU
+from modeltest.tasks.multiple_choice import FEW_SHOT_TOKENS, ZERO_SHOT_TOKENS
+from modeltest.tasks.performance import Performance
+from modeltest.toml_file import read_toml
+from reports import legacy_columns, legacy_performance_csv, token_latency_csv
+
+OUTPUT = ROOT / "docs" / "output.md"
+METRICS_DOC = ROOT / "docs" / "metrics.md"
+NOT_HERE = re.compile(r"_datasets$|colours|/(test_)?x\.py$")
+"""Names of wheels only, of the example task, and that stand for any module."""
+
+CODE_FOLDERS = ("modeltest/", "engines/", "reports/", "datasets/", "tests/", "docs/")
+
+
+def schema(path: str) -> dict:
+    return json.loads((ROOT / path).read_text(encoding="utf-8"))
+
+
+def column_names(title: str) -> list[str]:
+    return [name for row in table_rows(section(OUTPUT, title)) for name in names_in(row[0])]
+
+
+def fields_of(part: dict, definitions: dict, *, depth: int) -> set[str]:
+    """Return the names of an object's properties, those of objects in it as `outer.inner` down to `depth`."""
+    names = set()
+    for name, value in part["properties"].items():
+        inner = value
+        for option in value.get("anyOf", [value]):
+            if "$ref" in option:
+                inner = definitions[option["$ref"].rpartition("/")[2]]
+        if depth > 1 and "properties" in inner and not {"accuracy", "text"} & set(inner["properties"]):
+            names |= {f"{name}.{each}" for each in fields_of(inner, definitions, depth=depth - 1)}
+        else:
+            names.add(name)
+    return names
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_relative_links_lead_somewhere(path):
+    for link in links(path):
+        if link.startswith(("http://", "https://")):
+            continue
+        target, _, anchor = link.partition("#")
+        file = (path.parent / target).resolve() if target else path
+        assert file.exists(), f"{path.name}: {link}"
+        assert not anchor or anchor in anchors(file), f"{path.name}: {link}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_files_named_in_a_document_exist(path):
+    for code in inline_code(path):
+        if code.startswith(CODE_FOLDERS) and re.fullmatch(r"[\w./-]+", code) and not NOT_HERE.search(code):
+            assert (ROOT / code).exists(), f"{path.name}: {code}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_snippets_are_well_formed(path, tmp_path):
+    for block in blocks(path, "python"):
+        compile(block.text, f"{path.name}:{block.line}", "exec")
+    for block in blocks(path, "toml"):
+        (tmp_path / "snippet.toml").write_text(block.text, encoding="utf-8")
+        assert read_toml(tmp_path / "snippet.toml")
+    for block in blocks(path, "json"):
+        assert [json.loads(line) for line in block.text.splitlines()]
+
+
+def test_every_metric_is_documented_with_unit_and_formula():
+    rows = [row[:3] for row in table_rows(section(METRICS_DOC, "Latency"))]
+    assert rows == [[f"`{each.name}`", each.unit, f"`{each.formula}`"] for each in METRIC_DEFINITIONS]
+
+
+def test_the_worked_example_of_the_metrics_is_right():
+    rows_ms = ((10, 12, 14), (11, 13, 17))
+    sentence = section(METRICS_DOC, "Latency").replace("\n", " ")
+    for row in rows_ms:
+        assert f"{', '.join(map(str, row))} ms" in sentence
+    completions = tuple(
+        Completion(str(index), token_times_ns=tuple(ms * 1_000_000 for ms in row))
+        for index, row in enumerate(rows_ms)
+    )
+    measurement = Measurement(0, len(rows_ms), 1, "measure", completions)
+    shown = {names_in(row[0])[0]: float(row[3]) for row in table_rows(section(METRICS_DOC, "Latency"))}
+    for metric in METRICS:
+        assert metric.compute(measurement) == pytest.approx(shown[metric.definition.name], rel=1e-4)
+
+
+def test_the_statistics_are_those_of_the_schema():
+    rows = table_rows(section(METRICS_DOC, "Statistics"))
+    documented = {name for row in rows for name in names_in(row[0])}
+    distribution = schema("reports/schemas/performance.schema.json")["$defs"]["distribution"]
+    assert documented == set(distribution["properties"]) - {"n"}
+
+
+def test_the_wilson_interval_of_the_example_is_right():
+    text = section(METRICS_DOC, "Accuracy").replace("\n", " ")
+    found = proportion(8, 24)
+    assert f"the standard error is {found.standard_error * 100:.2f} %" in text
+    assert f"{found.low * 100:.2f} % .. {found.high * 100:.2f} %" in text
+
+
+def test_thresholds_are_those_of_the_code():
+    assert f"above {NOISY_CV}." in section(METRICS_DOC, "Statistics")
+    assert f"above {NOISY_CV * 100:.0f} %" in section(OUTPUT, "Verdicts")
+    assert f"less than {NEAR_TIE_MARGIN:.4f} " in section(METRICS_DOC, "Accuracy")
+    protocols = section(METRICS_DOC, "Protocols")
+    assert f"at most {FEW_SHOT_TOKENS} tokens" in protocols
+    assert f"at most {ZERO_SHOT_TOKENS} tokens" in protocols
+    for name, version in MMLU.protocols.items():
+        assert f"--protocol {name}" in protocols
+        assert version in protocols
+
+
+@pytest.mark.parametrize(("protocol", "shots"), [("modeltest", 1), ("modeltest", 0), ("lm-eval", 1)])
+def test_the_prompts_shown_are_those_of_the_task(protocol, shots):
+    title = f"MMLU, {protocol}, {shots} shot{'' if shots == 1 else 's'}"
+    (block,) = blocks(METRICS_DOC, "text", section(METRICS_DOC, title))
+    dataset = load_dataset("mmlu", "sample", data_dir=None, limit=1, shots_needed=True)
+    spec = RunSpec(
+        "fake", "sample_MMLU", "mmlu", "auto", "none", options=TaskOptions(shots), protocol=protocol
+    )
+    prompt = next(iter(MMLU().requests(dataset.data, spec))).prompt.text
+    is_zero_shot = (protocol, shots) == ("modeltest", 0)
+    assert block.text.rstrip("\n") == (
+        prompt.removeprefix("\n").removesuffix(" ") if is_zero_shot else prompt
+    )
+    if is_zero_shot:  # as the sentence above the block says, for a document cannot show it
+        assert prompt[0] == "\n"
+        assert prompt[-1] == " "
+
+
+def test_columns_of_the_token_file_are_documented_in_order():
+    assert column_names("token_latency.csv") == list(token_latency_csv.COLUMNS)
+
+
+def test_columns_of_the_legacy_files_are_documented_in_order():
+    assert column_names("The predecessor's CSV files") == list(legacy_columns.COLUMNS)
+    renamed = set(legacy_performance_csv.FORMATTED_COLUMNS) - set(legacy_columns.COLUMNS)
+    prose = section(OUTPUT, "The predecessor's CSV files").replace("\n", " ")
+    assert all(f"`{name}`" in prose for name in renamed)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "performance"])
+def test_every_field_of_a_json_report_is_documented(name):
+    whole = schema(f"reports/schemas/{name}.schema.json")
+    definitions = whole["$defs"]
+    expected = fields_of(whole, definitions, depth=2)
+    documented = set(column_names(f"{name}.json"))
+    common = set(column_names("Common to both JSON reports"))
+    shared = {field for field in expected if field.split(".")[0] in ("run", "model", "engine")}
+    assert common == shared
+    inside = {
+        field
+        for kind in ("case", "search", "distribution", "probe", "metric")
+        for field in definitions.get(kind, {"properties": {}})["properties"]
+    }
+    missing = expected - shared - documented
+    assert not missing
+    assert documented - expected - inside == {"run", "model", "engine"}
+
+
+def test_every_field_of_cases_and_searches_is_documented():
+    text = section(OUTPUT, "performance.json")
+    definitions = schema("reports/schemas/performance.schema.json")["$defs"]
+    for kind in ("case", "search", "distribution", "probe", "metric"):
+        for field in definitions[kind]["properties"]:
+            assert f"`{field}`" in text, f"{kind}: {field}"
+
+
+def test_every_status_of_a_search_is_documented():
+    text = section(OUTPUT, "performance.json")
+    search = schema("reports/schemas/performance.schema.json")["$defs"]["search"]
+    assert all(f"{status}:" in text for status in search["properties"]["status"]["enum"])
+
+
+def test_every_field_of_run_json_is_documented():
+    whole = schema("modeltest/schemas/run.schema.json")
+    assert set(column_names("run.json")) == set(whole["properties"])
+
+
+def test_every_field_of_the_journal_is_documented():
+    definitions = schema("modeltest/schemas/journal.schema.json")["$defs"]
+    text = section(OUTPUT, "samples.jsonl")
+    for field in definitions["Measurement"]["properties"]:
+        assert f"`{field}`" in text, field
+    for part, kind in (("score", "Score"), ("completion", "Completion")):
+        # The id and the error of a completion are those of its score; accuracy runs keep no times.
+        known_elsewhere = {"request_id", "error", "token_times_ns"} if part == "completion" else set()
+        for field in set(definitions[kind]["properties"]) - known_elsewhere:
+            assert f"`{part}.{field}`" in text, field
+    assert "`token_times_ns`" in text
+
+
+def test_every_exit_status_is_documented():
+    documented = {row[0] for row in table_rows(section(OUTPUT, "Exit statuses"))}
+    statuses = {error.exit_code for error in _errors(ModelTestError)} | {0, INVALID, INTERNAL_ERROR, 130}
+    assert documented == {str(status) for status in statuses} | {"128 + N"}
+
+
+def _errors(root: type[ModelTestError]) -> list[type[ModelTestError]]:
+    return [root, *(error for child in root.__subclasses__() for error in _errors(child))]
+
+
+def test_every_verdict_is_documented():
+    rows = table_rows(section(OUTPUT, "Verdicts"))
+    assert [row[0] for row in rows] == [verdict.value for verdict in Verdict]
+
+
+def test_the_pandas_snippet_gives_the_gaps_of_the_run(tmp_path, monkeypatch):
+    pytest.importorskip("pandas")
+    task, engine = Performance(), engines.fake.FakeEngine()
+    spec = RunSpec(
+        *("fake", "performance", "performance", "auto", "none"),
+        batch_sizes=((1, 4),),
+        cases=(Case(8, 4), Case(4, 3)),
+    )
+    info = engine.load(spec, None)
+    measurements = list(run_measurements(task, engine, info, spec))
+    token_latency_csv.TokenLatencyCsv().write(_result(spec, measurements), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks(OUTPUT, "python")
+    namespace: dict = {}
+    exec(block.text, namespace)
+    # 1 ms a step and 0.1 ms for each row.
+    expected = {(8, 4, 1): 1.1, (8, 4, 4): 1.4, (4, 3, 1): 1.1, (4, 3, 4): 1.4}
+    assert namespace["gap_ms"].to_dict() == pytest.approx(expected)
+    assert set(namespace["tokens"]["phase"]) == {"measure"}
+    assert median(namespace["gap_ms"]) == pytest.approx(1.25)
+
+
+def _result(spec, measurements):
+    model = ModelInfo("auto", "auto", "none", "", None, None, None, 128, 1, None)
+    return RunResult(
+        *(spec, "2026-01-01T00:00:00+00:00", "complete", model, "fake", None, None, {}),
+        measurements=measurements,
+    )
+
+
+def test_options_of_the_fake_engine_are_those_it_describes():
+    described = re.findall(r"^    (\w+) {2,}\S.*\[(.+)\]$", engines.fake.__doc__, re.MULTILINE)
+    options = FakeOptions()
+    assert [name for name, _ in described] == list(FakeOptions.__dataclass_fields__)
+    for name, default in described:
+        value = getattr(options, name)
+        if isinstance(value, float):
+            assert float(default) == value
+        else:
+            assert not value, f"{name}: described as {default}"
+            assert not default.isdigit()
+
+
+def test_engine_options_in_the_documents_exist():
+    shown = {
+        name
+        for path in DOCUMENTS
+        for name in re.findall(r"--engine-option (\w+)=", path.read_text(encoding="utf-8"))
+    }
+    assert shown
+    assert shown <= set(FakeOptions.__dataclass_fields__)
+
+
+def test_the_changelog_has_an_entry_for_what_is_not_released():
+    text = section(ROOT / "CHANGELOG.md", "Unreleased")
+    entries = [line for line in text.splitlines() if line.strip()]
+    assert entries
+    assert all(line.startswith("- ") for line in entries)
