@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from modeltest import registry
-from modeltest.api import AccuracyTask, RunSpec, SpecError, Verdict, to_plain
+from modeltest.api import AccuracyTask, RunResult, RunSpec, SpecError, Verdict, to_plain
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -38,14 +38,16 @@ _OPTIONS = (
         envvar="MODELTEST_OUTPUT_DIR",
         default="outputs",
         show_default=True,
+        show_envvar=True,
         metavar="DIR",
-        help="Where run directories are made (also MODELTEST_OUTPUT_DIR).",
+        help="Where run directories are made.",
     ),
     click.option(
         "--data-dir",
         envvar="MODELTEST_DATA_DIR",
+        show_envvar=True,
         metavar="DIR",
-        help="Where the datasets are (also MODELTEST_DATA_DIR).",
+        help="Where the datasets are.",
     ),
     click.option(
         "--protocol",
@@ -60,7 +62,8 @@ _OPTIONS = (
         "--device",
         type=click.Choice(DEVICES),
         envvar="MODELTEST_DEVICE",
-        help="Demand a device; absent means exit 3 (also MODELTEST_DEVICE).",
+        show_envvar=True,
+        help="Demand a device; where it is absent the run ends with 3.",
     ),
     click.option(
         "--allow-dtype-cast",
@@ -72,10 +75,10 @@ _OPTIONS = (
         "engine_options",
         multiple=True,
         metavar="NAME=VALUE",
-        help="An option of the engine; `modeltest list engines` shows them.",
+        help="An option of the engine, such as step_ms=2 of fake; its documentation has them.",
     ),
     click.option("--dry-run", is_flag=True, help="Print the spec as JSON and start nothing."),
-    click.option("-v", "--verbose", is_flag=True, help="Show the worker's output at the end."),
+    click.option("-v", "--verbose", is_flag=True, help="Show the worker's output when it has ended."),
 )
 
 _SPEC_FIELDS = (
@@ -132,18 +135,19 @@ def _singles(spec: RunSpec) -> list[RunSpec]:
 
 def _run_one(spec: RunSpec, *, verbose: bool) -> int:
     # Only here: the commands that run nothing stay quick.
-    from modeltest.run.directory import LOG_FILE
     from modeltest.run.launch import launch, plan
     from modeltest.run.progress import progress_for
 
     progress = progress_for(sys.stderr.isatty())
     command = shlex.join(["modeltest", *sys.argv[1:]])
-    outcome = launch(plan(spec), command=command, progress=progress)
-    if verbose:
-        log = outcome.directory / LOG_FILE
-        click.echo(log.read_text(encoding="utf-8", errors="replace"), err=True, nl=False)
+    outcome = launch(plan(spec), command=command, progress=progress, verbose=verbose)
     show(outcome.directory)
-    return outcome.exit_code or (INVALID if outcome.result.verdict is Verdict.INVALID else 0)
+    return outcome.exit_code or exit_status(outcome.result)
+
+
+def exit_status(result: RunResult) -> int:
+    """Return the exit status that says what the verdict of a finished run does."""
+    return INVALID if result.verdict is Verdict.INVALID else 0
 
 
 def show(directory: Path) -> None:

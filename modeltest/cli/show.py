@@ -10,6 +10,7 @@ import click
 
 from modeltest import __version__, registry
 from modeltest.api import AccuracyTask, PrerequisiteError
+from modeltest.cli.execute import exit_status, show
 
 
 @click.command("list")
@@ -27,14 +28,17 @@ def list_(what: str) -> None:
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-def report(directory: Path) -> None:
-    """Write every report of the run in DIRECTORY anew, from run.json and samples.jsonl, without a model."""
-    from modeltest.cli.execute import show
+def report(directory: Path) -> int:
+    """Write every report of the run in DIRECTORY anew, from run.json and samples.jsonl, without a model.
+
+    Of a run that was cut short too: what it finished is counted, and its verdict is INVALID (exit status 1).
+    """
     from modeltest.run.directory import read_result
     from modeltest.run.finish import finish
 
-    finish(read_result(directory), directory)
+    result = finish(read_result(directory), directory)
     show(directory)
+    return exit_status(result)
 
 
 @click.command()

@@ -69,7 +69,7 @@ def read_result(directory: Path) -> RunResult:
     path = directory / RUN_FILE
     try:
         plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise SpecError(f"{directory} is not a run: it has no {RUN_FILE}") from None
     except (OSError, ValueError) as problem:
         raise ModelTestError(f"{path} cannot be read: {problem}") from problem

@@ -33,7 +33,7 @@ def finish(result: RunResult, directory: Path) -> RunResult:
     Raises: PrerequisiteError when a file cannot be written.
     """
     summary = summarize(result)
-    verdict, reasons = judge(summary)
+    verdict, reasons = judge(summary, expected_questions=result.dataset.records if result.dataset else None)
     result = replace(result, summary=summary, verdict=verdict, reasons=reasons)
     write_result(directory, result)
     write_reports(result, directory)
@@ -50,17 +50,30 @@ def summarize(result: RunResult) -> Summary:
     raise ModelTestError(f"task {task.name!r} summarizes nothing")
 
 
-def judge(summary: Summary) -> tuple[Verdict, tuple[str, ...]]:
-    """Return whether the numbers may be used, and why not."""
+def judge(summary: Summary, *, expected_questions: int | None = None) -> tuple[Verdict, tuple[str, ...]]:
+    """Return whether the numbers may be used, and why not.
+
+    `expected_questions` is how many an accuracy run was to ask; `None` when it ended before that was known.
+    """
     if isinstance(summary, AccuracySummary):
-        if summary.failed:
-            return Verdict.INVALID, (f"{summary.failed} of {summary.micro.total} questions failed",)
-        if not summary.micro.total:
-            return Verdict.INVALID, ("no question was asked",)
-        return Verdict.VALID, ()
+        return _judge_answers(summary, expected_questions)
     if isinstance(summary, PerformanceSummary):
         return _judge_cases(summary.cases)
     return _judge_searches(summary)
+
+
+def _judge_answers(
+    summary: AccuracySummary, expected_questions: int | None
+) -> tuple[Verdict, tuple[str, ...]]:
+    total = summary.micro.total
+    if not total:
+        return Verdict.INVALID, ("no question was asked",)
+    reasons = []
+    if expected_questions is not None and total != expected_questions:
+        reasons.append(f"{total} of {expected_questions} questions were asked: the run was cut short")
+    if summary.failed:
+        reasons.append(f"{summary.failed} of {total} questions failed")
+    return Verdict.INVALID if reasons else Verdict.VALID, tuple(reasons)
 
 
 def _judge_cases(cases: Sequence[CaseSummary]) -> tuple[Verdict, tuple[str, ...]]:

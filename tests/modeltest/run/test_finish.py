@@ -42,6 +42,13 @@ def test_one_failed_question_spoils_an_accuracy_run(total, failed, verdict, reas
     assert judge(accuracy(total, failed)) == (verdict, reasons)
 
 
+def test_questions_that_were_never_asked_spoil_an_accuracy_run():
+    verdict, reasons = judge(accuracy(6, 0), expected_questions=10)
+    assert verdict is Verdict.INVALID
+    assert reasons == ("6 of 10 questions were asked: the run was cut short",)
+    assert judge(accuracy(10, 0), expected_questions=10) == (Verdict.VALID, ())
+
+
 def test_a_performance_run_is_as_good_as_its_worst_case():
     assert judge(PerformanceSummary((CASE,))) == (Verdict.VALID, ())
     assert judge(PerformanceSummary((CASE, NOISY))) == (Verdict.NOISY, ("64x32 batch 8: CV 9%",))
