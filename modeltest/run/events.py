@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,13 +23,18 @@ Event = dict[str, Any]
 
 
 class EventWriter:
-    """The worker's end. Without a pipe (a worker started by hand) events go nowhere."""
+    """The worker's end: while it is open, the process ends at once when nobody listens any more.
+
+    Without a pipe (a worker started by hand) events go nowhere.
+    """
 
     def __init__(self, path: str | None) -> None:
         self._descriptor = os.open(path, os.O_WRONLY) if path else None
+        if self._descriptor is not None:
+            threading.Thread(target=_end_with_reader, args=(self._descriptor,), daemon=True).start()
 
     def send(self, event: str, **values: object) -> None:
-        """Send one event; ends the process when nobody listens any more."""
+        """Send one event."""
         if self._descriptor is None:
             return
         line = json.dumps({"event": event, **values}, ensure_ascii=False).encode() + b"\n"
@@ -35,6 +43,15 @@ class EventWriter:
                 line = line[os.write(self._descriptor, line) :]
         except BrokenPipeError:
             raise SystemExit("the supervisor is gone") from None
+
+
+def _end_with_reader(descriptor: int) -> None:
+    """Wait for the reader to go, however long the model takes to load or a batch to end, and follow it."""
+    watch = select.poll()
+    watch.register(descriptor, 0)  # nothing but its end is of interest
+    watch.poll()
+    os.write(2, b"the supervisor is gone\n")
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class EventReader:

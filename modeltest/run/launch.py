@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -77,6 +77,7 @@ def plan(spec: RunSpec) -> Plan:
     Raises: SpecError, PrerequisiteError, EngineError.
     """
     task = registry.load_task(spec.task)
+    _check_mode(spec, task)
     task.check(spec)
     engine = registry.load_engine(_choose_adapter(spec.engine))
     missing = task.requires(spec) - engine.capabilities
@@ -90,10 +91,11 @@ def plan(spec: RunSpec) -> Plan:
     return Plan(spec, task, engine, model)
 
 
-def launch(plan: Plan, *, command: str | None, progress: Progress) -> Outcome:
+def launch(plan: Plan, *, command: str | None, progress: Progress, verbose: bool = False) -> Outcome:
     """Run a plan in a worker process and write every file of its run directory.
 
-    A worker that fails leaves its journal and a `run.json` that says why; the error is raised.
+    A worker that fails leaves its journal and a `run.json` that says why; the error is raised. With `verbose`
+    the worker's output is shown when it has ended, however it has.
 
     Raises: the error the worker reported; ModelTestError when it died without a word.
     """
@@ -121,10 +123,13 @@ def launch(plan: Plan, *, command: str | None, progress: Progress) -> Outcome:
     try:
         exit_code = _run_worker(plan, watch)
     except BaseException as problem:
-        progress.close()
         reason = "interrupted" if isinstance(problem, KeyboardInterrupt) else str(problem)
-        write_result(directory, replace(watch.result, status="partial", error=reason))
+        _write_failure(watch, status="partial", reason=reason)
         raise
+    finally:
+        progress.close()
+        if verbose:
+            progress.line(_log_text(directory))
     return _conclude(watch, exit_code)
 
 
@@ -165,7 +170,8 @@ class _Watch:
 def describe_engine(engine: EngineInfo) -> str:
     """Return one line on the engine, device and versions really used."""
     versions = ", ".join(f"{name} {version}" for name, version in engine.versions.items())
-    return f"engine {engine.engine} on {engine.device} in {engine.dtype} ({versions})"
+    used = f"engine {engine.engine} on {engine.device} in {engine.dtype}"
+    return f"{used} ({versions})" if versions else used
 
 
 def _run_worker(plan: Plan, watch: _Watch) -> int:
@@ -208,19 +214,17 @@ def _follow(process: subprocess.Popen[bytes], reader: EventReader, watch: _Watch
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the worker and whatever it started: politely first, then for certain."""
-    for number in (signal.SIGINT, signal.SIGKILL):
+    """End the worker and whatever it started: politely first, then, or at a second interrupt, for certain."""
+    # Not SIGINT: a shell starts background jobs with SIGINT ignored, and so would the worker be.
+    for number in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             return
         os.killpg(process.pid, number)
-        try:
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             process.wait(timeout=GRACE_S)
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def _conclude(watch: _Watch, exit_code: int) -> Outcome:
-    watch.progress.close()
     log = watch.directory / LOG_FILE
     if exit_code == 0:
         return Outcome(0, *_finished(watch))
@@ -235,15 +239,31 @@ def _conclude(watch: _Watch, exit_code: int) -> Outcome:
         failure = watch.failure or ModelTestError(
             f"the worker ended with status {exit_code} {watch.last_progress}; its output is in {log}"
         )
-    failed = replace(watch.result, status="failed", error=str(failure))
-    write_result(watch.directory, failed)
+    _write_failure(watch, status="failed", reason=str(failure))
     failure.exit_code = exit_code
     raise failure
 
 
 def _finished(watch: _Watch) -> tuple[Path, RunResult]:
-    write_result(watch.directory, replace(watch.result, status="complete"))
-    return watch.directory, finish(read_result(watch.directory), watch.directory)
+    try:
+        write_result(watch.directory, replace(watch.result, status="complete"))
+        return watch.directory, finish(read_result(watch.directory), watch.directory)
+    except BaseException as problem:
+        _write_failure(watch, status="failed", reason=str(problem))
+        raise
+
+
+def _write_failure(watch: _Watch, *, status: str, reason: str) -> None:
+    # When the disk is full, the error at hand says more than this one would.
+    with suppress(PrerequisiteError):
+        write_result(watch.directory, replace(watch.result, status=status, error=reason))
+
+
+def _log_text(directory: Path) -> str:
+    try:
+        return (directory / LOG_FILE).read_text(encoding="utf-8", errors="replace").rstrip()
+    except OSError as problem:
+        return f"{directory / LOG_FILE} cannot be read: {problem.strerror}"
 
 
 def _signal_name(number: int) -> str:
@@ -261,6 +281,18 @@ def _log(directory: Path) -> Iterator[IO[bytes]]:
         raise PrerequisiteError(f"cannot write {directory / LOG_FILE}: {problem.strerror}") from problem
     with file:
         yield file
+
+
+def _check_mode(spec: RunSpec, task: Task) -> None:
+    """Refuse a mode word that the grammar knows and the task does not serve.
+
+    Raises: PrerequisiteError.
+    """
+    words = [mode.word for mode in task.modes]
+    if spec.mode not in words:
+        raise PrerequisiteError(
+            f"mode {spec.mode!r} is not available yet; of {task.name}: {', '.join(words)}"
+        )
 
 
 def _choose_adapter(word: str) -> str:

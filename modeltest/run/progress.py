@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any, Protocol, TextIO, cast
 
 import click
 
 LINE_INTERVAL_S = 10.0
 """How often a log that is no terminal gets a line."""
 
+RATE_FROM_S = 1.0
+"""How long work must have gone on for its rate to mean anything."""
+
 
 class Progress(Protocol):
-    """Where the supervisor says how far a run is."""
+    """Where the supervisor says how far a run is.
+
+    Nothing is raised when nobody can hear it: a closed terminal or pipe must not end a run.
+    """
 
     def line(self, text: str) -> None:
         """Say something that stays."""
@@ -41,12 +49,12 @@ class LineProgress:
 
     def line(self, text: str) -> None:
         """Print `text`."""
-        click.echo(text, err=True)
+        _say(text)
 
     def phase(self, name: str) -> None:
         """Print the phase and start its clock."""
         self._begin = self._shown = time.perf_counter()
-        click.echo(f"{name} ...", err=True)
+        _say(f"{name} ...")
 
     def update(self, done: int, total: int | None, unit: str, note: str) -> None:
         """Print how far it is when the last line is old or all is done."""
@@ -54,7 +62,7 @@ class LineProgress:
         if done != total and now - self._shown < LINE_INTERVAL_S:
             return
         self._shown = now
-        click.echo(_describe(done, total, unit, now - self._begin) + (f" ({note})" if note else ""), err=True)
+        _say(_describe(done, total, unit, now - self._begin) + (f" ({note})" if note else ""))
 
     def close(self) -> None:
         """Nothing to clear."""
@@ -73,7 +81,7 @@ class BarProgress:
             BarColumn(),
             TextColumn("{task.fields[state]}"),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=Console(file=cast(TextIO, _Forgiving(sys.stderr))),
             transient=True,
         )
         self._task: Any = None
@@ -101,12 +109,38 @@ class BarProgress:
         self._bar.stop()
 
 
+class _Forgiving:
+    """A stream for rich, whose own thread writes too: what cannot be written is lost."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):
+        click.echo(text, err=True)
+
+
 def _describe(done: int, total: int | None, unit: str, elapsed_s: float) -> str:
-    rate = done / elapsed_s if elapsed_s > 0 else 0.0
     if total is None:
         return f"{done} {unit}"
-    left = f", {_clock((total - done) / rate)} left" if rate > 0 and done < total else ""
-    return f"{done}/{total} {unit}, {rate:.3g}/s{left}"
+    if elapsed_s < RATE_FROM_S or not done:
+        return f"{done}/{total} {unit}"
+    rate = done / elapsed_s
+    left = f", {_clock((total - done) / rate)} left" if done < total else ""
+    return f"{done}/{total} {unit}, {rate:.{0 if rate >= 100 else 1}f}/s{left}"
 
 
 def _clock(seconds: float) -> str:

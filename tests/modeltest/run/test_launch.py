@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from modeltest.run.launch import GRACE_S, _stop
+
 COMMAND = [sys.executable, "-m", "modeltest"]
 BOOLQ = ["fake", "sample_BoolQ", "4", "llama", "none", "1"]
 
@@ -62,7 +64,7 @@ def test_a_run_leaves_its_files_and_prints_their_paths(tmp_path):
 def test_the_engine_really_used_is_said_before_anything_runs(tmp_path):
     lines = run(*BOOLQ, output=tmp_path).stderr.splitlines()
     assert lines[0].startswith("fake: engine fake, run directory ")
-    assert lines.index("engine fake on none in none ()") < lines.index("running ...")
+    assert lines.index("engine fake on none in none") < lines.index("running ...")
 
 
 def test_a_chosen_subject_is_asked_alone_and_recorded(tmp_path):
@@ -163,23 +165,106 @@ def test_two_runs_at_once_do_not_touch_each_other(tmp_path):
     assert all(read(directory)["status"] == "complete" for directory in directories)
 
 
-def test_an_interrupted_run_ends_its_worker_and_is_marked_partial(tmp_path):
-    slow = [*option("sleep=yes"), *option("step_ms=300")]
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_an_interrupted_run_ends_its_worker_and_is_marked_partial(tmp_path, number, status):
+    process = slow_run(tmp_path)
+    (worker,) = _children(process.pid)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == status
+    assert process.stderr.read().splitlines()[-1] == "interrupted"
+    process.stderr.close()
+    assert not _is_alive(worker)
+    result = read(run_directory(tmp_path))
+    assert (result["status"], result["error"]) == ("partial", "interrupted")
+
+
+def test_a_background_job_without_sigint_ends_its_worker_at_once(tmp_path):
+    # As a shell that is not interactive starts `command &`: with SIGINT ignored, which children inherit.
+    process = slow_run(tmp_path, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    begin = time.monotonic()
+    process.terminate()
+    process.wait(timeout=60)
+    process.stderr.close()
+    assert time.monotonic() - begin < GRACE_S / 2
+
+
+def test_a_run_under_nohup_does_not_end_with_the_terminal(tmp_path):
+    process = slow_run(tmp_path, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=1)
+    process.terminate()
+    process.wait(timeout=60)
+    process.stderr.close()
+
+
+def test_a_worker_that_does_not_end_is_killed_at_the_second_interrupt():
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(99)"
+    with subprocess.Popen(
+        [sys.executable, "-c", deaf], stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        process.stdout.readline()
+        begin = time.monotonic()
+        interrupt = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+        interrupt.start()
+        _stop(process)
+        assert time.monotonic() - begin < GRACE_S / 2
+        assert process.returncode == -signal.SIGKILL
+
+
+def slow_run(output: Path, **kwargs) -> subprocess.Popen:
     words = ["fake", "performance", "[[16,64]]", "1", "llama", "none", "1"]
+    slow = [*option("sleep=yes"), *option("step_ms=300")]
     process = subprocess.Popen(
-        [*COMMAND, *words, *slow, "--output", str(tmp_path)], stderr=subprocess.PIPE, text=True
+        [*COMMAND, *words, *slow, "--output", str(output)], stderr=subprocess.PIPE, text=True, **kwargs
     )
     for line in process.stderr:
         if line.startswith("running"):
             break
-    workers = _children(process.pid)
-    assert workers
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
-    process.stderr.close()
-    assert not any(_is_alive(worker) for worker in workers)
-    assert read(run_directory(tmp_path))["status"] == "partial"
+    return process
+
+
+def test_a_report_of_a_run_that_was_cut_short_is_invalid(tmp_path):
+    run(*BOOLQ, *option("crash_after=3"), output=tmp_path, expect=128 + signal.SIGKILL)
+    done = subprocess.run(
+        [*COMMAND, "report", str(run_directory(tmp_path))], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "verdict: INVALID" in done.stdout
+    assert "12 of 24 questions were asked: the run was cut short" in done.stdout
+
+
+def test_a_report_that_cannot_be_written_makes_the_run_failed(tmp_path):
+    # Measurements fit, the larger table of their tokens does not.
+    words = ["fake", "performance", "[[16,400]]", "1", "llama", "none", "1", "--output", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", FILL_THE_DISK.replace("20000", "50000"), *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 3
+    assert "token_latency.csv" in done.stderr.splitlines()[-1]
+    result = read(run_directory(tmp_path))
+    assert result["status"] == "failed"
+    assert "token_latency.csv" in result["error"]
+
+
+def test_a_mode_that_its_task_does_not_serve_yet_ends_before_anything_is_started(tmp_path):
+    done = run("fake", "edge_BoolQ", "4", "llama", "none", "1", output=tmp_path, expect=3)
+    assert done.stderr == (
+        "error: mode 'edge_BoolQ' is not available yet; of boolq: full_BoolQ, sample_BoolQ\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_verbose_shows_the_output_of_a_worker_that_failed(tmp_path):
+    done = run(*BOOLQ, *option("out_of_memory_above=2"), "-v", output=tmp_path, expect=5)
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: fake: out of memory")
 
 
 def test_a_supervisor_that_is_killed_takes_its_worker_along(tmp_path):

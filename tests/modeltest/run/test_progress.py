@@ -1,3 +1,5 @@
+import io
+
 import pytest
 
 from modeltest.run import progress
@@ -26,9 +28,9 @@ def test_a_log_gets_a_line_every_ten_seconds_and_one_at_the_end(clock, capsys):
     lines.close()
     assert capsys.readouterr().err.splitlines() == [
         "running ...",
-        "100/300 questions, 10/s, 0:20 left",
-        "200/300 questions, 10/s, 0:10 left",
-        "300/300 questions, 10/s",
+        "100/300 questions, 10.0/s, 0:20 left",
+        "200/300 questions, 10.0/s, 0:10 left",
+        "300/300 questions, 10.0/s",
     ]
 
 
@@ -37,6 +39,41 @@ def test_work_of_unknown_length_is_counted(clock, capsys):
     clock.now = 11.0
     lines.update(3, None, "trials", "64x32 batch 8 warmup")
     assert capsys.readouterr().err == "3 trials (64x32 batch 8 warmup)\n"
+
+
+def test_a_rate_is_told_only_after_a_second(clock, capsys):
+    lines = LineProgress()
+    clock.now = 0.0001
+    lines.update(24, 24, "questions", "")
+    assert capsys.readouterr().err == "24/24 questions\n"
+
+
+def test_a_rate_is_never_told_in_powers_of_ten(clock, capsys):
+    lines = LineProgress()
+    clock.now = 10.0
+    lines.update(12345, 12345, "questions", "")
+    assert capsys.readouterr().err == "12345/12345 questions, 1234/s\n"
+
+
+class ClosedTerminal(io.StringIO):
+    def isatty(self):
+        return True
+
+    def write(self, _text=""):
+        raise OSError(5, "Input/output error")
+
+    flush = write
+
+
+@pytest.mark.parametrize("kind", [LineProgress, BarProgress])
+def test_a_closed_terminal_does_not_end_the_run(kind, monkeypatch):
+    monkeypatch.setattr("sys.stderr", ClosedTerminal())
+    shown = kind()
+    shown.line("one")
+    shown.phase("loading")
+    shown.phase("running")
+    shown.update(1, 1, "questions", "")
+    shown.close()
 
 
 def test_long_waits_are_told_in_minutes(clock, capsys):
