@@ -45,6 +45,9 @@ class JournalWriter:
 
         Raises: PrerequisiteError when they cannot be written; the journal is then as it was before.
         """
+        if not os.fstat(self._file.fileno()).st_nlink:
+            # The system would go on writing into a file without a name, for hours and for nothing.
+            raise PrerequisiteError(f"cannot write {self._path}: the file was deleted during the run")
         text = io.StringIO()
         with jsonlines.Writer(text, compact=True, dumps=_dumps) as writer:
             for entry in entries:

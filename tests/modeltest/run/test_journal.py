@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from modeltest.api import Completion, Measurement, ModelTestError, Sample, Score
+from modeltest.api import Completion, Measurement, ModelTestError, PrerequisiteError, Sample, Score
 from modeltest.run.journal import JournalReader, JournalWriter
 
 
@@ -35,6 +35,15 @@ def test_a_journal_is_continued_not_overwritten(tmp_path):
         with JournalWriter(path) as journal:
             journal.append([_sample(name)])
     assert len(list(JournalReader(path, Sample))) == 2
+
+
+def test_a_journal_deleted_during_the_run_ends_it_at_the_next_batch(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    with JournalWriter(path) as journal:
+        journal.append([_sample("a")])
+        path.unlink()
+        with pytest.raises(PrerequisiteError, match="deleted during the run"):
+            journal.append([_sample("b")])
 
 
 def test_a_torn_last_line_is_passed_over(tmp_path):
