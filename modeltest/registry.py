@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -55,8 +56,15 @@ def reports() -> Iterator[Report]:
 
 
 def declared_modes() -> Sequence[Mode]:
-    """Return the grammar modes that the installed tasks declare."""
-    return [mode for name in task_names() for mode in load_task(name).modes]
+    """Return the grammar modes that the installed tasks declare.
+
+    A task that cannot be imported declares none: someone else's broken plug-in stops nobody's run.
+    """
+    modes: list[Mode] = []
+    for name in task_names():
+        with suppress(PrerequisiteError):
+            modes.extend(load_task(name).modes)
+    return modes
 
 
 @cache

@@ -24,7 +24,13 @@ something, 4 dataset, 5 engine, 70 a defect of ModelTest, 130 interrupted, 128+N
 
 
 class _WordsGroup(click.Group):
-    """A group in which an unknown first word begins the words of `run.sh`."""
+    """A group in which an unknown first word, or an option of `run`, begins the words of `run.sh`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        if args and args[0].startswith("-") and args[0] not in own:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

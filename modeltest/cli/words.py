@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -27,6 +30,7 @@ def run(words: tuple[str, ...], dry_run: bool, verbose: bool, **options: Any) ->
     if not words:
         click.echo(usage(None), err=True)
         sys.exit(2)
+    _refuse_unknown_options(words, click.get_current_context())
     spec = parse(
         words,
         modes=all_modes(registry.declared_modes()),
@@ -34,3 +38,15 @@ def run(words: tuple[str, ...], dry_run: bool, verbose: bool, **options: Any) ->
         engines=registry.engine_names(),
     )
     return execute(with_options(spec, options), dry_run=dry_run, verbose=verbose)
+
+
+def _refuse_unknown_options(words: Sequence[str], context: click.Context) -> None:
+    """Refuse what looks like an option and is none: as a word it would be refused for the wrong reason.
+
+    Raises: click.NoSuchOption.
+    """
+    known = [name for parameter in context.command.params for name in parameter.opts if name[0] == "-"]
+    for word in words:
+        if re.match(r"--?[A-Za-z]", word):
+            name = word.partition("=")[0]
+            raise click.NoSuchOption(name, possibilities=get_close_matches(name, known), ctx=context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 
 from modeltest.api import (
@@ -171,10 +172,10 @@ def _check_ranges(spec: RunSpec) -> None:
 
 def _limit_ms(spec: RunSpec) -> float:
     limit_ms = spec.options.latency_limit_ms
-    if limit_ms is None or not limit_ms > 0:
+    if limit_ms is None or not 0 < limit_ms < math.inf:
         raise SpecError(
             f"the latency limit is {limit_ms}; "
-            "give the most milliseconds a token after the first may take, a number above 0"
+            "give the most milliseconds a token after the first may take, a finite number above 0"
         )
     return limit_ms
 

@@ -1,3 +1,5 @@
+from importlib.metadata import EntryPoint
+
 import pytest
 
 from modeltest import registry
@@ -34,3 +36,12 @@ def test_every_task_declares_its_modes():
         "performance",
         "performance_maxbs",
     } <= words
+
+
+def test_a_broken_plug_in_stops_only_those_who_use_it(monkeypatch):
+    broken = EntryPoint("broken", "no_such_module:Task", registry.TASKS)
+    points = {name: registry._entry_points(registry.TASKS)[name] for name in registry.task_names()}
+    monkeypatch.setattr(registry, "_entry_points", lambda _group: {**points, "broken": broken})
+    assert "full_BoolQ" in {mode.word for mode in registry.declared_modes()}
+    with pytest.raises(PrerequisiteError, match=r"task 'broken' cannot be imported: .*no_such_module"):
+        registry.load_task("broken")

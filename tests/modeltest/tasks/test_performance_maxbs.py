@@ -162,6 +162,7 @@ def test_a_case_longer_than_the_context_is_refused() -> None:
         (max_batch_spec((4, 4), limit_ms=None), "the latency limit is None"),
         (max_batch_spec((4, 4), limit_ms=0), "the latency limit is 0"),
         (max_batch_spec((4, 4), limit_ms=math.nan), "the latency limit is nan"),
+        (max_batch_spec((4, 4), limit_ms=math.inf), "the latency limit is inf"),
         (max_batch_spec((4, 4), ranges=()), "0 ranges of batch sizes for 1 cases"),
         (max_batch_spec((4, 4), ranges=((1, 2), (1, 2))), "2 ranges of batch sizes for 1 cases"),
         (max_batch_spec((4, 4), ranges=((3, 2),)), r"no batch size lies in \[3,2\]"),
