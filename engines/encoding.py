@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +30,20 @@ class Encoder:
         self._tokenizer = tokenizer
         self._context_tokens = context_tokens
         self._last_tokens: dict[str, int] = {}
+        self._known: dict[tuple[str, bool], tuple[int, ...]] = {}
+
+    def encode_all(self, requests: Sequence[Request]) -> Iterator[Encoded | ValueError]:
+        """Yield each request encoded, or why it cannot be; texts are tokenized together.
+
+        See `encode`.
+        """
+        self._tokenize_together(requests)
+        for request in requests:
+            try:
+                yield self.encode(request)
+            except ValueError as problem:
+                yield problem
+        self._known.clear()
 
     def encode(self, request: Request) -> Encoded:
         """Encode `request`; a prompt too long loses whole shots first, then its left end.
@@ -48,7 +63,7 @@ class Encoder:
 
     def _encode_whole(self, request: Request) -> Encoded:
         if isinstance(request.prompt, TokenPrompt):
-            encoded = Encoded(request, request.prompt.ids)
+            encoded = Encoded(request, request.prompt.ids, _token_choices(request))
         elif request.choices:
             encoded = self._encode_choices(request)
         else:
@@ -60,14 +75,16 @@ class Encoder:
     def _encode_choices(self, request: Request) -> Encoded:
         text, special = self._text_of(request.prompt)
         if request.choice_rule is ChoiceRule.LAST_TOKEN:
-            last = tuple((self._last_token(choice),) for choice in request.choices)
+            last = tuple(
+                (self._last_token(choice) if isinstance(choice, str) else choice[-1],)
+                for choice in request.choices
+            )
             return Encoded(request, self._ids(text, special), last)
         # Trailing blanks belong to the continuation: tokenizers glue a blank to the word behind it.
-        stripped = text.rstrip()
-        blanks = text[len(stripped) :]
-        prompt_ids = self._ids(stripped, special)
+        prompt_ids = self._ids(text.rstrip(), special)
         choices = tuple(
-            self._ids(stripped + blanks + choice, special)[len(prompt_ids) :] for choice in request.choices
+            self._ids(text + choice, special)[len(prompt_ids) :] if isinstance(choice, str) else choice
+            for choice in request.choices
         )
         if not all(choices):
             raise ValueError("a choice adds no token to the prompt")
@@ -84,7 +101,28 @@ class Encoder:
         bos = self._tokenizer.bos_token
         return prompt.text, not (bos and prompt.text.startswith(bos))
 
+    def _tokenize_together(self, requests: Sequence[Request]) -> None:
+        wanted: dict[bool, dict[str, None]] = {False: {}, True: {}}
+        for request in requests:
+            if isinstance(request.prompt, TokenPrompt):
+                continue
+            text, special = self._text_of(request.prompt)
+            wanted[special][text.rstrip() if request.choices else text] = None
+            if request.choice_rule is ChoiceRule.CONTINUATION:
+                wanted[special].update(
+                    (text + choice, None) for choice in request.choices if isinstance(choice, str)
+                )
+        for special, texts in wanted.items():
+            if texts:
+                ids = self._tokenizer(list(texts), add_special_tokens=special)["input_ids"]
+                self._known.update(
+                    ((text, special), tuple(each)) for text, each in zip(texts, ids, strict=True)
+                )
+
     def _ids(self, text: str, special: bool) -> tuple[int, ...]:
+        known = self._known.get((text, special))
+        if known is not None:
+            return known
         return tuple(self._tokenizer.encode(text, add_special_tokens=special))
 
     def _last_token(self, choice: str) -> int:
@@ -110,6 +148,12 @@ class Encoder:
                 f"in a context of {self._context_tokens}"
             )
         return replace(encoded, prompt_ids=encoded.prompt_ids[excess:], cut_tokens=excess)
+
+
+def _token_choices(request: Request) -> tuple[tuple[int, ...], ...]:
+    if any(isinstance(choice, str) for choice in request.choices):
+        raise ValueError("a prompt of token ids needs choices of token ids")
+    return tuple(tuple(choice) for choice in request.choices if not isinstance(choice, str))
 
 
 def _without_first_shot(prompt: Prompt) -> Prompt | None:

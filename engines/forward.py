@@ -1,4 +1,4 @@
-"""Batched forward passes: choice log-probabilities and greedy decoding with a contiguous KV cache.
+"""Padded batches with a contiguous KV cache: greedy decoding, and choices where no tree forward serves.
 
 Rows are padded on the left, so that the last position of every row is its newest token and only those
 logits are asked for. Padding is masked and positions are counted without it: a row's numbers are those of
@@ -8,23 +8,15 @@ the row alone, up to the rounding of the dtype.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engines.device import StepClock
+from engines.device import StepClock, synchronize
 
-
-@dataclass(frozen=True, slots=True)
-class ChoiceRow:
-    """One row of a batch: `ids` is fed, and each of `targets` is scored at the end of it.
-
-    Targets of one token are read from the same position; a longer target stands alone and all but its
-    last token are the end of `ids`.
-    """
-
-    ids: tuple[int, ...]
-    targets: tuple[tuple[int, ...], ...]
+Ends = Callable[[int, int, list[int]], bool]
+"""Says of a row, its newest token and all its new tokens whether it ends there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,75 +25,108 @@ class Generation:
 
     tokens: tuple[tuple[int, ...], ...]
     times_ns: tuple[int, ...]
-    stopped: tuple[bool, ...]
+    ended: tuple[bool, ...]
 
 
 @dataclass(slots=True)
 class Forward:
-    """Runs a causal language model of transformers on batches of token ids."""
+    """Runs a causal language model of transformers on padded batches of token ids."""
 
     model: Any
     device: str
     pad_token_id: int
+    forward_s: float = 0.0
+    forward_calls: int = 0
+    computed_tokens: int = 0
+    padding_tokens: int = 0
     _parameters: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self._parameters = frozenset(inspect.signature(self.model.forward).parameters)
 
-    def choice_logprobs(self, rows: Sequence[ChoiceRow]) -> list[list[float]]:
-        """Return, for each row, the log-probability of each target: float32 log-softmax, summed."""
+    def last_logits(self, rows: Sequence[tuple[int, ...]], counts: Sequence[int]) -> list[Any]:
+        """Return, for each row, the logits `[count, vocabulary]` of its last `count` positions."""
         import torch
 
-        keep = max(len(target) for row in rows for target in row.targets)
+        keep = max(counts)
         with torch.inference_mode():
-            ids, mask = self._pad([row.ids for row in rows])
+            ids, mask = self._pad(rows)
             logits = self._call(ids, mask, keep=keep).logits[:, -keep:]
-            logprobs = torch.log_softmax(logits.float(), dim=-1).cpu()
-        return [
-            [_sum_of(logprobs[index], target) for target in row.targets] for index, row in enumerate(rows)
-        ]
+        return [logits[row, keep - count :] for row, count in enumerate(counts)]
 
     def generate(
-        self,
-        prompts: Sequence[tuple[int, ...]],
-        *,
-        max_new_tokens: int,
-        eos_token_ids: frozenset[int],
-        stops: Any = None,
+        self, prompts: Sequence[tuple[int, ...]], *, max_new_tokens: int, ends: Ends | None = None
     ) -> Generation:
-        """Continue every prompt greedily until it ends or has `max_new_tokens` more.
+        """Continue every prompt greedily until `ends` says so or it has `max_new_tokens` more.
 
-        `stops(row, tokens)` may end a row early. A row that ended is fed on but not extended.
+        Without `ends` nothing looks at the tokens before all are there: a timed run. A row that ended is fed
+        on but not extended.
         """
         import torch
 
-        tokens: list[list[int]] = [[] for _ in prompts]
-        stopped = [False] * len(prompts)
         with torch.inference_mode():
             ids, mask = self._pad(prompts)
             clock = StepClock(self.device)
             output = self._call(ids, mask, keep=1, use_cache=True)
-            free_running = not eos_token_ids and stops is None
-            steps = []
-            for step in range(max_new_tokens):
-                newest = output.logits[:, -1].argmax(dim=-1)
-                if free_running:
-                    # Nothing depends on the values yet: on an accelerator the host runs ahead.
-                    steps.append(newest if self.device != "cpu" else newest.tolist())
-                else:
-                    _extend(tokens, stopped, newest.tolist(), eos_token_ids, stops)
-                clock.mark()
-                if step == max_new_tokens - 1 or all(stopped):
-                    break
-                mask = _one_longer(mask)
-                output = self._call(
-                    newest[:, None], mask, keep=1, use_cache=True, past_key_values=output.past_key_values
-                )
-            times_ns = clock.times_ns()
-        if free_running:
-            columns = [step if isinstance(step, list) else step.tolist() for step in steps]
-            tokens = [list(row) for row in zip(*columns, strict=True)] if columns else tokens
-        return Generation(tuple(tuple(row) for row in tokens), times_ns, tuple(stopped))
+            newest = output.logits[:, -1].argmax(dim=-1)
+            if ends is None:
+                steps = self._free_run(clock, newest, output.past_key_values, mask, max_new_tokens)
+                rows = tuple(tuple(row) for row in zip(*steps, strict=True))
+                return Generation(rows, clock.times_ns(), (False,) * len(prompts))
+            return self._decode(clock, newest, output.past_key_values, mask, (max_new_tokens, ends))
+
+    def generate_from(
+        self,
+        keys_values: Sequence[dict[int, tuple[Any, Any]]],
+        first: Sequence[int],
+        *,
+        max_new_tokens: int,
+        ends: Ends,
+    ) -> Generation:
+        """Go on greedily from rows whose keys and values are known and whose first new token is `first`."""
+        import torch
+
+        with torch.inference_mode():
+            cache, mask = _as_cache(keys_values)
+            newest = torch.tensor(first, device=self.device)
+            return self._decode(StepClock(self.device), newest, cache, mask, (max_new_tokens, ends))
+
+    def _free_run(
+        self, clock: StepClock, newest: Any, cache: Any, mask: Any, max_new_tokens: int
+    ) -> list[list[int]]:
+        # On an accelerator nothing waits for a value until the end; on the cpu the value is there at once.
+        on_host = self.device == "cpu"
+        steps = []
+        for step in range(max_new_tokens):
+            steps.append(newest.tolist() if on_host else newest)
+            clock.mark()
+            if step == max_new_tokens - 1:
+                break
+            mask = _one_longer(mask)
+            output = self._call(newest[:, None], mask, keep=1, use_cache=True, past_key_values=cache)
+            cache = output.past_key_values
+            newest = output.logits[:, -1].argmax(dim=-1)
+        return steps if on_host else [step.tolist() for step in steps]
+
+    def _decode(
+        self, clock: StepClock, newest: Any, cache: Any, mask: Any, until: tuple[int, Ends]
+    ) -> Generation:
+        max_new_tokens, ends = until
+        tokens: list[list[int]] = [[] for _ in range(len(newest))]
+        ended = [False] * len(tokens)
+        for step in range(max_new_tokens):
+            for row, token in enumerate(newest.tolist()):
+                if not ended[row]:
+                    tokens[row].append(token)
+                    ended[row] = ends(row, token, tokens[row])
+            clock.mark()
+            if step == max_new_tokens - 1 or all(ended):
+                break
+            mask = _one_longer(mask)
+            output = self._call(newest[:, None], mask, keep=1, use_cache=True, past_key_values=cache)
+            cache = output.past_key_values
+            newest = output.logits[:, -1].argmax(dim=-1)
+        return Generation(tuple(tuple(row) for row in tokens), clock.times_ns(), tuple(ended))
 
     def _pad(self, rows: Sequence[tuple[int, ...]]) -> tuple[Any, Any]:
         """Return ids `[rows, longest]` and their mask, or no mask when no row needs padding."""
@@ -113,8 +138,8 @@ class Forward:
         )
         if all(len(row) == longest for row in rows):
             return ids, None
-        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=self.device)
-        return ids, mask
+        self.padding_tokens += sum(longest - len(row) for row in rows)
+        return ids, _left_mask([len(row) for row in rows], self.device)
 
     def _call(self, ids: Any, mask: Any, *, keep: int, use_cache: bool = False, **more: Any) -> Any:
         arguments: dict[str, Any] = {"input_ids": ids, "use_cache": use_cache, **more}
@@ -125,17 +150,45 @@ class Forward:
                 arguments["position_ids"] = positions[:, -ids.shape[1] :]
         if "logits_to_keep" in self._parameters:
             arguments["logits_to_keep"] = keep
-        return self.model(**arguments)
+        begin = time.perf_counter()
+        output = self.model(**arguments)
+        if self.device == "cpu" or not use_cache:
+            # A decoding accelerator is never waited for: its steps are timed by events.
+            synchronize(self.device)
+        self.forward_s += time.perf_counter() - begin
+        self.forward_calls += 1
+        self.computed_tokens += ids.numel()
+        return output
 
 
-def _extend(
-    tokens: list[list[int]], stopped: list[bool], newest: list[int], eos: frozenset[int], stops: Any
-) -> None:
-    for row, token in enumerate(newest):
-        if stopped[row]:
-            continue
-        tokens[row].append(token)
-        stopped[row] = token in eos or (stops is not None and stops(row, tokens[row]))
+def _as_cache(keys_values: Sequence[dict[int, tuple[Any, Any]]]) -> tuple[Any, Any]:
+    """Return a cache of transformers with the rows padded on the left, and its mask or `None`."""
+    import torch
+    from transformers import DynamicCache
+
+    lengths = [next(iter(row.values()))[0].shape[2] for row in keys_values]
+    longest = max(lengths)
+    cache = DynamicCache()
+    for layer in sorted(keys_values[0]):
+        parts = [
+            torch.cat(
+                [
+                    torch.nn.functional.pad(row[layer][part], (0, 0, longest - length, 0))
+                    for row, length in zip(keys_values, lengths, strict=True)
+                ]
+            )
+            for part in (0, 1)
+        ]
+        cache.update(parts[0], parts[1], layer)
+    device = parts[0].device
+    return cache, None if min(lengths) == longest else _left_mask(lengths, device)
+
+
+def _left_mask(lengths: Sequence[int], device: Any) -> Any:
+    import torch
+
+    longest = max(lengths)
+    return torch.tensor([[0] * (longest - length) + [1] * length for length in lengths], device=device)
 
 
 def _one_longer(mask: Any) -> Any:
@@ -144,8 +197,3 @@ def _one_longer(mask: Any) -> Any:
     if mask is None:
         return None
     return torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
-
-
-def _sum_of(logprobs: Any, target: tuple[int, ...]) -> float:
-    rows = logprobs[len(logprobs) - len(target) :]
-    return float(sum(float(row[token]) for row, token in zip(rows, target, strict=True)))

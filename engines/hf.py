@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,6 @@ from modeltest.api import (
     EngineError,
     EngineInfo,
     EngineUsage,
-    Finish,
     ModelInfo,
     OutOfMemory,
     PrerequisiteError,
@@ -37,10 +36,12 @@ from modeltest.api import (
 if TYPE_CHECKING:
     from engines.checkpoint_loading import Loaded
     from engines.encoding import Encoded, Encoder
-    from engines.forward import ChoiceRow, Forward
+    from engines.forward import Forward
+    from engines.packed import PackedRows
+    from engines.rows import PaddedRows
 
-WINDOW_BATCHES = 64
-"""How many batches of requests are sorted by length together: enough to waste little padding."""
+WINDOW_REQUESTS = 1024
+"""How many requests are looked at together for common prefixes."""
 
 _REFERENCE_WORDS = "hf_"
 """Engine words that begin so mean the reference on the cpu unless a device is demanded."""
@@ -58,6 +59,10 @@ class HFEngine:
     def __init__(self) -> None:
         self._device = "cpu"
         self._loaded: Loaded | None = None
+        self._encoder: Encoder | None = None
+        self._forward: Forward | None = None
+        self._tree: PackedRows | None = None
+        self._padded: PaddedRows | None = None
 
     def check(self, spec: RunSpec, model: ModelInfo) -> None:
         """Refuse several ranks, LoRA, quantised weights and unknown options."""
@@ -83,13 +88,19 @@ class HFEngine:
     def load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         """Load the checkpoint; see `modeltest.api.Engine.load`."""
         from engines.checkpoint_loading import load_checkpoint
+        from engines.encoding import Encoder
+        from engines.forward import Forward
+        from engines.rows import PaddedRows, tree_feeder
 
         begin = time.perf_counter()
         default = "cpu" if spec.engine.startswith(_REFERENCE_WORDS) else None
         self._device = choose_device(spec.device or os.environ.get("MODELTEST_DEVICE"), default=default)
         seed_everything(self._device, spec.seed)
-        self._loaded = load_checkpoint(spec, model, self._device)
-        loaded = self._loaded
+        self._loaded = loaded = load_checkpoint(spec, model, self._device)
+        self._encoder = Encoder(loaded.tokenizer, loaded.context_tokens)
+        self._forward = Forward(loaded.model, self._device, loaded.pad_token_id)
+        self._padded = PaddedRows(self._forward)
+        self._tree, note = tree_feeder(loaded.model, self._device, loaded.dtype)
         return EngineInfo(
             engine=self.name,
             device=self._device,
@@ -99,26 +110,24 @@ class HFEngine:
             context_tokens=loaded.context_tokens,
             versions=versions(self._device, ("torch", "transformers", "tokenizers")),
             load_s=time.perf_counter() - begin,
+            notes=(note,),
         )
 
     def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:
-        """Yield completions batch by batch, longest prompts first within a window."""
-        from engines.encoding import Encoder
-        from engines.forward import Forward
+        """Yield completions as they are computed; see `modeltest.api.Engine.complete`.
 
+        Requests are taken in windows whose size does not depend on the batch size, so that what is shared
+        does not either.
+        """
         if self._loaded is None:
             raise EngineError("engine hf is asked before it has loaded a model")
-        loaded = self._loaded
-        encoder = Encoder(loaded.tokenizer, loaded.context_tokens)
-        batches = _Batches(loaded, Forward(loaded.model, self._device, loaded.pad_token_id))
         remaining = iter(requests)
-        while window := list(islice(remaining, batch_size * WINDOW_BATCHES)):
-            encoded, failed = _encode_all(encoder, window)
+        while window := list(islice(remaining, WINDOW_REQUESTS)):
+            encoded, failed = self._encode(window)
             if failed:
                 yield failed
             for same_kind in _by_kind(encoded):
-                for begin in range(0, len(same_kind), batch_size):
-                    yield self._guard(batches.complete, same_kind[begin : begin + batch_size])
+                yield from self._answer(same_kind, batch_size)
 
     def peak_memory_bytes(self) -> int | None:
         """Return the peak memory since the last call."""
@@ -126,129 +135,87 @@ class HFEngine:
 
     def usage(self) -> EngineUsage:
         """Return what was computed so far."""
-        return EngineUsage()
+        if self._forward is None:
+            return EngineUsage()
+        padded = EngineUsage(
+            forward_s=self._forward.forward_s,
+            forward_calls=self._forward.forward_calls,
+            computed_tokens=self._forward.computed_tokens,
+            reused_tokens=0,
+            padding_tokens=self._forward.padding_tokens,
+            split_batches=self._require(self._padded).split_batches,
+        )
+        return self._tree.add_usage(padded) if self._tree else padded
 
     def close(self) -> None:
         """Free the model."""
-        self._loaded = None
+        self._loaded = self._forward = self._tree = self._padded = None
         empty_cache(self._device)
 
-    def _guard(
-        self, run: Callable[[Sequence[Encoded]], list[Completion]], batch: Sequence[Encoded]
-    ) -> list[Completion]:
+    def _encode(self, window: Sequence[Request]) -> tuple[list[Encoded], list[Completion]]:
+        assert self._encoder is not None
+        encoded, failed = [], []
+        for request, one in zip(window, self._encoder.encode_all(window), strict=True):
+            if isinstance(one, ValueError):
+                failed.append(Completion(request.id, error=str(one)))
+            else:
+                encoded.append(one)
+        return encoded, failed
+
+    def _answer(self, same_kind: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
+        from engines.answers import choose, generate_packed
+
+        assert self._loaded is not None
+        assert self._forward is not None
+        request = same_kind[0].request
+        if same_kind[0].choice_ids:
+            yield from choose(same_kind, self._tree or self._require(self._padded), batch_size)
+        elif self._tree is not None and not request.ignore_eos:
+            yield from generate_packed(same_kind, self._tree, self._forward, self._loaded, batch_size)
+        else:
+            longest_first = sorted(same_kind, key=lambda one: -len(one.prompt_ids))
+            for begin in range(0, len(longest_first), batch_size):
+                yield from self._generate_padded(longest_first[begin : begin + batch_size])
+
+    def _generate_padded(self, batch: Sequence[Encoded]) -> Iterator[list[Completion]]:
+        """Yield one padded batch; if it does not fit, halves of it, but never of a timed one."""
+        from engines.answers import completion, generate_padded
+
+        assert self._loaded is not None
+        assert self._forward is not None
         try:
-            return run(batch)
+            done = generate_padded(batch, self._forward, self._loaded)
         except Exception as problem:
             if not is_out_of_memory(problem):
                 raise
             longest = max(len(encoded.prompt_ids) for encoded in batch)
             text = f"out of memory with {len(batch)} rows of up to {longest} prompt tokens: {problem}"
+            text = " ".join(text.split())[:400]
+        else:
+            yield done
+            return
         # Outside the handler: the traceback it holds would keep the tensors alive.
         empty_cache(self._device)
-        raise OutOfMemory(" ".join(text.split())[:400])
+        if batch[0].request.ignore_eos:
+            raise OutOfMemory(text)
+        self._require(self._padded).split_batches += 1
+        if len(batch) == 1:
+            yield [completion(batch[0], error=text)]
+            return
+        for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+            yield from self._generate_padded(half)
 
-
-class _Batches:
-    """Completes batches whose requests all want the same kind of answer."""
-
-    def __init__(self, loaded: Loaded, forward: Forward) -> None:
-        self._loaded = loaded
-        self._forward = forward
-
-    def complete(self, batch: Sequence[Encoded]) -> list[Completion]:
-        if batch[0].choice_ids:
-            return self._choose(batch)
-        return self._generate(batch)
-
-    def _choose(self, batch: Sequence[Encoded]) -> list[Completion]:
-        rows = [row for encoded in batch for row in _rows_of(encoded)]
-        # Choices of several tokens make more rows than requests; the batch size bounds rows.
-        values = iter(
-            logprob
-            for begin in range(0, len(rows), len(batch))
-            for row in self._forward.choice_logprobs(rows[begin : begin + len(batch)])
-            for logprob in row
-        )
-        return [
-            _completion(encoded, choice_logprobs=tuple(islice(values, len(encoded.choice_ids))))
-            for encoded in batch
-        ]
-
-    def _generate(self, batch: Sequence[Encoded]) -> list[Completion]:
-        request = batch[0].request
-        generation = self._forward.generate(
-            [encoded.prompt_ids for encoded in batch],
-            max_new_tokens=request.max_new_tokens,
-            eos_token_ids=frozenset() if request.ignore_eos else self._loaded.eos_token_ids,
-            stops=self._stops(batch) if any(encoded.request.stop for encoded in batch) else None,
-        )
-        return [
-            self._generated(encoded, generation.tokens[row], generation.times_ns, generation.stopped[row])
-            for row, encoded in enumerate(batch)
-        ]
-
-    def _generated(
-        self, encoded: Encoded, tokens: tuple[int, ...], times_ns: tuple[int, ...], stopped: bool
-    ) -> Completion:
-        # Text of a timed run is never read, and decoding thousands of rows takes longer than measuring.
-        text = None if encoded.request.ignore_eos else self._text(tokens)
-        for stop in encoded.request.stop:
-            text = text.split(stop, 1)[0] if text is not None else None
-        return _completion(
-            encoded,
-            text=text,
-            output_tokens=tokens,
-            token_times_ns=times_ns[: len(tokens)],
-            finish=Finish.STOP if stopped else Finish.LENGTH,
-        )
-
-    def _stops(self, batch: Sequence[Encoded]) -> Callable[[int, list[int]], bool]:
-        def stops(row: int, tokens: list[int]) -> bool:
-            text = self._text(tokens)
-            return any(stop in text for stop in batch[row].request.stop)
-
-        return stops
-
-    def _text(self, tokens: Sequence[int]) -> str:
-        text: str = self._loaded.tokenizer.decode(tokens, skip_special_tokens=True)
-        return text
-
-
-def _encode_all(encoder: Encoder, window: Sequence[Request]) -> tuple[list[Encoded], list[Completion]]:
-    encoded, failed = [], []
-    for request in window:
-        try:
-            encoded.append(encoder.encode(request))
-        except ValueError as problem:
-            failed.append(Completion(request.id, error=str(problem)))
-    return encoded, failed
+    @staticmethod
+    def _require(feeder: PaddedRows | None) -> PaddedRows:
+        assert feeder is not None
+        return feeder
 
 
 def _by_kind(encoded: Sequence[Encoded]) -> Iterator[list[Encoded]]:
-    """Yield the requests that may share a batch, longest first so that memory runs out early or never."""
+    """Yield the requests that may share a batch."""
     kinds: dict[tuple[bool, int, bool], list[Encoded]] = {}
     for one in encoded:
         request = one.request
         kind = (bool(one.choice_ids), request.max_new_tokens, request.ignore_eos)
         kinds.setdefault(kind, []).append(one)
-    for same_kind in kinds.values():
-        yield sorted(same_kind, key=lambda one: -len(one.prompt_ids))
-
-
-def _rows_of(encoded: Encoded) -> list[ChoiceRow]:
-    from engines.forward import ChoiceRow
-
-    if all(len(ids) == 1 for ids in encoded.choice_ids):
-        return [ChoiceRow(encoded.prompt_ids, encoded.choice_ids)]
-    return [ChoiceRow(encoded.prompt_ids + ids[:-1], (ids,)) for ids in encoded.choice_ids]
-
-
-def _completion(encoded: Encoded, **values: object) -> Completion:
-    return Completion(
-        request_id=encoded.request.id,
-        prompt_tokens=encoded.prompt_ids,
-        choice_tokens=encoded.choice_ids,
-        dropped_shots=encoded.dropped_shots,
-        cut_prompt_tokens=encoded.cut_tokens,
-        **values,  # type: ignore[arg-type]
-    )
+    yield from kinds.values()

@@ -120,7 +120,9 @@ class MultipleChoice:
         prompt = self._prompt(record, shots, data, spec)
         if spec.protocol == LM_EVAL:
             return Request(record.id, prompt, choices=_choices(spec))
-        return Request(record.id, prompt, max_new_tokens=FEW_SHOT_TOKENS if shots else ZERO_SHOT_TOKENS)
+        if not shots:
+            return Request(record.id, prompt, max_new_tokens=ZERO_SHOT_TOKENS)
+        return Request(record.id, prompt, max_new_tokens=FEW_SHOT_TOKENS, first_character_only=True)
 
     def _prompt(
         self, record: Record, shots: Sequence[WorkedExample], data: TaskData, spec: RunSpec

@@ -136,12 +136,15 @@ def test_memory_that_runs_out_is_told_and_the_engine_lives_on(engine, monkeypatc
     def full(*_: object, **__: object) -> None:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
 
-    request = Request("r", TokenPrompt((60, 61)), max_new_tokens=2)
+    timed = Request("t", TokenPrompt((60, 61)), max_new_tokens=2, ignore_eos=True)
+    asked = Request("a", TokenPrompt((60, 61)), max_new_tokens=2)
     with monkeypatch.context() as patch:
         patch.setattr(engine._loaded.model, "forward", full)
         with pytest.raises(OutOfMemory, match="1 rows of up to 2 prompt tokens"):
-            _one(engine, [request], 1)
-    assert _one(engine, [request], 1)["r"].error is None
+            _one(engine, [timed], 1)
+        assert "out of memory" in _one(engine, [asked], 1)["a"].error
+    assert _one(engine, [timed], 1)["t"].error is None
+    assert _one(engine, [asked], 1)["a"].error is None
 
 
 def test_another_failure_of_the_model_is_not_taken_for_memory(engine, monkeypatch):
@@ -223,3 +226,83 @@ def test_no_remote_code_runs_without_the_word(demo_model):
     assert "auto_map" in json.loads((directory / "config.json").read_text())
     with pytest.raises(EngineError, match="cannot load"):
         HFEngine().load(_spec(directory, trust_remote_code=False), _info(directory))
+
+
+@pytest.mark.parametrize("kind", ["one token", "several tokens", "generation"])
+def test_answers_do_not_depend_on_the_batch_size(engine, kind):
+    prompts = [shot + prompt for shot in ("", "Some sea is deep. " * 20) for prompt in _prompts()]
+    if kind == "generation":
+        requests = [Request(str(i), TextPrompt("", (), p), max_new_tokens=5) for i, p in enumerate(prompts)]
+    else:
+        choices = (" A", " B") if kind == "one token" else (" yes indeed", " no")
+        requests = [Request(str(i), TextPrompt("", (), p), choices=choices) for i, p in enumerate(prompts)]
+    alone = _one(engine, requests, 1)
+    for batch_size in (3, 8, 32):
+        together = _one(engine, requests, batch_size)
+        for name, completion in alone.items():
+            assert together[name].output_tokens == completion.output_tokens
+            assert together[name].choice_logprobs == pytest.approx(completion.choice_logprobs, abs=TOLERANCE)
+
+
+def test_the_first_character_is_the_same_however_early_it_is_known(engine):
+    prompts = [TextPrompt("", (), f"{'The sea is salt. ' * (i % 5)}Question {i}\nAnswer:") for i in range(40)]
+    whole = _one(engine, [Request(str(i), p, max_new_tokens=20) for i, p in enumerate(prompts)], 8)
+    early = _one(
+        engine,
+        [Request(str(i), p, max_new_tokens=20, first_character_only=True) for i, p in enumerate(prompts)],
+        8,
+    )
+    for name, completion in whole.items():
+        assert early[name].text.lstrip()[:1] == completion.text.lstrip()[:1]
+        assert early[name].output_tokens == completion.output_tokens[: len(early[name].output_tokens)]
+    fed = sum(len(completion.output_tokens) for completion in early.values())
+    assert fed < sum(len(completion.output_tokens) for completion in whole.values()) / 2
+
+
+def test_whether_a_choice_is_what_greedy_decoding_would_say_is_told(engine):
+    prompt = TextPrompt("", (), _prompts()[0])
+    said = _one(engine, [Request("g", prompt, max_new_tokens=2)], 1)["g"].output_tokens
+    other = tuple(token + 1 for token in said)
+    token_prompt = TokenPrompt(_one(engine, [Request("g", prompt, max_new_tokens=2)], 1)["g"].prompt_tokens)
+    request = Request("r", token_prompt, choices=(said, other, said[:1]))
+    assert _one(engine, [request], 1)["r"].choice_is_greedy == (True, False, True)
+
+
+def test_text_choices_after_a_prompt_of_token_ids_are_refused(engine):
+    request = Request("r", TokenPrompt((60, 61)), choices=(" yes",))
+    assert "choices of token ids" in _one(engine, [request], 1)["r"].error
+
+
+def test_what_was_computed_is_told(demo_model):
+    engine = HFEngine()
+    directory = demo_model("llama")
+    engine.load(_spec(directory), _info(directory))
+    shots = tuple(range(20, 70))
+    requests = [Request(str(i), TokenPrompt((*shots, 300 + i)), choices=((5,), (6,))) for i in range(4)]
+    _one(engine, requests, 4)
+    usage = engine.usage()
+    assert usage.computed_tokens == 50 + 4
+    assert usage.reused_tokens == 3 * 50
+    assert usage.forward_calls == 1
+    assert usage.forward_s > 0
+    assert usage.split_batches == usage.padding_tokens == 0
+
+
+def test_a_model_that_cannot_share_prefixes_answers_all_the_same(demo_model, monkeypatch):
+    directory = demo_model("llama")
+    open_engine, closed_engine = HFEngine(), HFEngine()
+    open_engine.load(_spec(directory), _info(directory))
+    monkeypatch.setattr("engines.rows.tree_feeder", lambda *_: (None, "shared prefixes off"))
+    closed_engine.load(_spec(directory), _info(directory))
+    requests = [
+        *(
+            Request(f"c{i}", TextPrompt("", (), p), choices=(" yes indeed", " no"))
+            for i, p in enumerate(_prompts())
+        ),
+        *(Request(f"g{i}", TextPrompt("", (), p), max_new_tokens=5) for i, p in enumerate(_prompts())),
+    ]
+    shared, padded = _one(open_engine, requests, 3), _one(closed_engine, requests, 3)
+    assert closed_engine.usage().padding_tokens > 0
+    for name, completion in shared.items():
+        assert padded[name].output_tokens == completion.output_tokens
+        assert padded[name].choice_logprobs == pytest.approx(completion.choice_logprobs, abs=TOLERANCE)

@@ -1,0 +1,219 @@
+"""From encoded requests to completions: choices and generations, over rows fed in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engines.encoding import Encoded
+from engines.forward import Forward, Generation
+from engines.prefix_planning import Row
+from engines.rows import RowFeeder
+from modeltest.api import Completion, Finish
+
+if TYPE_CHECKING:
+    from engines.checkpoint_loading import Loaded
+
+_BROKEN_CHARACTER = "\ufffd"
+"""What a tokenizer says for a character whose bytes are not all there yet."""
+
+
+@dataclass(slots=True)
+class _Choices:
+    """The choices of one request, scored as their rows come in."""
+
+    encoded: Encoded
+    waiting: int
+    logprobs: list[float] = field(default_factory=list)
+    is_greedy: list[bool] = field(default_factory=list)
+    error: str | None = None
+
+
+def choose(batch: Sequence[Encoded], feeder: RowFeeder, batch_size: int) -> Iterator[list[Completion]]:
+    """Yield the completions of requests with choices as their rows are fed.
+
+    Choices of one token each are read from one position; longer ones make a row each, all of which begin with
+    the prompt.
+    """
+    rows: list[Row] = []
+    owners: list[tuple[_Choices, Sequence[int]]] = []
+    for encoded in batch:
+        new_rows = _rows_of(encoded)
+        count = len(encoded.choice_ids)
+        choices = _Choices(encoded, len(new_rows), [0.0] * count, [False] * count)
+        for place, row in enumerate(new_rows):
+            rows.append(row)
+            owners.append((choices, range(count) if len(new_rows) == 1 else (place,)))
+    for fed in feeder.feed(rows, max_rows=batch_size):
+        finished = []
+        targets = [_targets(*owners[index]) for index in fed.rows]
+        scores = iter(()) if fed.error else _scores(fed.logits, targets)
+        for index in fed.rows:
+            choices, places = owners[index]
+            choices.error = choices.error or fed.error
+            for place in () if fed.error else places:
+                choices.logprobs[place], choices.is_greedy[place] = next(scores)
+            choices.waiting -= 1
+            if not choices.waiting:
+                finished.append(_chosen(choices))
+        if finished:
+            yield finished
+
+
+def _rows_of(encoded: Encoded) -> list[Row]:
+    prompt = encoded.prompt_ids
+    if all(len(ids) == 1 for ids in encoded.choice_ids):
+        return [Row(prompt, len(prompt) - 1)]
+    return [Row(prompt + ids[:-1], len(prompt) - 1) for ids in encoded.choice_ids]
+
+
+def _targets(choices: _Choices, places: Sequence[int]) -> list[tuple[int, ...]]:
+    return [choices.encoded.choice_ids[place] for place in places]
+
+
+def _scores(
+    logits: Sequence[Any], targets: Sequence[Sequence[tuple[int, ...]]]
+) -> Iterator[tuple[float, bool]]:
+    """Yield log-probability and greediness of every target, row by row: float32 log-softmax, summed.
+
+    One transfer to the host for all of them.
+    """
+    import torch
+
+    places: list[tuple[int, int]] = []
+    lengths: list[int] = []
+    begin = 0
+    for row, row_targets in zip(logits, targets, strict=True):
+        for target in row_targets:
+            # Targets of one token share the last position; a longer one is read from its first on.
+            places += [(begin + len(row) - len(target) + at, token) for at, token in enumerate(target)]
+            lengths.append(len(target))
+        begin += len(row)
+    with torch.inference_mode():
+        together = torch.cat(list(logits)).float()
+        index = torch.tensor(places, device=together.device)
+        values = together[index[:, 0], index[:, 1]] - together.logsumexp(dim=-1)[index[:, 0]]
+        greedy = together.argmax(dim=-1)[index[:, 0]] == index[:, 1]
+        pairs = torch.stack([values.double(), greedy.double()]).tolist()
+    begin = 0
+    for length in lengths:
+        part = slice(begin, begin + length)
+        yield sum(pairs[0][part]), all(pairs[1][part])
+        begin += length
+
+
+def _chosen(choices: _Choices) -> Completion:
+    if choices.error:
+        return completion(choices.encoded, error=choices.error)
+    return completion(
+        choices.encoded,
+        choice_logprobs=tuple(choices.logprobs),
+        choice_is_greedy=tuple(choices.is_greedy),
+    )
+
+
+def generate_packed(
+    batch: Sequence[Encoded], feeder: RowFeeder, forward: Forward, loaded: Loaded, batch_size: int
+) -> Iterator[list[Completion]]:
+    """Yield generations whose prompts are fed in packs; rows that go on are decoded together."""
+    limit = batch[0].request.max_new_tokens
+    rows = [Row(encoded.prompt_ids, len(encoded.prompt_ids) - 1) for encoded in batch]
+    for fed in feeder.feed(rows, max_rows=batch_size, keep_rows=limit > 1):
+        together = [batch[row] for row in fed.rows]
+        if fed.error:
+            yield [completion(encoded, error=fed.error) for encoded in together]
+            continue
+        first = [int(logits[-1].argmax()) for logits in fed.logits]
+        ends = ends_of(together, loaded)
+        done = [ends(row, token, [token]) for row, token in enumerate(first)]
+        going = [row for row, ended in enumerate(done) if not ended and limit > 1]
+        whole = [generated(together[row], (first[row],), done[row], loaded) for row in range(len(first))]
+        if going:
+            generation = forward.generate_from(
+                [fed.keys_values[row] for row in going],
+                [first[row] for row in going],
+                max_new_tokens=limit,
+                ends=ends_of([together[row] for row in going], loaded),
+            )
+            for place, row in enumerate(going):
+                whole[row] = generated(
+                    together[row], generation.tokens[place], generation.ended[place], loaded
+                )
+        yield whole
+
+
+def generate_padded(batch: Sequence[Encoded], forward: Forward, loaded: Loaded) -> list[Completion]:
+    """Return generations of one padded batch; with `ignore_eos`, timed."""
+    request = batch[0].request
+    timed = request.ignore_eos
+    generation: Generation = forward.generate(
+        [encoded.prompt_ids for encoded in batch],
+        max_new_tokens=request.max_new_tokens,
+        ends=None if timed else ends_of(batch, loaded),
+    )
+    return [
+        generated(
+            encoded, generation.tokens[row], generation.ended[row], loaded, times_ns=generation.times_ns
+        )
+        for row, encoded in enumerate(batch)
+    ]
+
+
+def ends_of(batch: Sequence[Encoded], loaded: Loaded) -> Callable[[int, int, list[int]], bool]:
+    """Return the rule that says whether row `row` of `batch` ends with the newest of its new tokens."""
+
+    def ends(row: int, token: int, tokens: list[int]) -> bool:
+        request = batch[row].request
+        if token in loaded.eos_token_ids:
+            return True
+        if not request.stop and not request.first_character_only:
+            return False
+        text = _text(loaded, tokens)
+        if request.first_character_only and _first_character_is_known(text):
+            return True
+        return any(stop in text for stop in request.stop)
+
+    return ends
+
+
+def generated(
+    encoded: Encoded, tokens: tuple[int, ...], ended: bool, loaded: Loaded, *, times_ns: tuple[int, ...] = ()
+) -> Completion:
+    """Return the completion of a generation."""
+    # Text of a timed run is never read, and decoding thousands of rows takes longer than measuring.
+    text = None if encoded.request.ignore_eos else _text(loaded, tokens)
+    for stop in encoded.request.stop:
+        text = text.split(stop, 1)[0] if text is not None else None
+    return completion(
+        encoded,
+        text=text,
+        output_tokens=tokens,
+        token_times_ns=times_ns[: len(tokens)],
+        finish=Finish.STOP if ended else Finish.LENGTH,
+    )
+
+
+def completion(encoded: Encoded, **values: Any) -> Completion:
+    """Return a completion of `encoded` with what is known of its prompt."""
+    return Completion(
+        request_id=encoded.request.id,
+        prompt_tokens=encoded.prompt_ids,
+        choice_tokens=encoded.choice_ids,
+        dropped_shots=encoded.dropped_shots,
+        cut_prompt_tokens=encoded.cut_tokens,
+        **values,
+    )
+
+
+def _first_character_is_known(text: str) -> bool:
+    """Say whether more tokens cannot change the first non-blank character.
+
+    They can as long as there is nothing but bytes of a character that may still be completed.
+    """
+    return bool(text.lstrip().strip(_BROKEN_CHARACTER))
+
+
+def _text(loaded: Loaded, tokens: Sequence[int]) -> str:
+    text: str = loaded.tokenizer.decode(tokens, skip_special_tokens=True)
+    return text

@@ -1,0 +1,74 @@
+"""Attention over a part of the keys, with what it takes to merge parts: output and log-sum-exp.
+
+Softmax attention over keys A and B together is the mean of the attention over each, weighted by the sums of
+the exponentials, so that the attention over a shared prefix is computed once for all rows below it.
+
+Source: FlashAttention's online softmax (Dao et al. 2022); cascade inference of FlashInfer (Ye et al. 2024).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+_CHUNK_QUERIES = 512
+"""Queries whose scores are in memory together where no fused kernel serves."""
+
+
+@dataclass(slots=True)
+class Accumulator:
+    """Attention of queries `[1, heads, tokens, width]` over the keys seen so far, in float32."""
+
+    output: Any
+    log_sum_exp: Any
+
+    def add(self, at: slice, output: Any, log_sum_exp: Any, *, is_first: bool) -> None:
+        """Merge the attention of the queries `at` over further keys."""
+        if is_first:
+            self.output[:, :, at] = output
+            self.log_sum_exp[:, :, at] = log_sum_exp
+            return
+        known = self.log_sum_exp[:, :, at]
+        weight = (log_sum_exp - known).sigmoid_().unsqueeze(-1)
+        self.output[:, :, at].lerp_(output.float(), weight)
+        self.log_sum_exp[:, :, at] = known.logaddexp(log_sum_exp)
+
+
+def attend(query: Any, key: Any, value: Any, *, scale: float, mask: Any = None, causal: bool = False) -> Any:
+    """Return output `[1, heads, queries, width]` and log-sum-exp `[1, heads, queries]`.
+
+    `key` and `value` may have fewer heads, each shared by consecutive heads of `query`. `mask` `[queries,
+    keys]` is true where a query may look; a query that may look nowhere gets -inf as log-sum-exp.
+    """
+    import torch
+
+    if query.device.type == "cpu" and mask is None and value.shape[-1] == query.shape[-1]:
+        fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        return fused(query, key, value, 0.0, causal, scale=scale)
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key, value = (each.repeat_interleave(groups, dim=1) for each in (key, value))
+    if causal:
+        places = torch.arange(key.shape[2], device=key.device)
+        own = places[None, :] <= places[:, None]
+        mask = own if mask is None else mask & own
+    parts = [
+        _attend_plainly(query[:, :, begin : begin + _CHUNK_QUERIES], key, value, scale, _rows(mask, begin))
+        for begin in range(0, query.shape[2], _CHUNK_QUERIES)
+    ]
+    outputs, log_sum_exps = zip(*parts, strict=True)
+    return torch.cat(outputs, dim=2), torch.cat(log_sum_exps, dim=2)
+
+
+def _attend_plainly(query: Any, key: Any, value: Any, scale: float, mask: Any) -> tuple[Any, Any]:
+    scores = (query @ key.transpose(-1, -2)).float() * scale
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    log_sum_exp = scores.logsumexp(dim=-1)
+    # Where nothing may be looked at, exp(-inf - -inf) would be NaN: let the weight be zero instead.
+    weights = (scores - log_sum_exp.clamp(min=-1e30).unsqueeze(-1)).exp()
+    return weights.to(value.dtype) @ value, log_sum_exp
+
+
+def _rows(mask: Any, begin: int) -> Any:
+    return None if mask is None else mask[begin : begin + _CHUNK_QUERIES]

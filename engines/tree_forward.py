@@ -1,0 +1,257 @@
+"""Feeding a pack of tree segments in one forward pass: every unique token once, no padding.
+
+The segments lie one behind another in a single row of ids. All of a model but its attention treats tokens
+one by one, given their positions; the attention function below lets each segment look at itself and at its
+ancestors only. Keys and values that later packs need are taken out of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from engines.device import synchronize
+from engines.logits import LogitsAt
+from engines.partial_attention import Accumulator, attend
+from engines.prefix_planning import Pack, Row
+
+_IGNORED = frozenset(
+    {"dropout", "position_ids", "is_causal", "use_cache", "cache_position", "output_attentions"}
+)
+"""Arguments of an attention function that mean nothing here; any other one must be `None`."""
+
+LayerKeysValues = dict[int, tuple[Any, Any]]
+"""Keys and values `[1, heads, tokens, width]` of one node by layer."""
+
+
+class UnsupportedAttention(Exception):
+    """The model asks its attention for something that cannot be computed in parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The queries `at` look at all keys of one node, in this pack (`place`) or an earlier one."""
+
+    node: int
+    place: slice | None
+    at: slice
+
+
+@dataclass(slots=True)
+class _Layout:
+    """Where everything in a pack lies."""
+
+    places: dict[int, slice] = field(default_factory=dict)
+    starts: dict[int, int] = field(default_factory=dict)
+    looks: list[_Look] = field(default_factory=list)
+
+
+class TreeForward:
+    """Feeds packs to one model, holding the keys and values of shared prefixes between them."""
+
+    def __init__(self, model: Any, device: str) -> None:
+        from transformers import AttentionInterface
+
+        self._model = model
+        self._device = device
+        self._name = f"modeltest_tree_{id(self):x}"
+        self._layout = _Layout()
+        self._keep: frozenset[int] = frozenset()
+        self._held: dict[int, LayerKeysValues] = {}
+        self._parents: dict[int, int | None] = {}
+        self._node_starts: dict[int, int] = {}
+        self._logits = LogitsAt(model)
+        self.forward_s = 0.0
+        self.forward_calls = 0
+        AttentionInterface.register(self._name, self._attention)
+
+    def feed(self, pack: Pack, rows: Sequence[Row], *, keep_rows: bool = False) -> dict[int, Any]:
+        """Feed `pack` and return logits `[positions read, vocabulary]` by row index.
+
+        With `keep_rows` the rows' own keys and values are held too, until the next pack is fed.
+        """
+        import torch
+
+        self._prepare(pack, keep_rows=keep_rows)
+        ids = [token for segment in pack.segments for token in segment.ids]
+        positions = [
+            position
+            for segment in pack.segments
+            for position in range(segment.start, segment.start + len(segment.ids))
+        ]
+        places = self._layout.places
+        ends = [places[segment.node].stop for segment in pack.segments if segment.row is not None]
+        counts = [len(rows[row].ids) - rows[row].read_from for row in pack.rows]
+        read = [at for end, count in zip(ends, counts, strict=True) for at in range(end - count, end)]
+        with torch.inference_mode(), self._as_attention():
+            begin = time.perf_counter()
+            logits = self._logits(
+                read,
+                input_ids=torch.tensor([ids], device=self._device),
+                position_ids=torch.tensor([positions], device=self._device),
+                use_cache=False,
+            )
+            synchronize(self._device)
+            self.forward_s += time.perf_counter() - begin
+            self.forward_calls += 1
+        self._forget(pack, keep_rows=keep_rows)
+        return dict(zip(pack.rows, logits.split(counts), strict=True)) if read else {}
+
+    def keys_values(self, pack: Pack, row: int) -> LayerKeysValues:
+        """Return the keys and values of all tokens of `row`, fed in `pack` with `keep_rows`."""
+        import torch
+
+        node: int | None = next(segment.node for segment in pack.segments if segment.row == row)
+        chain = []
+        while node is not None:
+            chain.append(self._held[node])
+            node = self._parents[node]
+        chain.reverse()
+        return {
+            layer: (
+                torch.cat([part[layer][0] for part in chain], dim=2),
+                torch.cat([part[layer][1] for part in chain], dim=2),
+            )
+            for layer in chain[0]
+        }
+
+    def reset(self) -> None:
+        """Forget every prefix."""
+        self._held.clear()
+
+    def _prepare(self, pack: Pack, *, keep_rows: bool) -> None:
+        layout = _Layout()
+        below: dict[int, list[slice]] = {}
+        begin = 0
+        for segment in pack.segments:
+            place = slice(begin, begin + len(segment.ids))
+            layout.places[segment.node], layout.starts[segment.node] = place, segment.start
+            self._parents[segment.node], self._node_starts[segment.node] = segment.parent, segment.start
+            node = segment.parent
+            while node is not None:
+                below.setdefault(node, []).append(place)
+                node = self._parents[node]
+            begin = place.stop
+        layout.looks = [
+            _Look(node, layout.places.get(node), at)
+            for node, places in below.items()
+            for at in _joined(places)
+        ]
+        self._layout = layout
+        self._keep = pack.keep | frozenset(
+            segment.node for segment in pack.segments if keep_rows and segment.row is not None
+        )
+        if keep_rows:
+            self._keep |= frozenset(below)
+
+    def _forget(self, pack: Pack, *, keep_rows: bool) -> None:
+        if not keep_rows:
+            self._held = {node: held for node, held in self._held.items() if node in pack.keep}
+
+    @contextmanager
+    def _as_attention(self) -> Iterator[None]:
+        """Let the model use the attention below for one forward pass."""
+        config = self._model.config
+        before = config._attn_implementation
+        self._model.set_attn_implementation(self._name)
+        try:
+            yield
+        finally:
+            self._model.set_attn_implementation(before)
+
+    def _attention(
+        self,
+        module: Any,
+        query: Any,
+        key: Any,
+        value: Any,
+        attention_mask: Any,
+        **options: Any,
+    ) -> tuple[Any, None]:
+        """Attend `[1, heads, tokens, width]` by segments; return `[1, tokens, heads, width]`.
+
+        Raises: UnsupportedAttention for options that change the scores, such as caps and sinks.
+        """
+        import torch
+
+        window = options.pop("sliding_window", None)
+        scale = options.pop("scaling", None)
+        scale = query.shape[-1] ** -0.5 if scale is None else scale
+        _refuse_unknown(options, attention_mask)
+        self._hold(module.layer_idx, key, value)
+        shape = (*query.shape[:3], value.shape[-1])
+        merged = Accumulator(
+            torch.empty(shape, dtype=torch.float32, device=query.device),
+            torch.empty(shape[:3], dtype=torch.float32, device=query.device),
+        )
+        for at in self._layout.places.values():
+            mask = self._window_mask(window, at, key.device)
+            own = attend(query[:, :, at], key[:, :, at], value[:, :, at], scale=scale, mask=mask, causal=True)
+            merged.add(at, *own, is_first=True)
+        for look in self._layout.looks:
+            keys, values = self._keys_values_of(look, module.layer_idx, key, value)
+            mask = self._look_mask(window, look, keys.shape[2], key.device)
+            merged.add(
+                look.at, *attend(query[:, :, look.at], keys, values, scale=scale, mask=mask), is_first=False
+            )
+        return merged.output.transpose(1, 2).to(query.dtype).contiguous(), None
+
+    def _hold(self, layer: int, key: Any, value: Any) -> None:
+        for node, place in self._layout.places.items():
+            if node in self._keep:
+                # Copies: a view would keep the keys and values of the whole pack alive.
+                held = (key[:, :, place].clone(), value[:, :, place].clone())
+                self._held.setdefault(node, {})[layer] = held
+
+    def _keys_values_of(self, look: _Look, layer: int, key: Any, value: Any) -> tuple[Any, Any]:
+        if look.place is not None:
+            return key[:, :, look.place], value[:, :, look.place]
+        return self._held[look.node][layer]
+
+    def _window_mask(self, window: int | None, at: slice, device: Any) -> Any:
+        if window is None or at.stop - at.start <= window:
+            return None
+        positions = self._positions(at, device)
+        return positions[:, None] - positions[None, :] < window
+
+    def _look_mask(self, window: int | None, look: _Look, keys: int, device: Any) -> Any:
+        """Return which keys of a node the queries reach through a sliding window, or `None` for all."""
+        import torch
+
+        if window is None:
+            return None
+        positions = self._positions(look.at, device)
+        start = self._node_starts[look.node]
+        key_positions = torch.arange(start, start + keys, device=device)
+        mask = positions[:, None] - key_positions[None, :] < window
+        return None if bool(mask.all()) else mask
+
+    def _positions(self, at: slice, device: Any) -> Any:
+        import torch
+
+        parts = [
+            torch.arange(start := self._layout.starts[node], start + place.stop - place.start, device=device)
+            for node, place in self._layout.places.items()
+            if at.start <= place.start and place.stop <= at.stop
+        ]
+        return torch.cat(parts)
+
+
+def _joined(places: Sequence[slice]) -> Iterator[slice]:
+    """Yield neighbouring slices as one: their queries look at a node in one call."""
+    begin, end = places[0].start, places[0].stop
+    for place in places[1:]:
+        if place.start != end:
+            yield slice(begin, end)
+            begin = place.start
+        end = place.stop
+    yield slice(begin, end)
+
+
+def _refuse_unknown(options: Mapping[str, Any], attention_mask: Any) -> None:
+    unknown = [name for name, value in options.items() if value is not None and name not in _IGNORED]
+    if unknown or attention_mask is not None:
+        raise UnsupportedAttention(f"attention takes {', '.join(unknown) or 'a mask'}")
