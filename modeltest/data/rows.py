@@ -126,6 +126,8 @@ def _json_object(text: str, where: str) -> dict[str, Any]:
         value = json.loads(text)
     except json.JSONDecodeError as problem:
         raise DatasetError(f"{where}: not JSON: {problem.msg}; expected one object per line") from problem
+    except (ValueError, RecursionError) as problem:
+        raise DatasetError(f"{where}: not JSON: {problem}; expected one object per line") from problem
     if not isinstance(value, dict):
         raise DatasetError(f"{where}: a JSON {type(value).__name__}; expected one object per line")
     return value
@@ -146,6 +148,13 @@ def _fields(card: DatasetCard, split: SplitCard, cells: Mapping[str, Any], where
 def _text(value: object, name: str, where: str) -> str:
     if not isinstance(value, str):
         raise DatasetError(f"{where}: {name} is {value!r:.40}; expected text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as problem:
+        # JSON can spell half of a surrogate pair, which no tokenizer and no file takes.
+        raise DatasetError(
+            f"{where}: {name} holds {value[problem.start]!r}, half a character; expected text"
+        ) from problem
     return value
 
 

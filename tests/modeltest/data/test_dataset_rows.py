@@ -201,6 +201,20 @@ def test_bad_json_names_its_line(path: Path) -> None:
         list(read_records(BOOLQ, BOOLQ.splits[0], "boolq", path))
 
 
+@pytest.mark.parametrize("line", ["[" * 100_000, "9" * 10_000])
+def test_json_that_python_gives_up_on_is_refused(path: Path, line: str) -> None:
+    path.write_text(line + "\n")
+    with pytest.raises(DatasetError, match=r"rows, line 1: not JSON: .*; expected one object per line"):
+        list(read_records(BOOLQ, BOOLQ.splits[0], "boolq", path))
+
+
+def test_half_a_surrogate_pair_is_refused(path: Path) -> None:
+    with pytest.raises(
+        DatasetError, match=r"line 1: passage holds '\\ud800', half a character; expected text"
+    ):
+        read_boolq(path, boolq_row(passage="a\ud800"))
+
+
 def test_unicode_line_separators_do_not_split_a_json_row(path: Path) -> None:
     path.write_text(
         json.dumps(boolq_row(passage="a\u2028b\x85c"), ensure_ascii=False) + "\n", encoding="utf-8"
