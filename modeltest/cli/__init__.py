@@ -42,14 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as problem:
         problem.show()
         return problem.exit_code
-    except (KeyboardInterrupt, click.Abort) as problem:
+    except (KeyboardInterrupt, click.Abort, OSError) as problem:
+        # click makes an Abort of a KeyboardInterrupt, or fails to when it cannot write to the terminal.
+        interrupt = _interrupt_behind(problem)
+        if interrupt is None:
+            _say(f"error: cannot write the output: {getattr(problem, 'strerror', None) or problem}")
+            return PrerequisiteError.exit_code
         _say("interrupted")
-        # click makes an Abort of every KeyboardInterrupt.
-        cause = problem if isinstance(problem, _Stopped) else problem.__cause__ or problem.__context__
-        return SIGNALLED + (cause.number if isinstance(cause, _Stopped) else signal.SIGINT)
-    except OSError as problem:
-        _say(f"error: cannot write the output: {problem.strerror or problem}")
-        return PrerequisiteError.exit_code
+        return SIGNALLED + (interrupt.number if isinstance(interrupt, _Stopped) else signal.SIGINT)
     except Exception as problem:
         traceback.print_exc()
         _say(f"error: internal error: {type(problem).__name__}: {problem}")
@@ -66,6 +66,12 @@ def _run(arguments: Sequence[str]) -> int:
             return SIGNALLED + signal.SIGPIPE
         raise
     return status if isinstance(status, int) else 0
+
+
+def _interrupt_behind(problem: BaseException | None) -> KeyboardInterrupt | None:
+    while problem is not None and not isinstance(problem, KeyboardInterrupt):
+        problem = problem.__cause__ or problem.__context__
+    return problem
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

@@ -83,6 +83,8 @@ class BarProgress:
             TimeElapsedColumn(),
             console=Console(file=cast(TextIO, _Forgiving(sys.stderr))),
             transient=True,
+            # Drawing takes time from the cores that are being measured.
+            refresh_per_second=2,
         )
         self._task: Any = None
         self._begin = time.perf_counter()

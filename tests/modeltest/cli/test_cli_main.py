@@ -55,6 +55,16 @@ def test_a_signal_ends_the_command_with_128_and_its_number(number, status, monke
     assert capsys.readouterr().err.strip() == "interrupted"
 
 
+def test_a_terminal_that_is_gone_does_not_hide_the_signal(monkeypatch):
+    monkeypatch.setattr(
+        cli.root.commands["list"], "callback", lambda **_: os.kill(os.getpid(), signal.SIGHUP)
+    )
+    with open("/dev/full", "w", buffering=1) as full:  # noqa: PTH123
+        monkeypatch.setattr("sys.stderr", full)
+        assert main(["list", "tasks"]) == 128 + signal.SIGHUP
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # what is left in its buffer
+
+
 def test_a_full_disk_behind_standard_output_is_one_line():
     with open("/dev/full", "w") as full:  # noqa: PTH123
         done = run([*COMMAND, "list", "tasks"], stdout=full)
