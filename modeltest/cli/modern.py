@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import click
 
 from modeltest import registry
-from modeltest.api import BatchRange, Case, RunSpec, SpecError, TaskOptions
+from modeltest.api import AccuracyTask, BatchRange, Case, RunSpec, SpecError, TaskOptions
 from modeltest.cli.execute import execute, run_options, with_options
-from modeltest.grammar.modes import engine_word
+from modeltest.grammar.modes import PREDECESSOR_MODES, did_you_mean, engine_word
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -71,7 +71,7 @@ def _model_options(command: Command) -> Command:
 @run_options
 def accuracy(task_name: str, shots: int, split: str, batch_size: int, chat: bool, **options: Any) -> int:
     """Ask a model the questions of a dataset and score its answers."""
-    task = registry.load_task(task_name)
+    task = _accuracy_task(task_name)
     modes = {mode.split: mode.word for mode in task.modes}
     if split not in modes:
         raise SpecError(f"task {task_name!r} has no split {split!r}; it has: {', '.join(sorted(modes))}")
@@ -145,6 +145,21 @@ def _model_fields(options: dict[str, Any]) -> dict[str, Any]:
         raise SpecError(f"--engine {word.word} means {word.dtype}, --dtype asks for {dtype}; use --engine hf")
     names = ("engine", "weights", "model", "world_size", "trust_remote_code", "max_position_embeddings")
     return {"dtype": dtype, **{name: options[name] for name in names}}
+
+
+def _accuracy_task(name: str) -> AccuracyTask:
+    """Return the task `name`.
+
+    Raises: SpecError for a word that is no task with questions; PrerequisiteError for one still to come.
+    """
+    installed = registry.task_names()
+    if name not in installed and name not in {mode.task for mode in PREDECESSOR_MODES}:
+        hint = did_you_mean(name, installed)
+        raise SpecError(f"unknown task {name!r:.80}; available: {', '.join(installed)}{hint}")
+    task = registry.load_task(name)
+    if not isinstance(task, AccuracyTask):
+        raise SpecError(f"task {name!r} asks no questions; it has a command of its own: `modeltest --help`")
+    return task
 
 
 def _run(spec: RunSpec, options: dict[str, Any]) -> int:

@@ -1,0 +1,94 @@
+"""The commands with options ask for the same runs as the words of run.sh."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from modeltest.api import PrerequisiteError, SpecError
+from modeltest.cli.root import root
+
+MODEL = ["--engine", "fake", "--model", "none", "--profile", "llama"]
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(root, [*arguments, "--dry-run"])
+
+
+def spec_of(*arguments):
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.output)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            [
+                "accuracy",
+                "--task",
+                "mmlu",
+                "--shots",
+                "5",
+                "--split",
+                "sample",
+                "--batch-size",
+                "4",
+                "--chat",
+            ],
+            ["sample_MMLU", "5", "4", "llama", "chat"],
+        ),
+        (
+            ["performance", "--case", "8,4", "--case", "[16,2]", "--batch-size", "1", "--batch-size", "4"],
+            ["performance", "[[8,4],[16,2]]", "[1,4]", "llama"],
+        ),
+        (
+            ["maxbs", "--case", "8,4", "--case", "16,2", "--range", "1,9", "--limit-ms", "20"],
+            ["performance_maxbs", "[[8,4],[16,2]]", "[[1,9],[1,9]]", "20", "llama"],
+        ),
+        (
+            ["maxbs", "--case", "8,4", "--limit-ms", "20"],
+            ["performance_maxbs", "[[8,4]]", "20", "llama"],
+        ),
+    ],
+)
+def test_options_and_words_give_the_same_spec(options, words):
+    assert spec_of(*options, *MODEL) == spec_of("fake", *words, "none", "1")
+
+
+@pytest.mark.parametrize(
+    ("task", "error", "message"),
+    [
+        ("boolk", SpecError, "unknown task 'boolk'; available: .*did you mean boolq"),
+        ("performance", SpecError, "task 'performance' asks no questions"),
+        ("gsm8k", PrerequisiteError, "task 'gsm8k' is not available"),
+    ],
+)
+def test_a_task_without_questions_is_told_from_one_still_to_come(task, error, message):
+    with pytest.raises(error, match=message):
+        root.main(["accuracy", "--task", task, *MODEL], standalone_mode=False)
+
+
+@pytest.mark.parametrize("text", ["8", "8,4,2", "8,x", "0,4", "8,-4", ""])
+def test_a_pair_is_two_positive_numbers(text):
+    result = invoke("performance", "--case", text, *MODEL)
+    assert result.exit_code == 2
+    assert "is not two positive numbers such as 256,64" in result.output
+
+
+def test_ranges_are_given_once_or_once_per_case():
+    cases = [word for case in ("8,4", "8,5", "8,6") for word in ("--case", case)]
+    with pytest.raises(SpecError, match="--range is given 2 times for 3 cases"):
+        root.main(
+            ["maxbs", *cases, "--range", "1,2", "--range", "1,3", "--limit-ms", "5", *MODEL],
+            standalone_mode=False,
+        )
+
+
+def test_an_engine_word_and_a_dtype_must_agree():
+    with pytest.raises(SpecError, match="--engine hf_fp32 means float32, --dtype asks for float16"):
+        root.main(
+            ["performance", "--case", "8,4", "--engine", "hf_fp32", "--dtype", "fp16", "--model", "none"],
+            standalone_mode=False,
+        )
