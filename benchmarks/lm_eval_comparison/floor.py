@@ -1,0 +1,155 @@
+"""The floor under any evaluation: plain forward calls over exactly the unique tokens, and nothing else.
+
+A process of its own, `python -m lm_eval_comparison.floor ORDER.json`. The order names the `model`, the
+`samples` (lm-eval's, for their prompts), the `batch_size` and the `directory` for `result.json`.
+
+The calls do less than any evaluation must: a question's tokens do not attend to the prefix, and one position
+of logits is asked for per call.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lm_eval_comparison.unique_tokens import UniqueTokens, concatenate, find_unique_tokens
+
+SQUARE = 2048
+"""Side of the matrices whose product gives the machine's peak."""
+
+_REPEATS = 5
+
+
+def main(arguments: list[str]) -> None:
+    """Time the floor the order asks for."""
+    order = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    result = measure(order)
+    path = Path(order["directory"]) / "result.json"
+    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def measure(order: dict[str, Any]) -> dict[str, float]:
+    """Return token counts, times in seconds and rates in GFLOP/s."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(order["model"])
+    model = AutoModelForCausalLM.from_pretrained(order["model"], dtype=torch.float32).eval()
+    unique = find_unique_tokens(_prompts(Path(order["samples"]), tokenizer))
+    rows = concatenate(unique.own, order["batch_size"])
+    with torch.inference_mode():
+        _forward_s(model, rows[:1])  # the first call of a process sets things up
+        prefixes_s = _forward_s(model, unique.prefixes)
+        packed_s = _forward_s(model, rows)
+        single_s = _forward_s(model, unique.own)
+        matrices = _layer_matrices(model)
+        rates = {
+            "square_gflop_per_s": _square_rate(),
+            "layer_gflop_per_s": _layer_rate(matrices, _typical_length(unique.prefixes, rows)),
+        }
+    parameters = sum(each.numel() for each in model.parameters()) - _embedding_size(model)
+    floor_s = prefixes_s + min(packed_s, single_s)
+    return {
+        **_counts(unique),
+        "non_embedding_parameters": parameters,
+        "prefixes_s": prefixes_s,
+        "packed_s": packed_s,
+        "single_s": single_s,
+        "floor_s": floor_s,
+        "floor_gflop_per_s": forward_gflop(parameters, unique.count) / floor_s,
+        **rates,
+    }
+
+
+def forward_gflop(non_embedding_parameters: int, tokens: int) -> float:
+    """Return the work of `tokens` in the layers' matrices: a multiplication and an addition per parameter.
+
+    Attention and the output matrix are left out, so rates made of it are a little low.
+    """
+    return 2 * non_embedding_parameters * tokens / 1e9
+
+
+def _counts(unique: UniqueTokens) -> dict[str, float]:
+    return {
+        "prompt_tokens": unique.prompt_tokens,
+        "prefix_tokens": sum(map(len, unique.prefixes)),
+        "own_tokens": sum(map(len, unique.own)),
+        "unique_tokens": unique.count,
+    }
+
+
+def _prompts(samples: Path, tokenizer: Any) -> list[tuple[str, list[int]]]:
+    prompts = []
+    with samples.open(encoding="utf-8") as lines:
+        for line in lines:
+            sample = json.loads(line)
+            subject = sample["id"].rpartition("/")[0]
+            prompts.append((subject, tokenizer(sample["prompt"], add_special_tokens=False)["input_ids"]))
+    return prompts
+
+
+def _forward_s(model: Any, rows: Sequence[Sequence[int]]) -> float:
+    import torch
+
+    seconds = 0.0
+    for row in rows:
+        ids = torch.tensor([row])
+        begin = time.perf_counter()
+        model(input_ids=ids, use_cache=False, logits_to_keep=1)
+        seconds += time.perf_counter() - begin
+    return seconds
+
+
+def _typical_length(prefixes: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> int:
+    calls = [*prefixes, *rows]
+    return round(sum(map(len, calls)) / len(calls))
+
+
+def _layer_matrices(model: Any) -> list[Any]:
+    import torch
+
+    layer = model.model.layers[0]
+    return [module.weight for module in layer.modules() if isinstance(module, torch.nn.Linear)]
+
+
+def _embedding_size(model: Any) -> int:
+    tables = {id(each.weight): each.weight.numel() for each in (model.get_input_embeddings(), model.lm_head)}
+    return sum(tables.values())
+
+
+def _square_rate() -> float:
+    import torch
+
+    one, other = torch.randn(SQUARE, SQUARE), torch.randn(SQUARE, SQUARE)
+    return 2 * SQUARE**3 / 1e9 / _best_s(lambda: torch.mm(one, other))
+
+
+def _layer_rate(matrices: Sequence[Any], tokens: int) -> float:
+    """Return the rate of one layer's matrices with a row of `tokens`: the peak at the model's own shapes."""
+    import torch
+
+    inputs = [torch.randn(tokens, matrix.shape[1]) for matrix in matrices]
+
+    def multiply() -> None:
+        for matrix, values in zip(matrices, inputs, strict=True):
+            torch.nn.functional.linear(values, matrix)
+
+    gflop = sum(2 * tokens * matrix.numel() for matrix in matrices) / 1e9
+    return gflop / _best_s(multiply)
+
+
+def _best_s(work: Callable[[], Any]) -> float:
+    times = []
+    for _ in range(_REPEATS + 1):
+        begin = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begin)
+    return min(times[1:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,88 @@
+"""Runs lm-evaluation-harness as its command does and writes times and samples.
+
+A process of its own, `python -m lm_eval_comparison.lm_eval_side ORDER.json`. The order names `model`,
+`tasks`, `tasks_directory`, `batch_size` and the `directory` for `result.json` and `samples.jsonl`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lm_eval_comparison.lm_eval_tasks import ID
+
+
+class Stopwatch:
+    """Stands in for a function and notes how long its last call took."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.seconds = 0.0
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Call the function."""
+        begin = time.perf_counter()
+        try:
+            return self._function(*arguments, **options)
+        finally:
+            self.seconds = time.perf_counter() - begin
+
+
+def main(arguments: list[str]) -> None:
+    """Evaluate what the order asks for."""
+    order = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    directory = Path(order["directory"])
+    result, samples = evaluate(order)
+    (directory / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    with (directory / "samples.jsonl").open("w", encoding="utf-8") as file:
+        for sample in plain_samples(samples):
+            file.write(json.dumps(sample, ensure_ascii=False) + "\n")
+
+
+def evaluate(order: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, list[dict[str, Any]]]]:
+    """Return the times and lm-eval's samples by task.
+
+    `evaluate_s` is its `evaluate`: from built tasks to metrics. Reading rows and describing the machine,
+    which `simple_evaluate` does around it, count for the whole command only.
+    """
+    import lm_eval.evaluator
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    begin = time.perf_counter()
+    model = HFLM(pretrained=order["model"], dtype="float32", device="cpu", batch_size=order["batch_size"])
+    load_s = time.perf_counter() - begin
+    stopwatch = Stopwatch(lm_eval.evaluator.evaluate)
+    lm_eval.evaluator.evaluate = stopwatch
+    answer = lm_eval.evaluator.simple_evaluate(
+        model=model,
+        tasks=order["tasks"],
+        task_manager=TaskManager(include_path=order["tasks_directory"], include_defaults=False),
+        batch_size=order["batch_size"],
+        log_samples=True,
+    )
+    return {"load_s": load_s, "evaluate_s": stopwatch.seconds}, answer["samples"]
+
+
+def plain_samples(samples: Mapping[str, list[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """Yield what the comparison needs of each of lm-eval's samples."""
+    for of_task in samples.values():
+        for sample in of_task:
+            prompts = {context for context, _ in sample["arguments"]}
+            (prompt,) = prompts
+            yield {
+                "id": sample["doc"][ID],
+                "prompt": prompt,
+                "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest(),
+                "choices": [choice for _, choice in sample["arguments"]],
+                "logprobs": [float(logprob) for logprob, _ in sample["filtered_resps"]],
+            }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
