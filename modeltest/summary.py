@@ -27,7 +27,8 @@ def summarize_accuracy(
 
     `groups` maps the title of a group to the field of `subjects` that is "true" for its members. Failed
     requests stay in every denominator. The result does not depend on the order of the samples.
-    `prompts_sha256` is the digest of the lines `<id> <prompt_sha256>`, sorted by id.
+    `prompts_sha256` is the sum modulo 2^256 of the sha256 of every line `<id> <prompt_sha256>`: it needs no
+    order, so that nothing is kept of a sample.
     """
     counts = _Counts()
     for sample in samples:
@@ -51,7 +52,7 @@ def summarize_accuracy(
         cut_prompts=counts.cut_prompts,
         near_ties=tuple(sorted(counts.near_ties)),
         near_tie_margin=NEAR_TIE_MARGIN,
-        prompts_sha256=_prompts_digest(counts.prompts),
+        prompts_sha256=f"{counts.prompts_digest % 2**256:064x}",
     )
 
 
@@ -75,11 +76,12 @@ class _Counts:
     dropped_shots: int = 0
     cut_prompts: int = 0
     near_ties: list[str] = field(default_factory=list)
-    prompts: list[tuple[str, str]] = field(default_factory=list)
+    prompts_digest: int = 0
 
     def add(self, sample: Sample) -> None:
         score = sample.score
-        self.prompts.append((score.request_id, sample.prompt_sha256))
+        line = f"{score.request_id} {sample.prompt_sha256}".encode()
+        self.prompts_digest += int.from_bytes(hashlib.sha256(line).digest(), "big")
         self.subjects.setdefault(score.subject, _Tally()).add(score.correct is True)
         if score.category:
             self.categories.setdefault(score.category, _Tally()).add(score.correct is True)
@@ -114,10 +116,3 @@ def _proportions(tallies: Mapping[str, _Tally], order: Iterable[str]) -> dict[st
 
 def _has_flag(subjects: Mapping[str, Mapping[str, str]], subject: str, flag: str) -> bool:
     return subjects.get(subject, {}).get(flag) == "true"
-
-
-def _prompts_digest(prompts: Iterable[tuple[str, str]]) -> str:
-    digest = hashlib.sha256()
-    for request_id, prompt_sha256 in sorted(prompts):
-        digest.update(f"{request_id} {prompt_sha256}\n".encode())
-    return digest.hexdigest()

@@ -13,10 +13,13 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _MANY = 16
+_ATOMS = frozenset({str, int, float, bool, type(None)})
 
 
 def to_plain(value: object) -> Any:
     """Return `value` as JSON-able dicts, lists and scalars; field names are kept."""
+    if type(value) in _ATOMS:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Enum):
@@ -24,7 +27,7 @@ def to_plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        if len(value) > _MANY and all(type(item) is int for item in value):
+        if len(value) > _MANY and set(map(type, value)) == {int}:
             return list(value)  # token ids: thousands a prompt
         return [to_plain(item) for item in value]
     return value
@@ -81,6 +84,8 @@ def _build_generic(kind: Any, origin: Any, value: Any, where: str) -> Any:
     if origin is tuple or (isinstance(origin, type) and issubclass(origin, (Sequence, Iterable))):
         if not isinstance(value, (list, tuple)):
             raise ValueError(f"{where}: expected a list, got {value!r:.80}")
+        if arguments[0] is int and set(map(type, value)) <= {int}:
+            return tuple(value)  # token ids: thousands a prompt
         return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     raise ValueError(f"{where}: cannot build {kind}")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from modeltest.api import DatasetError, DatasetInfo, Record, SpecError, TaskData
 from modeltest.data.card import DatasetCard, Role, SplitCard, load_card
 from modeltest.data.rows import files_sha256, read_records
+from modeltest.data.stored import StoredRecords
 
 FULL = "full"
 SAMPLE = "sample"
@@ -65,11 +66,7 @@ def load_dataset(
     shots = _shots_files(card, folder, evaluation.present, chosen) if shots_needed else None
     used = [files for files in (evaluation, shots) if files is not None]
     digests = [files_sha256(files.present.values()) for files in used]
-    by_subject = {
-        subject: tuple(read_records(card, evaluation.split, subject, path, limit=limit))
-        for subject, path in chosen.items()
-    }
-    records = [record for rows in by_subject.values() for record in rows]
+    records = StoredRecords(card, evaluation.split, chosen, limit=limit)
     info = DatasetInfo(
         name=name,
         split=split,
@@ -77,9 +74,9 @@ def load_dataset(
         sha256=digests[0] if len(digests) == 1 else _joined_sha256(digests),
         official=split == FULL and digests == [files.split.sha256 for files in used],
         records=len(records),
-        subjects=len(by_subject),
+        subjects=len(chosen),
     )
-    facts = {subject: card.subjects[subject] for subject in by_subject}
+    facts = {subject: card.subjects[subject] for subject in chosen}
     return LoadedDataset(TaskData(records, _read_shots(card, shots, chosen), facts), info)
 
 

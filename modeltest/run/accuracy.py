@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from modeltest.api import (
@@ -12,7 +12,9 @@ from modeltest.api import (
     Completion,
     Engine,
     EngineError,
+    ModelTestError,
     Prompt,
+    Record,
     Request,
     RunSpec,
     Sample,
@@ -32,22 +34,22 @@ def run_accuracy(
 
     Raises: EngineError when the engine answers what was not asked.
     """
-    records = {record.id: record for record in data.records}
-    pending: dict[str, Request] = {}
+    passing = _Passing(data.records)
+    pending: dict[str, tuple[Request, Record]] = {}
 
     def submitted() -> Iterator[Request]:
-        for request in task.requests(data, spec):
-            pending[request.id] = request
+        for request in task.requests(replace(data, records=passing), spec):
+            pending[request.id] = request, passing.take(request.id)
             yield request
 
     def sample(completion: Completion) -> Sample:
-        request = pending.pop(completion.request_id, None)
-        if request is None:
+        request, record = pending.pop(completion.request_id, (None, None))
+        if request is None or record is None:
             raise EngineError(
                 f"engine {engine.name!r} answered {completion.request_id!r}, which was not asked "
                 "or was answered already"
             )
-        score = task.score(records[request.id], data, completion, spec)
+        score = task.score(record, data, completion, spec)
         # Times belong to measurements; in a journal of questions they would only be noise.
         return Sample(score, replace(completion, token_times_ns=()), prompt_digest(request.prompt))
 
@@ -56,6 +58,33 @@ def run_accuracy(
     if pending:
         lost = [Completion(request_id, error="the engine gave no answer") for request_id in pending]
         yield [sample(completion) for completion in lost]
+
+
+class _Passing(Collection[Record]):
+    """Records on their way through a task: each is kept from its reading until its request is made."""
+
+    def __init__(self, records: Collection[Record]) -> None:
+        self._records = records
+        self._read: dict[str, Record] = {}
+
+    def __iter__(self) -> Iterator[Record]:
+        for record in self._records:
+            self._read[record.id] = record
+            yield record
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, record: object) -> bool:
+        return record in self._records
+
+    def take(self, record_id: str) -> Record:
+        try:
+            return self._read.pop(record_id)
+        except KeyError:
+            raise ModelTestError(
+                f"a task asked {record_id!r}, which is no record's id or was asked already"
+            ) from None
 
 
 def prompt_digest(prompt: Prompt) -> str:

@@ -113,17 +113,19 @@ def test_near_ties_are_margins_below_the_limit_sorted_by_id():
     assert summary.near_tie_margin == NEAR_TIE_MARGIN == 1e-4
 
 
-def test_prompts_digest_is_over_lines_sorted_by_id():
+def test_prompts_digest_is_the_sum_over_the_samples_in_any_order():
     samples = [sample("b", 0, True), sample("a", 0, True)]
-    lines = b"a/0 digest of a/0\nb/0 digest of b/0\n"
-    assert summarize_accuracy(samples, CARD).prompts_sha256 == hashlib.sha256(lines).hexdigest()
+    digests = [hashlib.sha256(line).hexdigest() for line in (b"a/0 digest of a/0", b"b/0 digest of b/0")]
+    expected = f"{sum(int(digest, 16) for digest in digests) % 2**256:064x}"
+    assert summarize_accuracy(samples, CARD).prompts_sha256 == expected
+    assert summarize_accuracy(samples[::-1], CARD).prompts_sha256 == expected
 
 
 def test_no_samples_have_no_accuracy():
     summary = summarize_accuracy([], CARD, groups={"Hard": "hard"})
     assert (summary.micro.total, summary.micro.accuracy, summary.macro) == (0, None, None)
     assert (summary.subjects, summary.categories, summary.groups) == ({}, {}, {})
-    assert summary.prompts_sha256 == hashlib.sha256(b"").hexdigest()
+    assert summary.prompts_sha256 == "0" * 64
 
 
 def test_samples_are_read_once():

@@ -245,7 +245,7 @@ def test_the_superglue_copy_serves_where_dev_is_absent(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "val.jsonl").write_text('{"question": "q", "passage": "t -- p", "idx": 0, "label": "true"}\n')
     loaded = load_dataset("boolq", "full", data_dir=str(tmp_path))
-    assert loaded.data.records[0].fields == {
+    assert next(iter(loaded.data.records)).fields == {
         "question": "q",
         "passage": "t -- p",
         "title": "",
@@ -331,7 +331,7 @@ def test_the_ten_options_called_none_in_mmlu_stay_text(shared_data: Path) -> Non
 def test_real_boolq_has_2033_yes(shared_data: Path) -> None:
     records = load_dataset("boolq", "full", data_dir=str(shared_data)).data.records
     assert Counter(record.fields["answer"] for record in records) == {"yes": 2033, "no": 1237}
-    assert [record.id for record in records[:2]] == ["boolq/0", "boolq/1"]
+    assert [record.id for record in list(records)[:2]] == ["boolq/0", "boolq/1"]
     assert all(record.fields["title"] for record in records)
 
 

@@ -6,6 +6,7 @@ from modeltest.api import (
     ChatPrompt,
     Completion,
     EngineError,
+    ModelTestError,
     Record,
     Request,
     RunSpec,
@@ -89,3 +90,22 @@ def test_a_prompt_digest_tells_the_kinds_of_prompts_apart():
     ]
     assert len({prompt_digest(prompt) for prompt in prompts}) == len(prompts)
     assert prompt_digest(prompts[0]) == prompt_digest(TextPrompt("abc", (), ""))
+
+
+def test_a_request_that_is_no_record_s_is_a_defect_of_the_task():
+    class Wrong(Task):
+        def requests(self, data, spec):
+            yield Request("other", TextPrompt("", (), "q"), max_new_tokens=1)
+
+    with pytest.raises(ModelTestError, match="asked 'other'"):
+        list(run_accuracy(Wrong(), ScriptedEngine(), DATA, SPEC))
+
+
+def test_a_task_may_read_the_records_more_than_once():
+    class Twice(Task):
+        def requests(self, data, spec):
+            assert len(data.records) == len(list(data.records)) == 4
+            return super().requests(data, spec)
+
+    samples = [s for batch in run_accuracy(Twice(), ScriptedEngine(list("0123")), DATA, SPEC) for s in batch]
+    assert not any(sample.score.error for sample in samples)
