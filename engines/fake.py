@@ -28,6 +28,7 @@ from itertools import islice
 from random import Random
 from typing import Any
 
+from engines.tokenizing import ByteTokenizer
 from modeltest.api import (
     Capability,
     ChatPrompt,
@@ -42,6 +43,7 @@ from modeltest.api import (
     RunSpec,
     SpecError,
     TextPrompt,
+    Tokenizer,
 )
 
 VOCABULARY_SIZE = 256
@@ -141,6 +143,10 @@ class FakeEngine:
             self._batches += 1
             yield self._complete_batch(batch)
 
+    def tokenizer(self) -> Tokenizer:
+        """Return the tokenizer of bytes."""
+        return ByteTokenizer(END_OF_TEXT)
+
     def peak_memory_bytes(self) -> int | None:
         """Return `None`: no memory is used that would mean anything."""
         return None
@@ -173,11 +179,13 @@ class FakeEngine:
             return Completion(request.id, error=f"fake: request {self._asked} fails as asked for")
         digest = hashlib.sha256(bytes(token % 256 for token in prompt)).digest()
         if request.choices:
+            logprobs = tuple(-1.0 - digest[i % len(digest)] / 32 for i, _ in enumerate(request.choices))
             return Completion(
                 request.id,
                 prompt_tokens=prompt,
                 choice_tokens=tuple(_choice_tokens(choice) for choice in request.choices),
-                choice_logprobs=tuple(-1.0 - digest[i] / 32 for i, _ in enumerate(request.choices)),
+                choice_logprobs=logprobs,
+                choice_is_greedy=tuple(logprob == max(logprobs) for logprob in logprobs),
             )
         tokens, finish = self._generate(request, digest)
         return Completion(

@@ -13,6 +13,8 @@ from modeltest.api import (
     AccuracySummary,
     CaseSummary,
     Distribution,
+    HarnessMetric,
+    HarnessSummary,
     MaxBatchSummary,
     PerformanceSummary,
     Proportion,
@@ -80,6 +82,8 @@ def headline(result: RunResult) -> str:
             f"({case.status.value}) within {case.limit_ms:g} ms"
             for case in summary.cases
         )
+    if isinstance(summary, HarnessSummary):
+        return "; ".join(f"{one.task} {one.metric} {_number(one.value)}" for one in summary.metrics)
     return result.status
 
 
@@ -88,6 +92,8 @@ def _header(summary: Summary | None) -> Sequence[str]:
         return ("case", "batch", "trials", "TTFT ms", "TPOT ms", "CV", "E2E s", "tokens/s", "verdict")
     if isinstance(summary, MaxBatchSummary):
         return ("case", "range", "limit ms", "max batch", "TPOT ms", "status", "batches measured")
+    if isinstance(summary, HarnessSummary):
+        return ("task", "version", "filter", "shots", "metric", "value", "standard error", "questions")
     return ("subject", "right", "questions", "accuracy", "95 % interval")
 
 
@@ -107,6 +113,8 @@ def _rows(summary: Summary | None) -> Iterable[Sequence[str]]:
                 case.status.value,
                 " ".join(str(probe.batch_size) for probe in case.probes),
             )
+    elif isinstance(summary, HarnessSummary):
+        yield from (_harness_row(metric) for metric in summary.metrics)
 
 
 def _accuracy_rows(summary: AccuracySummary) -> Iterable[Sequence[str]]:
@@ -143,6 +151,19 @@ def _performance_row(case: CaseSummary) -> Sequence[str]:
         _median(case, "e2e_s"),
         _median(case, "output_tokens_per_s"),
         case.verdict.value,
+    )
+
+
+def _harness_row(metric: HarnessMetric) -> Sequence[str]:
+    return (
+        metric.task,
+        metric.version or "-",
+        metric.filter,
+        "-" if metric.shots is None else str(metric.shots),
+        metric.metric,
+        _number(metric.value),
+        _number(metric.standard_error),
+        "-" if metric.questions is None else str(metric.questions),
     )
 
 

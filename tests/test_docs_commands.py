@@ -37,7 +37,7 @@ from modeltest.run.launch import plan
 
 OUTPUT = ROOT / "docs" / "output.md"
 FAMILY_OF = {"gemma": "gemma", "llama": "llama", "qwen": "qwen2", "internlm": "internlm2", "gpt2": "gpt2"}
-MODERN_RUNS = ("accuracy", "performance", "maxbs")
+MODERN_RUNS = ("accuracy", "performance", "maxbs", "lm-eval")
 NETWORK = (["data", "fetch"],)
 FILES_OF_THE_READER = (["data", "add"],)
 # Modes of the example in add-a-task.md, which test_docs_add_a_task.py runs.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from modeltest.api.exchange import Completion, Measurement, Record, Request, Trial
+from modeltest.api.exchange import Completion, Measurement, Record, Request, Trial, Turn
 from modeltest.api.results import EngineInfo, EngineUsage, ModelInfo, RunResult, Sample, Score, Summary
 from modeltest.api.spec import RunSpec
 
@@ -50,7 +50,9 @@ class Mode:
 class TaskData:
     """The records a task works on and the examples it may show before them."""
 
-    records: Sequence[Record]
+    records: Collection[Record]
+    """The questions; they may be read from a file at each iteration."""
+
     shots: Mapping[str, Sequence[Record]]
     """Examples by subject, in file order."""
 
@@ -101,6 +103,35 @@ class Engine(Protocol):
         """Free the model. Called once, also after an error."""
 
 
+class Tokenizer(Protocol):
+    """The text side of a loaded model, for callers that must cut texts exactly as its engine does."""
+
+    name: str
+    chat_template: str | None
+    prefix_token_id: int
+    """Stands before a text that has no context: begin of text, else end of text."""
+
+    def encode(self, text: str, *, special: bool) -> tuple[int, ...]:
+        """Return the token ids of `text`; with `special`, also those the model wants around a prompt.
+
+        A text that already begins with the prefix token's own text gets no special tokens.
+        """
+
+    def lay_out(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
+        """Return a conversation as text, open for the next answer, or else within the last turn.
+
+        Raises: SpecError when the checkpoint has no chat template.
+        """
+
+
+@runtime_checkable
+class Tokenizing(Protocol):
+    """What an engine may offer beside `Engine` once it has loaded."""
+
+    def tokenizer(self) -> Tokenizer:
+        """Return the tokenizer of the loaded model."""
+
+
 class Task(Protocol):
     """What is common to all tasks."""
 
@@ -148,6 +179,37 @@ class MeasurementTask(Task, Protocol):
 
     def summarize_measurements(self, measurements: Iterable[Measurement], spec: RunSpec) -> Summary:
         """Turn the measurements into the headline numbers."""
+
+
+Tell = Callable[[int, int, str], None]
+"""Hears how much is done, of how much, in which unit."""
+
+
+class Evaluation(Protocol):
+    """A harness's evaluation that has all it needs but a loaded model."""
+
+    def run(self, engine: Engine, info: EngineInfo, *, directory: Path, tell: Tell) -> None:
+        """Ask `engine`, score, and write the harness's own files into `directory`.
+
+        Raises: EngineError when a request failed: a harness that knows no failed answers gives no numbers.
+        """
+
+
+@runtime_checkable
+class HarnessTask(Task, Protocol):
+    """Another harness: it reads its own datasets, asks an engine and scores the answers by itself."""
+
+    def environment(self, spec: RunSpec) -> Mapping[str, str]:
+        """Return variables of the worker that take precedence over the engine's."""
+
+    def prepare(self, spec: RunSpec, engine: Engine) -> Evaluation:
+        """Read what is to be asked, before `engine` loads its model.
+
+        Raises: SpecError, PrerequisiteError, DatasetError.
+        """
+
+    def summarize_files(self, directory: Path) -> Summary:
+        """Turn the files the harness wrote into the headline numbers."""
 
 
 @runtime_checkable

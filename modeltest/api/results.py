@@ -224,7 +224,32 @@ class MaxBatchSummary:
     cases: tuple[MaxBatchCase, ...]
 
 
-Summary = AccuracySummary | PerformanceSummary | MaxBatchSummary
+@dataclass(frozen=True, slots=True)
+class HarnessMetric:
+    """One number of another harness, under the names that harness gives it."""
+
+    task: str
+    filter: str
+    metric: str
+    value: float | None
+    standard_error: float | None
+    higher_is_better: bool | None
+    shots: int | None
+    questions: int | None
+    version: str | None
+    """Of the task, as the harness counts versions."""
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessSummary:
+    """What another harness made of the engine's answers, in its order."""
+
+    harness: str
+    version: str | None
+    metrics: tuple[HarnessMetric, ...]
+
+
+Summary = AccuracySummary | PerformanceSummary | MaxBatchSummary | HarnessSummary
 
 
 @dataclass(frozen=True, slots=True)

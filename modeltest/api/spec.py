@@ -62,6 +62,25 @@ class PromptSource:
 
 
 @dataclass(frozen=True, slots=True)
+class LmEvalOptions:
+    """What `modeltest lm-eval` hands on to lm-evaluation-harness."""
+
+    tasks: tuple[str, ...]
+    """Names or patterns of its tasks and groups, or paths of YAML files."""
+
+    include_path: str | None = None
+    system_instruction: str | None = None
+    fewshot_as_multiturn: bool | None = None
+    """`None`: as its own command does, one turn per example when there is a chat template."""
+
+    gen_kwargs: str | None = None
+    """`name=value,...` over what the tasks say of generation."""
+
+    log_samples: bool = False
+    confirm_run_unsafe_code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TaskOptions:
     """Words only some modes take. `None` means the word was not given."""
 
@@ -74,6 +93,8 @@ class TaskOptions:
     prompt_source: PromptSource | None = None
     prompt_input: str | None = None
     """`performance_single`, `precision_single`: a list of token ids as text, or a file with one."""
+
+    lm_eval: LmEvalOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,24 +23,13 @@ INVALID = 1
 PROTOCOLS = ("modeltest", "lm-eval")
 DEVICES = ("npu", "cuda", "cpu")
 
-_OPTIONS = (
+_OWN_TASK_OPTIONS = (
     click.option(
         "--subject",
         "subjects",
         multiple=True,
         metavar="NAME",
         help="Ask this subject only, such as astronomy; repeat it for more.",
-    ),
-    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask N questions per subject."),
-    click.option(
-        "--output",
-        "output_dir",
-        envvar="MODELTEST_OUTPUT_DIR",
-        default="outputs",
-        show_default=True,
-        show_envvar=True,
-        metavar="DIR",
-        help="Where run directories are made.",
     ),
     click.option(
         "--data-dir",
@@ -58,6 +47,23 @@ _OPTIONS = (
     ),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of random inputs."),
     click.option("--quick", is_flag=True, help="Fewer trials: a look, not a measurement."),
+)
+"""Options of our own tasks; another harness has others."""
+
+_OPTIONS = (
+    click.option(
+        "--limit", type=click.IntRange(min=1), metavar="N", help="Ask N questions per subject or task."
+    ),
+    click.option(
+        "--output",
+        "output_dir",
+        envvar="MODELTEST_OUTPUT_DIR",
+        default="outputs",
+        show_default=True,
+        show_envvar=True,
+        metavar="DIR",
+        help="Where run directories are made.",
+    ),
     click.option(
         "--device",
         type=click.Choice(DEVICES),
@@ -95,14 +101,17 @@ _SPEC_FIELDS = (
 
 
 def run_options(command: Command) -> Command:
-    """Add the options that every run takes."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    """Add the options that every run of our own tasks takes."""
+    return harness_options(_with(_OWN_TASK_OPTIONS, command))
+
+
+def harness_options(command: Command) -> Command:
+    """Add the options that every run takes, also one of another harness."""
+    return _with(_OPTIONS, command)
 
 
 def with_options(spec: RunSpec, options: Mapping[str, Any]) -> RunSpec:
-    """Return `spec` with the values of `run_options`.
+    """Return `spec` with the values of `run_options` or `harness_options`.
 
     Raises: SpecError when an engine option is not of the form NAME=VALUE.
     """
@@ -112,7 +121,8 @@ def with_options(spec: RunSpec, options: Mapping[str, Any]) -> RunSpec:
         if not separator or not name:
             raise SpecError(f"--engine-option {text!r}: expected NAME=VALUE")
         pairs[name] = value
-    return replace(spec, engine_options=pairs, **{name: options[name] for name in _SPEC_FIELDS})
+    fields = {name: options[name] for name in _SPEC_FIELDS if name in options}
+    return replace(spec, engine_options=pairs, **fields)
 
 
 def execute(spec: RunSpec, *, dry_run: bool, verbose: bool) -> int:
@@ -156,3 +166,9 @@ def show(directory: Path) -> None:
     from modeltest.tables import print_result
 
     print_result(read_result(directory), directory)
+
+
+def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command

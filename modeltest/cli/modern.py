@@ -55,7 +55,8 @@ def _pairs(
 _PAIRS: dict[str, Any] = {"multiple": True, "metavar": "N,M", "callback": _pairs}
 
 
-def _model_options(command: Command) -> Command:
+def model_options(command: Command) -> Command:
+    """Add the options that say which model runs on which engine."""
     for option in reversed(_MODEL_OPTIONS):
         command = option(command)
     return command
@@ -67,7 +68,7 @@ def _model_options(command: Command) -> Command:
 @click.option("--split", type=click.Choice(("full", "sample")), default="full", show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, metavar="N")
 @click.option("--chat", is_flag=True, help="Use the model's chat template.")
-@_model_options
+@model_options
 @run_options
 def accuracy(task_name: str, shots: int, split: str, batch_size: int, chat: bool, **options: Any) -> int:
     """Ask a model the questions of a dataset and score its answers."""
@@ -82,7 +83,7 @@ def accuracy(task_name: str, shots: int, split: str, batch_size: int, chat: bool
         options=TaskOptions(shots=shots),
         batch_sizes=((batch_size,),),
         chat=chat,
-        **_model_fields(options),
+        **model_fields(options),
     )
     return _run(spec, options)
 
@@ -90,7 +91,7 @@ def accuracy(task_name: str, shots: int, split: str, batch_size: int, chat: bool
 @click.command()
 @click.option("--case", "cases", **_PAIRS, required=True, help="Input and output tokens.")
 @click.option("--batch-size", "batch_sizes", type=click.IntRange(min=1), multiple=True, default=(1,))
-@_model_options
+@model_options
 @run_options
 def performance(cases: tuple[tuple[int, int], ...], batch_sizes: tuple[int, ...], **options: Any) -> int:
     """Measure latency token by token; repeat --case and --batch-size for more."""
@@ -99,7 +100,7 @@ def performance(cases: tuple[tuple[int, int], ...], batch_sizes: tuple[int, ...]
         task="performance",
         cases=tuple(Case(*case) for case in cases),
         batch_sizes=(batch_sizes,),
-        **_model_fields(options),
+        **model_fields(options),
     )
     return _run(spec, options)
 
@@ -113,7 +114,7 @@ def performance(cases: tuple[tuple[int, int], ...], batch_sizes: tuple[int, ...]
     required=True,
     help="Longest allowed time per non-first token.",
 )
-@_model_options
+@model_options
 @run_options
 def maxbs(
     cases: tuple[tuple[int, int], ...], ranges: tuple[tuple[int, int], ...], limit_ms: float, **options: Any
@@ -133,12 +134,16 @@ def maxbs(
         options=TaskOptions(
             batch_ranges=tuple(BatchRange(*pair) for pair in ranges), latency_limit_ms=limit_ms
         ),
-        **_model_fields(options),
+        **model_fields(options),
     )
     return _run(spec, options)
 
 
-def _model_fields(options: dict[str, Any]) -> dict[str, Any]:
+def model_fields(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a `RunSpec` that `model_options` decide.
+
+    Raises: SpecError for an unknown engine word, or one that means another dtype.
+    """
     word = engine_word(options["engine"], installed=registry.engine_names())
     dtype = DTYPES[options["dtype"]] if options["dtype"] else word.dtype
     if word.dtype and dtype != word.dtype:

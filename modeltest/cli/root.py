@@ -7,6 +7,7 @@ import click
 from modeltest import __version__
 from modeltest.cli.data import data
 from modeltest.cli.demo import demo_model
+from modeltest.cli.lm_eval import lm_eval
 from modeltest.cli.modern import accuracy, maxbs, performance
 from modeltest.cli.quickstart import quickstart
 from modeltest.cli.show import doctor, list_, report
@@ -50,5 +51,17 @@ def root() -> None:
     """
 
 
-for command in (run, quickstart, accuracy, performance, maxbs, report, list_, data, doctor, demo_model):
+for command in (
+    run,
+    quickstart,
+    accuracy,
+    performance,
+    maxbs,
+    lm_eval,
+    report,
+    list_,
+    data,
+    doctor,
+    demo_model,
+):
     root.add_command(command)

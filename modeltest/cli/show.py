@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from modeltest import __version__, registry
-from modeltest.api import AccuracyTask, PrerequisiteError
+from modeltest.api import AccuracyTask, HarnessTask, PrerequisiteError, Task
 from modeltest.cli.execute import exit_status, show
 
 
@@ -70,6 +70,7 @@ _PACKAGES = {
     "datasets": "fetch",
     "pandas": "report",
     "matplotlib": "report",
+    "lm_eval": "lm-eval",
 }
 
 
@@ -92,12 +93,17 @@ def _tasks() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
     rows = []
     for name in registry.task_names():
         task = registry.load_task(name)
-        kind = "accuracy" if isinstance(task, AccuracyTask) else "measurement"
-        rows.append((name, kind, " ".join(mode.word for mode in task.modes), task.title))
+        rows.append((name, _kind_of(task), " ".join(mode.word for mode in task.modes), task.title))
     installed = registry.task_names()
     later = sorted({mode.task for mode in PREDECESSOR_MODES} - set(installed))
     rows += [(name, "", "", "known to the grammar, not available yet") for name in later]
     return ("task", "kind", "modes", "what it is"), rows
+
+
+def _kind_of(task: Task) -> str:
+    if isinstance(task, AccuracyTask):
+        return "accuracy"
+    return "harness" if isinstance(task, HarnessTask) else "measurement"
 
 
 def _models() -> tuple[Sequence[str], Iterable[Sequence[str]]]:

@@ -12,6 +12,8 @@ from modeltest.api import (
     AccuracyTask,
     Case,
     CaseSummary,
+    HarnessSummary,
+    HarnessTask,
     MaxBatchSummary,
     MeasurementTask,
     ModelTestError,
@@ -32,7 +34,7 @@ def finish(result: RunResult, directory: Path) -> RunResult:
 
     Raises: PrerequisiteError when a file cannot be written.
     """
-    summary = summarize(result)
+    summary = summarize(result, directory)
     verdict, reasons = judge(summary, expected_questions=result.dataset.records if result.dataset else None)
     result = replace(result, summary=summary, verdict=verdict, reasons=reasons)
     write_result(directory, result)
@@ -40,13 +42,15 @@ def finish(result: RunResult, directory: Path) -> RunResult:
     return result
 
 
-def summarize(result: RunResult) -> Summary:
-    """Return the headline numbers of the journalled samples or measurements."""
+def summarize(result: RunResult, directory: Path) -> Summary:
+    """Return the headline numbers of the journalled samples or measurements, or of a harness's own files."""
     task = registry.load_task(result.spec.task)
     if isinstance(task, AccuracyTask):
         return task.summarize(result.samples, _subjects(task.dataset))
     if isinstance(task, MeasurementTask):
         return task.summarize_measurements(result.measurements, result.spec)
+    if isinstance(task, HarnessTask):
+        return task.summarize_files(directory)
     raise ModelTestError(f"task {task.name!r} summarizes nothing")
 
 
@@ -59,6 +63,8 @@ def judge(summary: Summary, *, expected_questions: int | None = None) -> tuple[V
         return _judge_answers(summary, expected_questions)
     if isinstance(summary, PerformanceSummary):
         return _judge_cases(summary.cases)
+    if isinstance(summary, HarnessSummary):
+        return (Verdict.VALID, ()) if summary.metrics else (Verdict.INVALID, ("there is not one metric",))
     return _judge_searches(summary)
 
 

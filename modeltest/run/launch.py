@@ -28,6 +28,7 @@ from modeltest.api import (
     Engine,
     EngineInfo,
     EngineUsage,
+    HarnessTask,
     ModelInfo,
     ModelTestError,
     PrerequisiteError,
@@ -195,7 +196,8 @@ def _run_worker(plan: Plan, watch: _Watch) -> int:
 def _environment(plan: Plan, pipe: Path) -> dict[str, str]:
     # A folder such as transformers/ in the current directory must not stand in for the package.
     fixed = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", VARIABLE: str(pipe)}
-    return {**os.environ, **plan.engine.environment(plan.spec, plan.model), **fixed}
+    of_task = plan.task.environment(plan.spec) if isinstance(plan.task, HarnessTask) else {}
+    return {**os.environ, **plan.engine.environment(plan.spec, plan.model), **of_task, **fixed}
 
 
 def _follow(process: subprocess.Popen[bytes], reader: EventReader, watch: _Watch) -> int:
@@ -284,12 +286,12 @@ def _log(directory: Path) -> Iterator[IO[bytes]]:
 
 
 def _check_mode(spec: RunSpec, task: Task) -> None:
-    """Refuse a mode word that the grammar knows and the task does not serve.
+    """Refuse a mode word that the grammar knows and the task does not serve; a harness has no words at all.
 
     Raises: PrerequisiteError.
     """
     words = [mode.word for mode in task.modes]
-    if spec.mode not in words:
+    if words and spec.mode not in words:
         raise PrerequisiteError(
             f"mode {spec.mode!r} is not available yet; of {task.name}: {', '.join(words)}"
         )

@@ -21,6 +21,7 @@ from modeltest.api import (
     AccuracyTask,
     Engine,
     EngineInfo,
+    HarnessTask,
     MeasurementTask,
     ModelTestError,
     RunResult,
@@ -76,11 +77,15 @@ def _execute(directory: Path, events: EventWriter) -> None:
     run = _Run(directory, result, registry.load_engine(_adapter(result)), events)
     if isinstance(task, AccuracyTask):
         dataset = _load_dataset(run, task)
-        _with_engine(run, lambda _, journal: _ask(run, task, dataset, journal))
+        _with_engine(run, lambda _: _ask(run, task, dataset))
     elif isinstance(task, MeasurementTask):
-        _with_engine(run, lambda info, journal: _measure(run, task, info, journal))
+        _with_engine(run, lambda info: _measure(run, task, info))
+    elif isinstance(task, HarnessTask):
+        _run_harness(run, task)
     else:
-        raise ModelTestError(f"task {task.name!r} is neither an accuracy nor a measurement task")
+        raise ModelTestError(
+            f"task {task.name!r} is neither an accuracy nor a measurement task nor a harness"
+        )
 
 
 def _adapter(result: RunResult) -> str:
@@ -104,32 +109,46 @@ def _load_dataset(run: _Run, task: AccuracyTask) -> LoadedDataset:
     return dataset
 
 
-def _with_engine(run: _Run, work: Callable[[EngineInfo, JournalWriter], None]) -> None:
+def _with_engine(run: _Run, work: Callable[[EngineInfo], None]) -> None:
     with closing(run.engine):
         run.events.send("phase", name="loading model")
         with run.timed("load"):
             info = run.engine.load(run.result.spec, run.result.model)
         run.events.send("loaded", engine=to_plain(info))
         run.events.send("phase", name="running")
-        with JournalWriter(run.directory / FILE_NAME) as journal, run.timed("run"):
-            work(info, journal)
+        with run.timed("run"):
+            work(info)
         run.events.send("usage", usage=to_plain(run.engine.usage()))
 
 
-def _ask(run: _Run, task: AccuracyTask, dataset: LoadedDataset, journal: JournalWriter) -> None:
+def _ask(run: _Run, task: AccuracyTask, dataset: LoadedDataset) -> None:
     done = 0
-    for samples in run_accuracy(task, run.engine, dataset.data, run.result.spec):
-        journal.append(samples)
-        done += len(samples)
-        run.events.send("progress", done=done, total=dataset.info.records, unit="questions")
+    with JournalWriter(run.directory / FILE_NAME) as journal:
+        for samples in run_accuracy(task, run.engine, dataset.data, run.result.spec):
+            journal.append(samples)
+            done += len(samples)
+            run.events.send("progress", done=done, total=dataset.info.records, unit="questions")
 
 
-def _measure(run: _Run, task: MeasurementTask, info: EngineInfo, journal: JournalWriter) -> None:
-    for done, measurement in enumerate(run_measurements(task, run.engine, info, run.result.spec), start=1):
-        journal.append([measurement])
-        case = run.result.spec.cases[measurement.case_index]
-        note = f"{case.input_tokens}x{case.output_tokens} batch {measurement.batch_size} {measurement.phase}"
-        run.events.send("progress", done=done, total=None, unit="trials", note=note)
+def _measure(run: _Run, task: MeasurementTask, info: EngineInfo) -> None:
+    spec = run.result.spec
+    with JournalWriter(run.directory / FILE_NAME) as journal:
+        for done, measurement in enumerate(run_measurements(task, run.engine, info, spec), start=1):
+            journal.append([measurement])
+            case = spec.cases[measurement.case_index]
+            shape = f"{case.input_tokens}x{case.output_tokens}"
+            note = f"{shape} batch {measurement.batch_size} {measurement.phase}"
+            run.events.send("progress", done=done, total=None, unit="trials", note=note)
+
+
+def _run_harness(run: _Run, task: HarnessTask) -> None:
+    run.events.send("phase", name="reading datasets")
+    evaluation = task.prepare(run.result.spec, run.engine)
+
+    def tell(done: int, total: int, unit: str) -> None:
+        run.events.send("progress", done=done, total=total, unit=unit)
+
+    _with_engine(run, lambda info: evaluation.run(run.engine, info, directory=run.directory, tell=tell))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""Tokenizers as engines offer them to harnesses (`modeltest.api.Tokenizing`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from modeltest.api import EngineError, SpecError, Turn, to_plain
+
+
+class CheckpointTokenizer:
+    """A tokenizer of transformers, used as lm-evaluation-harness uses it.
+
+    Source: lm_eval/models/huggingface.py of lm-evaluation-harness 0.4.13, `prefix_token_id`, `tok_encode` and
+    `apply_chat_template`.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.name: str = tokenizer.name_or_path
+        template = tokenizer.chat_template
+        self.chat_template: str | None = template if template is None else str(template)
+
+    @property
+    def prefix_token_id(self) -> int:
+        """The begin of text, or the end of text where there is none.
+
+        Raises: EngineError when the tokenizer has neither.
+        """
+        for ids in (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id):
+            if ids is not None:
+                return int(ids)
+        raise EngineError(
+            f"the tokenizer of {self.name} has no token for the begin or the end of a text, "
+            "so nothing can stand before a text without context"
+        )
+
+    def encode(self, text: str, *, special: bool) -> tuple[int, ...]:
+        """Return the token ids of `text`."""
+        if special and text.startswith(self._tokenizer.decode([self.prefix_token_id])):
+            special = False
+        return tuple(self._tokenizer.encode(text, add_special_tokens=special))
+
+    def lay_out(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
+        """Return a conversation as text; a template that refuses the system's turn goes without it."""
+        from jinja2 import TemplateError
+
+        if self.chat_template is None:
+            raise SpecError(f"{self.name} has no chat template; ask without one")
+        try:
+            return self._apply(turns, generation_prompt)
+        except TemplateError as problem:
+            others = [turn for turn in turns if turn.role != "system"]
+            if len(others) == len(turns):
+                raise SpecError(
+                    f"the chat template of {self.name} refuses the conversation: {problem}"
+                ) from None
+            return self._apply(others, generation_prompt)
+
+    def _apply(self, turns: Sequence[Turn], generation_prompt: bool) -> str:
+        text: str = self._tokenizer.apply_chat_template(
+            to_plain(turns),
+            tokenize=False,
+            add_generation_prompt=generation_prompt,
+            continue_final_message=not generation_prompt,
+        )
+        return text
+
+
+class ByteTokenizer:
+    """Tokens are the bytes of the text; nothing is added around them."""
+
+    name = "bytes"
+    chat_template: str | None = "{% for message in messages %}{{ message.content }}{% endfor %}"
+
+    def __init__(self, prefix_token_id: int) -> None:
+        self.prefix_token_id = prefix_token_id
+
+    def encode(self, text: str, *, special: bool) -> tuple[int, ...]:
+        """Return the bytes of `text`."""
+        return tuple(text.encode())
+
+    def lay_out(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
+        """Return what was said, one turn behind the other."""
+        return "".join(turn.content for turn in turns)

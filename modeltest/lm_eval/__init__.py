@@ -1,0 +1,1 @@
+"""The bridge to lm-evaluation-harness: its tasks and scores, any of our engines."""
