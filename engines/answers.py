@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engines.encoding import Encoded
-from engines.forward import Forward, Generation
+from engines.forward import NOT_A_NUMBER, Forward, Generation, greedy
 from engines.prefix_planning import Row
 from engines.rows import RowFeeder
 from modeltest.api import Completion, Finish
@@ -124,9 +124,9 @@ def generate_packed(
         if fed.error:
             yield [completion(encoded, error=fed.error) for encoded in together]
             continue
-        first = [int(logits[-1].argmax()) for logits in fed.logits]
+        first = [int(greedy(logits[-1:])) for logits in fed.logits]
         ends = ends_of(together, loaded)
-        done = [ends(row, token, [token]) for row, token in enumerate(first)]
+        done = [token == NOT_A_NUMBER or ends(row, token, [token]) for row, token in enumerate(first)]
         going = [row for row, ended in enumerate(done) if not ended and limit > 1]
         whole = [generated(together[row], (first[row],), done[row], loaded) for row in range(len(first))]
         if going:
@@ -181,6 +181,8 @@ def generated(
     encoded: Encoded, tokens: tuple[int, ...], ended: bool, loaded: Loaded, *, times_ns: tuple[int, ...] = ()
 ) -> Completion:
     """Return the completion of a generation."""
+    if NOT_A_NUMBER in tokens:
+        return completion(encoded, error="the model's logits are not numbers (NaN)")
     # Text of a timed run is never read, and decoding thousands of rows takes longer than measuring.
     text = None if encoded.request.ignore_eos else _text(loaded, tokens)
     for stop in encoded.request.stop:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from engines.device import is_out_of_memory
@@ -43,13 +44,18 @@ def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str) -> Loaded:
     try:
         config = transformers.AutoConfig.from_pretrained(info.path, trust_remote_code=remote)
         _stretch_context(transformers, config, spec)
-        tokenizer = _load_tokenizer(transformers, info, trust_remote_code=remote)
         model = _load_model(transformers, spec, info, config)
         model = model.to(device).eval()
     except ModelTestError:
         raise
     except Exception as problem:
         raise _as_engine_error(problem, info.path) from problem
+    tokenizer = _load_tokenizer_of(transformers, info, trust_remote_code=remote)
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        raise EngineError(
+            f"the tokenizer in {info.path} has {len(tokenizer)} tokens, the model embeddings for "
+            f"{model.get_input_embeddings().num_embeddings}: the files do not belong together"
+        )
     return Loaded(
         model=model,
         tokenizer=tokenizer,
@@ -94,6 +100,18 @@ def _load_model(transformers: Any, spec: RunSpec, info: ModelInfo, config: Any) 
             "download or convert the checkpoint again"
         )
     return model
+
+
+def _load_tokenizer_of(transformers: Any, info: ModelInfo, *, trust_remote_code: bool) -> Any:
+    try:
+        return _load_tokenizer(transformers, info, trust_remote_code=trust_remote_code)
+    except Exception as problem:
+        present = sorted(path.name for path in Path(info.path).glob("*token*"))
+        reason = " ".join(str(problem).split())
+        raise EngineError(
+            f"cannot load the tokenizer in {info.path} (files: {', '.join(present) or 'none'}): "
+            f"{type(problem).__name__}: {reason:.300}"
+        ) from problem
 
 
 def _load_tokenizer(transformers: Any, info: ModelInfo, *, trust_remote_code: bool) -> Any:

@@ -19,6 +19,7 @@ take. Options (`--engine-option NAME=VALUE`), all optional:
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import signal
 import time
@@ -83,6 +84,8 @@ class FakeOptions:
                 values[name] = _CONVERT[kinds[name]](text)
             except (ValueError, KeyError):
                 raise SpecError(f"engine fake: option {name}={text!r} is not a {kinds[name]}") from None
+            if isinstance(values[name], (int, float)) and not 0 <= values[name] < math.inf:
+                raise SpecError(f"engine fake: option {name}={text!r} must be 0 or more, and finite")
         return FakeOptions(**values)
 
 

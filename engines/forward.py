@@ -15,6 +15,9 @@ from typing import Any
 
 from engines.device import StepClock, synchronize
 
+NOT_A_NUMBER = -1
+"""Stands for a token where the model's logits are NaN: there is no likeliest one."""
+
 Ends = Callable[[int, int, list[int]], bool]
 """Says of a row, its newest token and all its new tokens whether it ends there."""
 
@@ -68,7 +71,7 @@ class Forward:
             ids, mask = self._pad(prompts)
             clock = StepClock(self.device)
             output = self._call(ids, mask, keep=1, use_cache=True)
-            newest = output.logits[:, -1].argmax(dim=-1)
+            newest = greedy(output.logits[:, -1])
             if ends is None:
                 steps = self._free_run(clock, newest, output.past_key_values, mask, max_new_tokens)
                 rows = tuple(tuple(row) for row in zip(*steps, strict=True))
@@ -103,9 +106,11 @@ class Forward:
             if step == max_new_tokens - 1:
                 break
             mask = _one_longer(mask)
-            output = self._call(newest[:, None], mask, keep=1, use_cache=True, past_key_values=cache)
+            output = self._call(
+                newest.clamp(min=0)[:, None], mask, keep=1, use_cache=True, past_key_values=cache
+            )
             cache = output.past_key_values
-            newest = output.logits[:, -1].argmax(dim=-1)
+            newest = greedy(output.logits[:, -1])
         return steps if on_host else [step.tolist() for step in steps]
 
     def _decode(
@@ -118,14 +123,16 @@ class Forward:
             for row, token in enumerate(newest.tolist()):
                 if not ended[row]:
                     tokens[row].append(token)
-                    ended[row] = ends(row, token, tokens[row])
+                    ended[row] = token == NOT_A_NUMBER or ends(row, token, tokens[row])
             clock.mark()
             if step == max_new_tokens - 1 or all(ended):
                 break
             mask = _one_longer(mask)
-            output = self._call(newest[:, None], mask, keep=1, use_cache=True, past_key_values=cache)
+            output = self._call(
+                newest.clamp(min=0)[:, None], mask, keep=1, use_cache=True, past_key_values=cache
+            )
             cache = output.past_key_values
-            newest = output.logits[:, -1].argmax(dim=-1)
+            newest = greedy(output.logits[:, -1])
         return Generation(tuple(tuple(row) for row in tokens), clock.times_ns(), tuple(ended))
 
     def _pad(self, rows: Sequence[tuple[int, ...]]) -> tuple[Any, Any]:
@@ -159,6 +166,14 @@ class Forward:
         self.forward_calls += 1
         self.computed_tokens += ids.numel()
         return output
+
+
+def greedy(logits: Any) -> Any:
+    """Return the likeliest token of each row of `[rows, vocabulary]`, `NOT_A_NUMBER` where logits are NaN."""
+    import torch
+
+    values, tokens = logits.max(dim=-1)
+    return torch.where(values.isnan(), NOT_A_NUMBER, tokens)
 
 
 def _as_cache(keys_values: Sequence[dict[int, tuple[Any, Any]]]) -> tuple[Any, Any]:

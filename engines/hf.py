@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,12 @@ class HFEngine:
             raise PrerequisiteError(
                 f"engine hf cannot run {model.quantize} weights ({model.path}); "
                 "use an engine that can, or the float checkpoint"
+            )
+        degrees = {name: value for name, value in asdict(spec.parallel).items() if value > 1}
+        if degrees:
+            asked = ", ".join(f"{name} {value}" for name, value in degrees.items())
+            raise PrerequisiteError(
+                f"engine hf runs on one device; the words ask for {asked}: leave them out"
             )
         if spec.lora or spec.kw_args:
             raise PrerequisiteError("engine hf does not take lora or encryption words; leave them out")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
@@ -49,6 +50,7 @@ def run_accuracy(
                 f"engine {engine.name!r} answered {completion.request_id!r}, which was not asked "
                 "or was answered already"
             )
+        completion = _checked(completion)
         score = task.score(record, data, completion, spec)
         # Times belong to measurements; in a journal of questions they would only be noise.
         return Sample(score, replace(completion, token_times_ns=()), prompt_digest(request.prompt))
@@ -58,6 +60,14 @@ def run_accuracy(
     if pending:
         lost = [Completion(request_id, error="the engine gave no answer") for request_id in pending]
         yield [sample(completion) for completion in lost]
+
+
+def _checked(completion: Completion) -> Completion:
+    """Return `completion`, or a failed one where a model with broken weights says NaN or infinity."""
+    if all(math.isfinite(value) for value in completion.choice_logprobs):
+        return completion
+    said = ", ".join(str(value) for value in completion.choice_logprobs)
+    return Completion(completion.request_id, error=f"log-probabilities that are not finite: {said}")
 
 
 class _Passing(Collection[Record]):

@@ -13,6 +13,7 @@ from modeltest.api import (
     EngineError,
     ModelInfo,
     OutOfMemory,
+    Parallel,
     PrerequisiteError,
     Request,
     RunSpec,
@@ -306,3 +307,49 @@ def test_a_model_that_cannot_share_prefixes_answers_all_the_same(demo_model, mon
     for name, completion in shared.items():
         assert padded[name].output_tokens == completion.output_tokens
         assert padded[name].choice_logprobs == pytest.approx(completion.choice_logprobs, abs=TOLERANCE)
+
+
+@pytest.fixture
+def broken(demo_model):
+    """An engine whose model says NaN."""
+    directory = demo_model("llama")
+    engine = HFEngine()
+    engine.load(_spec(directory), _info(directory))
+    with torch.no_grad():
+        engine._loaded.model.model.norm.weight.fill_(float("nan"))
+    return engine
+
+
+@pytest.mark.parametrize("ignore_eos", [False, True])
+def test_a_model_that_says_nan_fails_instead_of_answering(broken, ignore_eos):
+    requests = [
+        Request(str(i), TokenPrompt((60, 61 + i)), max_new_tokens=3, ignore_eos=ignore_eos) for i in range(2)
+    ]
+    for completion in _one(broken, requests, 2).values():
+        assert completion.error == "the model's logits are not numbers (NaN)"
+
+
+@pytest.mark.parametrize("degree", ["dp", "tp", "pp"])
+def test_parallel_degrees_are_refused_not_ignored(degree):
+    with pytest.raises(PrerequisiteError, match=f"{degree} 2"):
+        HFEngine().check(_spec("w", parallel=Parallel(**{degree: 2})), _info("w"))
+
+
+@pytest.mark.parametrize(("name", "text"), [("tokenizer.json", "garbage"), ("tokenizer.json", None)])
+def test_a_tokenizer_that_cannot_be_read_is_named_with_its_files(demo_model, tmp_path, name, text):
+    directory = tmp_path / "broken"
+    shutil.copytree(demo_model("llama"), directory)
+    (directory / name).unlink() if text is None else (directory / name).write_text(text)
+    with pytest.raises(EngineError, match=r"cannot load the tokenizer in .*files: .*tokenizer_config\.json"):
+        HFEngine().load(_spec(directory), _info(directory))
+
+
+def test_a_tokenizer_of_another_model_is_refused(demo_model, tmp_path):
+    directory = tmp_path / "mixed"
+    shutil.copytree(demo_model("llama"), directory)
+    tokenizer = json.loads((directory / "tokenizer.json").read_text())
+    more = [{**tokenizer["added_tokens"][0], "id": 5000 + i, "content": f"<more{i}>"} for i in range(3000)]
+    tokenizer["added_tokens"] += more
+    (directory / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(EngineError, match="do not belong together"):
+        HFEngine().load(_spec(directory), _info(directory))

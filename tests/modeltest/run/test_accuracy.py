@@ -109,3 +109,18 @@ def test_a_task_may_read_the_records_more_than_once():
 
     samples = [s for batch in run_accuracy(Twice(), ScriptedEngine(list("0123")), DATA, SPEC) for s in batch]
     assert not any(sample.score.error for sample in samples)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_log_probabilities_that_are_not_finite_fail_the_question(value):
+    class Broken:
+        name = "broken"
+
+        def complete(self, requests, *, batch_size):
+            yield [Completion(request.id, choice_logprobs=(-1.0, value)) for request in requests]
+
+    samples = _samples(Broken())
+    assert len(samples) == 4
+    assert all("not finite" in sample.completion.error for sample in samples)
+    assert all(sample.completion.choice_logprobs == () for sample in samples)
+    assert all(sample.score.error for sample in samples)
