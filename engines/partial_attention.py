@@ -22,6 +22,17 @@ class Accumulator:
     output: Any
     log_sum_exp: Any
 
+    @staticmethod
+    def empty(query: Any, width: int) -> Accumulator:
+        """Return one for `query`, to be filled for every token with `is_first` before anything is merged."""
+        import torch
+
+        shape = query.shape[:3]
+        return Accumulator(
+            torch.empty((*shape, width), dtype=torch.float32, device=query.device),
+            torch.empty(shape, dtype=torch.float32, device=query.device),
+        )
+
     def add(self, at: slice, output: Any, log_sum_exp: Any, *, is_first: bool) -> None:
         """Merge the attention of the queries `at` over further keys."""
         if is_first:

@@ -182,22 +182,28 @@ class TreeForward:
         scale = query.shape[-1] ** -0.5 if scale is None else scale
         _refuse_unknown(options, attention_mask)
         self._hold(module.layer_idx, key, value)
-        shape = (*query.shape[:3], value.shape[-1])
-        merged = Accumulator(
-            torch.empty(shape, dtype=torch.float32, device=query.device),
-            torch.empty(shape[:3], dtype=torch.float32, device=query.device),
-        )
-        for at in self._layout.places.values():
-            mask = self._window_mask(window, at, key.device)
-            own = attend(query[:, :, at], key[:, :, at], value[:, :, at], scale=scale, mask=mask, causal=True)
-            merged.add(at, *own, is_first=True)
+        own = self._own_parts(query, key, value, scale=scale, window=window)
+        if not self._layout.looks:
+            # Straight into the layout the model wants: packs without shared prefixes are the common case.
+            return torch.cat([output.transpose(1, 2) for _, (output, _) in own], dim=1), None
+        merged = Accumulator.empty(query, value.shape[-1])
+        for at, part in own:
+            merged.add(at, *part, is_first=True)
         for look in self._layout.looks:
             keys, values = self._keys_values_of(look, module.layer_idx, key, value)
             mask = self._look_mask(window, look, keys.shape[2], key.device)
-            merged.add(
-                look.at, *attend(query[:, :, look.at], keys, values, scale=scale, mask=mask), is_first=False
-            )
+            part = attend(query[:, :, look.at], keys, values, scale=scale, mask=mask)
+            merged.add(look.at, *part, is_first=False)
         return merged.output.transpose(1, 2).to(query.dtype).contiguous(), None
+
+    def _own_parts(
+        self, query: Any, key: Any, value: Any, *, scale: float, window: int | None
+    ) -> Iterator[tuple[slice, Any]]:
+        """Yield each segment's attention over itself."""
+        for at in self._layout.places.values():
+            mask = self._window_mask(window, at, key.device)
+            mine = (each[:, :, at] for each in (query, key, value))
+            yield at, attend(*mine, scale=scale, mask=mask, causal=True)
 
     def _hold(self, layer: int, key: Any, value: Any) -> None:
         for node, place in self._layout.places.items():

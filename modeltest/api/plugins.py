@@ -108,8 +108,10 @@ class Tokenizer(Protocol):
 
     name: str
     chat_template: str | None
-    prefix_token_id: int
-    """Stands before a text that has no context: begin of text, else end of text."""
+
+    @property
+    def prefix_token_id(self) -> int:
+        """Stands before a text that has no context: begin of text, else end of text."""
 
     def encode(self, text: str, *, special: bool) -> tuple[int, ...]:
         """Return the token ids of `text`; with `special`, also those the model wants around a prompt.

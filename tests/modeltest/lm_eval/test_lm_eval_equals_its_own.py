@@ -6,7 +6,6 @@ import pytest
 from tiny_tasks import TASKS, answers
 
 from engines.hf import HFEngine
-from engines.tokenizing import CheckpointTokenizer
 from modeltest.api import ModelInfo, RunSpec
 
 pytest.importorskip("lm_eval")
@@ -17,11 +16,6 @@ TOLERANCE = 1e-4
 
 # Both sides are run for their numbers; what their packages warn of is theirs.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
-
-
-class TokenizingHFEngine(HFEngine):
-    def tokenizer(self):
-        return CheckpointTokenizer(self._loaded.tokenizer)
 
 
 def our_model(directory, *, context_tokens):
@@ -38,7 +32,7 @@ def our_model(directory, *, context_tokens):
         batch_sizes=((3,),),
     )
     info = ModelInfo("m", "m", str(directory), "m", "float32", None, context_tokens, 128, 1, None)
-    engine = TokenizingHFEngine()
+    engine = HFEngine()
     return EngineLM(engine, engine.load(spec, info), spec, tell=lambda *_: None)
 
 
