@@ -46,8 +46,23 @@ def print_verdict(console: Console, result: RunResult) -> None:
     """Print verdict and reasons."""
     verdict = result.verdict.value if result.verdict else result.status
     console.print(f"verdict: {verdict}", markup=False)
+    for line in _engine_lines(result):
+        console.print(line, markup=False, soft_wrap=True)
     for reason in result.reasons:
         console.print(f"  {reason}", markup=False, soft_wrap=True)
+
+
+def _engine_lines(result: RunResult) -> Iterable[str]:
+    """Say what of the time was inside the model, and what nobody should overlook."""
+    usage, run_s = result.usage, result.timing_s.get("run")
+    if usage is None or usage.forward_s is None or not run_s:
+        return
+    text = f"{run_s:.3g} s, {usage.forward_s / run_s:.0%} of it in {usage.forward_calls} forward calls"
+    if usage.reused_tokens:
+        text += f"; {usage.computed_tokens} tokens computed, {usage.reused_tokens} reused"
+    yield text
+    if usage.split_batches:
+        yield f"{usage.split_batches} batches ran out of memory and were run again in smaller ones"
 
 
 def result_table(result: RunResult) -> Table:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from modeltest.api import EngineInfo, ModelInfo, RunResult, to_plain
+from collections.abc import Mapping
+
+from modeltest.api import EngineInfo, EngineUsage, ModelInfo, RunResult, to_plain
 
 
 def describe_run(result: RunResult) -> dict[str, object]:
@@ -26,7 +28,14 @@ def describe_run(result: RunResult) -> dict[str, object]:
         "reasons": list(result.reasons),
         "model": _describe_model(result.model),
         "engine": None if result.engine is None else _describe_engine(result.adapter, result.engine),
+        "usage": None if result.usage is None else _describe_usage(result.usage, result.timing_s),
     }
+
+
+def _describe_usage(usage: EngineUsage, timing_s: Mapping[str, float]) -> dict[str, object]:
+    run_s = timing_s.get("run")
+    share = usage.forward_s / run_s if usage.forward_s is not None and run_s else None
+    return {"load_s": timing_s.get("load"), "run_s": run_s, "forward_share": share, **to_plain(usage)}
 
 
 def _describe_model(model: ModelInfo) -> dict[str, object]:

@@ -187,7 +187,7 @@ def test_every_field_of_a_json_report_is_documented(name):
     expected = fields_of(whole, definitions, depth=2)
     documented = set(column_names(f"{name}.json"))
     common = set(column_names("Common to both JSON reports"))
-    shared = {field for field in expected if field.split(".")[0] in ("run", "model", "engine")}
+    shared = {field for field in expected if field.split(".")[0] in ("run", "model", "engine", "usage")}
     assert common == shared
     inside = {
         field

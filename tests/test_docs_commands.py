@@ -33,7 +33,7 @@ from modeltest.demo import build_demo_model
 from modeltest.grammar.modes import all_modes, engine_word
 from modeltest.grammar.parse import parse
 from modeltest.models.profiles import model_keys
-from modeltest.run.launch import plan
+from modeltest.run.plan import plan
 
 OUTPUT = ROOT / "docs" / "output.md"
 FAMILY_OF = {"gemma": "gemma", "llama": "llama", "qwen": "qwen2", "internlm": "internlm2", "gpt2": "gpt2"}

@@ -145,7 +145,8 @@ def _singles(spec: RunSpec) -> list[RunSpec]:
 
 def _run_one(spec: RunSpec, *, verbose: bool) -> int:
     # Only here: the commands that run nothing stay quick.
-    from modeltest.run.launch import launch, plan
+    from modeltest.run.launch import launch
+    from modeltest.run.plan import plan
     from modeltest.run.progress import progress_for
 
     progress = progress_for(sys.stderr.isatty())

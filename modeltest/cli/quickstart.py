@@ -69,7 +69,8 @@ def _spec(words: str, model: Path, output_dir: str) -> RunSpec:
 
 
 def _run(spec: RunSpec) -> Path:
-    from modeltest.run.launch import launch, plan
+    from modeltest.run.launch import launch
+    from modeltest.run.plan import plan
     from modeltest.run.progress import progress_for
 
     command = f"modeltest {spec.engine} {spec.mode}"

@@ -1,4 +1,4 @@
-"""The supervisor: checks a spec, starts the worker process, watches it and finishes its run directory.
+"""The supervisor: starts the worker process of a plan, watches it and finishes its run directory.
 
 It imports neither torch nor an engine's heavy parts: whatever happens to the worker, the supervisor lives
 to say so. It is the only writer of `run.json`.
@@ -20,31 +20,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO
 
-from modeltest import __version__, registry
+from modeltest import __version__
 from modeltest.api import (
-    AUTO_WORLD_SIZE,
     AccuracyTask,
-    DatasetInfo,
-    Engine,
-    EngineInfo,
-    EngineUsage,
     HarnessTask,
-    ModelInfo,
     ModelTestError,
     PrerequisiteError,
     RunResult,
-    RunSpec,
-    Task,
-    error_by_name,
-    from_plain,
 )
-from modeltest.grammar.modes import adapters_of
-from modeltest.models.checkpoint import inspect_checkpoint
 from modeltest.run.directory import LOG_FILE, create_run_directory, read_result, write_result
-from modeltest.run.events import VARIABLE, Event, EventReader
+from modeltest.run.events import VARIABLE, EventReader
 from modeltest.run.finish import finish
 from modeltest.run.machine import describe_machine
+from modeltest.run.plan import Plan
 from modeltest.run.progress import Progress
+from modeltest.run.watch import Watch
 
 POLL_S = 0.2
 """How often a silent worker is checked for life."""
@@ -54,42 +44,12 @@ GRACE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A spec that was checked as far as that is possible without loading the model."""
-
-    spec: RunSpec
-    task: Task
-    engine: Engine
-    model: ModelInfo
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a run ended: the exit status of the command and the result, which names its files."""
 
     exit_code: int
     directory: Path
     result: RunResult
-
-
-def plan(spec: RunSpec) -> Plan:
-    """Choose the adapter and check everything that needs no model.
-
-    Raises: SpecError, PrerequisiteError, EngineError.
-    """
-    task = registry.load_task(spec.task)
-    _check_mode(spec, task)
-    task.check(spec)
-    engine = registry.load_engine(_choose_adapter(spec.engine))
-    missing = task.requires(spec) - engine.capabilities
-    if missing:
-        names = ", ".join(sorted(capability.value for capability in missing))
-        raise PrerequisiteError(f"engine {engine.name!r} cannot run {spec.mode}: it lacks {names}")
-    model = inspect_checkpoint(spec) if engine.needs_weights else _no_checkpoint(spec)
-    if spec.world_size == AUTO_WORLD_SIZE:
-        spec = replace(spec, world_size=model.chips)
-    engine.check(spec, model)
-    return Plan(spec, task, engine, model)
 
 
 def launch(plan: Plan, *, command: str | None, progress: Progress, verbose: bool = False) -> Outcome:
@@ -120,7 +80,7 @@ def launch(plan: Plan, *, command: str | None, progress: Progress, verbose: bool
     )
     progress.line(f"{spec.engine}: engine {plan.engine.name}, run directory {directory}")
     write_result(directory, result)
-    watch = _Watch(directory, result, progress)
+    watch = Watch(directory, result, progress)
     try:
         exit_code = _run_worker(plan, watch)
     except BaseException as problem:
@@ -134,48 +94,7 @@ def launch(plan: Plan, *, command: str | None, progress: Progress, verbose: bool
     return _conclude(watch, exit_code)
 
 
-class _Watch:
-    """Follows the events of one worker and keeps `run.json` up to date with them."""
-
-    def __init__(self, directory: Path, result: RunResult, progress: Progress) -> None:
-        self.directory = directory
-        self.result = result
-        self.progress = progress
-        self.failure: ModelTestError | None = None
-        self.last_progress = "before its first batch"
-
-    def handle(self, event: Event) -> None:
-        kind = event["event"]
-        if kind == "loaded":
-            engine = from_plain(EngineInfo, event["engine"])
-            self.result = replace(self.result, engine=engine)
-            write_result(self.directory, self.result)
-            self.progress.line(describe_engine(engine))
-        elif kind == "dataset":
-            self.result = replace(self.result, dataset=from_plain(DatasetInfo, event["dataset"]))
-        elif kind == "usage":
-            self.result = replace(self.result, usage=from_plain(EngineUsage, event["usage"]))
-        elif kind == "timing":
-            timing_s = {**self.result.timing_s, event["name"]: event["seconds"]}
-            self.result = replace(self.result, timing_s=timing_s)
-        elif kind == "phase":
-            self.progress.phase(event["name"])
-        elif kind == "progress":
-            total = f" of {event['total']}" if event["total"] else ""
-            self.last_progress = f"after {event['done']}{total} {event['unit']}"
-            self.progress.update(event["done"], event["total"], event["unit"], event.get("note", ""))
-        elif kind == "error":
-            self.failure = error_by_name(event["type"])(event["message"])
-
-
-def describe_engine(engine: EngineInfo) -> str:
-    """Return one line on the engine, device and versions really used."""
-    versions = ", ".join(f"{name} {version}" for name, version in engine.versions.items())
-    used = f"engine {engine.engine} on {engine.device} in {engine.dtype}"
-    return f"{used} ({versions})" if versions else used
-
-
-def _run_worker(plan: Plan, watch: _Watch) -> int:
+def _run_worker(plan: Plan, watch: Watch) -> int:
     with tempfile.TemporaryDirectory(prefix="modeltest-") as scratch, _log(watch.directory) as log:
         pipe = Path(scratch) / "events"
         reader = EventReader(pipe)
@@ -200,7 +119,7 @@ def _environment(plan: Plan, pipe: Path) -> dict[str, str]:
     return {**os.environ, **plan.engine.environment(plan.spec, plan.model), **of_task, **fixed}
 
 
-def _follow(process: subprocess.Popen[bytes], reader: EventReader, watch: _Watch) -> int:
+def _follow(process: subprocess.Popen[bytes], reader: EventReader, watch: Watch) -> int:
     try:
         while process.poll() is None:
             if select.select([reader], [], [], POLL_S)[0]:
@@ -226,7 +145,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             process.wait(timeout=GRACE_S)
 
 
-def _conclude(watch: _Watch, exit_code: int) -> Outcome:
+def _conclude(watch: Watch, exit_code: int) -> Outcome:
     log = watch.directory / LOG_FILE
     if exit_code == 0:
         return Outcome(0, *_finished(watch))
@@ -246,7 +165,7 @@ def _conclude(watch: _Watch, exit_code: int) -> Outcome:
     raise failure
 
 
-def _finished(watch: _Watch) -> tuple[Path, RunResult]:
+def _finished(watch: Watch) -> tuple[Path, RunResult]:
     try:
         write_result(watch.directory, replace(watch.result, status="complete"))
         return watch.directory, finish(read_result(watch.directory), watch.directory)
@@ -255,7 +174,7 @@ def _finished(watch: _Watch) -> tuple[Path, RunResult]:
         raise
 
 
-def _write_failure(watch: _Watch, *, status: str, reason: str) -> None:
+def _write_failure(watch: Watch, *, status: str, reason: str) -> None:
     # When the disk is full, the error at hand says more than this one would.
     with suppress(PrerequisiteError):
         write_result(watch.directory, replace(watch.result, status=status, error=reason))
@@ -285,49 +204,6 @@ def _log(directory: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _check_mode(spec: RunSpec, task: Task) -> None:
-    """Refuse a mode word that the grammar knows and the task does not serve; a harness has no words at all.
-
-    Raises: PrerequisiteError.
-    """
-    words = [mode.word for mode in task.modes]
-    if words and spec.mode not in words:
-        raise PrerequisiteError(
-            f"mode {spec.mode!r} is not available yet; of {task.name}: {', '.join(words)}"
-        )
-
-
-def _choose_adapter(word: str) -> str:
-    """Return the first installed adapter for an engine word.
-
-    Raises: PrerequisiteError when none is installed.
-    """
-    wanted = adapters_of(word)
-    installed = registry.engine_names()
-    for name in wanted:
-        if name in installed:
-            return name
-    raise PrerequisiteError(
-        f"no engine for {word!r} is installed; it needs one of {', '.join(wanted)}, "
-        f"installed are {', '.join(installed)}"
-    )
-
-
 def _protocol_version(plan: Plan) -> str | None:
     task = plan.task
     return task.protocols.get(plan.spec.protocol) if isinstance(task, AccuracyTask) else None
-
-
-def _no_checkpoint(spec: RunSpec) -> ModelInfo:
-    return ModelInfo(
-        key=spec.model,
-        name=spec.model,
-        path=spec.weights,
-        model_type="",
-        dtype=spec.dtype,
-        quantize=None,
-        max_position_embeddings=spec.max_position_embeddings,
-        block_size=128,
-        chips=1,
-        fingerprint=None,
-    )

@@ -105,6 +105,8 @@ def _load_dataset(run: _Run, task: AccuracyTask) -> LoadedDataset:
         limit=spec.limit,
         shots_needed=bool(spec.options.shots),
     )
+    for _ in task.requests(dataset.data, spec):
+        pass  # a prompt that cannot be made is found here, before it costs a model load
     run.events.send("dataset", dataset=to_plain(dataset.info))
     return dataset
 

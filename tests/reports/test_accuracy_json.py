@@ -9,6 +9,7 @@ from modeltest.api import (
     AccuracySummary,
     Completion,
     DatasetInfo,
+    EngineUsage,
     Report,
     RunResult,
     RunSpec,
@@ -104,7 +105,7 @@ def test_subjects_categories_and_groups_are_proportions(tmp_path: Path) -> None:
 
 def test_a_run_without_questions_has_unknowns_not_zeros(tmp_path: Path) -> None:
     empty = replace(_summary(), micro=proportion(0, 0), macro=None, subjects={}, near_ties=())
-    result = replace(_run(empty), dataset=None, engine=None)
+    result = replace(_run(empty), dataset=None, engine=None, usage=None)
     content = read_valid(AccuracyJson().write(result, tmp_path)[0], "accuracy")
     assert (content["accuracy"], content["interval_95"], content["macro"]) == (None, None, None)
     assert (content["engine"], content["dataset"]) == (None, None)
@@ -156,3 +157,17 @@ def _assert_strict(node: object) -> None:
             assert field.get("description"), f"{name} is not described"
     for item in node.values():
         _assert_strict(item)
+
+
+def test_the_share_of_the_time_inside_the_model_is_told(tmp_path: Path) -> None:
+    usage = EngineUsage(forward_s=9.5, forward_calls=3, computed_tokens=70, reused_tokens=30)
+    result = replace(_run(), usage=usage, timing_s={"load": 2.0, "run": 10.0})
+    content = read_valid(AccuracyJson().write(result, tmp_path)[0], "accuracy")
+    assert content["usage"]["forward_share"] == 0.95
+    assert content["usage"]["load_s"] == 2.0
+    assert content["usage"]["padding_tokens"] is None
+
+
+def test_without_a_finished_engine_there_is_no_usage(tmp_path: Path) -> None:
+    (path,) = AccuracyJson().write(replace(_run(), usage=None), tmp_path)
+    assert read_valid(path, "accuracy")["usage"] is None

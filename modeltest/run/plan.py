@@ -1,0 +1,107 @@
+"""From a spec to a plan: everything that can be checked without loading the model is checked here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from modeltest import registry
+from modeltest.api import (
+    AUTO_WORLD_SIZE,
+    Engine,
+    ModelInfo,
+    PrerequisiteError,
+    RunSpec,
+    SpecError,
+    Task,
+)
+from modeltest.grammar.modes import adapters_of
+from modeltest.models.checkpoint import inspect_checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A spec that was checked as far as that is possible without loading the model."""
+
+    spec: RunSpec
+    task: Task
+    engine: Engine
+    model: ModelInfo
+
+
+def plan(spec: RunSpec) -> Plan:
+    """Choose the adapter and check everything that needs no model.
+
+    Raises: SpecError, PrerequisiteError, EngineError.
+    """
+    task = registry.load_task(spec.task)
+    _check_mode(spec, task)
+    task.check(spec)
+    engine = registry.load_engine(_choose_adapter(spec.engine))
+    missing = task.requires(spec) - engine.capabilities
+    if missing:
+        names = ", ".join(sorted(capability.value for capability in missing))
+        raise PrerequisiteError(f"engine {engine.name!r} cannot run {spec.mode}: it lacks {names}")
+    model = inspect_checkpoint(spec) if engine.needs_weights else _no_checkpoint(spec)
+    if spec.world_size == AUTO_WORLD_SIZE:
+        spec = replace(spec, world_size=model.chips)
+    _check_cases(spec, model)
+    engine.check(spec, model)
+    return Plan(spec, task, engine, model)
+
+
+def _check_mode(spec: RunSpec, task: Task) -> None:
+    """Refuse a mode word that the grammar knows and the task does not serve; a harness has no words at all.
+
+    Raises: PrerequisiteError.
+    """
+    words = [mode.word for mode in task.modes]
+    if words and spec.mode not in words:
+        raise PrerequisiteError(
+            f"mode {spec.mode!r} is not available yet; of {task.name}: {', '.join(words)}"
+        )
+
+
+def _check_cases(spec: RunSpec, model: ModelInfo) -> None:
+    """Refuse a case longer than the context before it costs a model load.
+
+    Raises: SpecError.
+    """
+    context = model.max_position_embeddings
+    for case in spec.cases:
+        if context is not None and case.input_tokens + case.output_tokens > context:
+            raise SpecError(
+                f"case [{case.input_tokens},{case.output_tokens}] needs a context of "
+                f"{case.input_tokens + case.output_tokens} tokens, {model.name} has {context}; use a shorter "
+                "case, or give a longer context as the last word if the model's positions allow it"
+            )
+
+
+def _choose_adapter(word: str) -> str:
+    """Return the first installed adapter for an engine word.
+
+    Raises: PrerequisiteError when none is installed.
+    """
+    wanted = adapters_of(word)
+    installed = registry.engine_names()
+    for name in wanted:
+        if name in installed:
+            return name
+    raise PrerequisiteError(
+        f"no engine for {word!r} is installed; it needs one of {', '.join(wanted)}, "
+        f"installed are {', '.join(installed)}"
+    )
+
+
+def _no_checkpoint(spec: RunSpec) -> ModelInfo:
+    return ModelInfo(
+        key=spec.model,
+        name=spec.model,
+        path=spec.weights,
+        model_type="",
+        dtype=spec.dtype,
+        quantize=None,
+        max_position_embeddings=spec.max_position_embeddings,
+        block_size=128,
+        chips=1,
+        fingerprint=None,
+    )

@@ -1,0 +1,51 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from modeltest.api import Case, PrerequisiteError, RunSpec, SpecError
+from modeltest.run.plan import plan
+
+SPEC = RunSpec(
+    engine="fake", mode="performance", task="performance", model="llama", weights="none", batch_sizes=((1,),)
+)
+
+
+def test_a_plan_holds_what_was_chosen_and_checked():
+    made = plan(replace(SPEC, cases=(Case(16, 4),)))
+    assert (made.task.name, made.engine.name, made.model.key) == ("performance", "fake", "llama")
+
+
+def test_a_world_size_of_zero_is_the_profile_s():
+    assert plan(replace(SPEC, cases=(Case(16, 4),), world_size=0)).spec.world_size == 1
+
+
+def test_an_engine_that_is_not_installed_is_named_with_those_that_are():
+    with pytest.raises(
+        PrerequisiteError, match=r"no engine for 'openai' is installed; .* installed are fake, hf"
+    ):
+        plan(replace(SPEC, engine="openai", cases=(Case(16, 4),)))
+
+
+def test_a_task_that_is_not_there_yet_is_said_to_be():
+    with pytest.raises(PrerequisiteError, match="gsm8k"):
+        plan(replace(SPEC, task="gsm8k", mode="full_GSM8K"))
+
+
+def test_a_case_longer_than_the_context_is_refused_before_anything_is_loaded(demo_model):
+    spec = replace(SPEC, engine="hf_fp32", dtype="float32", weights=str(demo_model("llama")))
+    with pytest.raises(SpecError, match=r"case \[8000,500\] needs a context of 8500 tokens, .* has 8192"):
+        plan(replace(spec, cases=(Case(16, 4), Case(8000, 500))))
+    plan(replace(spec, cases=(Case(8000, 500),), max_position_embeddings=9000))
+
+
+def test_more_shots_than_there_are_rows_are_refused_before_the_model_is_loaded(tmp_path):
+    words = ["fake", "sample_MMLU", "6", "4", "llama", "none", "1"]
+    command = [sys.executable, "-m", "modeltest", *words, "--output", str(tmp_path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "loading model" not in done.stderr
+    (directory,) = tmp_path.iterdir()
+    assert json.loads((directory / "run.json").read_text())["status"] == "failed"
