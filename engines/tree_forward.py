@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engines.device import synchronize
+from engines.last_layer import LastLayer
 from engines.logits import LogitsAt
 from engines.partial_attention import Accumulator, attend
 from engines.prefix_planning import Pack, Row
@@ -64,6 +65,8 @@ class TreeForward:
         self._parents: dict[int, int | None] = {}
         self._node_starts: dict[int, int] = {}
         self._logits = LogitsAt(model)
+        self._last_layer = LastLayer(model)
+        self._read: Any = None
         self.forward_s = 0.0
         self.forward_calls = 0
         AttentionInterface.register(self._name, self._attention)
@@ -86,6 +89,7 @@ class TreeForward:
         ends = [places[segment.node].stop for segment in pack.segments if segment.row is not None]
         counts = [len(rows[row].ids) - rows[row].read_from for row in pack.rows]
         read = [at for end, count in zip(ends, counts, strict=True) for at in range(end - count, end)]
+        self._read = torch.tensor(read or [0], device=self._device)
         with torch.inference_mode(), self._as_attention():
             begin = time.perf_counter()
             logits = self._logits(
@@ -160,6 +164,7 @@ class TreeForward:
         try:
             yield
         finally:
+            self._last_layer.end()
             self._model.set_attn_implementation(before)
 
     def _attention(
@@ -177,6 +182,8 @@ class TreeForward:
         """
         import torch
 
+        if module.layer_idx == self._model.config.num_hidden_layers - 1:
+            self._last_layer.begin(self._read, query.shape[2])
         window = options.pop("sliding_window", None)
         scale = options.pop("scaling", None)
         scale = query.shape[-1] ** -0.5 if scale is None else scale

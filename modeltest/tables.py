@@ -42,12 +42,22 @@ def result_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
 
 
+def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a plain list as a table; long cells are folded, never cut."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    result_console().print(table)
+
+
 def print_verdict(console: Console, result: RunResult) -> None:
     """Print verdict and reasons."""
-    verdict = result.verdict.value if result.verdict else result.status
-    console.print(f"verdict: {verdict}", markup=False)
     for line in _engine_lines(result):
         console.print(line, markup=False, soft_wrap=True)
+    verdict = result.verdict.value if result.verdict else result.status
+    console.print(f"verdict: {verdict}", markup=False)
     for reason in result.reasons:
         console.print(f"  {reason}", markup=False, soft_wrap=True)
 

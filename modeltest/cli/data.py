@@ -52,7 +52,9 @@ def list_(data_dir: str | None) -> None:
         card = load_card(name)
         state = dataset_state(name, data_dir)
         rows.append((name, card.title, card.licence, state, card.homepage))
-    _print_table(("dataset", "title", "licence", "here", "homepage"), rows)
+    from modeltest.tables import print_rows
+
+    print_rows(("dataset", "title", "licence", "here", "homepage"), rows)
 
 
 @data.command()
@@ -139,18 +141,6 @@ def _print_findings(findings: Iterable[SplitFinding]) -> None:
         )
         for finding in findings
     ]
-    _print_table(("dataset", "split", "role", "status", "files", "rows", "sha256"), rows)
+    from modeltest.tables import print_rows
 
-
-def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from modeltest.tables import result_console
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in header:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    result_console().print(table)
+    print_rows(("dataset", "split", "role", "status", "files", "rows", "sha256"), rows)

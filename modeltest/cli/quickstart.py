@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +44,8 @@ def quickstart(output_dir: str) -> None:
     results = []
     for words in RUNS:
         click.echo(f"\n$ bash run.sh {words.format(model=model)}", err=True)
-        results.append(_run(_spec(words, model, output_dir)))
+        typed = words.format(model=model).split()
+        results.append(_run(_spec(typed, output_dir), command=shlex.join(["modeltest", *typed, "--quick"])))
     _print_summary(results)
 
 
@@ -53,14 +56,13 @@ def _build(model: Path) -> None:
         raise EngineError("the demo model could not be built")
 
 
-def _spec(words: str, model: Path, output_dir: str) -> RunSpec:
+def _spec(words: Sequence[str], output_dir: str) -> RunSpec:
     from modeltest.grammar.modes import all_modes
     from modeltest.grammar.parse import parse
     from modeltest.models.profiles import model_keys
 
-    texts = [word.format(model=model) for word in words.split()]
     spec = parse(
-        texts,
+        words,
         modes=all_modes(registry.declared_modes()),
         model_keys=model_keys(),
         engines=registry.engine_names(),
@@ -68,12 +70,11 @@ def _spec(words: str, model: Path, output_dir: str) -> RunSpec:
     return replace(spec, output_dir=output_dir, quick=True)
 
 
-def _run(spec: RunSpec) -> Path:
+def _run(spec: RunSpec, *, command: str) -> Path:
     from modeltest.run.launch import launch
     from modeltest.run.plan import plan
     from modeltest.run.progress import progress_for
 
-    command = f"modeltest {spec.engine} {spec.mode}"
     return launch(plan(spec), command=command, progress=progress_for(sys.stderr.isatty())).directory
 
 

@@ -23,7 +23,9 @@ def list_(what: str) -> None:
         "models": _models,
         "datasets": _datasets,
     }[what]()
-    _print_table(header, rows)
+    from modeltest.tables import print_rows
+
+    print_rows(header, rows)
 
 
 @click.command()
@@ -55,7 +57,9 @@ def doctor() -> None:
     ]
     rows.append(("MindIE (ATB_SPEED_HOME_PATH)", _mindie()))
     rows += [(f"dataset {name}", state) for name, state in _dataset_states()]
-    _print_table(("what", "found"), rows)
+    from modeltest.tables import print_rows
+
+    print_rows(("what", "found"), rows)
     if not all(_version(name) for name in ("torch", "transformers")):
         raise PrerequisiteError(
             "torch and transformers are needed to run a model: pip install 'modeltest[hf]'"
@@ -156,17 +160,3 @@ def _mindie() -> str:
     if not home:
         return "not set"
     return home if Path(home).is_dir() else f"{home} (no such directory)"
-
-
-def _print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from modeltest.tables import result_console
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in header:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    result_console().print(table)

@@ -250,3 +250,29 @@ def test_padded_rows_are_halved_too(demo_model):
     assert _worst(model, rows, items) < TOLERANCE
     # 14 rows: 8 and 6, then fours and threes, then twos.
     assert feeder.split_batches == 4
+
+
+def test_after_its_attention_the_last_layer_computes_only_what_is_read(model):
+    from engines.last_layer import _last_layer, _matrices
+
+    rows, forward = _rows(), TreeForward(model, "cpu")
+    (pack,) = plan(rows, max_rows=99, max_tokens=10_000)
+    sizes = []
+    hooks = [
+        module.register_forward_hook(lambda _, inputs, __: sizes.append(inputs[0].shape[-2]))
+        for module in _matrices(_last_layer(model))
+    ]
+    feed = forward.feed(pack, rows).items()
+    for hook in hooks:
+        hook.remove()
+    read = sum(len(row.ids) - row.read_from for row in rows)
+    assert set(sizes) == {pack.tokens, read}
+    assert sizes.count(read) >= 3
+    assert _worst(model, rows, feed) < TOLERANCE
+
+
+def test_no_hook_is_left_behind(model):
+    rows, forward = _rows(), TreeForward(model, "cpu")
+    for pack in plan(rows, max_rows=8, max_tokens=1000):
+        forward.feed(pack, rows)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())

@@ -1,0 +1,151 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from modeltest.api import (
+    AccuracySummary,
+    Case,
+    CaseSummary,
+    Distribution,
+    EngineInfo,
+    EngineUsage,
+    MaxBatchCase,
+    MaxBatchSummary,
+    ModelInfo,
+    PerformanceSummary,
+    Probe,
+    RunResult,
+    RunSpec,
+    SearchStatus,
+    TaskOptions,
+    Verdict,
+)
+from modeltest.statistics import proportion
+from modeltest.tables import headline, print_result, print_rows, print_verdict, result_table
+
+RESULT = RunResult(
+    spec=RunSpec("hf_fp32", "full_CEval", "ceval", "llama", "/w", options=TaskOptions(shots=5)),
+    started="2026-01-02T03:04:05+00:00",
+    status="complete",
+    model=ModelInfo("llama", "llama2_7b", "/w", "llama", "float32", None, 4096, 128, 8, None),
+    adapter="hf",
+    engine=EngineInfo("hf", "cpu", "float32", 100, (), 4096, {}),
+    dataset=None,
+    machine={},
+    verdict=Verdict.VALID,
+)
+ACCURACY = AccuracySummary(
+    micro=proportion(6, 8),
+    macro=0.7,
+    subjects={"law": proportion(3, 3), "logic": proportion(3, 5)},
+    categories={"Other": proportion(3, 3), "STEM": proportion(3, 5)},
+    groups={"C-Eval Hard": proportion(0, 2)},
+    failed=1,
+    no_answer=0,
+    truncated=2,
+    dropped_shots=0,
+    cut_prompts=0,
+    near_ties=("law/1",),
+    near_tie_margin=1e-4,
+    prompts_sha256="0",
+)
+CASE = CaseSummary(
+    Case(64, 32),
+    4,
+    trials=5,
+    warmup_trials=1,
+    metrics={"tpot_ms": Distribution(5, 2.5, 2.5, 0.1, 0.04, 0.1, 2.4, 2.6)},
+    peak_memory_bytes=None,
+    verdict=Verdict.VALID,
+    reasons=(),
+)
+SEARCH = MaxBatchCase(
+    Case(64, 32), 1, 64, 20.0, SearchStatus.FOUND, 3, 19.5, (Probe(3, 19.5, True), Probe(4, None, False)), ()
+)
+
+
+def _text(result: RunResult) -> str:
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(result_table(result))
+    return capture.get()
+
+
+def _cells(text: str, first: str) -> list[str]:
+    (line,) = [line for line in text.splitlines() if line.strip().startswith(first)]
+    return line.removeprefix("  " + first).split()
+
+
+def test_accuracy_is_shown_by_category_group_and_altogether():
+    text = _text(replace(RESULT, summary=ACCURACY))
+    assert text.startswith("full_CEval, 5 shots: llama2_7b with hf on cpu in float32")
+    assert _cells(text, "STEM")[:3] == ["3", "5", "60.00%"]
+    assert _cells(text, "C-Eval Hard")[:3] == ["0", "2", "0.00%"]
+    assert _cells(text, "all questions")[:3] == ["6", "8", "75.00%"]
+    assert _cells(text, "mean of subjects") == ["70.00%"]
+
+
+def test_what_spoils_accuracy_is_shown_and_what_does_not_occur_is_not():
+    text = _text(replace(RESULT, summary=ACCURACY))
+    assert _cells(text, "failed") == ["1"]
+    assert _cells(text, "truncated") == ["2"]
+    assert _cells(text, "near-ties (margin < 0.0001)") == ["1"]
+    assert "no answer" not in text
+
+
+def test_a_metric_that_is_undefined_is_a_dash():
+    cells = _cells(_text(replace(RESULT, summary=PerformanceSummary((CASE,)))), "64x32")
+    assert cells == ["4", "5", "-", "2.5", "4.0%", "-", "-", "VALID"]
+
+
+def test_a_search_shows_its_answer_and_every_batch_it_measured():
+    text = _text(replace(RESULT, summary=MaxBatchSummary((SEARCH,))))
+    assert _cells(text, "64x32") == ["1..64", "20", "3", "19.5", "FOUND", "3", "4"]
+    nothing = replace(SEARCH, max_batch=None, latency_ms=None, status=SearchStatus.NONE_FEASIBLE)
+    assert _cells(_text(replace(RESULT, summary=MaxBatchSummary((nothing,)))), "64x32")[2:4] == ["-", "-"]
+
+
+@pytest.mark.parametrize(
+    ("summary", "expected"),
+    [
+        (ACCURACY, "accuracy 75.00% (6/8)"),
+        (PerformanceSummary((CASE,)), "64x32 batch 4: TTFT - ms, TPOT 2.5 ms"),
+        (MaxBatchSummary((SEARCH,)), "64x32: max batch 3 (FOUND) within 20 ms"),
+        (None, "complete"),
+    ],
+)
+def test_the_headline_is_one_line(summary, expected):
+    assert headline(replace(RESULT, summary=summary)) == expected
+
+
+def test_the_share_of_the_model_and_the_reasons_are_said(capsys):
+    usage = EngineUsage(9.0, 12, computed_tokens=70, reused_tokens=30, padding_tokens=0, split_batches=2)
+    result = replace(RESULT, usage=usage, timing_s={"run": 10.0}, reasons=("[odd] reason",))
+    print_verdict(Console(width=120), result)
+    assert capsys.readouterr().out.splitlines() == [
+        "10 s, 90% of it in 12 forward calls; 70 tokens computed, 30 reused",
+        "2 batches ran out of memory and were run again in smaller ones",
+        "verdict: VALID",
+        "  [odd] reason",
+    ]
+
+
+def test_an_engine_that_counts_nothing_says_nothing(capsys):
+    print_verdict(Console(width=120), replace(RESULT, usage=EngineUsage(), timing_s={"run": 10.0}))
+    assert capsys.readouterr().out == "verdict: VALID\n"
+
+
+def test_paths_of_the_files_are_printed_but_not_of_those_being_written(tmp_path: Path, capsys):
+    for name in ("run.json", ".run.json.123.tmp"):
+        (tmp_path / name).write_text("")
+    print_result(replace(RESULT, summary=ACCURACY), tmp_path)
+    out = capsys.readouterr().out
+    assert f"{tmp_path}/run.json\n" in out
+    assert ".tmp" not in out
+
+
+def test_long_cells_are_folded_never_cut(capsys):
+    print_rows(("name", "what"), [("a", "word " * 60)])
+    assert capsys.readouterr().out.count("word") == 60
