@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from modeltest.api import Engine, Mode, PrerequisiteError, Report, Task
+from modeltest.api import Engine, Mode, PrerequisiteError, Report, RunSpec, Task
 
 ENGINES = "modeltest.engines"
 TASKS = "modeltest.tasks"
@@ -44,6 +44,19 @@ def load_task(name: str) -> Task:
     """
     task: Task = _load(TASKS, "task", name)
     return task
+
+
+def task_of(spec: RunSpec) -> Task:
+    """Return the task that `spec` asks for.
+
+    Raises: PrerequisiteError, also for a mode that the grammar knows and no task serves yet.
+    """
+    if spec.task not in task_names():
+        raise PrerequisiteError(
+            f"the task {spec.task!r} of mode {spec.mode!r} is not available yet; "
+            f"available: {', '.join(task_names())}"
+        )
+    return load_task(spec.task)
 
 
 def reports() -> Iterator[Report]:

@@ -138,7 +138,7 @@ def execute(spec: RunSpec, *, dry_run: bool, verbose: bool) -> int:
 
 
 def _singles(spec: RunSpec) -> list[RunSpec]:
-    if not isinstance(registry.load_task(spec.task), AccuracyTask):
+    if not isinstance(registry.task_of(spec), AccuracyTask):
         return [spec]
     return [replace(spec, batch_sizes=((size,),)) for size in spec.batch_sizes[0]]
 

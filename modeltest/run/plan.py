@@ -33,7 +33,7 @@ def plan(spec: RunSpec) -> Plan:
 
     Raises: SpecError, PrerequisiteError, EngineError.
     """
-    task = registry.load_task(spec.task)
+    task = registry.task_of(spec)
     _check_mode(spec, task)
     task.check(spec)
     engine = registry.load_engine(_choose_adapter(spec.engine))

@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,8 @@ class TestModelTypes:
 
     def test_the_native_types_are_those_transformers_loads(self):
         auto = pytest.importorskip("transformers.models.auto.modeling_auto")
+        if tuple(int(part) for part in version("transformers").split(".")[:2]) < (5, 23):
+            pytest.skip("an older transformers does not know the newest types yet")
         assert set(BOOK["native_model_types"]) <= set(auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 
     def test_every_listed_type_that_transformers_loads_is_native(self):
