@@ -66,6 +66,7 @@ class PackedRows:
                 left.difference_update(names)
                 if names:
                     yield Fed(names, fed.logits, fed.keys_values)
+        self.forward.reset()
 
     def add_usage(self, usage: EngineUsage) -> EngineUsage:
         """Return `usage`, every number of it known, with what was done here added."""

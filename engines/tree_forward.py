@@ -62,6 +62,7 @@ class TreeForward:
         self._layout = _Layout()
         self._keep: frozenset[int] = frozenset()
         self._held: dict[int, LayerKeysValues] = {}
+        self._needed: frozenset[int] = frozenset()
         self._parents: dict[int, int | None] = {}
         self._node_starts: dict[int, int] = {}
         self._logits = LogitsAt(model)
@@ -78,6 +79,8 @@ class TreeForward:
         """
         import torch
 
+        # Rows kept for the caller of the last pack have had their time.
+        self._drop_all_but(self._needed)
         self._prepare(pack, keep_rows=keep_rows)
         ids = [token for segment in pack.segments for token in segment.ids]
         positions = [
@@ -101,7 +104,9 @@ class TreeForward:
             synchronize(self._device)
             self.forward_s += time.perf_counter() - begin
             self.forward_calls += 1
-        self._forget(pack, keep_rows=keep_rows)
+        self._needed = pack.keep
+        if not keep_rows:
+            self._drop_all_but(pack.keep)
         return dict(zip(pack.rows, logits.split(counts), strict=True)) if read else {}
 
     def keys_values(self, pack: Pack, row: int) -> LayerKeysValues:
@@ -125,6 +130,7 @@ class TreeForward:
     def reset(self) -> None:
         """Forget every prefix."""
         self._held.clear()
+        self._needed = frozenset()
 
     def _prepare(self, pack: Pack, *, keep_rows: bool) -> None:
         layout = _Layout()
@@ -151,9 +157,8 @@ class TreeForward:
         if keep_rows:
             self._keep |= frozenset(below)
 
-    def _forget(self, pack: Pack, *, keep_rows: bool) -> None:
-        if not keep_rows:
-            self._held = {node: held for node, held in self._held.items() if node in pack.keep}
+    def _drop_all_but(self, nodes: frozenset[int]) -> None:
+        self._held = {node: held for node, held in self._held.items() if node in nodes}
 
     @contextmanager
     def _as_attention(self) -> Iterator[None]:

@@ -111,21 +111,11 @@ def _kind_of(task: Task) -> str:
 
 
 def _models() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
+    from modeltest.models.checkpoint import describe
     from modeltest.models.profiles import model_keys, profile
 
-    rows = []
-    for key in model_keys():
-        known = profile(key)
-        rows.append(
-            (
-                key,
-                " ".join(known.model_types),
-                str(known.chips),
-                " ".join(known.datasets),
-                str(known.block_size),
-            )
-        )
-    return ("model", "model_type", "chips", "datasets", "block size"), rows
+    rows = [describe(profile(key)) for key in model_keys()]
+    return tuple(rows[0]), [tuple(row.values()) for row in rows]
 
 
 def _datasets() -> tuple[Sequence[str], Iterable[Sequence[str]]]:

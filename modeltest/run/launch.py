@@ -84,7 +84,8 @@ def launch(plan: Plan, *, command: str | None, progress: Progress, verbose: bool
     try:
         exit_code = _run_worker(plan, watch)
     except BaseException as problem:
-        reason = "interrupted" if isinstance(problem, KeyboardInterrupt) else str(problem)
+        said = str(problem) or type(problem).__name__
+        reason = "interrupted" if isinstance(problem, KeyboardInterrupt) else said
         _write_failure(watch, status="partial", reason=reason)
         raise
     finally:

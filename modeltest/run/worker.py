@@ -105,8 +105,9 @@ def _load_dataset(run: _Run, task: AccuracyTask) -> LoadedDataset:
         limit=spec.limit,
         shots_needed=bool(spec.options.shots),
     )
-    for _ in task.requests(dataset.data, spec):
-        pass  # a prompt that cannot be made is found here, before it costs a model load
+    if spec.options.shots:
+        for _ in task.requests(dataset.data, spec):
+            pass  # too few rows for the shots are found here, before they cost a model load
     run.events.send("dataset", dataset=to_plain(dataset.info))
     return dataset
 

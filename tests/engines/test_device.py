@@ -100,9 +100,10 @@ def test_the_accelerator_s_own_calls_are_used(npu):
     assert npu == ["synchronize", "empty_cache", "seed 7", "reset"]
 
 
-def test_the_cpu_needs_none_of_them():
+def test_the_cpu_needs_none_of_them(npu):
     synchronize("cpu")
     empty_cache("cpu")
+    assert npu == []
 
 
 def test_peak_memory_of_the_cpu_is_that_since_the_last_call():

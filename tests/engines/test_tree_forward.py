@@ -276,3 +276,21 @@ def test_no_hook_is_left_behind(model):
     for pack in plan(rows, max_rows=8, max_tokens=1000):
         forward.feed(pack, rows)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_rows_kept_for_generation_are_dropped_with_the_next_pack(demo_model):
+    model = AutoModelForCausalLM.from_pretrained(demo_model("llama")).eval()
+    rows, forward = _rows(), TreeForward(model, "cpu")
+    needed: frozenset[int] = frozenset()
+    packs = list(plan(rows, max_rows=2, max_tokens=1000))
+    assert len(packs) == 7
+    for pack in packs:
+        forward.feed(pack, rows, keep_rows=True)
+        assert set(forward._held) <= needed | {segment.node for segment in pack.segments}
+        needed = pack.keep
+
+
+def test_nothing_is_held_when_all_rows_are_fed(scarce):
+    feeder, forward, _ = scarce
+    list(feeder.feed(_rows(), max_rows=3, keep_rows=True))
+    assert forward._held == {}

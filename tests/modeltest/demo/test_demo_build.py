@@ -224,4 +224,4 @@ def test_building_does_without_transformers(tmp_path, monkeypatch):
         return real(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", without_transformers)
-    build_demo_model("internlm2", tmp_path / "model")
+    assert (build_demo_model("internlm2", tmp_path / "model") / "model.safetensors").is_file()

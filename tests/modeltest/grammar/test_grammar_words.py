@@ -85,7 +85,7 @@ def test_a_range_begins_with_its_lower_end():
 
 @pytest.mark.parametrize("text", ["[1,2000]", "[]", "[[0,5]]", "[[1]]"])
 def test_other_forms_are_no_ranges(text):
-    refused(read.read_ranges, text, cases=1)
+    assert refused(read.read_ranges, text, cases=1)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_batch_sizes_are_a_number_or_a_list(text, sizes):
     "text", ["", "0", "-1", "1,", ",1", "1,0", "[0]", "[]", "[1,", "1]", "a", "1.5", "[[1]]", "1 4"]
 )
 def test_other_forms_are_no_batch_sizes(text):
-    refused(read.read_batch_sizes, text)
+    assert refused(read.read_batch_sizes, text)
 
 
 def test_nested_batch_sizes_come_one_list_per_case():
@@ -119,7 +119,7 @@ def test_nested_batch_sizes_come_one_list_per_case():
 
 @pytest.mark.parametrize("text", ["[[1],[]]", "[[1],[0]]", "[[1],2]", "[[1],[2]"])
 def test_other_forms_are_no_nested_batch_sizes(text):
-    refused(read.read_batch_sizes_per_case, text, cases=2)
+    assert refused(read.read_batch_sizes_per_case, text, cases=2)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_the_limit_is_a_positive_number(text, limit_ms):
     "text", ["0", "0.0", "-5", "nan", "inf", "Infinity", "1e999", "50ms", "", "1_0", "5."]
 )
 def test_other_forms_are_no_limit(text):
-    refused(read.read_limit_ms, text)
+    assert refused(read.read_limit_ms, text)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_another_dataset_lists_what_is_allowed():
 def test_batch_groups_are_a_number_or_all():
     assert read.read_batch_groups("10") == 10
     assert read.read_batch_groups("INF") is None
-    refused(read.read_batch_groups, "0")
+    assert refused(read.read_batch_groups, "0")
 
 
 @pytest.mark.parametrize("text", ['["hello","what is your name"]', "input.txt", "[[1,2],[3]]", " [1] "])
@@ -217,7 +217,7 @@ def test_parallel_degrees_not_given_stay_unset(text, degrees):
 
 @pytest.mark.parametrize("text", ["[0]", "[-2]", "[1,2,3,4,5,6,7,8,9]", "[a]", "8", "[1", "[[1]]"])
 def test_other_forms_are_no_parallel_degrees(text):
-    refused(read.read_parallel, text)
+    assert refused(read.read_parallel, text)
 
 
 def test_too_many_parallel_degrees_are_counted():
@@ -234,7 +234,7 @@ def test_a_maximum_position_of_minus_one_is_unset():
 def test_nodes_share_out_the_chips_evenly():
     assert read.read_divisor("4", of=32) == 4
     assert refused(read.read_divisor, "3", of=16) == "16 chips cannot be shared out evenly to 3 nodes"
-    refused(read.read_divisor, "0", of=16)
+    assert refused(read.read_divisor, "0", of=16)
 
 
 @pytest.mark.parametrize(("text", "rank"), [("0", 0), ("8", 8), ("24", 24)])
@@ -244,7 +244,7 @@ def test_a_node_begins_at_a_multiple_of_its_chips(text, rank):
 
 @pytest.mark.parametrize("text", ["7", "32", "-8"])
 def test_other_ranks_do_not_begin_a_node(text):
-    refused(read.read_rank_start, text, world_size=32, nodes=4)
+    assert refused(read.read_rank_start, text, world_size=32, nodes=4)
 
 
 def test_allowed_first_ranks_are_listed_up_to_eight():
@@ -261,7 +261,7 @@ def test_an_address_is_a_host_or_ip(text):
 
 @pytest.mark.parametrize("text", ["", "[1]", "a b", "http://x"])
 def test_other_forms_are_no_address(text):
-    refused(read.read_address, text)
+    assert refused(read.read_address, text)
 
 
 READERS = [
