@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -132,17 +133,22 @@ class HFEngine:
         """Yield completions as they are computed; see `modeltest.api.Engine.complete`.
 
         Requests are taken in windows whose size does not depend on the batch size, so that what is shared
-        does not either.
+        does not either. The next window is tokenized beside the forward passes of this one.
         """
         if self._loaded is None:
             raise EngineError("engine hf is asked before it has loaded a model")
         remaining = iter(requests)
-        while window := list(islice(remaining, WINDOW_REQUESTS)):
-            encoded, failed = self._encode(window)
-            if failed:
-                yield failed
-            for same_kind in _by_kind(encoded):
-                yield from self._answer(same_kind, batch_size)
+        with ThreadPoolExecutor(1, thread_name_prefix="tokenizing") as tokenizing:
+            ahead = tokenizing.submit(self._encode, list(islice(remaining, WINDOW_REQUESTS)))
+            while True:
+                encoded, failed = ahead.result()
+                if not encoded and not failed:
+                    return
+                ahead = tokenizing.submit(self._encode, list(islice(remaining, WINDOW_REQUESTS)))
+                if failed:
+                    yield failed
+                for same_kind in _by_kind(encoded):
+                    yield from self._answer(same_kind, batch_size)
 
     def peak_memory_bytes(self) -> int | None:
         """Return the peak memory since the last call."""

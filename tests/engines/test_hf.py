@@ -353,3 +353,48 @@ def test_a_tokenizer_of_another_model_is_refused(demo_model, tmp_path):
     (directory / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(EngineError, match="do not belong together"):
         HFEngine().load(_spec(directory), _info(directory))
+
+
+def test_the_next_window_is_tokenized_while_this_one_is_answered(demo_model, monkeypatch):
+    monkeypatch.setattr("engines.hf.WINDOW_REQUESTS", 2)
+    engine = HFEngine()
+    directory = demo_model("llama")
+    engine.load(_spec(directory), _info(directory))
+    requests = [
+        Request(str(i), TextPrompt("", (), prompt), choices=(" A", " B"))
+        for i, prompt in enumerate(_prompts())
+    ]
+    windows = []
+    encode_all = engine._encoder.encode_all
+    monkeypatch.setattr(
+        engine._encoder, "encode_all", lambda window: windows.append(len(window)) or encode_all(window)
+    )
+    answers = engine.complete(requests, batch_size=8)
+    seen = {done.request_id for done in next(answers)}
+    assert seen == {"0", "1"}
+    seen.update(done.request_id for batch in answers for done in batch)
+    assert seen == {"0", "1", "2", "3", "4"}
+    assert windows == [2, 2, 1, 0]
+
+
+def test_what_goes_wrong_while_tokenizing_ahead_ends_the_run(demo_model, monkeypatch):
+    monkeypatch.setattr("engines.hf.WINDOW_REQUESTS", 1)
+    engine = HFEngine()
+    directory = demo_model("llama")
+    engine.load(_spec(directory), _info(directory))
+    requests = [
+        Request(str(i), TextPrompt("", (), prompt), choices=(" A", " B"))
+        for i, prompt in enumerate(_prompts())
+    ]
+
+    def encode_all(window):
+        if window[0].id == "1":
+            raise RuntimeError("tokenizer broke")
+        return original(window)
+
+    original = engine._encoder.encode_all
+    monkeypatch.setattr(engine._encoder, "encode_all", encode_all)
+    answers = engine.complete(requests, batch_size=8)
+    next(answers)
+    with pytest.raises(RuntimeError, match="tokenizer broke"):
+        next(answers)
