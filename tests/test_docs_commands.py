@@ -94,7 +94,20 @@ def check(command: Command, place: Path) -> None:
 def check_other(command: Command) -> None:
     if command.words[:2] == ("git", "clone"):
         return
+    if command.words[0] == "python" and command.words[1].startswith("benchmarks/"):
+        check_benchmark(ROOT / command.words[1], command.words[2:])
+        return
     raise UnknownCommandError(f"{command.where}: nobody knows how to check {shlex.join(command.words)}")
+
+
+def check_benchmark(script: Path, words: Sequence[str]) -> None:
+    """Parse the words of a script that measures for many minutes, without running it."""
+    assert script.is_file(), script
+    known = subprocess.run(
+        [sys.executable, str(script), "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    for word in words:
+        assert not word.startswith("--") or re.search(rf"{word}\b", known), word
 
 
 def check_test(words: Sequence[str]) -> None:
