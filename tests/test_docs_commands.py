@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -140,11 +141,21 @@ def check_run(words: list[str], place: Path) -> None:
 def check_known(words: list[str], place: Path) -> None:
     if words[:2] in NETWORK or words[:2] in FILES_OF_THE_READER:
         check_syntax(words)
+    elif words[0] == "convert":
+        check_convert(words, place)
     elif words[0] in MODERN_RUNS:
         model = demo(place, "llama", "float32")
         plan(dry_run([str(model) if word == "DIR" else word for word in words], place))
     else:
         done = modeltest(place, *words)
+        assert done.returncode == 0, done.stderr
+
+
+def check_convert(words: list[str], place: Path) -> None:
+    torch = pytest.importorskip("torch")
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        torch.save({"w": torch.ones(2)}, Path(folder) / "pytorch_model.bin")
+        done = modeltest(Path(folder), *[folder if word == "DIR" else word for word in words])
         assert done.returncode == 0, done.stderr
 
 

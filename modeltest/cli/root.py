@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from modeltest import __version__
+from modeltest.cli.convert import convert
 from modeltest.cli.data import data
 from modeltest.cli.demo import demo_model
 from modeltest.cli.lm_eval import lm_eval
@@ -62,6 +63,7 @@ for command in (
     list_,
     data,
     doctor,
+    convert,
     demo_model,
 ):
     root.add_command(command)

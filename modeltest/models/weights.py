@@ -27,20 +27,8 @@ SAMPLE_BYTES = 64
 """What the fingerprint reads of each file's tensors: fine-tunes of one model differ in nothing else."""
 
 GIT_LFS_POINTER = b"version https://git-lfs"
-OLD_FORMATS = ("pytorch_model*.bin", "*.bin", "*.pt", "*.pth")
-
-CONVERT_CODE = (
-    "import json, pathlib, sys, torch; from safetensors.torch import save_file; "
-    "d = pathlib.Path(sys.argv[1]); w = {}; "
-    'any((t := {k: v.clone().contiguous() for k, v in torch.load(f, map_location="cpu", '
-    "weights_only=True).items()}, "
-    'n := f.stem.replace("pytorch_model", "model") + ".safetensors", '
-    'save_file(t, d / n, {"format": "pt"}), w.update(dict.fromkeys(t, n)))[-1] '
-    "for f in sorted(d.glob(sys.argv[2]))); "
-    'len(set(w.values())) > 1 and (d / "model.safetensors.index.json").write_text('
-    'json.dumps({"metadata": {}, "weight_map": w}))'
-)
-"""Rewrites torch files as safetensors beside them, one file at a time; config.json stays as it is."""
+TORCH_PATTERNS = ("pytorch_model*.bin", "*.bin", "*.pt", "*.pth")
+"""Weights in torch's own format, likeliest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +65,30 @@ def fingerprint(config: bytes, files: Iterable[WeightFile]) -> str:
     return digest.hexdigest()
 
 
-def convert_command(directory: Path, pattern: str) -> str:
-    """Return the shell command that rewrites the torch files `pattern` of `directory` as safetensors."""
-    return shlex.join(["python", "-c", CONVERT_CODE, str(directory), pattern])
+def convert_command(directory: Path) -> str:
+    """Return the shell command that rewrites the torch files of `directory` as safetensors."""
+    return shlex.join(["modeltest", "convert", "--model", str(directory)])
+
+
+def numbered_files(names: Iterable[str]) -> set[str]:
+    """Return every file that the numbers in `names` ask for: `x-00001-of-00002.bin` asks for two."""
+    expected: set[str] = set()
+    for name in names:
+        numbered = re.fullmatch(r"(.*-)(\d{1,5})(-of-)(\d{1,5})(\.\w+)", name)
+        if numbered:
+            prefix, number, joint, total, suffix = numbered.groups()
+            width = len(number)
+            expected |= {f"{prefix}{i:0{width}}{joint}{total}{suffix}" for i in range(1, int(total) + 1)}
+    return expected
 
 
 def _no_safetensors(directory: Path) -> str:
-    pattern = next((pattern for pattern in OLD_FORMATS if any(directory.glob(pattern))), None)
+    pattern = next((pattern for pattern in TORCH_PATTERNS if any(directory.glob(pattern))), None)
     if pattern is None:
         return f"{directory} holds no weights: *.safetensors files are needed"
     return (
         f"{directory} holds {pattern} but no *.safetensors, which are needed; "
-        f"convert them with: {convert_command(directory, pattern)}"
+        f"convert them with: {convert_command(directory)}"
     )
 
 
@@ -96,7 +96,7 @@ def _check_complete(directory: Path, present: set[str]) -> None:
     """Refuse a checkpoint of which an index, or the numbers in the names, say that files are missing."""
     for index in sorted(directory.glob("*.safetensors.index.json")):
         _refuse_missing(directory, _shards_in(index) - present, f"{index.name} names")
-    _refuse_missing(directory, _shards_by_number(present) - present, "the numbers of the others ask for")
+    _refuse_missing(directory, numbered_files(present) - present, "the numbers of the others ask for")
 
 
 def _refuse_missing(directory: Path, missing: set[str], reason: str) -> None:
@@ -111,17 +111,6 @@ def _shards_in(index: Path) -> set[str]:
         return {str(name) for name in weight_map.values()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise EngineError(f"{index} is not a safetensors index: no JSON object with a weight_map") from None
-
-
-def _shards_by_number(names: Iterable[str]) -> set[str]:
-    expected: set[str] = set()
-    for name in names:
-        numbered = re.fullmatch(r"(.*-)(\d{1,5})(-of-)(\d{1,5})(\.safetensors)", name)
-        if numbered:
-            prefix, number, joint, total, suffix = numbered.groups()
-            width = len(number)
-            expected |= {f"{prefix}{i:0{width}}{joint}{total}{suffix}" for i in range(1, int(total) + 1)}
-    return expected
 
 
 def _read_header(path: Path) -> WeightFile:

@@ -1,15 +1,13 @@
 import json
 import shlex
 import struct
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modeltest.api import EngineError, SpecError
-from modeltest.models.weights import convert_command, fingerprint, read_weight_files
+from modeltest.models.weights import convert_command, fingerprint, numbered_files, read_weight_files
 
 
 def safetensors_bytes(data=b"\1\2\3\4", *, promised=None):
@@ -221,38 +219,24 @@ class TestOldFormats:
         ],
     )
     def test_torch_files_are_refused_with_the_command_that_converts_them(self, tmp_path, name, pattern):
-        (tmp_path / name).write_bytes(b"torch")
+        folder = tmp_path / "it's a folder"
+        folder.mkdir()
+        (folder / name).write_bytes(b"torch")
         with pytest.raises(SpecError) as caught:
-            read_weight_files(tmp_path)
-        assert convert_command(tmp_path, pattern) in str(caught.value)
+            read_weight_files(folder)
+        assert f"holds {pattern} but no *.safetensors" in str(caught.value)
+        assert str(caught.value).endswith(f"convert them with: {convert_command(folder)}")
+        assert shlex.split(convert_command(folder)) == ["modeltest", "convert", "--model", str(folder)]
         assert "\n" not in str(caught.value)
 
-    def test_the_command_is_python_that_compiles_with_the_folder_as_argument(self, tmp_path):
-        folder = tmp_path / "it's a folder"
-        python, flag, code, directory, pattern = shlex.split(convert_command(folder, "*.bin"))
-        assert (python, flag, directory, pattern) == ("python", "-c", str(folder), "*.bin")
-        compile(code, "command", "exec")
 
-    @pytest.mark.slow
-    @pytest.mark.parametrize("shards", [1, 2])
-    def test_the_command_converts(self, tmp_path, shards):
-        torch = pytest.importorskip("torch")
-        library = pytest.importorskip("safetensors.torch")
-        folder = tmp_path / "a model"
-        folder.mkdir()
-        shared = torch.arange(6.0).reshape(2, 3)
-        state = {"embed": shared, "head": shared, "turned": shared.t(), "bias": torch.ones(2).half()}
-        for shard in range(shards):
-            name = "pytorch_model.bin" if shards == 1 else f"pytorch_model-0000{shard + 1}-of-00002.bin"
-            torch.save({key: state[key] for key in sorted(state)[shard::shards]}, folder / name)
-        command = shlex.split(convert_command(folder, "pytorch_model*.bin"))
-        subprocess.run([sys.executable, *command[1:]], check=True, timeout=120)
-
-        files = read_weight_files(folder)
-        assert len(files) == shards
-        assert (folder / "model.safetensors.index.json").exists() is (shards > 1)
-        converted = {key: value for file in files for key, value in library.load_file(file.path).items()}
-        assert set(converted) == set(state)
-        for key, value in state.items():
-            assert converted[key].dtype == value.dtype
-            assert torch.equal(converted[key], value)
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a-00001-of-00002.bin"], {"a-00001-of-00002.bin", "a-00002-of-00002.bin"}),
+        (["m-1-of-1.safetensors"], {"m-1-of-1.safetensors"}),
+        (["a.bin", "b-of-3.bin"], set()),
+    ],
+)
+def test_numbers_in_names_ask_for_all_files(names, expected):
+    assert numbered_files(names) == expected
