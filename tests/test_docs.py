@@ -33,6 +33,10 @@ from modeltest.api import (
 from modeltest.api.metric_definitions import METRIC_DEFINITIONS
 from modeltest.cli.execute import INVALID
 from modeltest.data.load import load_dataset
+from modeltest.doctor.ascend import Plan as AscendPlan
+from modeltest.doctor.ascend import examine
+from modeltest.doctor.finding import State
+from modeltest.doctor.machine import ThisMachine
 from modeltest.metrics import METRICS
 from modeltest.run.measurement import run_measurements
 from modeltest.run.worker import INTERNAL_ERROR
@@ -304,3 +308,11 @@ def test_the_changelog_has_an_entry_for_what_is_not_released():
     entries = [line for line in text.splitlines() if line.strip()]
     assert entries
     assert all(line.startswith("- ") for line in entries)
+
+
+def test_every_check_of_an_ascend_machine_is_documented_in_order():
+    rows = table_rows(section(ROOT / "docs" / "ascend.md", "Is the machine ready?"))
+    documented = [name for row in rows for name in names_in(row[0])]
+    documented += [row[0] for row in rows if "`" not in row[0]]
+    found = [finding.name for finding in examine(ThisMachine(), AscendPlan(chips=1))]
+    assert documented == [*found, *(state.value for state in State)]

@@ -141,6 +141,10 @@ def check_run(words: list[str], place: Path) -> None:
 def check_known(words: list[str], place: Path) -> None:
     if words[:2] in NETWORK or words[:2] in FILES_OF_THE_READER:
         check_syntax(words)
+    elif words[:2] == ["doctor", "--ascend"]:
+        model = demo(place, "llama", "float16")
+        done = modeltest(place, *[str(model) if word == "DIR" else word for word in words])
+        assert done.returncode in (0, 3), done.stderr  # this machine need not be one
     elif words[0] == "convert":
         check_convert(words, place)
     elif words[0] in MODERN_RUNS:

@@ -52,7 +52,8 @@ def _pairs(
     return tuple(pairs)
 
 
-_PAIRS: dict[str, Any] = {"multiple": True, "metavar": "N,M", "callback": _pairs}
+PAIRS: dict[str, Any] = {"multiple": True, "metavar": "N,M", "callback": _pairs}
+"""Settings of an option that takes two numbers, such as 256,64, and may be repeated."""
 
 
 def model_options(command: Command) -> Command:
@@ -89,7 +90,7 @@ def accuracy(task_name: str, shots: int, split: str, batch_size: int, chat: bool
 
 
 @click.command()
-@click.option("--case", "cases", **_PAIRS, required=True, help="Input and output tokens.")
+@click.option("--case", "cases", **PAIRS, required=True, help="Input and output tokens.")
 @click.option("--batch-size", "batch_sizes", type=click.IntRange(min=1), multiple=True, default=(1,))
 @model_options
 @run_options
@@ -106,8 +107,8 @@ def performance(cases: tuple[tuple[int, int], ...], batch_sizes: tuple[int, ...]
 
 
 @click.command()
-@click.option("--case", "cases", **_PAIRS, required=True, help="Input and output tokens.")
-@click.option("--range", "ranges", **_PAIRS, help="Batch sizes searched; one per case.")
+@click.option("--case", "cases", **PAIRS, required=True, help="Input and output tokens.")
+@click.option("--range", "ranges", **PAIRS, help="Batch sizes searched; one per case.")
 @click.option(
     "--limit-ms",
     type=click.FloatRange(min=0, min_open=True),

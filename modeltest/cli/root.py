@@ -8,10 +8,11 @@ from modeltest import __version__
 from modeltest.cli.convert import convert
 from modeltest.cli.data import data
 from modeltest.cli.demo import demo_model
+from modeltest.cli.doctor import doctor
 from modeltest.cli.lm_eval import lm_eval
 from modeltest.cli.modern import accuracy, maxbs, performance
 from modeltest.cli.quickstart import quickstart
-from modeltest.cli.show import doctor, list_, report
+from modeltest.cli.show import list_, report
 from modeltest.cli.words import run
 
 EPILOG = """\b

@@ -1,15 +1,14 @@
-"""`modeltest list`, `report` and `doctor`: what there is, what was found, what is missing."""
+"""`modeltest list` and `report`: what there is, and what was found."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
 
-from modeltest import __version__, registry
-from modeltest.api import AccuracyTask, HarnessTask, PrerequisiteError, Task
+from modeltest import registry
+from modeltest.api import AccuracyTask, HarnessTask, Task
 from modeltest.cli.execute import exit_status, show
 
 
@@ -41,41 +40,6 @@ def report(directory: Path) -> int:
     result = finish(read_result(directory), directory)
     show(directory)
     return exit_status(result)
-
-
-@click.command()
-def doctor() -> None:
-    """Print the environment and what is missing in it. Ends with 3 when nothing could run a model."""
-    from modeltest.run.machine import describe_machine
-
-    facts = {"modeltest": __version__, **describe_machine()}
-    rows = [(name, "-" if value is None else str(value)) for name, value in facts.items()]
-    packages = [(name, _version(name), extra) for name, extra in _PACKAGES.items()]
-    rows += [
-        (name, found or f"missing: pip install 'modeltest[{extra}]'" if extra else found or "missing")
-        for name, found, extra in packages
-    ]
-    rows.append(("MindIE (ATB_SPEED_HOME_PATH)", _mindie()))
-    rows += [(f"dataset {name}", state) for name, state in _dataset_states()]
-    from modeltest.tables import print_rows
-
-    print_rows(("what", "found"), rows)
-    if not all(_version(name) for name in ("torch", "transformers")):
-        raise PrerequisiteError(
-            "torch and transformers are needed to run a model: pip install 'modeltest[hf]'"
-        )
-
-
-_PACKAGES = {
-    "torch": "hf",
-    "transformers": "hf",
-    "safetensors": "hf",
-    "torch_npu": "",
-    "datasets": "fetch",
-    "pandas": "report",
-    "matplotlib": "report",
-    "lm_eval": "lm-eval",
-}
 
 
 def _engines() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
@@ -121,7 +85,7 @@ def _models() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
 def _datasets() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
     from modeltest.data.card import card_names, load_card
 
-    states = dict(_dataset_states())
+    states = dict(dataset_states())
     rows = []
     for name in card_names():
         card = load_card(name)
@@ -129,24 +93,9 @@ def _datasets() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
     return ("dataset", "title", "licence", "here"), rows
 
 
-def _dataset_states() -> Iterable[tuple[str, str]]:
+def dataset_states() -> Iterable[tuple[str, str]]:
+    """Return what is here of every dataset, by its name."""
     from modeltest.data.card import card_names
     from modeltest.data.store import dataset_state
 
     return [(name, dataset_state(name, None)) for name in card_names()]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _mindie() -> str:
-    import os
-
-    home = os.environ.get("ATB_SPEED_HOME_PATH")
-    if not home:
-        return "not set"
-    return home if Path(home).is_dir() else f"{home} (no such directory)"

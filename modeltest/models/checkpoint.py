@@ -22,26 +22,9 @@ from modeltest.models.profiles import (
     resolve_name,
     tokenizer_options,
 )
+from modeltest.models.quantisation import quantisation, weight_folders
 from modeltest.models.rules import count_in
 from modeltest.models.weights import fingerprint, read_weight_files
-
-QUANTIZE_KINDS = (
-    "w8a8",
-    "w8a8s",
-    "w8a8sc",
-    "w8a16",
-    "w4a16",
-    "w8a8_dynamic",
-    "w8a8_pdmix",
-    "w8a8_mix",
-    "w4a8_dynamic",
-    "w16a16s",
-    "w16a16sc",
-)
-"""What MindIE-LLM accepts as `quantize`."""
-
-QUANT_DESCRIPTION = "quant_model_description.json"
-RENAMED_WITH_DESCRIPTION = {"w8a8_mix": "w8a8_pdmix"}
 
 CONTEXT_FIELDS = (
     "max_position_embeddings",
@@ -87,7 +70,9 @@ def inspect_checkpoint(spec: RunSpec) -> ModelInfo:
     _check_remote_code(spec, config, model_type)
     dtype = _dtype(config.values)
     _check_dtype(spec, config, dtype)
-    quantize = _quantize(config)
+    quantize = quantisation(config)
+    folders = weight_folders(directory, quantize, spec.world_size or chosen.chips)
+    files = [file for folder in folders for file in read_weight_files(folder)]
     return ModelInfo(
         key=chosen.key,
         name=resolve_name(chosen, config.values),
@@ -95,13 +80,18 @@ def inspect_checkpoint(spec: RunSpec) -> ModelInfo:
         model_type=model_type,
         dtype=None if dtype is None else dtype.dtype,
         quantize=quantize,
-        max_position_embeddings=spec.max_position_embeddings or count_in(config.values, CONTEXT_FIELDS),
+        max_position_embeddings=spec.max_position_embeddings or context_of(config.values),
         block_size=block_size(chosen, config.values),
         chips=chosen.chips,
-        fingerprint=fingerprint(config.raw, read_weight_files(directory)),
+        fingerprint=fingerprint(config.raw, files),
         tokenizer_options=tokenizer_options(chosen, config.values),
         environment=environment(chosen),
     )
+
+
+def context_of(config: Mapping[str, Any]) -> int | None:
+    """Return the length of the context a config names, in tokens."""
+    return count_in(config, CONTEXT_FIELDS)
 
 
 def describe(profile: ModelProfile) -> dict[str, str]:
@@ -190,28 +180,3 @@ def _check_dtype(spec: RunSpec, config: JsonFile, named: NamedDtype | None) -> N
             f'\'{spec.engine}\' runs {wanted}; change this line to "{named.keys[-1]}": "{wanted}", '
             f"use an engine word for {named.dtype!r}, or add --allow-dtype-cast"
         )
-
-
-def _quantize(config: JsonFile) -> str | None:
-    """Return the quantisation: MindIE's kind from config or description, else the method of transformers."""
-    description = config.path.with_name(QUANT_DESCRIPTION)
-    has_description = description.exists()
-    value, source = config.values.get("quantize"), config
-    key = "quantize"
-    if value is None and has_description:
-        source, key = read_json_object(description), "model_quant_type"
-        value = source.values.get(key)
-    if value is None:
-        return _quant_method(config.values)
-    kind = value.lower() if isinstance(value, str) else None
-    if kind not in QUANTIZE_KINDS:
-        raise SpecError(
-            f"{source.place(key)}: unknown {key} {json.dumps(value)}; known: {', '.join(QUANTIZE_KINDS)}"
-        )
-    return RENAMED_WITH_DESCRIPTION.get(kind, kind) if has_description else kind
-
-
-def _quant_method(config: Mapping[str, Any]) -> str | None:
-    settings = config.get("quantization_config")
-    method = settings.get("quant_method") if isinstance(settings, Mapping) else None
-    return method if isinstance(method, str) and method else None
