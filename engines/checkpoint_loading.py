@@ -50,7 +50,7 @@ def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str) -> Loaded:
         raise
     except Exception as problem:
         raise _as_engine_error(problem, info.path) from problem
-    tokenizer = _load_tokenizer_of(transformers, info, trust_remote_code=remote)
+    tokenizer = load_tokenizer(transformers, info, trust_remote_code=remote)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         raise EngineError(
             f"the tokenizer in {info.path} has {len(tokenizer)} tokens, the model embeddings for "
@@ -102,7 +102,11 @@ def _load_model(transformers: Any, spec: RunSpec, info: ModelInfo, config: Any) 
     return model
 
 
-def _load_tokenizer_of(transformers: Any, info: ModelInfo, *, trust_remote_code: bool) -> Any:
+def load_tokenizer(transformers: Any, info: ModelInfo, *, trust_remote_code: bool) -> Any:
+    """Return the tokenizer of a checkpoint with the options of its profile.
+
+    Raises: EngineError naming the files there are.
+    """
     try:
         return _load_tokenizer(transformers, info, trust_remote_code=trust_remote_code)
     except Exception as problem:

@@ -6,7 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modeltest.api import ChatPrompt, ChoiceRule, Prompt, Request, TextPrompt, TokenPrompt, to_plain
+from modeltest.api import (
+    ChatPrompt,
+    ChoiceRule,
+    Completion,
+    Prompt,
+    Request,
+    TextPrompt,
+    TokenPrompt,
+    to_plain,
+)
 
 _SCAFFOLD = "Answer:"
 """Text before a choice whose last token is looked up on its own."""
@@ -148,6 +157,27 @@ class Encoder:
                 f"in a context of {self._context_tokens}"
             )
         return replace(encoded, prompt_ids=encoded.prompt_ids[excess:], cut_tokens=excess)
+
+
+def encode_window(encoder: Encoder, window: Sequence[Request]) -> tuple[list[Encoded], list[Completion]]:
+    """Return the requests that could be encoded and the failed completions of the others."""
+    encoded, failed = [], []
+    for request, one in zip(window, encoder.encode_all(window), strict=True):
+        if isinstance(one, ValueError):
+            failed.append(Completion(request.id, error=str(one)))
+        else:
+            encoded.append(one)
+    return encoded, failed
+
+
+def by_kind(encoded: Sequence[Encoded]) -> Iterator[list[Encoded]]:
+    """Yield the requests that may share a batch."""
+    kinds: dict[tuple[bool, int, bool], list[Encoded]] = {}
+    for one in encoded:
+        request = one.request
+        kind = (bool(one.choice_ids), request.max_new_tokens, request.ignore_eos)
+        kinds.setdefault(kind, []).append(one)
+    yield from kinds.values()
 
 
 def _token_choices(request: Request) -> tuple[tuple[int, ...], ...]:

@@ -135,6 +135,8 @@ class HFEngine:
         Requests are taken in windows whose size does not depend on the batch size, so that what is shared
         does not either. The next window is tokenized beside the forward passes of this one.
         """
+        from engines.encoding import by_kind
+
         if self._loaded is None:
             raise EngineError("engine hf is asked before it has loaded a model")
         remaining = iter(requests)
@@ -147,7 +149,7 @@ class HFEngine:
                 ahead = tokenizing.submit(self._encode, list(islice(remaining, WINDOW_REQUESTS)))
                 if failed:
                     yield failed
-                for same_kind in _by_kind(encoded):
+                for same_kind in by_kind(encoded):
                     yield from self._answer(same_kind, batch_size)
 
     def peak_memory_bytes(self) -> int | None:
@@ -182,14 +184,10 @@ class HFEngine:
         empty_cache(self._device)
 
     def _encode(self, window: Sequence[Request]) -> tuple[list[Encoded], list[Completion]]:
+        from engines.encoding import encode_window
+
         assert self._encoder is not None
-        encoded, failed = [], []
-        for request, one in zip(window, self._encoder.encode_all(window), strict=True):
-            if isinstance(one, ValueError):
-                failed.append(Completion(request.id, error=str(one)))
-            else:
-                encoded.append(one)
-        return encoded, failed
+        return encode_window(self._encoder, window)
 
     def _answer(self, same_kind: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
         from engines.answers import choose, generate_packed
@@ -238,13 +236,3 @@ class HFEngine:
     def _require(feeder: PaddedRows | None) -> PaddedRows:
         assert feeder is not None
         return feeder
-
-
-def _by_kind(encoded: Sequence[Encoded]) -> Iterator[list[Encoded]]:
-    """Yield the requests that may share a batch."""
-    kinds: dict[tuple[bool, int, bool], list[Encoded]] = {}
-    for one in encoded:
-        request = one.request
-        kind = (bool(one.choice_ids), request.max_new_tokens, request.ignore_eos)
-        kinds.setdefault(kind, []).append(one)
-    yield from kinds.values()

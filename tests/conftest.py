@@ -18,16 +18,16 @@ for _name in ("MODELTEST_DEVICE", "MODELTEST_DATA_DIR", "MODELTEST_OUTPUT_DIR", 
 
 
 @pytest.fixture(scope="session")
-def demo_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return a function from a family to the directory of its tiny float32 checkpoint, built once."""
+def demo_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a function from a family, and a dtype, to the directory of its tiny checkpoint, built once."""
     pytest.importorskip("transformers")
     from modeltest.demo.build import build_demo_model
 
     root = tmp_path_factory.mktemp("demo_models")
 
-    def build(family: str) -> Path:
-        directory = root / family
-        return directory if directory.exists() else build_demo_model(family, directory)
+    def build(family: str, dtype: str = "float32") -> Path:
+        directory = root / dtype / family
+        return directory if directory.exists() else build_demo_model(family, directory, dtype=dtype)
 
     return build
 

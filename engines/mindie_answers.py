@@ -1,0 +1,277 @@
+"""Requests to calls of PARunner and back: choices, generations and timed batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from engines.answers import completion
+from engines.encoding import Encoded
+from engines.mindie_benchmark import token_times_ns
+from engines.mindie_files import RunnerFiles
+from engines.mindie_library import plain_ids
+from engines.mindie_questions import Question, check_order, rows_to_try
+from engines.mindie_runner import Inferred, PagedRunner
+from engines.mindie_sizes import RunnerSize, prefill_groups
+from modeltest.api import Completion, EngineError, Finish, OutOfMemory
+
+
+@dataclass(slots=True)
+class WorkDone:
+    """What was computed so far."""
+
+    seconds: float = 0.0
+    calls: int = 0
+    tokens: int = 0
+    split_batches: int = 0
+
+
+class PagedAnswers:
+    """Answers requests with one runner, which it sizes as they need it.
+
+    A rank that `leads` reads the files; the others make the same calls and answer nothing.
+    """
+
+    def __init__(self, runner: PagedRunner, files: RunnerFiles, tokenizer: Any, *, leads: bool) -> None:
+        self._runner = runner
+        self._files = files
+        self._tokenizer = tokenizer
+        self._leads = leads
+        self._vocabulary_size: int = runner.raw.model.config.vocab_size
+        self._dtype = runner.raw.dtype
+        self._ends = frozenset(plain_ids(runner.raw.model.postprocessor.eos_token_id))
+        self._most_rows: int | None = None
+        self._is_order_known = False
+        self.work = WorkDone()
+
+    def choose(self, requests: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
+        """Yield the completions of requests with choices.
+
+        PARunner tells the logits behind a prompt and nowhere else, so a choice of several tokens takes one
+        row for each of them: the prompt and the tokens before it.
+
+        Raises: EngineError.
+        """
+        self._require("logits", "choices cannot be scored")
+        questions = [Question.of(encoded) for encoded in requests]
+        rows = [(question, prefix) for question in questions for prefix in question.wanted]
+        for begin, end, inferred in self._in_groups([prefix for _, prefix in rows], batch_size, 1):
+            group = rows[begin:end]
+            if isinstance(inferred, str):
+                for question, prefix in group:
+                    question.fail(prefix, inferred)
+            else:
+                self._score(group, inferred)
+            finished = {id(question): question for question, _ in group if not question.wanted}
+            if finished:
+                yield [question.completion() for question in finished.values()]
+
+    def generate(self, requests: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
+        """Yield generations of requests that agree in everything but the prompt.
+
+        Raises: EngineError.
+        """
+        limit = requests[0].request.max_new_tokens
+        prompts = [encoded.prompt_ids for encoded in requests]
+        for begin, end, inferred in self._in_groups(prompts, batch_size, limit):
+            group = requests[begin:end]
+            if isinstance(inferred, str):
+                yield [completion(encoded, error=inferred) for encoded in group]
+            else:
+                ids = self._output_ids(inferred, prompts[begin:end])
+                yield [self._generated(*pair) for pair in zip(group, ids, strict=True)]
+
+    def run_timed(self, requests: Sequence[Encoded], size: RunnerSize) -> list[Completion]:
+        """Return generations of one batch of exactly the tokens asked for, with the time of each token.
+
+        Raises: OutOfMemory when the batch does not fit; EngineError.
+        """
+        self._fit_exactly(size)
+        prompts = [encoded.prompt_ids for encoded in requests]
+        inferred = self._infer(prompts, requests[0].request.max_new_tokens, ignore_eos=True)
+        ids = self._output_ids(inferred, prompts)
+        done = [self._generated(encoded, tokens) for encoded, tokens in zip(requests, ids, strict=True)]
+        if "times" not in self._files.records or not self._leads:
+            return done
+        times = self._times(prompts, requests[0].request.max_new_tokens, inferred)
+        return [replace(one, token_times_ns=times[row]) for row, one in enumerate(done)]
+
+    def _in_groups(
+        self, prompts: Sequence[tuple[int, ...]], batch_size: int, max_new_tokens: int
+    ) -> Iterator[tuple[int, int, Inferred | str]]:
+        """Yield `(begin, end, answer)` of the groups that are prefilled together; a text is what went wrong.
+
+        A group that does not fit in memory is run again in a runner for half as many rows.
+        """
+        longest = max(map(len, prompts))
+        rows = min(batch_size, len(prompts), self._most_rows or batch_size)
+        wanted = RunnerSize(longest, max_new_tokens, rows)
+        size = self._runner.size.joined(wanted) if self._runner.size else wanted
+        begin = 0
+        while begin < len(prompts):
+            end = begin + 1
+            try:
+                if self._runner.size is None or not self._runner.size.holds(size):
+                    self._runner.make(size)
+                lengths = [len(prompt) for prompt in prompts[begin : begin + batch_size]]
+                end = begin + prefill_groups(lengths, rows=size.rows, tokens=self._runner.prefill_tokens())[0]
+                answer = self._infer(prompts[begin:end], max_new_tokens, ignore_eos=False)
+            except OutOfMemory as problem:
+                text = str(problem)
+            else:
+                yield begin, end, answer
+                begin = end
+                continue
+            # Outside the handler: what it holds would keep the old runner alive.
+            self._runner.free()
+            self.work.split_batches += 1
+            if size.rows == 1:
+                yield begin, end, text
+                begin = end
+            self._most_rows = max(size.rows // 2, 1)
+            size = replace(size, rows=self._most_rows)
+
+    def _fit_exactly(self, size: RunnerSize) -> None:
+        if self._runner.size != size:
+            self._runner.make(size)
+
+    def _infer(
+        self, prompts: Sequence[tuple[int, ...]], max_new_tokens: int, *, ignore_eos: bool
+    ) -> Inferred:
+        self._runner.warm_up()  # it writes files, too
+        if self._leads:
+            self._files.clear()
+        inferred = self._runner.infer(prompts, max_new_tokens=max_new_tokens, ignore_eos=ignore_eos)
+        if self._leads and "ids" in self._files.records:
+            self._files.check_inputs(prompts)
+        self.work.calls += 1
+        self.work.seconds += inferred.seconds
+        self.work.tokens += sum(map(len, prompts)) + sum(inferred.counts) - len(prompts)
+        return inferred
+
+    def _score(self, group: Sequence[tuple[Question, tuple[int, ...]]], inferred: Inferred) -> None:
+        prompts = [prefix for _, prefix in group]
+        logits = self._read_logits(prompts, inferred)
+        if not self._is_order_known and len(set(prompts)) > 1:
+            self._try_order(prompts, logits)
+            self._is_order_known = True
+        if logits is None:
+            for question, prefix in group:
+                question.fail(prefix, "another rank answers")
+            return
+        logprobs = logits.log_softmax(dim=-1)
+        likeliest = logits.argmax(dim=-1).tolist()
+        for row, (question, prefix) in enumerate(group):
+            question.take(prefix, logprobs[row], likeliest[row])
+
+    def _read_logits(self, prompts: Sequence[tuple[int, ...]], inferred: Inferred) -> Any:
+        """Return the logits behind each prompt, `[rows, vocabulary]`; nothing where another rank leads.
+
+        What was said must be a likeliest token of its row. Logits that are not numbers are told as they are:
+        they fail their request alone.
+
+        Raises: EngineError.
+        """
+        if not self._leads:
+            return None
+        logits = self._files.read_last_logits(len(prompts), self._vocabulary_size, self._dtype)
+        for row, ids in enumerate(self._output_ids(inferred, prompts)):
+            if bool(logits[row, ids[0]] < logits[row].max()):
+                raise EngineError(
+                    f"row {row} of logits_0.pth is not that of request {row}: it puts token "
+                    f"{int(logits[row].argmax())} first, the request said {ids[0]}"
+                )
+        return logits
+
+    def _try_order(self, prompts: Sequence[tuple[int, ...]], together: Any) -> None:
+        """Run some of the prompts alone: equal first words would hide rows in another order."""
+        for row in rows_to_try(prompts):
+            alone = self._read_logits([prompts[row]], self._infer([prompts[row]], 1, ignore_eos=False))
+            if together is not None:
+                check_order(prompts, together, row, alone[0])
+
+    def _output_ids(self, inferred: Inferred, prompts: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+        if not self._leads:
+            return [() for _ in prompts]
+        if "ids" in self._files.records:
+            ids = [self._files.read_output_ids(row) for row in range(len(prompts))]
+        else:
+            ids = [_ids_of(text) for text in inferred.texts]
+        said = [len(tokens) for tokens in ids]
+        if said != list(inferred.counts):
+            raise EngineError(
+                f"PARunner gave {said} tokens per request and counted {list(inferred.counts)}: "
+                "the meaning of its token counts has changed"
+            )
+        return ids
+
+    def _generated(self, encoded: Encoded, ids: tuple[int, ...]) -> Completion:
+        request = encoded.request
+        ended = bool(ids) and ids[-1] in self._ends and not request.ignore_eos
+        text: str | None = None
+        if (
+            not request.ignore_eos
+        ):  # text of a timed run is never read, and there are thousands of tokens of it
+            text = self._tokenizer.decode(ids, skip_special_tokens=True)
+            ended = ended or any(stop in text for stop in request.stop)
+            text = cut_at(text, request.stop)
+        if len(ids) < request.max_new_tokens and not ended and self._leads:
+            raise EngineError(
+                f"PARunner ended request {encoded.request.id!r} after {len(ids)} of {request.max_new_tokens} "
+                f"tokens with token {ids[-1]}, which ends no text"
+            )
+        return completion(
+            encoded, text=text, output_tokens=ids, finish=Finish.STOP if ended else Finish.LENGTH
+        )
+
+    def _times(
+        self, prompts: Sequence[Sequence[int]], max_new_tokens: int, inferred: Inferred
+    ) -> tuple[tuple[int, ...], ...]:
+        row = self._files.read_benchmark()
+        asked = (len(prompts), len(prompts[0]), max_new_tokens)
+        if (row.batch_size, row.input_tokens, row.output_tokens) != asked:
+            raise EngineError(
+                f"benchmark.csv tells of {row.batch_size} requests of {row.input_tokens}+{row.output_tokens} "
+                f"tokens, sent were {asked[0]} of {asked[1]}+{asked[2]}"
+            )
+        steps_s = sum(row.prefill_s) + sum(row.decode_s)
+        if steps_s > inferred.seconds * 1.02:
+            raise EngineError(
+                f"benchmark.csv tells of {steps_s:.4f} s in steps of a call that took "
+                f"{inferred.seconds:.4f} s: a unit has changed"
+            )
+        assert self._runner.size is not None
+        groups = prefill_groups(
+            [len(prompt) for prompt in prompts],
+            rows=self._runner.size.rows,
+            tokens=self._runner.prefill_tokens(),
+        )
+        return token_times_ns(row, groups)
+
+    def _require(self, record: str, consequence: str) -> None:
+        if not {record, "ids"} <= self._files.records:
+            raise EngineError(
+                f"this process was not started to record ids and {record}, so that {consequence}: "
+                f"give --engine-option record={'+'.join(sorted({'ids', record, *self._files.records}))}"
+            )
+
+
+def _ids_of(text: Any) -> tuple[int, ...]:
+    """Return the ids of an answer of a runner without tokenizer.
+
+    Raises: EngineError when it is a text all the same.
+    """
+    if not hasattr(text, "tolist"):
+        raise EngineError(
+            f"PARunner gave a {type(text).__name__} where token ids were expected; "
+            "give --engine-option record=times+ids to read them from its files"
+        )
+    return tuple(int(token) for token in text.tolist())
+
+
+def cut_at(text: str, stops: Sequence[str]) -> str:
+    """Return `text` up to the first of `stops`."""
+    for stop in stops:
+        text = text.split(stop, 1)[0]
+    return text

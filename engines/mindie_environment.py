@@ -1,0 +1,252 @@
+"""MindIE as a place and a set of variables: where it is, what it must be told before it is imported.
+
+The library reads its environment once, when `atb_llm` is first imported, so everything here is asked by the
+supervisor. Nothing heavy is imported.
+
+Source: Ascend/MindIE-LLM at 8b4871ad, examples/atb_models/atb_llm/utils/{env,file_utils}.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from modeltest.api import ModelInfo, PrerequisiteError, RunSpec, SpecError
+
+HOME_VARIABLE = "ATB_SPEED_HOME_PATH"
+"""Where `set_env.sh` of MindIE says that the packages `examples` and `atb_llm` are."""
+
+SWITCH_VARIABLE = "USE_ASCEND"
+"""`0` leaves MindIE alone: the engine words then mean the plain torch_npu engines."""
+
+STAND_IN_HOME = Path(__file__).resolve().parents[1] / "tests" / "ascend" / "stand_in"
+
+DTYPES = ("float16", "bfloat16")
+"""What MindIE loads."""
+
+FIRST_PORT, LAST_PORT = 20000, 20050
+"""MASTER_PORT is chosen among these when none is given."""
+
+BENCHMARK_FILE = "benchmark.csv"
+
+STAND_IN_NOTE = "this is the stand-in for MindIE on the CPU: nothing here ran on Ascend"
+
+VERSIONED_PACKAGES = ("torch", "transformers", "atb_llm", "mindie_llm")
+"""Whose versions are told with the results, where they are installed as packages."""
+
+_ALLOWED_PATH = re.compile(r"[0-9a-zA-Z_./-]*")
+_RECORDS = ("times", "ids", "logits")
+_OPTIONS = ("stand_in", "record")
+
+_DATASET = "modeltest"
+"""Turns the saving of ids and logits on; the name means nothing else unless it is like `HumanEval_X_cpp`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MindieOptions:
+    """The `--engine-option`s of the MindIE engines.
+
+    `stand_in`: drive the stand-in of the checkout, which runs a model on the CPU, instead of MindIE.
+    `record`: what the library is told to write while it runs: times (benchmark.csv), ids and logits.
+    """
+
+    stand_in: bool
+    record: frozenset[str]
+
+    @staticmethod
+    def parse(spec: RunSpec) -> MindieOptions:
+        """Read the options of `spec`.
+
+        A timed run records times alone: MindIE looks up its settings at every token of every row while ids
+        or logits are saved. Any other run would be slowed by times, which cost a second, unread pass.
+
+        Raises: SpecError for an unknown name or value.
+        """
+        given = spec.engine_options
+        for name in given:
+            if name not in _OPTIONS:
+                raise SpecError(f"engine mindie has no option {name!r}; available: {', '.join(_OPTIONS)}")
+        stand_in = given.get("stand_in", "no")
+        if stand_in not in ("yes", "no"):
+            raise SpecError(f"engine option stand_in={stand_in!r} must be yes or no")
+        record = given.get("record", "times" if spec.cases else "ids+logits").split("+")
+        unknown = [word for word in record if word not in _RECORDS]
+        if unknown:
+            raise SpecError(
+                f"engine option record={given['record']!r}: {unknown[0]!r} is none of {', '.join(_RECORDS)} "
+                "(join several with +)"
+            )
+        return MindieOptions(stand_in == "yes", frozenset(record))
+
+
+def why_no_mindie(spec: RunSpec | None, runner: str) -> str | None:
+    """Return why MindIE's `examples/<runner>.py` cannot be used here, for `spec` if given, or `None`."""
+    if os.environ.get(SWITCH_VARIABLE) == "0":
+        return f"{SWITCH_VARIABLE} is 0"
+    if spec is not None and spec.device not in (None, "npu"):
+        return f"device {spec.device} is demanded"
+    if spec is not None and spec.engine_options.get("stand_in") == "yes":
+        return None if STAND_IN_HOME.is_dir() else "the stand-in is part of a checkout, not of the package"
+    home = os.environ.get(HOME_VARIABLE)
+    if not home:
+        return f"no MindIE: {HOME_VARIABLE} is not set"
+    if not (Path(home) / "examples" / f"{runner}.py").is_file():
+        return f"no MindIE: {home} ({HOME_VARIABLE}) has no examples/{runner}.py"
+    return None
+
+
+def home_of(spec: RunSpec) -> Path:
+    """Return the folder with `examples` and `atb_llm`.
+
+    Raises: PrerequisiteError when it is not known.
+    """
+    if MindieOptions.parse(spec).stand_in:
+        return STAND_IN_HOME
+    home = os.environ.get(HOME_VARIABLE)
+    if not home:
+        raise PrerequisiteError(f"{HOME_VARIABLE} is not set: source set_env.sh of MindIE's atb_models")
+    return Path(home)
+
+
+def check_mindie(spec: RunSpec, model: ModelInfo, runner: str) -> None:
+    """Refuse what no MindIE runner takes.
+
+    Raises: SpecError, PrerequisiteError.
+    """
+    if reason := why_no_mindie(spec, runner):
+        raise PrerequisiteError(f"{runner} of MindIE cannot be used: {reason}")
+    if MindieOptions.parse(spec).stand_in and spec.device == "npu":
+        raise SpecError("the stand-in for MindIE runs on the cpu; leave out --device npu or stand_in=yes")
+    if spec.world_size != 1:
+        raise PrerequisiteError(
+            f"MindIE is driven on one device; the words ask for {spec.world_size} "
+            "(several ranks are not available yet): give 1"
+        )
+    if spec.cluster is not None:
+        raise PrerequisiteError("several nodes are not available yet for MindIE; give a number of chips")
+    if spec.lora:
+        raise PrerequisiteError("LoRA is not available yet for MindIE; leave the word lora out")
+    _check_dtype(spec, model)
+    check_path("the folder of the weights", Path(model.path).resolve(), "rename or move it")
+    check_path(
+        "the output directory",
+        Path(spec.output_dir).expanduser().resolve(),
+        "choose another with --output DIR",
+    )
+
+
+def check_path(what: str, path: Path, remedy: str) -> None:
+    """Refuse a path that MindIE's own check would refuse after minutes of loading.
+
+    Raises: SpecError.
+    """
+    if not _ALLOWED_PATH.fullmatch(str(path)):
+        wrong = sorted({character for character in str(path) if not _ALLOWED_PATH.fullmatch(character)})
+        shown = " ".join(repr(character) for character in wrong)
+        raise SpecError(
+            f"{what} {str(path)!r} contains {shown}; MindIE takes letters, digits and _ . / - only: {remedy}"
+        )
+
+
+def environment(spec: RunSpec, model: ModelInfo) -> dict[str, str]:
+    """Return the variables of the worker that do not name files."""
+    home = str(home_of(spec))
+    found = os.environ.get("PYTHONPATH")
+    variables = {
+        HOME_VARIABLE: home,
+        "PYTHONPATH": f"{home}{os.pathsep}{found}" if found else home,
+        "HF_HUB_OFFLINE": "1",
+        "PYTORCH_NPU_ALLOC_CONF": "expandable_segments:True",
+        "MODELTEST_PD_SPLIT_ENABLE": "1" if spec.options.prefill_length else "0",
+        "ENABLE_GREEDY_SEARCH_OPT": "0",
+        "MASTER_PORT": os.environ.get("MASTER_PORT") or str(free_port()),
+        **model.environment,
+    }
+    if not spec.cases:
+        variables |= {name: os.environ.get(name, value) for name, value in _DETERMINISTIC.items()}
+    return variables
+
+
+_DETERMINISTIC = {
+    "LCCL_DETERMINISTIC": "1",
+    "HCCL_DETERMINISTIC": "true",
+    "ATB_MATMUL_SHUFFLE_K_ENABLE": "0",
+    "ATB_LLM_LCOC_ENABLE": "1",
+}
+"""As the predecessor sets them for accuracy, unless they are set already."""
+
+
+def file_environment(spec: RunSpec, directory: Path) -> dict[str, str]:
+    """Return the variables that name files: everything MindIE writes goes to `directory`.
+
+    What is not recorded is switched off by name: a variable left over in a shell must not switch it on. The
+    profiling path is checked at import even when nothing is profiled; its default is the current directory.
+    """
+    record = MindieOptions.parse(spec).record
+    folder = str(directory.resolve())
+    on = {name: "1" if name in record else "0" for name in _RECORDS}
+    return {
+        "ATB_LLM_BENCHMARK_ENABLE": on["times"],
+        "ATB_LLM_BENCHMARK_FILEPATH": f"{folder}/{BENCHMARK_FILE}",
+        "ATB_LLM_TOKEN_IDS_SAVE_ENABLE": on["ids"],
+        "ATB_LLM_TOKEN_IDS_SAVE_FOLDER": folder,
+        "ATB_LLM_LOGITS_SAVE_ENABLE": on["logits"],
+        "ATB_LLM_LOGITS_SAVE_FOLDER": folder,
+        "MODELTEST_DATASET_SPECIFIED": _DATASET if record & {"ids", "logits"} else "",
+        "ATB_PROFILING_ENABLE": "0",
+        "PROFILING_FILEPATH": f"{folder}/profiling",
+    }
+
+
+def recorded(variables: Mapping[str, str]) -> frozenset[str]:
+    """Return what a process with these variables records: what `file_environment` switched on."""
+    saves = bool(variables.get("MODELTEST_DATASET_SPECIFIED"))
+    switches = {
+        "times": variables.get("ATB_LLM_BENCHMARK_ENABLE") == "1",
+        "ids": saves and variables.get("ATB_LLM_TOKEN_IDS_SAVE_ENABLE") == "1",
+        "logits": saves and variables.get("ATB_LLM_LOGITS_SAVE_ENABLE") == "1",
+    }
+    return frozenset(name for name, is_on in switches.items() if is_on)
+
+
+def free_port() -> int:
+    """Return a port from 20000 to 20050 that nobody listens on.
+
+    Raises: PrerequisiteError when all are taken.
+    """
+    for port in range(FIRST_PORT, LAST_PORT + 1):
+        with socket.socket() as attempt:
+            try:
+                attempt.bind(("", port))
+            except OSError:
+                continue
+            return port
+    raise PrerequisiteError(
+        f"all ports from {FIRST_PORT} to {LAST_PORT} are taken; end old runs or set MASTER_PORT"
+    )
+
+
+def _check_dtype(spec: RunSpec, model: ModelInfo) -> None:
+    """Refuse a dtype MindIE does not load: it goes by `torch_dtype` of config.json and casts nothing."""
+    place = Path(model.path) / "config.json"
+    if model.dtype not in DTYPES:
+        raise SpecError(
+            f"{place}: dtype is {model.dtype}, MindIE loads {' and '.join(DTYPES)} only; "
+            "convert the checkpoint, or use hf_fp32"
+        )
+    if spec.dtype is not None and spec.dtype != model.dtype:
+        raise SpecError(f"{place}: dtype is {model.dtype}; MindIE cannot cast it to {spec.dtype}")
+    try:
+        config = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise SpecError(f"{place} cannot be read: {problem}") from None
+    if "torch_dtype" not in config:
+        raise SpecError(
+            f'{place} names its dtype as "dtype" only, which the transformers of MindIE does not know; '
+            f'add "torch_dtype": "{model.dtype}"'
+        )

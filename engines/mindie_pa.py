@@ -1,0 +1,196 @@
+"""The `mindie_pa` engine: drives the `PARunner` of an installed MindIE on Ascend. See docs/ascend.md."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engines.device import peak_memory_bytes, versions
+from engines.mindie_environment import (
+    STAND_IN_NOTE,
+    VERSIONED_PACKAGES,
+    MindieOptions,
+    check_mindie,
+    environment,
+    file_environment,
+    why_no_mindie,
+)
+from modeltest.api import (
+    Capability,
+    Completion,
+    EngineError,
+    EngineInfo,
+    EngineUsage,
+    ModelInfo,
+    PrerequisiteError,
+    Request,
+    RunSpec,
+    Tokenizer,
+)
+
+if TYPE_CHECKING:
+    from engines.encoding import Encoded, Encoder
+    from engines.mindie_answers import PagedAnswers
+    from engines.mindie_files import RunnerFiles
+    from engines.mindie_runner import PagedRunner
+
+WINDOW_REQUESTS = 1024
+"""How many requests are tokenized together."""
+
+
+class MindiePA:
+    """Completes requests with `examples.run_pa.PARunner`: paged attention, continuous batching, greedy."""
+
+    name = "mindie_pa"
+    capabilities = frozenset(
+        {Capability.GENERATE, Capability.CHOICE_LOGPROBS, Capability.TOKEN_TIMES, Capability.IGNORE_EOS}
+    )
+    needs_weights = True
+
+    def __init__(self) -> None:
+        self._runner: PagedRunner | None = None
+        self._answers: PagedAnswers | None = None
+        self._encoder: Encoder | None = None
+        self._files: RunnerFiles | None = None
+        self._tokenizer: Any = None
+
+    def obstacle(self, spec: RunSpec | None = None) -> str | None:
+        """Return why MindIE is not used here."""
+        return why_no_mindie(spec, "run_pa")
+
+    def check(self, spec: RunSpec, model: ModelInfo) -> None:
+        """Refuse what PARunner cannot run, or would refuse after minutes of loading."""
+        check_mindie(spec, model, "run_pa")
+        if spec.parallel.pp > 1:
+            raise PrerequisiteError(
+                f"pp {spec.parallel.pp}: with pipeline parallelism MindIE writes its logits on another rank "
+                "and zeros for its times; leave it out"
+            )
+
+    def environment(self, spec: RunSpec, model: ModelInfo) -> Mapping[str, str]:
+        """Return what MindIE reads when it is imported."""
+        return environment(spec, model)
+
+    def file_environment(self, spec: RunSpec, directory: Path) -> Mapping[str, str]:
+        """Return what makes MindIE write into `directory`."""
+        return file_environment(spec, directory)
+
+    def load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
+        """Load the model in a runner of the size that will be asked for first."""
+        from engines.mindie_files import RunnerFiles
+        from engines.mindie_library import errors_as_ours
+        from engines.mindie_runner import PagedRunner
+        from engines.mindie_sizes import first_size
+
+        begin = time.perf_counter()
+        self._files = RunnerFiles.of(os.environ)
+        # Without its tokenizer PARunner gives token ids; with it, text, and the ids are read from its files.
+        self._runner = PagedRunner(spec, model, with_tokenizer="ids" in self._files.records)
+        self._runner.make(first_size(spec, model))
+        with errors_as_ours("reading what PARunner has loaded"):
+            return self._read_loaded(spec, model, self._files, self._runner, begin)
+
+    def _read_loaded(
+        self, spec: RunSpec, model: ModelInfo, files: RunnerFiles, runner: PagedRunner, begin: float
+    ) -> EngineInfo:
+        from engines.encoding import Encoder
+        from engines.mindie_answers import PagedAnswers
+        from engines.mindie_library import checked_dtype, plain_ids, ranks
+
+        raw = runner.raw
+        dtype = checked_dtype(raw, spec)
+        if spec.device == "npu" and runner.device != "npu":
+            raise PrerequisiteError(f"device npu is demanded, PARunner runs on {raw.device}")
+        context = spec.max_position_embeddings or model.max_position_embeddings
+        self._tokenizer = raw.tokenizer or _own_tokenizer(spec, model)
+        self._answers = PagedAnswers(runner, files, self._tokenizer, leads=ranks()["rank"] == 0)
+        self._encoder = Encoder(self._tokenizer, context)
+        ends = plain_ids(raw.model.postprocessor.eos_token_id)
+        return EngineInfo(
+            engine=self.name,
+            device=runner.device,
+            dtype=dtype,
+            vocabulary_size=raw.model.config.vocab_size,
+            special_token_ids=tuple(sorted({*self._tokenizer.all_special_ids, *ends})),
+            context_tokens=context,
+            versions=versions(runner.device, VERSIONED_PACKAGES),
+            load_s=time.perf_counter() - begin,
+            notes=(STAND_IN_NOTE,) if MindieOptions.parse(spec).stand_in else (),
+        )
+
+    def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:
+        """Yield completions as they are computed; see `modeltest.api.Engine.complete`."""
+        from engines.encoding import by_kind, encode_window
+
+        if self._encoder is None:
+            raise EngineError("engine mindie_pa is asked before it has loaded a model")
+        remaining = iter(requests)
+        while window := list(islice(remaining, WINDOW_REQUESTS)):
+            encoded, failed = encode_window(self._encoder, window)
+            for begin in range(0, len(failed), batch_size):
+                yield failed[begin : begin + batch_size]
+            for same_kind in by_kind(encoded):
+                yield from self._answer(same_kind, batch_size)
+
+    def peak_memory_bytes(self) -> int | None:
+        """Return the peak memory of this rank's device since the last call."""
+        return None if self._runner is None else peak_memory_bytes(self._runner.device)
+
+    def usage(self) -> EngineUsage:
+        """Return what was computed so far; the seconds are PARunner's own, from call to texts."""
+        if self._answers is None:
+            return EngineUsage()
+        work = self._answers.work
+        return EngineUsage(
+            forward_s=work.seconds,
+            computed_tokens=work.tokens,
+            reused_tokens=0,
+            padding_tokens=0,
+            split_batches=work.split_batches,
+        )
+
+    def tokenizer(self) -> Tokenizer:
+        """Return the tokenizer that MindIE chose for the checkpoint."""
+        from engines.tokenizing import CheckpointTokenizer
+
+        if self._tokenizer is None:
+            raise EngineError("engine mindie_pa is asked for its tokenizer before it has loaded a model")
+        return CheckpointTokenizer(self._tokenizer)
+
+    def close(self) -> None:
+        """Shut the runner down and remove what it has written."""
+        runner, files = self._runner, self._files
+        self._runner = self._answers = self._encoder = self._files = None
+        if runner is not None:
+            runner.free()
+        if files is not None:
+            files.clear()
+
+    def _answer(self, same_kind: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
+        from engines.mindie_sizes import RunnerSize
+
+        assert self._answers is not None
+        request = same_kind[0].request
+        if same_kind[0].choice_ids:
+            yield from self._answers.choose(same_kind, batch_size)
+        elif request.ignore_eos:
+            for begin in range(0, len(same_kind), batch_size):
+                batch = same_kind[begin : begin + batch_size]
+                longest = max(len(encoded.prompt_ids) for encoded in batch)
+                size = RunnerSize(longest, request.max_new_tokens, len(batch))
+                yield self._answers.run_timed(batch, size)
+        else:
+            yield from self._answers.generate(same_kind, batch_size)
+
+
+def _own_tokenizer(spec: RunSpec, model: ModelInfo) -> Any:
+    """Return the tokenizer of the checkpoint, for a runner that was made without one."""
+    import transformers
+
+    from engines.checkpoint_loading import load_tokenizer
+
+    return load_tokenizer(transformers, model, trust_remote_code=spec.trust_remote_code)

@@ -1,0 +1,184 @@
+"""MindIE's PARunner behind a narrow door.
+
+Nothing else of it is touched than the attributes used here. Every rank makes the same calls in one order.
+
+Source: Ascend/MindIE-LLM at 8b4871ad, examples/atb_models/examples/run_pa.py.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engines.device import empty_cache
+from engines.mindie_library import errors_as_ours, import_runner, ranks
+from engines.mindie_sizes import RunnerSize
+from modeltest.api import EngineError, ModelInfo, ModelTestError, RunSpec
+
+_DEGREES = ("dp", "tp", "sp", "cp", "moe_tp", "moe_ep", "pp")
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """What one call gave: a text or a tensor of ids per request, tokens per request, and its seconds."""
+
+    texts: Sequence[Any]
+    counts: tuple[int, ...]
+    seconds: float
+
+
+class PagedRunner:
+    """One PARunner at a time, made anew when what is asked for outgrows it.
+
+    The KV cache is made by the first `infer` of a size, so that a batch which does not fit is found out by
+    the batch, and not by loading.
+    """
+
+    def __init__(self, spec: RunSpec, model: ModelInfo, *, with_tokenizer: bool) -> None:
+        self._spec = spec
+        self._model = model
+        self._with_tokenizer = with_tokenizer
+        self._class = import_runner(spec, "run_pa", "PARunner")
+        self._runner: Any = None
+        self._is_warm = False
+        self.size: RunnerSize | None = None
+        self.device = "cpu"
+
+    @property
+    def raw(self) -> Any:
+        """The runner itself.
+
+        Raises: EngineError when there is none.
+        """
+        if self._runner is None:
+            raise EngineError("MindIE's PARunner is asked before it is made")
+        return self._runner
+
+    def make(self, size: RunnerSize) -> None:
+        """Load the model in a runner of `size`, after freeing the one before.
+
+        Raises: OutOfMemory, EngineError.
+        """
+        self.free()
+        with errors_as_ours(f"making PARunner for {size}"):
+            self._runner = self._class(**self._arguments(size))
+        self.size = size
+        self.device = str(self._runner.device).partition(":")[0]
+
+    def infer(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, ignore_eos: bool) -> Inferred:
+        """Run prompts of token ids together, in their order.
+
+        Raises: OutOfMemory; EngineError also when the answer is not of the form PARunner gives.
+        """
+        runner = self.raw
+        self.warm_up()
+        with _kept_end_of_text(runner), errors_as_ours(f"running {len(prompts)} requests"):
+            # A single prompt would be repeated batch_size times; with more, batch_size is not looked at.
+            answer = runner.infer(
+                [list(prompt) for prompt in prompts], len(prompts), max_new_tokens, ignore_eos
+            )
+            return _checked(answer, len(prompts))
+
+    def prefill_tokens(self) -> int:
+        """Return how many prompt tokens a prefill takes; requests beyond wait for the next."""
+        self.warm_up()
+        said = self.raw.max_prefill_tokens
+        if not isinstance(said, int) or said <= 0:
+            raise EngineError(f"PARunner.max_prefill_tokens is {said!r} after warm_up; a number was expected")
+        return said
+
+    def free(self) -> None:
+        """Give the model's memory back."""
+        runner, self._runner, self.size, self._is_warm = self._runner, None, None, False
+        if runner is not None:
+            with errors_as_ours("shutting PARunner down"):
+                runner.shutdown()
+        del runner
+        gc.collect()
+        empty_cache(self.device)
+
+    def warm_up(self) -> None:
+        """Make the KV cache, once for a runner.
+
+        Raises: OutOfMemory, after which there is no runner; EngineError.
+        """
+        if self._is_warm:
+            return
+        assert self.size is not None
+        try:
+            with errors_as_ours(f"PARunner.warm_up for {self.size}"):
+                self.raw.warm_up()
+        except ModelTestError:
+            self.free()  # its KV cache may be there in part
+            raise
+        self._is_warm = True
+
+    def _arguments(self, size: RunnerSize) -> dict[str, Any]:
+        spec, options = self._spec, self._spec.options
+        optional = {
+            "max_prefill_batch_size": options.prefill_batch_size,
+            "prefill_length": options.prefill_length,
+            "kw_args": spec.kw_args,
+        }
+        parallel = spec.parallel
+        return {
+            **ranks(),
+            "model_path": str(Path(self._model.path).resolve()),
+            "trust_remote_code": spec.trust_remote_code,
+            "load_tokenizer": self._with_tokenizer,
+            "block_size": self._model.block_size,
+            "max_batch_size": size.rows,
+            "max_input_length": size.input_tokens,
+            "max_output_length": size.output_tokens,
+            "max_prefill_tokens": -1,
+            "max_position_embeddings": spec.max_position_embeddings,
+            **{name: getattr(parallel, name) for name in _DEGREES},
+            "microbatch_size": parallel.microbatch,
+            **{name: value for name, value in optional.items() if value is not None},
+        }
+
+
+@contextmanager
+def _kept_end_of_text(runner: Any) -> Iterator[None]:
+    """Undo what `ignore_eos` does to the runner for good."""
+    postprocessor = runner.model.postprocessor
+    kept = copy.deepcopy(postprocessor.eos_token_id)
+    try:
+        yield
+    finally:
+        postprocessor.eos_token_id = kept
+
+
+def _checked(answer: Any, requests: int) -> Inferred:
+    if not isinstance(answer, tuple) or len(answer) != 3:
+        raise EngineError(f"PARunner.infer gave {type(answer).__name__}, not texts, token counts and seconds")
+    texts, cumulative, seconds = answer
+    if len(texts) != requests or len(cumulative) != requests:
+        raise EngineError(
+            f"PARunner.infer gave {len(texts)} texts and {len(cumulative)} token counts "
+            f"for {requests} requests"
+        )
+    return Inferred(texts, _differences(cumulative), float(seconds))
+
+
+def _differences(cumulative: Sequence[Any]) -> tuple[int, ...]:
+    """Return the tokens of each request from `(i, tokens of requests 0 to i)`.
+
+    Raises: EngineError.
+    """
+    counts, before = [], 0
+    for row, entry in enumerate(cumulative):
+        pair = tuple(entry) if isinstance(entry, (tuple, list)) else ()
+        if len(pair) != 2 or int(pair[0]) != row or int(pair[1]) <= before:
+            raise EngineError(
+                f"PARunner.infer gave the token counts {list(cumulative)!r:.120}; "
+                "pairs of a request's number and the tokens up to it were expected"
+            )
+        counts.append(int(pair[1]) - before)
+        before = int(pair[1])
+    return tuple(counts)

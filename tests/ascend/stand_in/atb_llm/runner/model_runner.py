@@ -1,0 +1,157 @@
+"""A tiny model on the CPU under the attributes of the library's ModelRunner."""
+
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from atb_llm.runner.tokenizer_wrapper import chat_input_ids, load_tokenizer
+from atb_llm.utils.file_utils import standardize_path
+from atb_llm.utils.log import logger, print_log
+
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+QUANTIZE = (None, "w8a8", "w8a16", "w4a16", "w8a8_dynamic")
+
+
+class ModelRunner:
+    """Loads a checkpoint and computes the logits behind a sequence.
+
+    `STAND_IN_MEMORY_ROWS=N` makes memory run out when more than N sequences are computed together.
+    """
+
+    def __init__(
+        self,
+        model_name_or_path: str,
+        rank: int,
+        world_size: int,
+        *,
+        load_tokenizer_too: bool = True,
+        max_position_embeddings: int | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        from transformers import AutoConfig
+
+        self.model_path = standardize_path(model_name_or_path)
+        self.rank, self.world_size = int(rank), int(world_size)
+        self.device = torch.device("cpu")
+        self.trust_remote_code = trust_remote_code
+        written = json.loads((Path(self.model_path) / "config.json").read_text(encoding="utf-8"))
+        self.quantize = written.get("quantize")
+        if self.quantize not in QUANTIZE:
+            raise ValueError(f"unknown quantize {self.quantize}")
+        # The transformers of the library know torch_dtype only.
+        if written.get("torch_dtype") not in DTYPES:
+            raise NotImplementedError(
+                f"unsupported type: {written.get('torch_dtype')}, 当前仅支持`float16`和`bfloat16`"
+            )
+        self.dtype = DTYPES[written["torch_dtype"]]
+        self.config = AutoConfig.from_pretrained(self.model_path, trust_remote_code=trust_remote_code)
+        self.config.quantize = self.quantize
+        if max_position_embeddings is not None:
+            self.config.max_position_embeddings = max_position_embeddings
+        self.tokenizer: Any = None
+        if load_tokenizer_too:
+            self.tokenizer = load_tokenizer(self.model_path, trust_remote_code=trust_remote_code)
+        self.mapping = SimpleNamespace(has_pp=lambda: False, attn_dp=SimpleNamespace(group_size=1))
+        self.postprocessor = self._postprocessor()
+        self.soc_info = SimpleNamespace(need_nz=False, support_bf16=True)
+        self.model: Any = None
+        self.warmup_is_end = False
+        if self.world_size > 1 and not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("gloo", rank=self.rank, world_size=self.world_size)
+
+    def load_weights(self, **_: Any) -> None:
+        """Load the weights."""
+        from transformers import AutoModelForCausalLM
+
+        with _memory_errors_in_disguise():
+            self.model = AutoModelForCausalLM.from_pretrained(
+                self.model_path,
+                config=self.config,
+                dtype=self.dtype,
+                trust_remote_code=self.trust_remote_code,
+            ).eval()
+        print_log(self.rank, logger.info, f"loaded {self.model_path}")
+
+    def build_inputs(self, conversations: list[list[dict[str, str]]]) -> list[torch.Tensor]:
+        """Return the ids of conversations."""
+        return [torch.tensor(chat_input_ids(self.tokenizer, turns)) for turns in conversations]
+
+    def forward(self, inputs: list[list[int]], caches: list[Any]) -> tuple[torch.Tensor, list[Any]]:
+        """Return the last-position logits `[rows, vocabulary]` and the caches, one sequence after the other.
+
+        Every rank must compute the same step: a rank that does not would leave the others waiting.
+        """
+        with _memory_errors_in_disguise(), torch.inference_mode():
+            _use_memory(len(inputs))
+            self._agree(inputs)
+            rows, kept = [], []
+            for ids, cache in zip(inputs, caches, strict=True):
+                out = self.model(torch.tensor([ids]), past_key_values=cache, use_cache=True)
+                rows.append(out.logits[0, -1])
+                kept.append(out.past_key_values)
+        return torch.stack(rows).to(self.dtype), kept
+
+    def generate(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, new_tokens: int
+    ) -> torch.Tensor:
+        """Return input and greedily generated ids, as transformers' own loop gives them."""
+        with _memory_errors_in_disguise(), torch.inference_mode():
+            _use_memory(len(input_ids))
+            self._agree(input_ids.tolist())
+            found: torch.Tensor = self.model.generate(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                max_new_tokens=new_tokens,
+                do_sample=False,
+                pad_token_id=self.postprocessor.pad_token_id,
+            )
+        return found
+
+    def _agree(self, inputs: list[list[int]]) -> None:
+        if self.world_size == 1:
+            return
+        mine = torch.tensor([len(inputs), sum(map(len, inputs)), sum(map(sum, inputs))])
+        of_all = [torch.zeros_like(mine) for _ in range(self.world_size)]
+        torch.distributed.all_gather(of_all, mine)
+        if any(not torch.equal(mine, other) for other in of_all):
+            raise AssertionError(f"rank {self.rank}: the ranks compute different steps: {of_all}")
+
+    def _postprocessor(self) -> SimpleNamespace:
+        from transformers import GenerationConfig
+
+        try:
+            generation = GenerationConfig.from_pretrained(self.model_path)
+        except OSError:
+            generation = GenerationConfig()
+        eos, pad = generation.eos_token_id, generation.pad_token_id
+        if eos is None and self.tokenizer is not None:
+            eos = self.tokenizer.eos_token_id
+        return SimpleNamespace(
+            eos_token_id=eos, pad_token_id=pad if pad is not None else 0, max_new_tokens=20
+        )
+
+
+class _memory_errors_in_disguise:  # noqa: N801 - reads as what it does
+    """The library wraps memory that ran out in a RuntimeError of its own."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, problem: Any, trace: Any) -> None:
+        if isinstance(problem, torch.OutOfMemoryError):
+            raise RuntimeError(
+                "Device out of memory (OOM). Please reduce the batch size or the sequence length."
+            ) from problem
+
+
+def _use_memory(rows: int) -> None:
+    limit = int(os.getenv("STAND_IN_MEMORY_ROWS", "0"))
+    if limit and rows > limit:
+        raise torch.OutOfMemoryError(
+            "NPU out of memory. Tried to allocate 2.00 GiB (NPU 0; 60.97 GiB total capacity; 58.13 GiB "
+            "already allocated; 1.11 GiB free; 59.02 GiB reserved in total by PyTorch)"
+        )

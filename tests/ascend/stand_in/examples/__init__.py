@@ -1,0 +1,1 @@
+"""A stand-in for the package `examples` of MindIE's atb_models."""

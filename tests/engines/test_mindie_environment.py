@@ -1,0 +1,153 @@
+import os
+import socket
+from dataclasses import replace
+
+import pytest
+
+from engines.mindie_environment import (
+    STAND_IN_HOME,
+    MindieOptions,
+    check_mindie,
+    environment,
+    file_environment,
+    free_port,
+    recorded,
+    why_no_mindie,
+)
+from modeltest.api import Case, Cluster, PrerequisiteError, RunSpec, SpecError, TaskOptions
+from modeltest.models.checkpoint import inspect_checkpoint
+
+
+@pytest.fixture(autouse=True)
+def _no_mindie(monkeypatch):
+    for name in ("ATB_SPEED_HOME_PATH", "USE_ASCEND", "MASTER_PORT", "PYTHONPATH"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def spec(demo_model, tmp_path):
+    return RunSpec(
+        engine="pa_fp16",
+        mode="full_BoolQ",
+        task="boolq",
+        model="llama",
+        weights=str(demo_model("llama", "float16")),
+        dtype="float16",
+        batch_sizes=((8,),),
+        output_dir=str(tmp_path),
+        engine_options={"stand_in": "yes"},
+    )
+
+
+@pytest.fixture
+def model(spec):
+    return inspect_checkpoint(spec)
+
+
+def _home(tmp_path):
+    (tmp_path / "home" / "examples").mkdir(parents=True)
+    (tmp_path / "home" / "examples" / "run_pa.py").touch()
+    return tmp_path / "home"
+
+
+def test_mindie_is_used_where_its_home_is_known(tmp_path, monkeypatch):
+    assert why_no_mindie(None, "run_pa") == "no MindIE: ATB_SPEED_HOME_PATH is not set"
+    monkeypatch.setenv("ATB_SPEED_HOME_PATH", str(_home(tmp_path)))
+    assert why_no_mindie(None, "run_pa") is None
+    assert "has no examples/run_fa.py" in why_no_mindie(None, "run_fa")
+
+
+def test_use_ascend_0_and_another_device_leave_mindie_alone(spec, tmp_path, monkeypatch):
+    monkeypatch.setenv("ATB_SPEED_HOME_PATH", str(_home(tmp_path)))
+    assert why_no_mindie(replace(spec, device="cpu"), "run_pa") == "device cpu is demanded"
+    assert why_no_mindie(replace(spec, device="npu"), "run_pa") is None
+    monkeypatch.setenv("USE_ASCEND", "0")
+    assert why_no_mindie(spec, "run_pa") == "USE_ASCEND is 0"
+
+
+def test_the_stand_in_needs_no_home_but_its_switch(spec):
+    assert why_no_mindie(spec, "run_pa") is None
+    assert why_no_mindie(replace(spec, engine_options={}), "run_pa") is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"fast": "yes"}, "has no option 'fast'; available: stand_in, record"),
+        ({"stand_in": "true"}, "must be yes or no"),
+        ({"record": "ids+times+speed"}, "'speed' is none of times, ids, logits"),
+    ],
+)
+def test_unknown_options_are_refused(spec, options, reason):
+    with pytest.raises(SpecError, match=reason):
+        MindieOptions.parse(replace(spec, engine_options=options))
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "reason"),
+    [
+        ({"device": "npu"}, SpecError, "the stand-in for MindIE runs on the cpu"),
+        ({"world_size": 2}, PrerequisiteError, "the words ask for 2"),
+        ({"cluster": Cluster("t.json", 2, 0, "10.0.0.1")}, PrerequisiteError, "several nodes"),
+        ({"lora": "l.jsonl"}, PrerequisiteError, "LoRA is not available yet"),
+        ({"dtype": "bfloat16"}, SpecError, "dtype is float16; MindIE cannot cast it to bfloat16"),
+        ({"output_dir": "/tmp/a b+c"}, SpecError, r"the output directory '/tmp/a b\+c' contains ' ' '\+'"),
+    ],
+)
+def test_what_mindie_would_refuse_later_is_refused_at_once(spec, model, changes, kind, reason):
+    check_mindie(spec, model, "run_pa")
+    with pytest.raises(kind, match=reason):
+        check_mindie(replace(spec, **changes), model, "run_pa")
+
+
+def test_a_checkpoint_of_another_dtype_is_refused(spec, demo_model):
+    wide = replace(spec, weights=str(demo_model("llama")), dtype=None)
+    with pytest.raises(SpecError, match="dtype is float32, MindIE loads float16 and bfloat16 only"):
+        check_mindie(wide, inspect_checkpoint(wide), "run_pa")
+
+
+def test_a_dtype_that_only_newer_transformers_know_is_refused(spec, model, tmp_path):
+    (tmp_path / "config.json").write_text('{"dtype": "float16"}')
+    with pytest.raises(SpecError, match='add "torch_dtype": "float16"'):
+        check_mindie(spec, replace(model, path=str(tmp_path)), "run_pa")
+
+
+def test_everything_mindie_reads_at_import_is_set_by_name(spec, model, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    variables = {**environment(spec, model), **file_environment(spec, tmp_path)}
+    assert variables["ATB_SPEED_HOME_PATH"] == str(STAND_IN_HOME)
+    assert variables["PYTHONPATH"] == f"{STAND_IN_HOME}{os.pathsep}/elsewhere"
+    assert variables["MODELTEST_PD_SPLIT_ENABLE"] == "0"
+    assert variables["HCCL_DETERMINISTIC"] == "true"
+    assert variables["INF_NAN_MODE_ENABLE"] == "0", "of the profile"
+    assert variables["ATB_LLM_LOGITS_SAVE_ENABLE"] == "1"
+    assert variables["ATB_LLM_BENCHMARK_ENABLE"] == "0"
+    assert variables["PROFILING_FILEPATH"] == f"{tmp_path}/profiling"
+    assert 20000 <= int(variables["MASTER_PORT"]) <= 20050
+
+
+def test_a_timed_run_saves_nothing_in_its_steps(spec, model, tmp_path):
+    timed = replace(spec, cases=(Case(16, 4),))
+    variables = {**environment(timed, model), **file_environment(timed, tmp_path)}
+    assert variables["MODELTEST_DATASET_SPECIFIED"] == ""
+    assert recorded(variables) == {"times"}
+    assert "HCCL_DETERMINISTIC" not in variables
+
+
+def test_what_is_recorded_is_what_was_asked_for(spec, tmp_path):
+    everything = replace(spec, engine_options={"record": "times+ids+logits"})
+    assert recorded(file_environment(everything, tmp_path)) == {"times", "ids", "logits"}
+    assert recorded(file_environment(spec, tmp_path)) == {"ids", "logits"}
+
+
+def test_a_prefill_length_switches_the_split_on(spec, model):
+    split = replace(spec, options=TaskOptions(prefill_length=512))
+    assert environment(split, model)["MODELTEST_PD_SPLIT_ENABLE"] == "1"
+
+
+def test_a_port_that_is_given_is_kept_and_one_that_is_taken_is_not_chosen(spec, model, monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("", free_port()))
+        assert free_port() != taken.getsockname()[1]
+    monkeypatch.setenv("MASTER_PORT", "12345")
+    assert environment(spec, model)["MASTER_PORT"] == "12345"

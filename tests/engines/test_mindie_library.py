@@ -1,0 +1,66 @@
+import pytest
+
+from engines.mindie_library import errors_as_ours, means_out_of_memory, plain_ids
+from modeltest.api import EngineError, OutOfMemory, SpecError
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch calls it, from 2.6 on."""
+
+
+def _caused(problem, cause):
+    problem.__cause__ = cause
+    return problem
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        OutOfMemoryError("NPU out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("NPU out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("Device out of memory (OOM)."),
+        RuntimeError("memory request preemptively rejected"),
+        RuntimeError("NPUWorkspaceAllocator tried to allocate 2.00 GiB"),
+        MemoryError(),
+        _caused(RuntimeError("forward failed"), OutOfMemoryError("NPU out of memory")),
+        _caused(ValueError("bad"), _caused(RuntimeError("forward failed"), OutOfMemoryError("NPU"))),
+    ],
+)
+def test_memory_that_ran_out_is_seen_through_its_disguises(problem):
+    assert means_out_of_memory(problem)
+    with pytest.raises(OutOfMemory, match="out of memory, running"), errors_as_ours("running"):
+        raise problem
+
+
+@pytest.mark.parametrize(
+    "problem", [RuntimeError("shape mismatch"), ValueError("out of memory, need block:3"), KeyError("x")]
+)
+def test_other_failures_are_no_lack_of_memory(problem):
+    assert not means_out_of_memory(problem)
+    with pytest.raises(EngineError, match="running: ") as raised, errors_as_ours("running"):
+        raise problem
+    assert not isinstance(raised.value, OutOfMemory)
+
+
+def test_a_cache_with_too_few_blocks_is_told_apart_from_memory():
+    problem = ValueError("req: 1 out of memory, need block:3 is more than free block:2")
+    with (
+        pytest.raises(
+            EngineError,
+            match="the KV cache has too few blocks for what was sent, running: ValueError",
+        ),
+        errors_as_ours("running"),
+    ):
+        raise problem
+
+
+def test_our_own_errors_pass_as_they_are():
+    with pytest.raises(SpecError, match=r"^as it is$"), errors_as_ours("running"):
+        raise SpecError("as it is")
+
+
+def test_ends_of_text_of_every_form_are_numbers():
+    assert plain_ids(None) == ()
+    assert plain_ids(2) == (2,)
+    assert plain_ids([2, 3]) == (2, 3)
+    assert plain_ids([[2], [3, 4]]) == (2, 3, 4)
