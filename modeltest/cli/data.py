@@ -26,7 +26,7 @@ def _data_dir_option(command: _Command) -> _Command:
 
 @click.group()
 def data() -> None:
-    """Manage the datasets of the accuracy tasks.
+    """Manage the datasets of accuracy tasks and timed runs.
 
     The bundled samples need nothing. A full dataset is a folder of its original, unchanged files:
 
@@ -34,6 +34,8 @@ def data() -> None:
       DIR/boolq/dev.jsonl  (or val.jsonl of SuperGLUE; train.jsonl gives the shots)
       DIR/mmlu/test/*_test.csv   DIR/mmlu/dev/*_dev.csv
       DIR/ceval/val/*_val.csv    DIR/ceval/dev/*_dev.csv
+      DIR/gsm8k/test.jsonl       DIR/humaneval/HumanEval.jsonl.gz  (prompts of timed runs)
+      DIR/customize/customize.jsonl  (your own: {"question": "the prompt"} in each line)
 
     With a network `modeltest data fetch NAME` makes it; without one, copy the files from elsewhere and hand
     them over with `modeltest data add NAME PATH`.

@@ -37,6 +37,9 @@ class AnswerKind(str, Enum):
 
     BOOLEAN = "boolean"
     LETTER = "letter"
+    TEXT = "text"
+    NONE = "none"
+    """There is no answer column."""
 
 
 class HubRows(str, Enum):
@@ -79,6 +82,9 @@ class SplitCard:
     """Columns whose field has another name."""
 
     optional: bool = False
+    escaped: bool = False
+    """The official file spells characters outside ASCII as `\\u` escapes."""
+
     hub_split: str | None = None
     crlf: tuple[str, ...] = ()
     no_final_newline: tuple[str, ...] = ()
@@ -112,6 +118,9 @@ class DatasetCard:
     splits: tuple[SplitCard, ...]
     subjects: Mapping[str, Mapping[str, str]]
     optional_fields: tuple[str, ...] = ()
+    prompt_field: str | None = None
+    """The field that is the whole prompt in a timed run; `None`: the accuracy task makes the prompt."""
+
     header: bool = False
     folder: str = ""
     """Where the card lies."""

@@ -152,7 +152,7 @@ def _csv_bytes(card: DatasetCard, split: SplitCard, subject: str, rows: Sequence
 
 def _jsonl_bytes(split: SplitCard, rows: Sequence[Sequence[Any]]) -> bytes:
     objects = (dict(zip(split.columns, row, strict=True)) for row in rows)
-    return "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in objects).encode()
+    return "".join(json.dumps(item, ensure_ascii=split.escaped) + "\n" for item in objects).encode()
 
 
 def _hub_reader(name: str) -> HubReader:

@@ -6,14 +6,16 @@ Cells stay text: `None`, `NA` and `nan` are answer options that occur in MMLU, n
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from modeltest.api import DatasetError, Record
 from modeltest.data.card import AnswerKind, DatasetCard, FileFormat, SplitCard
@@ -62,6 +64,8 @@ def files_sha256(paths: Iterable[Path]) -> str:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
+    except (gzip.BadGzipFile, EOFError, zlib.error) as problem:
+        raise DatasetError(f"{path}: not a whole gzip file: {problem}; get it again") from problem
     except OSError as problem:
         raise DatasetError(f"{path}: cannot be read: {problem.strerror}") from problem
     except UnicodeDecodeError as problem:
@@ -71,7 +75,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 def _first_undecodable_line(path: Path) -> int:
     # A decoder reads ahead in blocks, so that its own position says nothing about the line.
-    with path.open("rb") as file:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         return next(number for number, line in enumerate(file, 1) if not _is_utf8(line))
 
 
@@ -115,10 +119,16 @@ def _header(card: DatasetCard, split: SplitCard, columns: tuple[str, ...], where
 
 
 def _jsonl_rows(path: Path) -> Iterator[_Row]:
-    with path.open(encoding="utf-8-sig") as file:
+    with _open_text(path) as file:
         for line, text in enumerate(file, 1):
             if text.strip():
                 yield _Row(line, _json_object(text, f"{path}, line {line}"))
+
+
+def _open_text(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig")
+    return path.open(encoding="utf-8-sig")
 
 
 def _json_object(text: str, where: str) -> dict[str, Any]:
@@ -142,6 +152,8 @@ def _fields(card: DatasetCard, split: SplitCard, cells: Mapping[str, Any], where
     for name in card.optional_fields:
         value = named.get(name)
         fields[name] = "" if value is None else _text(value, name, where)
+    if card.answers is AnswerKind.NONE:
+        return fields
     return fields | {"answer": _answer(card.answers, named["answer"], where)}
 
 
@@ -159,6 +171,8 @@ def _text(value: object, name: str, where: str) -> str:
 
 
 def _answer(kind: AnswerKind, value: object, where: str) -> str:
+    if kind is AnswerKind.TEXT:
+        return _text(value, "answer", where)
     if kind is AnswerKind.LETTER:
         if value in LETTERS:
             return str(value)

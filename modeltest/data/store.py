@@ -89,7 +89,7 @@ def dataset_state(name: str, data_dir: str | None) -> str:
     findings = verify_dataset(name, data_dir)
     there = [finding for finding in findings if finding.status is not SplitStatus.ABSENT]
     if not there:
-        return "sample only"
+        return "sample only" if load_card(name).sample_folder.is_dir() else "not here"
     return ", ".join(f"{finding.split} {finding.status.value}" for finding in there)
 
 

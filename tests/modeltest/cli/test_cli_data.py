@@ -58,13 +58,13 @@ def test_verify_of_official_files_succeeds(shared_data: Path) -> None:
 def test_verify_without_a_name_takes_what_is_here(shared_data: Path) -> None:
     result = run("verify", "--data-dir", shared_data)
     assert result.exit_code == 0
-    assert result.output.count("official") == 5
+    assert result.output.count("official") == 7
 
 
 def test_verify_without_a_name_passes_over_absent_datasets(tmp_path: Path) -> None:
     result = run("verify", "--data-dir", tmp_path)
     assert result.exit_code == 0
-    assert result.output.count("absent") == 7
+    assert result.output.count("absent") == 10
 
 
 def test_verify_of_an_absent_dataset_fails(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_verify_shows_the_table_and_fails_on_a_mismatch(made_up_dataset: MadeUp)
 def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
     result = run("verify", "mmlu2", "--data-dir", tmp_path)
     assert isinstance(result.exception, SpecError)
-    assert "available: boolq, ceval, mmlu" in str(result.exception)
+    assert "available: boolq, ceval, gsm8k, humaneval, mmlu" in str(result.exception)
 
 
 def test_add_copies_and_says_where(tmp_path: Path, made_up_dataset: MadeUp) -> None:

@@ -43,19 +43,27 @@ def write_card(folder: Path, extra: str = "") -> Path:
     return path
 
 
-def test_the_three_datasets_have_cards() -> None:
-    assert card_names() == ("boolq", "ceval", "mmlu")
+def test_every_dataset_has_a_card() -> None:
+    assert card_names() == ("boolq", "ceval", "gsm8k", "humaneval", "mmlu")
 
 
-@pytest.mark.parametrize("name", ["boolq", "ceval", "mmlu"])
+@pytest.mark.parametrize("name", card_names())
 def test_a_card_is_named_like_its_folder(name: str) -> None:
     card = load_card(name)
     assert card.name == name
     assert Path(card.folder) == cards_root() / name
-    assert card.sample_folder.is_dir()
 
 
-@pytest.mark.parametrize("name", ["boolq", "ceval", "mmlu"])
+@pytest.mark.parametrize("name", card_names())
+def test_a_dataset_of_an_accuracy_task_has_a_sample_and_any_other_says_what_its_prompts_are(
+    name: str,
+) -> None:
+    card = load_card(name)
+    assert card.sample_folder.is_dir() == (card.prompt_field is None)
+    assert card.prompt_field is None or card.prompt_field in card.fields
+
+
+@pytest.mark.parametrize("name", card_names())
 def test_splits_name_only_subjects_and_columns_that_exist(name: str) -> None:
     card = load_card(name)
     for split in card.splits:
@@ -115,7 +123,9 @@ def test_mmlu_subjects_are_the_stems_of_the_official_files(shared_data: Path) ->
 
 
 def test_an_unknown_dataset_lists_the_known_ones() -> None:
-    with pytest.raises(SpecError, match="unknown dataset 'mmlv'; available: boolq, ceval, mmlu"):
+    with pytest.raises(
+        SpecError, match="unknown dataset 'mmlv'; available: boolq, ceval, gsm8k, humaneval, mmlu"
+    ):
         load_card("mmlv")
 
 

@@ -1,5 +1,6 @@
 import builtins
 import csv
+import gzip
 import json
 import sys
 import types
@@ -49,9 +50,14 @@ class Hub:
 
     def __call__(self, repository: str, config: str, split: str) -> Iterable[Row]:
         self.asked.append((repository, config, split))
-        return {"cais/mmlu": self.mmlu, "ceval/ceval-exam": self.ceval, "aps/super_glue": self.boolq}[
-            repository
-        ](config, split)
+        rows = {
+            "cais/mmlu": self.mmlu,
+            "ceval/ceval-exam": self.ceval,
+            "aps/super_glue": self.boolq,
+            "openai/gsm8k": self.gsm8k,
+            "openai/openai_humaneval": self.humaneval,
+        }
+        return rows[repository](config, split)
 
     def mmlu(self, config: str, split: str) -> Iterable[Row]:
         for path in sorted((self.data_dir / "mmlu" / split).iterdir()):
@@ -66,6 +72,15 @@ class Hub:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 yield {**row, "id": int(row["id"]), "explanation": row.get("explanation", "")}
+
+    def gsm8k(self, config: str, split: str) -> Iterable[Row]:
+        for line in (self.data_dir / "gsm8k/test.jsonl").read_text(encoding="utf-8").splitlines():
+            yield json.loads(line)
+
+    def humaneval(self, config: str, split: str) -> Iterable[Row]:
+        with gzip.open(self.data_dir / "humaneval/HumanEval.jsonl.gz", "rt", encoding="utf-8") as file:
+            for line in file:
+                yield json.loads(line)
 
     def boolq(self, config: str, split: str) -> Iterable[Row]:
         with (self.data_dir / "boolq/dev.jsonl").open(encoding="utf-8") as file:
@@ -155,7 +170,7 @@ def test_boolq_rows_that_do_not_fit_are_refused(row: Row, problem: str) -> None:
         original_files(BOOLQ, BOOLQ.splits[0], {"boolq": [row]})
 
 
-@pytest.mark.parametrize("name", ["boolq", "mmlu", "ceval"])
+@pytest.mark.parametrize("name", ["boolq", "mmlu", "ceval", "gsm8k", "humaneval"])
 def test_fetched_rows_give_the_official_bytes(shared_data: Path, tmp_path: Path, name: str) -> None:
     findings = fetch_dataset(name, str(tmp_path), read=Hub(shared_data))
     there = {finding.split: finding.status for finding in findings if finding.files}

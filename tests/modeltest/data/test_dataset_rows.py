@@ -1,7 +1,9 @@
 import csv
+import gzip
 import hashlib
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -261,3 +263,45 @@ def test_any_bytes_give_records_or_a_dataset_error_of_one_line(content: bytes) -
         except DatasetError as refused:
             message = str(refused)
     assert "\n" not in message
+
+
+def test_a_packed_file_is_read_as_its_content(tmp_path: Path) -> None:
+    card = load_card("humaneval")
+    row = {name: f"{name} é" for name in card.fields}
+    text = json.dumps(row, ensure_ascii=False) + "\n"
+    (tmp_path / "rows.jsonl").write_text(text, encoding="utf-8")
+    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    plain, packed = (
+        list(read_records(card, card.splits[0], "humaneval", tmp_path / name))
+        for name in ("rows.jsonl", "rows.jsonl.gz")
+    )
+    assert plain == packed == [Record("humaneval/0", "humaneval", row)]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda packed: b"not packed", "not a whole gzip file: Not a gzipped file"),
+        (lambda packed: packed[:-12], "not a whole gzip file: .*ended before"),
+        (lambda packed: packed[:12] + b"\xff\xff\xff" + packed[15:], "not a whole gzip file"),
+    ],
+)
+def test_a_damaged_packed_file_is_refused(
+    tmp_path: Path, damage: Callable[[bytes], bytes], message: str
+) -> None:
+    card = load_card("humaneval")
+    packed = gzip.compress(b'{"question": "' + bytes(range(97, 120)) * 9 + b'"}\n')
+    (tmp_path / "rows.jsonl.gz").write_bytes(damage(packed))
+    with pytest.raises(DatasetError, match=message):
+        list(read_records(card, card.splits[0], "humaneval", tmp_path / "rows.jsonl.gz"))
+
+
+def test_the_answer_of_gsm8k_is_text_and_humaneval_has_none(tmp_path: Path) -> None:
+    gsm8k, humaneval = load_card("gsm8k"), load_card("humaneval")
+    (tmp_path / "a").write_text('{"question": "q", "answer": "#### 3"}\n')
+    (record,) = read_records(gsm8k, gsm8k.splits[0], "gsm8k", tmp_path / "a")
+    assert record.fields == {"question": "q", "answer": "#### 3"}
+    (tmp_path / "b").write_text('{"question": "q", "answer": 3}\n')
+    with pytest.raises(DatasetError, match="answer is 3; expected text"):
+        list(read_records(gsm8k, gsm8k.splits[0], "gsm8k", tmp_path / "b"))
+    assert "answer" not in humaneval.fields

@@ -40,6 +40,8 @@ def contents(folder: Path) -> dict[str, bytes]:
         ("boolq", {"dev": "official", "val": "absent", "train": "absent"}),
         ("mmlu", {"test": "official", "dev": "official"}),
         ("ceval", {"val": "official", "dev": "official"}),
+        ("gsm8k", {"test": "official"}),
+        ("humaneval", {"test": "official", "unpacked": "absent"}),
     ],
 )
 def test_real_files_verify_as_official(shared_data: Path, name: str, expected: dict[str, str]) -> None:
@@ -124,6 +126,7 @@ def test_the_superglue_copy_has_no_official_digest(shared_data: Path, data_dir: 
 
 def test_a_state_is_a_few_words(made_up_dataset: MadeUp, data_dir: str) -> None:
     assert dataset_state("boolq", data_dir) == "sample only"
+    assert dataset_state("gsm8k", data_dir) == "not here"
     assert dataset_state("boolq", str(made_up_dataset("boolq").parent)) == "dev different"
 
 
