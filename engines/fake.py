@@ -101,7 +101,7 @@ class FakeEngine:
     """Completes requests by formula; equal requests get equal answers."""
 
     name = "fake"
-    capabilities = frozenset(Capability)
+    capabilities = frozenset(Capability) - {Capability.PREFILL_LIMITS}
     needs_weights = False
 
     def __init__(self) -> None:

@@ -41,6 +41,11 @@ class CheckpointTokenizer:
             special = False
         return tuple(self._tokenizer.encode(text, add_special_tokens=special))
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids; special tokens are written out."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
+        return text
+
     def lay_out(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
         """Return a conversation as text; a template that refuses the system's turn goes without it."""
         from jinja2 import TemplateError
@@ -79,6 +84,10 @@ class ByteTokenizer:
     def encode(self, text: str, *, special: bool) -> tuple[int, ...]:
         """Return the bytes of `text`."""
         return tuple(text.encode())
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the bytes as text; what is not UTF-8 becomes a replacement character."""
+        return bytes(ids).decode(errors="replace")
 
     def lay_out(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
         """Return what was said, one turn behind the other."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from modeltest.api import (
@@ -17,6 +18,8 @@ from modeltest.api import (
     HarnessSummary,
     MaxBatchSummary,
     PerformanceSummary,
+    PrecisionOutput,
+    PrecisionSummary,
     Proportion,
     RunResult,
     Summary,
@@ -25,6 +28,9 @@ from modeltest.run.directory import SCRATCH_PREFIX
 
 _PLAIN_WIDTH = 140
 """Width of a table that goes to a file or a pipe, where nothing says how wide it may be."""
+
+_SHOWN = 40
+"""Characters of an output that a table shows."""
 
 
 def print_result(result: RunResult, directory: Path) -> None:
@@ -56,6 +62,8 @@ def print_verdict(console: Console, result: RunResult) -> None:
     """Print verdict and reasons."""
     for line in _engine_lines(result):
         console.print(line, markup=False, soft_wrap=True)
+    for line in _prompt_lines(result.summary):
+        console.print(line, markup=False, soft_wrap=True)
     verdict = result.verdict.value if result.verdict else result.status
     console.print(f"verdict: {verdict}", markup=False)
     for reason in result.reasons:
@@ -73,6 +81,17 @@ def _engine_lines(result: RunResult) -> Iterable[str]:
     yield text
     if usage.split_batches:
         yield f"{usage.split_batches} batches ran out of memory and were run again in smaller ones"
+
+
+def _prompt_lines(summary: Summary | None) -> Iterable[str]:
+    """Say what was measured where the prompts were not random token ids."""
+    for case in summary.cases if isinstance(summary, PerformanceSummary) else ():
+        if (prompts := case.prompts) is not None:
+            yield (
+                f"{_shape(case)} batch {case.batch_size}: prompts of {prompts.shortest} to {prompts.longest} "
+                f"tokens, median {prompts.median:g}; {prompts.available} to choose from"
+            )
+            yield from (f"  {note}" for note in prompts.notes)
 
 
 def result_table(result: RunResult) -> Table:
@@ -107,6 +126,8 @@ def headline(result: RunResult) -> str:
             f"({case.status.value}) within {case.limit_ms:g} ms"
             for case in summary.cases
         )
+    if isinstance(summary, PrecisionSummary):
+        return "; ".join(_output_line(output) for output in summary.outputs)
     if isinstance(summary, HarnessSummary):
         return "; ".join(f"{one.task} {one.metric} {_number(one.value)}" for one in summary.metrics)
     return result.status
@@ -117,6 +138,8 @@ def _header(summary: Summary | None) -> Sequence[str]:
         return ("case", "batch", "trials", "TTFT ms", "TPOT ms", "CV", "E2E s", "tokens/s", "verdict")
     if isinstance(summary, MaxBatchSummary):
         return ("case", "range", "limit ms", "max batch", "TPOT ms", "status", "batches measured")
+    if isinstance(summary, PrecisionSummary):
+        return ("case", "batch", "prompt", "prompt tokens", "rows", "rows that differ", "verdict", "output")
     if isinstance(summary, HarnessSummary):
         return ("task", "version", "filter", "shots", "metric", "value", "standard error", "questions")
     return ("subject", "right", "questions", "accuracy", "95 % interval")
@@ -138,6 +161,8 @@ def _rows(summary: Summary | None) -> Iterable[Sequence[str]]:
                 case.status.value,
                 " ".join(str(probe.batch_size) for probe in case.probes),
             )
+    elif isinstance(summary, PrecisionSummary):
+        yield from (_output_row(output) for output in summary.outputs)
     elif isinstance(summary, HarnessSummary):
         yield from (_harness_row(metric) for metric in summary.metrics)
 
@@ -177,6 +202,31 @@ def _performance_row(case: CaseSummary) -> Sequence[str]:
         _median(case, "output_tokens_per_s"),
         case.verdict.value,
     )
+
+
+def _output_row(output: PrecisionOutput) -> Sequence[str]:
+    return (
+        f"{output.case.input_tokens}x{output.case.output_tokens}",
+        str(output.batch_size),
+        str(output.prompt),
+        str(len(output.prompt_tokens)),
+        str(output.rows),
+        str(output.rows_that_differ),
+        output.verdict.value,
+        escape(_beginning(output)),
+    )
+
+
+def _output_line(output: PrecisionOutput) -> str:
+    shape = f"{output.case.input_tokens}x{output.case.output_tokens}"
+    return f"{shape} batch {output.batch_size}, prompt {output.prompt}: {_beginning(output)}"
+
+
+def _beginning(output: PrecisionOutput) -> str:
+    """Return the first of the output in one line: the text, or else the token ids."""
+    text = output.text if output.text is not None else " ".join(map(str, output.output_tokens[:_SHOWN]))
+    line = "".join(character if character.isprintable() else "\N{SYMBOL FOR NEWLINE}" for character in text)
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 3]}..."
 
 
 def _harness_row(metric: HarnessMetric) -> Sequence[str]:

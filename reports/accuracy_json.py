@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modeltest.api import AccuracySummary, RunResult, to_plain
 from modeltest.api.files import write_json
-from reports.run_header import describe_run
+from reports.run_header import describe_dataset, describe_run
 
 FORMAT_VERSION = 1
 
@@ -55,7 +55,7 @@ def describe_accuracy(result: RunResult, summary: AccuracySummary) -> dict[str, 
             "chat": result.spec.chat,
             "prompts_sha256": summary.prompts_sha256,
         },
-        "dataset": _describe_dataset(result),
+        "dataset": describe_dataset(result.dataset),
         "micro": to_plain(summary.micro),
         "macro": summary.macro,
         "subjects": to_plain(summary.subjects),
@@ -72,17 +72,3 @@ def describe_accuracy(result: RunResult, summary: AccuracySummary) -> dict[str, 
 def _interval(summary: AccuracySummary) -> list[float] | None:
     low, high = summary.micro.low, summary.micro.high
     return None if low is None or high is None else [low, high]
-
-
-def _describe_dataset(result: RunResult) -> dict[str, object] | None:
-    dataset = result.dataset
-    if dataset is None:
-        return None
-    return {
-        "name": dataset.name,
-        "split": dataset.split,
-        "sha256": dataset.sha256,
-        "official": dataset.official,
-        "records": dataset.records,
-        "subjects": dataset.subjects,
-    }

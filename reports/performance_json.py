@@ -8,7 +8,7 @@ from pathlib import Path
 from modeltest.api import CaseSummary, MaxBatchCase, MaxBatchSummary, PerformanceSummary, RunResult, to_plain
 from modeltest.api.files import write_json
 from modeltest.api.metric_definitions import METRIC_DEFINITIONS
-from reports.run_header import describe_run
+from reports.run_header import describe_prompts, describe_run
 
 FORMAT_VERSION = 1
 
@@ -42,6 +42,7 @@ def describe_performance(
     return {
         "format_version": FORMAT_VERSION,
         **describe_run(result),
+        "prompts": describe_prompts(result),
         "metrics": {
             definition.name: {"unit": definition.unit, "formula": definition.formula}
             for definition in METRIC_DEFINITIONS
@@ -62,6 +63,7 @@ def _describe_case(summary: CaseSummary) -> dict[str, object]:
         "trials": summary.trials,
         "warmup_trials": summary.warmup_trials,
         "peak_memory_bytes": summary.peak_memory_bytes,
+        "prompts": to_plain(summary.prompts),
         "metrics": to_plain(summary.metrics),
     }
 

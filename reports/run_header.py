@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modeltest.api import EngineInfo, EngineUsage, ModelInfo, RunResult, to_plain
+from modeltest.api import DatasetInfo, EngineInfo, EngineUsage, ModelInfo, RunResult, to_plain
 
 
 def describe_run(result: RunResult) -> dict[str, object]:
@@ -29,6 +29,34 @@ def describe_run(result: RunResult) -> dict[str, object]:
         "model": _describe_model(result.model),
         "engine": None if result.engine is None else _describe_engine(result.adapter, result.engine),
         "usage": None if result.usage is None else _describe_usage(result.usage, result.timing_s),
+    }
+
+
+def describe_dataset(dataset: DatasetInfo | None) -> dict[str, object] | None:
+    """Return which rows were asked; `None` where there were none."""
+    if dataset is None:
+        return None
+    return {
+        "name": dataset.name,
+        "split": dataset.split,
+        "sha256": dataset.sha256,
+        "official": dataset.official,
+        "records": dataset.records,
+        "subjects": dataset.subjects,
+    }
+
+
+def describe_prompts(result: RunResult) -> dict[str, object]:
+    """Return where the prompts of a measurement came from."""
+    options = result.spec.options
+    source = options.prompt_source
+    kind = "given" if options.prompt_input is not None else "dataset" if source else "random"
+    return {
+        "source": kind,
+        "dataset": describe_dataset(result.dataset),
+        "padding": source.padding if source else None,
+        "batch_group": source.batch_group if source else None,
+        "chat": result.spec.chat,
     }
 
 

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from modeltest.api import Completion, Measurement, RunResult
+from modeltest.api import Completion, Measurement, PrecisionSummary, RunResult
 from modeltest.api.files import open_atomic
 
 COLUMNS = (
@@ -42,6 +42,8 @@ class TokenLatencyCsv:
 
     def accepts(self, result: RunResult) -> bool:
         """Say whether the run timed anything, finished or not."""
+        if isinstance(result.summary, PrecisionSummary):
+            return False
         return next(iter(result.measurements), None) is not None
 
     def write(self, result: RunResult, directory: Path) -> Sequence[Path]:

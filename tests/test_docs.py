@@ -55,6 +55,11 @@ NOT_HERE = re.compile(r"_datasets$|colours|/(test_)?x\.py$")
 """Names of wheels only, of the example task, and that stand for any module."""
 
 CODE_FOLDERS = ("modeltest/", "engines/", "reports/", "datasets/", "tests/", "docs/")
+KINDS = (
+    *("case", "case_prompts", "search", "distribution", "probe", "metric"),
+    *("output", "first_difference"),
+)
+"""What the JSON reports hold lists of, and what is in these."""
 
 
 def schema(path: str) -> dict:
@@ -184,20 +189,16 @@ def test_columns_of_the_legacy_files_are_documented_in_order():
     assert all(f"`{name}`" in prose for name in renamed)
 
 
-@pytest.mark.parametrize("name", ["accuracy", "performance"])
+@pytest.mark.parametrize("name", ["accuracy", "performance", "precision"])
 def test_every_field_of_a_json_report_is_documented(name):
     whole = schema(f"reports/schemas/{name}.schema.json")
     definitions = whole["$defs"]
     expected = fields_of(whole, definitions, depth=2)
     documented = set(column_names(f"{name}.json"))
-    common = set(column_names("Common to both JSON reports"))
+    common = set(column_names("Common to all JSON reports"))
     shared = {field for field in expected if field.split(".")[0] in ("run", "model", "engine", "usage")}
     assert common == shared
-    inside = {
-        field
-        for kind in ("case", "search", "distribution", "probe", "metric")
-        for field in definitions.get(kind, {"properties": {}})["properties"]
-    }
+    inside = {field for kind in KINDS for field in definitions.get(kind, {"properties": {}})["properties"]}
     missing = expected - shared - documented
     assert not missing
     assert documented - expected - inside == {"run", "model", "engine"}
@@ -206,7 +207,15 @@ def test_every_field_of_a_json_report_is_documented(name):
 def test_every_field_of_cases_and_searches_is_documented():
     text = section(OUTPUT, "performance.json")
     definitions = schema("reports/schemas/performance.schema.json")["$defs"]
-    for kind in ("case", "search", "distribution", "probe", "metric"):
+    for kind in ("case", "case_prompts", "search", "distribution", "probe", "metric"):
+        for field in definitions[kind]["properties"]:
+            assert f"`{field}`" in text, f"{kind}: {field}"
+
+
+def test_every_field_of_an_output_is_documented():
+    text = section(OUTPUT, "precision.json")
+    definitions = schema("reports/schemas/precision.schema.json")["$defs"]
+    for kind in ("output", "first_difference"):
         for field in definitions[kind]["properties"]:
             assert f"`{field}`" in text, f"{kind}: {field}"
 

@@ -38,7 +38,7 @@ from modeltest.run.plan import plan
 
 OUTPUT = ROOT / "docs" / "output.md"
 FAMILY_OF = {"gemma": "gemma", "llama": "llama", "qwen": "qwen2", "internlm": "internlm2", "gpt2": "gpt2"}
-MODERN_RUNS = ("accuracy", "performance", "maxbs", "lm-eval")
+MODERN_RUNS = ("accuracy", "performance", "precision", "maxbs", "lm-eval")
 NETWORK = (["data", "fetch"],)
 FILES_OF_THE_READER = (["data", "add"],)
 # Modes of the example in add-a-task.md, which test_docs_add_a_task.py runs.
@@ -256,6 +256,8 @@ def test_commands_are_told_from_their_output():
         ("accuracy tasks", ("sample_BoolQ", "8")),
         ("`performance`", ("performance", "[[8,4]]", "[1,2]")),
         ("`performance_maxbs`", ("performance_maxbs", "[[8,4]]", "[[1,4]]", "1.25")),
+        ("`performance_single`", ("performance_single", "[[8,4]]", "[1,2,3]", "[1,2]")),
+        ("`precision_single`", ("precision_single", "[[8,4]]", "[1,2,3]", "[1,2]")),
     ],
 )
 def test_the_files_of_a_run_are_those_documented(task, words, tmp_path):

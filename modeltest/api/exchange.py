@@ -128,6 +128,20 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialPrompts:
+    """What is to be said of prompts of a trial that are not random token ids of the case's length."""
+
+    lengths: tuple[int, ...]
+    """Tokens of each row's prompt."""
+
+    available: int
+    """How many prompts there are for the case to choose from."""
+
+    notes: tuple[str, ...] = ()
+    """What of the prompts was cut, lengthened or asked again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One timed batch to run: all requests submitted together."""
 
@@ -136,6 +150,11 @@ class Trial:
     trial: int
     phase: str
     requests: tuple[Request, ...] = field(repr=False)
+    prompts: TrialPrompts | None = None
+    """`None`: random token ids."""
+
+    keeps_text: bool = False
+    """The journal keeps prompts and texts instead of times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +168,6 @@ class Measurement:
     completions: tuple[Completion, ...] = field(repr=False)
     peak_memory_bytes: int | None = None
     inputs_sha256: str | None = None
+    prompts: TrialPrompts | None = None
     out_of_memory: bool = False
     error: str | None = None

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from modeltest.api.exchange import Completion, Measurement, Record, Request, Trial, Turn
+from modeltest.api.exchange import Completion, Measurement, Record, Request, TokenPrompt, Trial, Turn
 from modeltest.api.results import EngineInfo, EngineUsage, ModelInfo, RunResult, Sample, Score, Summary
 from modeltest.api.spec import RunSpec
 
@@ -20,6 +20,8 @@ class Capability(str, Enum):
     CHOICE_LOGPROBS = "choice_logprobs"
     TOKEN_TIMES = "token_times"
     IGNORE_EOS = "ignore_eos"
+    PREFILL_LIMITS = "prefill_limits"
+    """Honours the prefill batch size and the prefill length of a timed run."""
 
 
 class Argument(str, Enum):
@@ -89,6 +91,7 @@ class Engine(Protocol):
         At most `batch_size` requests run together. A request that cannot be completed gives a completion
         with `error`; only what ends the whole run is raised. Requests of one `Trial` are submitted in one
         batch and carry `token_times_ns` if the engine is capable of `TOKEN_TIMES`.
+        A request with `ignore_eos` is computed whole: nothing of an earlier one is reused for it.
 
         Raises: EngineError; OutOfMemory when a batch did not fit, after which the engine still works.
         """
@@ -118,6 +121,9 @@ class Tokenizer(Protocol):
 
         A text that already begins with the prefix token's own text gets no special tokens.
         """
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids; special tokens are written out."""
 
     def lay_out(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
         """Return a conversation as text, open for the next answer, or else within the last turn.
@@ -181,6 +187,19 @@ class MeasurementTask(Task, Protocol):
 
     def summarize_measurements(self, measurements: Iterable[Measurement], spec: RunSpec) -> Summary:
         """Turn the measurements into the headline numbers."""
+
+
+@runtime_checkable
+class PromptedTask(MeasurementTask, Protocol):
+    """A measurement task whose prompts may be given: rows of a dataset, or prompts of the user.
+
+    `RunSpec.options.prompt_source` or `prompt_input` names them. The worker reads them before the model is
+    loaded, makes token ids of them with its tokenizer and asks the task that `with_prompts` returns; so tasks
+    stay pure, and a resumed run hands over the same.
+    """
+
+    def with_prompts(self, prompts: Sequence[TokenPrompt]) -> MeasurementTask:
+        """Return this task with `prompts`, in the order of the dataset or the list."""
 
 
 Tell = Callable[[int, int, str], None]

@@ -162,6 +162,20 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True)
+class CasePrompts:
+    """The prompts of the measured trials of one case where they were not random token ids; in tokens."""
+
+    shortest: int
+    median: float
+    longest: int
+    available: int
+    """How many prompts there were to choose from: those of a dataset that differ at this length."""
+
+    notes: tuple[str, ...]
+    """What of the prompts was cut, lengthened or asked again."""
+
+
+@dataclass(frozen=True, slots=True)
 class CaseSummary:
     """One case at one batch size: a distribution per metric name, over the measured trials."""
 
@@ -173,6 +187,8 @@ class CaseSummary:
     peak_memory_bytes: int | None
     verdict: Verdict
     reasons: tuple[str, ...]
+    prompts: CasePrompts | None = None
+    """`None`: random token ids of the length of the case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +241,46 @@ class MaxBatchSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstDifference:
+    """The first token in which a row differs from the one it should equal; `None` where one has ended."""
+
+    row: int
+    token_index: int
+    expected: int | None
+    found: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionOutput:
+    """The greedy output of one prompt at one batch size, in which all rows with that prompt should agree."""
+
+    case: Case
+    batch_size: int
+    prompt: int
+    """Index of the prompt in the list that was given."""
+
+    prompt_tokens: tuple[int, ...]
+    output_tokens: tuple[int, ...]
+    """Of the first row with the prompt."""
+
+    text: str | None
+    rows: int
+    """How many rows had the prompt."""
+
+    rows_that_differ: int
+    first_difference: FirstDifference | None
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionSummary:
+    """The outputs of a precision run, by case, batch size and prompt."""
+
+    outputs: tuple[PrecisionOutput, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HarnessMetric:
     """One number of another harness, under the names that harness gives it."""
 
@@ -249,7 +305,7 @@ class HarnessSummary:
     metrics: tuple[HarnessMetric, ...]
 
 
-Summary = AccuracySummary | PerformanceSummary | MaxBatchSummary | HarnessSummary
+Summary = AccuracySummary | PerformanceSummary | MaxBatchSummary | PrecisionSummary | HarnessSummary
 
 
 @dataclass(frozen=True, slots=True)

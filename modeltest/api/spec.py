@@ -57,8 +57,10 @@ class PromptSource:
 
     dataset: str
     padding: bool = False
+    """Every prompt is brought to the length of the case: cut, or repeated until it is as long."""
+
     batch_group: int | None = None
-    """Rows measured together; `None` means all of them (the word `INF`)."""
+    """How many batches are measured at least, each of other rows; `None`: all rows (the word `INF`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ class TaskOptions:
     prefill_length: int | None = None
     prompt_source: PromptSource | None = None
     prompt_input: str | None = None
-    """`performance_single`, `precision_single`: a list of token ids as text, or a file with one."""
+    """`performance_single`, `precision_single`: a list of token ids, of texts, or of lists of token ids; or a
+    file that holds one."""
 
     lm_eval: LmEvalOptions | None = None
 

@@ -1,4 +1,4 @@
-"""`modeltest accuracy`, `performance` and `maxbs`: the same runs as the words of `run.sh`, by options."""
+"""`modeltest accuracy`, `performance`, `precision` and `maxbs`: the runs of `run.sh`'s words, by options."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from modeltest import registry
 from modeltest.api import AccuracyTask, BatchRange, Case, RunSpec, SpecError, TaskOptions
 from modeltest.cli.execute import execute, run_options, with_options
+from modeltest.cli.prompt_options import dataset_options, prompts_asked, prompts_option
 from modeltest.grammar.modes import PREDECESSOR_MODES, did_you_mean, engine_word
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -89,18 +90,66 @@ def accuracy(task_name: str, shots: int, split: str, batch_size: int, chat: bool
     return _run(spec, options)
 
 
+_BATCH_SIZES = click.option(
+    "--batch-size", "batch_sizes", type=click.IntRange(min=1), multiple=True, default=(1,)
+)
+
+
 @click.command()
 @click.option("--case", "cases", **PAIRS, required=True, help="Input and output tokens.")
-@click.option("--batch-size", "batch_sizes", type=click.IntRange(min=1), multiple=True, default=(1,))
+@_BATCH_SIZES
+@dataset_options
+@prompts_option
+@click.option("--chat", is_flag=True, help="Lay the prompts out by the model's chat template.")
 @model_options
 @run_options
-def performance(cases: tuple[tuple[int, int], ...], batch_sizes: tuple[int, ...], **options: Any) -> int:
-    """Measure latency token by token; repeat --case and --batch-size for more."""
+def performance(
+    cases: tuple[tuple[int, int], ...],
+    batch_sizes: tuple[int, ...],
+    chat: bool,
+    prompt_input: str | None,
+    **options: Any,
+) -> int:
+    """Measure latency token by token; repeat --case and --batch-size for more.
+
+    Prompts are random token ids unless --dataset or --prompts says otherwise.
+    """
+    mode = "performance" if prompt_input is None else "performance_single"
+    asked = {name: options.pop(name) for name in ("dataset", "padding", "batches")}
     spec = RunSpec(
-        mode="performance",
-        task="performance",
+        mode=mode,
+        task=mode,
         cases=tuple(Case(*case) for case in cases),
         batch_sizes=(batch_sizes,),
+        options=prompts_asked(prompt_input=prompt_input, **asked),
+        chat=chat,
+        **model_fields(options),
+    )
+    return _run(spec, options)
+
+
+@click.command()
+@click.option("--case", "cases", **PAIRS, required=True, help="Input and output tokens.")
+@_BATCH_SIZES
+@prompts_option
+@click.option("--chat", is_flag=True, help="Lay the prompts out by the model's chat template.")
+@model_options
+@run_options
+def precision(
+    cases: tuple[tuple[int, int], ...],
+    batch_sizes: tuple[int, ...],
+    chat: bool,
+    prompt_input: str | None,
+    **options: Any,
+) -> int:
+    """Write what the model says to given prompts, token by token, to compare devices and batch sizes."""
+    spec = RunSpec(
+        mode="precision_single",
+        task="precision_single",
+        cases=tuple(Case(*case) for case in cases),
+        batch_sizes=(batch_sizes,),
+        options=TaskOptions(prompt_input=prompt_input),
+        chat=chat,
         **model_fields(options),
     )
     return _run(spec, options)

@@ -10,7 +10,7 @@ from modeltest.cli.data import data
 from modeltest.cli.demo import demo_model
 from modeltest.cli.doctor import doctor
 from modeltest.cli.lm_eval import lm_eval
-from modeltest.cli.modern import accuracy, maxbs, performance
+from modeltest.cli.modern import accuracy, maxbs, performance, precision
 from modeltest.cli.quickstart import quickstart
 from modeltest.cli.show import list_, report
 from modeltest.cli.words import run
@@ -59,6 +59,7 @@ for command in (
     accuracy,
     performance,
     maxbs,
+    precision,
     lm_eval,
     report,
     list_,

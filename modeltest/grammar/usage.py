@@ -33,11 +33,16 @@ CASES = Word(
 RANGES = Word("RANGES", "the batch sizes to search (such as [[1,2048],[1,512]]: lowest and highest per case)")
 LIMIT_MS = Word("MS", "the latency limit per token in milliseconds (a number above zero, such as 50)")
 CONTEXT = Word("CTX", f"the context length ({', '.join(CONTEXT_WORDS)})")
-PROMPT = Word("PROMPTS", 'the prompts (a list such as ["hello","hi"] in single quotes, or a file)')
+PROMPT = Word(
+    "PROMPTS",
+    'the prompts (in quotes: token ids [1,2,3], texts ["hello","hi"], lists of token ids; or a file of one)',
+)
 PREFILL_BATCH = Word("PREFILL_BATCH", "the prefill batch size (a number such as 4)")
 PREFILL_LENGTH = Word("TOKENS", "the prefill length in tokens (a number such as 8192)")
 DATASET = Word("DS", f"the dataset the prompts come from ({', '.join(PERFORMANCE_DATASETS)})")
-GROUPS = Word("GROUPS", "the number of batches to measure (1 or more; INF for all)")
+GROUPS = Word(
+    "GROUPS", "the number of batches to measure at least, each of other rows (1 or more; INF for all)"
+)
 MODEL = Word("MODEL", "the model key (such as llama; `auto` takes it from config.json)")
 LORA = Word("JSONL", "the file that names the LoRA adapter of each request")
 WEIGHTS = Word("WEIGHTS", "the folder of the weights")
@@ -79,7 +84,9 @@ _ARGUMENTS: Mapping[Argument, _ArgumentUsage] = {
             PREFILL_BATCH,
             PREFILL_LENGTH,
             DATASET,
-            Word("padding", "repeat each prompt until it has the case's input length"),
+            Word(
+                "padding", "repeat or cut each prompt to exactly the case's input length; without it only cut"
+            ),
             Word("GROUPS", f"{GROUPS.meaning}; without it 1"),
         ),
         (),

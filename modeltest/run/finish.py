@@ -18,6 +18,7 @@ from modeltest.api import (
     MeasurementTask,
     ModelTestError,
     PerformanceSummary,
+    PrecisionSummary,
     RunResult,
     SearchStatus,
     Summary,
@@ -63,6 +64,8 @@ def judge(summary: Summary, *, expected_questions: int | None = None) -> tuple[V
         return _judge_answers(summary, expected_questions)
     if isinstance(summary, PerformanceSummary):
         return _judge_cases(summary.cases)
+    if isinstance(summary, PrecisionSummary):
+        return _judge_outputs(summary)
     if isinstance(summary, HarnessSummary):
         return (Verdict.VALID, ()) if summary.metrics else (Verdict.INVALID, ("there is not one metric",))
     return _judge_searches(summary)
@@ -86,6 +89,16 @@ def _judge_cases(cases: Sequence[CaseSummary]) -> tuple[Verdict, tuple[str, ...]
     verdicts = [case.verdict for case in cases] or [Verdict.INVALID]
     reasons = tuple(
         f"{_shape(case.case)} batch {case.batch_size}: {reason}" for case in cases for reason in case.reasons
+    )
+    return min(verdicts, key=_WORST_FIRST.index), reasons
+
+
+def _judge_outputs(summary: PrecisionSummary) -> tuple[Verdict, tuple[str, ...]]:
+    verdicts = [output.verdict for output in summary.outputs] or [Verdict.INVALID]
+    reasons = tuple(
+        f"{_shape(output.case)} batch {output.batch_size}: {reason}"
+        for output in summary.outputs
+        for reason in output.reasons
     )
     return min(verdicts, key=_WORST_FIRST.index), reasons
 

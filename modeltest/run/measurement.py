@@ -17,6 +17,7 @@ from modeltest.api import (
     OutOfMemory,
     Prompt,
     RunSpec,
+    Tokenizing,
     TokenPrompt,
     Trial,
     to_plain,
@@ -47,6 +48,7 @@ def measure(engine: Engine, trial: Trial) -> Measurement:
         trial.phase,
         completions=(),
         inputs_sha256=inputs_digest(trial),
+        prompts=trial.prompts,
     )
     engine.peak_memory_bytes()
     try:
@@ -57,7 +59,10 @@ def measure(engine: Engine, trial: Trial) -> Measurement:
         raise EngineError(f"engine {engine.name!r} split a timed batch of {trial.batch_size} requests")
     return replace(
         measurement,
-        completions=tuple(_without_inputs(completion) for completion in batches[0]),
+        completions=tuple(
+            _with_text(completion, engine) if trial.keeps_text else _without_inputs(completion)
+            for completion in batches[0]
+        ),
         peak_memory_bytes=engine.peak_memory_bytes(),
     )
 
@@ -65,6 +70,14 @@ def measure(engine: Engine, trial: Trial) -> Measurement:
 def _without_inputs(completion: Completion) -> Completion:
     """Leave out what the seed reproduces and the digest proves; it would dwarf the journal."""
     return replace(completion, prompt_tokens=(), text=None)
+
+
+def _with_text(completion: Completion, engine: Engine) -> Completion:
+    """Keep what was asked and said, and leave out the times: the engine was not asked to hurry."""
+    text = completion.text
+    if isinstance(engine, Tokenizing) and completion.output_tokens:
+        text = engine.tokenizer().decode(completion.output_tokens)
+    return replace(completion, text=text, token_times_ns=())
 
 
 def _trial_after(measurement: Measurement, trials: Generator[Trial, Measurement, None]) -> Trial | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from modeltest import registry
 from modeltest.api import (
     AUTO_WORLD_SIZE,
+    Capability,
     Engine,
     ModelInfo,
     PrerequisiteError,
@@ -16,6 +17,7 @@ from modeltest.api import (
 )
 from modeltest.grammar.modes import adapters_of
 from modeltest.models.checkpoint import inspect_checkpoint
+from modeltest.run.prompts import check_prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,8 @@ def plan(spec: RunSpec) -> Plan:
     _check_mode(spec, task)
     task.check(spec)
     engine = registry.load_engine(_choose_adapter(spec.engine))
-    missing = task.requires(spec) - engine.capabilities
-    if missing:
-        names = ", ".join(sorted(capability.value for capability in missing))
-        raise PrerequisiteError(f"engine {engine.name!r} cannot run {spec.mode}: it lacks {names}")
+    _check_capabilities(spec, task, engine)
+    check_prompts(spec, task, engine)
     model = inspect_checkpoint(spec) if engine.needs_weights else _no_checkpoint(spec)
     if spec.world_size == AUTO_WORLD_SIZE:
         spec = replace(spec, world_size=model.chips)
@@ -59,6 +59,22 @@ def _check_mode(spec: RunSpec, task: Task) -> None:
         raise PrerequisiteError(
             f"mode {spec.mode!r} is not available yet; of {task.name}: {', '.join(words)}"
         )
+
+
+def _check_capabilities(spec: RunSpec, task: Task, engine: Engine) -> None:
+    """Refuse a task whose needs the engine does not meet.
+
+    Raises: PrerequisiteError.
+    """
+    missing = task.requires(spec) - engine.capabilities
+    if Capability.PREFILL_LIMITS in missing:
+        raise PrerequisiteError(
+            f"engine {engine.name!r} chooses its prefills itself and cannot honour a prefill batch size or "
+            "prefill_length: these words are for the runner of MindIE; leave them out"
+        )
+    if missing:
+        names = ", ".join(sorted(capability.value for capability in missing))
+        raise PrerequisiteError(f"engine {engine.name!r} cannot run {spec.mode}: it lacks {names}")
 
 
 def _check_cases(spec: RunSpec, model: ModelInfo) -> None:

@@ -33,6 +33,7 @@ from modeltest.run.directory import read_result
 from modeltest.run.events import VARIABLE, EventWriter
 from modeltest.run.journal import FILE_NAME, JournalWriter
 from modeltest.run.measurement import run_measurements
+from modeltest.run.prompts import ReadPrompts, read_prompts, with_prompts
 
 INTERNAL_ERROR = 70
 """Exit status of a defect in ModelTest or an engine (EX_SOFTWARE of sysexits.h)."""
@@ -79,7 +80,8 @@ def _execute(directory: Path, events: EventWriter) -> None:
         dataset = _load_dataset(run, task)
         _with_engine(run, lambda _: _ask(run, task, dataset))
     elif isinstance(task, MeasurementTask):
-        _with_engine(run, lambda info: _measure(run, task, info))
+        prompts = _read_prompts(run, task)
+        _with_engine(run, lambda info: _measure(run, with_prompts(task, prompts, run.engine), info))
     elif isinstance(task, HarnessTask):
         _run_harness(run, task)
     else:
@@ -110,6 +112,13 @@ def _load_dataset(run: _Run, task: AccuracyTask) -> LoadedDataset:
             pass  # too few rows for the shots are found here, before they cost a model load
     run.events.send("dataset", dataset=to_plain(dataset.info))
     return dataset
+
+
+def _read_prompts(run: _Run, task: MeasurementTask) -> ReadPrompts | None:
+    prompts = read_prompts(run.result.spec, task)
+    if prompts is not None and prompts.dataset is not None:
+        run.events.send("dataset", dataset=to_plain(prompts.dataset))
+    return prompts
 
 
 def _with_engine(run: _Run, work: Callable[[EngineInfo], None]) -> None:

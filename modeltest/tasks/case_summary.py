@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from modeltest.api import Case, CaseSummary, Completion, Distribution, Measurement, Verdict
+from modeltest.api import Case, CaseSummary, Completion, Distribution, Measurement, TrialPrompts, Verdict
 from modeltest.metrics import METRICS, gaps_ns
 from modeltest.statistics import distribution
+from modeltest.tasks.prompt_sources import summarize_prompts
 from modeltest.tasks.shapes import Combination
 
 WARMUP = "warmup"
@@ -33,6 +34,7 @@ class TrialReading:
     problems: tuple[str, ...]
     has_failed: bool
     out_of_memory: bool
+    prompts: TrialPrompts | None = None
 
 
 def read_trial(measurement: Measurement, case: Case) -> TrialReading:
@@ -52,6 +54,7 @@ def read_trial(measurement: Measurement, case: Case) -> TrialReading:
         or not rows
         or any(row.error is not None for row in rows),
         out_of_memory=measurement.out_of_memory,
+        prompts=measurement.prompts,
     )
 
 
@@ -95,6 +98,7 @@ def summarize_case(
         peak_memory_bytes=max(peaks, default=None),
         verdict=Verdict.INVALID if faults else Verdict.NOISY if noise else Verdict.VALID,
         reasons=(*faults, *noise),
+        prompts=summarize_prompts(reading.prompts for reading in measured or readings),
     )
 
 

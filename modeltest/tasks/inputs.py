@@ -1,4 +1,4 @@
-"""Prompts of the timed batches: random token ids that a seed reproduces and a digest proves."""
+"""Requests of the timed batches, and the random token ids most are made of: a seed reproduces them."""
 
 from __future__ import annotations
 
@@ -46,17 +46,36 @@ def random_requests(
             f"{case.input_tokens} tokens, fewer than the batch size {batch_size}; "
             "ask for a smaller batch or more input tokens"
         )
-    name = f"{case.input_tokens}x{case.output_tokens}/b{batch_size}/t{trial}"
+    name = _trial_name(case, batch_size, trial)
     rows: dict[tuple[int, ...], None] = {}
     for row in range(batch_size):
         attempt = 0
         while (ids := _random_ids(f"{seed}/{name}/r{row}/{attempt}", case.input_tokens, token_ids)) in rows:
             attempt += 1
         rows[ids] = None
+    return timed_requests(case, trial, tuple(rows))
+
+
+def request_id(case: Case, batch_size: int, trial: int, row: int) -> str:
+    """Return the name of one row of one trial."""
+    return f"{_trial_name(case, batch_size, trial)}/r{row}"
+
+
+def timed_requests(case: Case, trial: int, rows: Sequence[tuple[int, ...]]) -> tuple[Request, ...]:
+    """Return one request per row, each for exactly the new tokens of the case."""
     return tuple(
-        Request(f"{name}/r{row}", TokenPrompt(ids), max_new_tokens=case.output_tokens, ignore_eos=True)
+        Request(
+            request_id(case, len(rows), trial, row),
+            TokenPrompt(ids),
+            max_new_tokens=case.output_tokens,
+            ignore_eos=True,
+        )
         for row, ids in enumerate(rows)
     )
+
+
+def _trial_name(case: Case, batch_size: int, trial: int) -> str:
+    return f"{case.input_tokens}x{case.output_tokens}/b{batch_size}/t{trial}"
 
 
 def _random_ids(key: str, count: int, token_ids: Sequence[int]) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 
 from modeltest.api import (
     Argument,
@@ -10,53 +10,73 @@ from modeltest.api import (
     CaseSummary,
     EngineInfo,
     Measurement,
+    MeasurementTask,
     Mode,
     PerformanceSummary,
     RunSpec,
+    TokenPrompt,
     Trial,
 )
-from modeltest.tasks.case_summary import read_trials, summarize_case
-from modeltest.tasks.inputs import ordinary_token_ids
-from modeltest.tasks.shapes import Combination, check_batch_sizes, check_cases, check_context
+from modeltest.tasks.case_summary import TrialReading, read_trials, summarize_case
+from modeltest.tasks.prompt_sources import choose_prompts, least_trials
+from modeltest.tasks.shapes import (
+    Combination,
+    check_batch_sizes,
+    check_cases,
+    check_context,
+    combinations,
+    prefill_capabilities,
+)
 from modeltest.tasks.trials import REQUIRED_CAPABILITIES, run_trials
 
 
 class Performance:
     """Times every case at every batch size: one warm-up, then five trials, or three of a quick run.
 
-    After a batch that ran out of memory, the same case is not tried at that batch size or above.
+    Prompts are random token ids unless the spec names others. After a batch that ran out of memory, the same
+    case is not tried at that batch size or above.
     """
 
     name = "performance"
     title = "Latency and throughput"
-    modes = (Mode("performance", "performance", "", (Argument.CASES, Argument.BATCH, Argument.PREFILL)),)
+    modes: tuple[Mode, ...] = (
+        Mode("performance", "performance", "", (Argument.CASES, Argument.BATCH, Argument.PREFILL)),
+    )
+
+    def __init__(self, prompts: Sequence[TokenPrompt] | None = None) -> None:
+        self._prompts = prompts
+
+    def with_prompts(self, prompts: Sequence[TokenPrompt]) -> MeasurementTask:
+        """Return this task with the rows of a dataset."""
+        return type(self)(prompts)
 
     def check(self, spec: RunSpec) -> None:
         """Refuse shapes that cannot be timed.
 
         Raises: SpecError, PrerequisiteError.
         """
-        check_cases(spec)
+        check_cases(spec, takes_prompts=True)
         check_batch_sizes(spec)
 
     def requires(self, spec: RunSpec) -> frozenset[Capability]:
         """Return what the engine must be capable of."""
-        return REQUIRED_CAPABILITIES
+        return REQUIRED_CAPABILITIES | prefill_capabilities(spec)
 
     def trials(self, spec: RunSpec, engine: EngineInfo) -> Generator[Trial, Measurement, None]:
         """Yield the trials of all combinations, in the order asked for.
 
-        Raises: SpecError for a case longer than the model's context.
+        Raises: SpecError for a case longer than the model's context and for prompts that do not suit a case.
         """
         check_context(spec.cases, engine)
-        token_ids = ordinary_token_ids(engine)
+        prompts = choose_prompts(spec, engine, self._prompts)
+        planned = [(each, prompts.inputs_of(each)) for each in combinations(spec)]
         too_large: dict[int, int] = {}
-        for combination in _combinations(spec):
+        for combination, inputs in planned:
             index, batch_size = combination.case_index, combination.batch_size
             if _is_too_large(combination, too_large):
                 continue
             readings = yield from run_trials(
-                combination, _measured_trials(spec), seed=spec.seed, token_ids=token_ids
+                combination, _measured_trials(spec, inputs.available, batch_size), inputs=inputs
             )
             if any(reading.out_of_memory for reading in readings):
                 too_large[index] = batch_size
@@ -68,24 +88,17 @@ class Performance:
         readings = read_trials(measurements, spec.cases)
         too_large: dict[int, int] = {}
         cases: list[CaseSummary] = []
-        for combination in _combinations(spec):
+        for combination in combinations(spec):
             index, batch_size = combination.case_index, combination.batch_size
             found = readings.get((index, batch_size), ())
             absence = ""
             if _is_too_large(combination, too_large):
                 absence = f"not measured: batch {too_large[index]} ran out of memory"
-            cases.append(
-                summarize_case(combination, found, expected_trials=_measured_trials(spec), absence=absence)
-            )
+            expected = _measured_trials(spec, _available(found), batch_size)
+            cases.append(summarize_case(combination, found, expected_trials=expected, absence=absence))
             if any(reading.out_of_memory for reading in found):
                 too_large[index] = batch_size
         return PerformanceSummary(tuple(cases))
-
-
-def _combinations(spec: RunSpec) -> Iterator[Combination]:
-    for index, case in enumerate(spec.cases):
-        for batch_size in spec.batch_sizes_of(index):
-            yield Combination(index, case, batch_size)
 
 
 def _is_too_large(combination: Combination, too_large: Mapping[int, int]) -> bool:
@@ -93,5 +106,10 @@ def _is_too_large(combination: Combination, too_large: Mapping[int, int]) -> boo
     return limit is not None and combination.batch_size >= limit
 
 
-def _measured_trials(spec: RunSpec) -> int:
-    return 3 if spec.quick else 5
+def _available(readings: Sequence[TrialReading]) -> int | None:
+    return next((reading.prompts.available for reading in readings if reading.prompts is not None), None)
+
+
+def _measured_trials(spec: RunSpec, available: int | None, batch_size: int) -> int:
+    usual = 3 if spec.quick else 5
+    return max(usual, least_trials(spec.options.prompt_source, available, batch_size))

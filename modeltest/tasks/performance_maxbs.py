@@ -25,6 +25,7 @@ from modeltest.api import (
 from modeltest.search import Reading, SearchOutcome, conclude, judge, search_max_batch
 from modeltest.tasks.case_summary import TrialReading, is_finished, read_trials, summarize_case
 from modeltest.tasks.inputs import ordinary_token_ids
+from modeltest.tasks.prompt_sources import RandomPrompts
 from modeltest.tasks.shapes import Combination, check_cases, check_context, describe
 from modeltest.tasks.trials import REQUIRED_CAPABILITIES, run_trials
 
@@ -70,14 +71,14 @@ class PerformanceMaxBatch:
         Raises: SpecError for a case longer than the model's context.
         """
         check_context(spec.cases, engine)
-        token_ids = ordinary_token_ids(engine)
+        prompts = RandomPrompts(spec.seed, ordinary_token_ids(engine))
         for index, case in enumerate(spec.cases):
             search = _search(spec, index)
             batch_size: int | None = next(search)
             while batch_size is not None:
                 combination = Combination(index, case, batch_size)
                 readings = yield from run_trials(
-                    combination, _measured_trials(spec), seed=spec.seed, token_ids=token_ids
+                    combination, _measured_trials(spec), inputs=prompts.inputs_of(combination)
                 )
                 try:
                     batch_size = search.send(_read_probe(_summarize(combination, readings, spec), readings))

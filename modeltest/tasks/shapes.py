@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from modeltest.api import Case, EngineInfo, PrerequisiteError, RunSpec, SpecError
+from modeltest.api import Capability, Case, EngineInfo, RunSpec, SpecError
+from modeltest.tasks.given_prompts import is_list, parse_prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +18,22 @@ class Combination:
     batch_size: int
 
 
+def combinations(spec: RunSpec) -> Iterator[Combination]:
+    """Yield every case at each of its batch sizes, in the order asked for."""
+    for index, case in enumerate(spec.cases):
+        for batch_size in spec.batch_sizes_of(index):
+            yield Combination(index, case, batch_size)
+
+
 def describe(case: Case) -> str:
     """Return `case` as it is written in the `run.sh` grammar."""
     return f"[{case.input_tokens},{case.output_tokens}]"
 
 
-def check_cases(spec: RunSpec) -> None:
-    """Refuse cases that cannot be timed and the words of `performance` that are not served yet.
+def check_cases(spec: RunSpec, *, takes_prompts: bool = False) -> None:
+    """Refuse cases that cannot be timed, and words about prompts unless the task `takes_prompts`.
 
-    Raises: SpecError, PrerequisiteError.
+    Raises: SpecError.
     """
     if not spec.cases:
         raise SpecError("no cases to measure; give them as [[in,out],...], or [] for the usual squares")
@@ -33,7 +41,8 @@ def check_cases(spec: RunSpec) -> None:
         if min(case.input_tokens, case.output_tokens) < 1:
             raise SpecError(f"case {describe(case)} has no tokens; both numbers begin at 1")
     _refuse_repeats("case", [describe(case) for case in spec.cases])
-    _refuse_prompt_words(spec)
+    if not takes_prompts:
+        _refuse_prompt_words(spec)
 
 
 def check_batch_sizes(spec: RunSpec) -> None:
@@ -75,15 +84,35 @@ def _refuse_repeats(what: str, words: Sequence[str]) -> None:
             raise SpecError(f"{what} {word} is given twice; leave one out: trials are already repeated")
 
 
+def check_prompt_input(spec: RunSpec) -> None:
+    """Refuse a run without the prompts it is about, and a list of them that is none; files are not opened.
+
+    Raises: SpecError.
+    """
+    text = spec.options.prompt_input
+    if text is None:
+        raise SpecError(f"{spec.task} needs prompts: a list such as [1,2,3] or a file that holds one")
+    if is_list(text):
+        parse_prompts(text, where="the list of prompts")
+
+
+def prefill_capabilities(spec: RunSpec) -> frozenset[Capability]:
+    """Return what the prefill words of `spec` ask of the engine."""
+    options = spec.options
+    is_limited = options.prefill_batch_size is not None or options.prefill_length is not None
+    return frozenset({Capability.PREFILL_LIMITS}) if is_limited else frozenset()
+
+
 def _refuse_prompt_words(spec: RunSpec) -> None:
     given = {
         "prefill_batch_size": spec.options.prefill_batch_size,
         "prefill_length": spec.options.prefill_length,
         "dataset": spec.options.prompt_source,
+        "prompts": spec.options.prompt_input,
     }
     for word, value in given.items():
         if value is not None:
-            raise PrerequisiteError(
-                f"the word {word} is not available yet for {spec.task}; leave it out: "
+            raise SpecError(
+                f"{spec.task} does not take the word {word}; leave it out: "
                 "prompts are random token ids, prefilled as the engine chooses"
             )

@@ -165,3 +165,20 @@ def test_a_request_that_cannot_be_completed_fails_alone(engine):
     completions = _complete(engine, [impossible, *GENERATIONS])
     assert "no room" in completions["long"].error
     assert all(completions[request.id].error is None for request in GENERATIONS)
+
+
+def test_a_timed_prompt_is_computed_whole_however_often_it_is_asked(engine):
+    if engine.usage().computed_tokens is None:
+        pytest.skip("the engine does not count")
+    requests = [replace(TIMED[0], id=f"same{row}", max_new_tokens=2) for row in range(2)]
+    before = engine.usage()
+    for _ in range(2):
+        _complete(engine, requests)
+    after = engine.usage()
+    prompt_and_step = 16 + 1
+    assert after.computed_tokens - before.computed_tokens >= 2 * 2 * prompt_and_step
+    assert after.reused_tokens == before.reused_tokens
+
+
+def test_prefill_limits_are_not_claimed_by_an_engine_that_ignores_them(engine):
+    assert Capability.PREFILL_LIMITS not in engine.capabilities

@@ -84,3 +84,15 @@ def test_the_fake_engine_offers_its_bytes():
     assert tokenizer.prefix_token_id == END_OF_TEXT
     assert tokenizer.encode("é", special=True) == (0xC3, 0xA9)
     assert tokenizer.lay_out([Turn("user", "q"), Turn("assistant", "a")], generation_prompt=True) == "qa"
+
+
+def test_token_ids_become_the_text_again_with_their_special_tokens(raw):
+    tokenizer = CheckpointTokenizer(raw)
+    assert tokenizer.decode(tokenizer.encode(TEXT, special=False)) == TEXT
+    assert tokenizer.decode([tokenizer.prefix_token_id]) == raw.decode([tokenizer.prefix_token_id]) != ""
+
+
+def test_bytes_become_the_text_again():
+    tokenizer = ByteTokenizer(END_OF_TEXT)
+    assert tokenizer.decode(tokenizer.encode(TEXT, special=True)) == TEXT
+    assert tokenizer.decode([0xE6]) == "\N{REPLACEMENT CHARACTER}"

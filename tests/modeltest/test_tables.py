@@ -7,14 +7,18 @@ from rich.console import Console
 from modeltest.api import (
     AccuracySummary,
     Case,
+    CasePrompts,
     CaseSummary,
     Distribution,
     EngineInfo,
     EngineUsage,
+    FirstDifference,
     MaxBatchCase,
     MaxBatchSummary,
     ModelInfo,
     PerformanceSummary,
+    PrecisionOutput,
+    PrecisionSummary,
     Probe,
     RunResult,
     RunSpec,
@@ -149,3 +153,36 @@ def test_paths_of_the_files_are_printed_but_not_of_those_being_written(tmp_path:
 def test_long_cells_are_folded_never_cut(capsys):
     print_rows(("name", "what"), [("a", "word " * 60)])
     assert capsys.readouterr().out.count("word") == 60
+
+
+PRECISION = PrecisionSummary(
+    (
+        PrecisionOutput(
+            *(Case(8, 3), 2, 0, (5, 6), (7, 8, 9), "[red]so\nlong" + "g" * 60, 2, 1),
+            FirstDifference(1, 0, 7, 8),
+            Verdict.INVALID,
+            ("rows differ",),
+        ),
+        PrecisionOutput(Case(8, 3), 4, 0, (5, 6), (7, 8, 9), None, 4, 0, None, Verdict.VALID, ()),
+    )
+)
+
+
+def test_outputs_are_shown_by_their_beginning_in_one_line_and_as_they_are() -> None:
+    result = replace(RESULT, summary=PRECISION)
+    console = Console(width=140, record=True)
+    console.print(result_table(result))
+    text = console.export_text()
+    assert "[red]so" in text
+    assert "..." in text
+    assert "7 8 9" in text
+    assert headline(result).startswith("8x3 batch 2, prompt 0: [red]so")
+
+
+def test_real_prompts_of_a_timed_case_are_described(capsys: pytest.CaptureFixture[str]) -> None:
+    prompts = CasePrompts(5, 7.5, 8, 24, ("3 of 24 rows of boolq are longer than 8 tokens: cut at the end",))
+    case = CaseSummary(Case(8, 4), 2, 3, 1, {}, None, Verdict.VALID, (), prompts=prompts)
+    print_verdict(Console(width=140), replace(RESULT, summary=PerformanceSummary((case,))))
+    shown = capsys.readouterr().out
+    assert "8x4 batch 2: prompts of 5 to 8 tokens, median 7.5; 24 to choose from\n" in shown
+    assert "  3 of 24 rows of boolq are longer than 8 tokens: cut at the end\n" in shown

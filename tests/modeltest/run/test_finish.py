@@ -9,6 +9,8 @@ from modeltest.api import (
     MaxBatchCase,
     MaxBatchSummary,
     PerformanceSummary,
+    PrecisionOutput,
+    PrecisionSummary,
     Proportion,
     SearchStatus,
     Verdict,
@@ -71,3 +73,27 @@ def test_a_search_left_open_is_invalid():
     verdict, reasons = judge(search(SearchStatus.BORDERLINE, 4, CASE))
     assert verdict is Verdict.INVALID
     assert reasons == ("64x32: the search ended BORDERLINE",)
+
+
+OUTPUT = PrecisionOutput(Case(8, 3), 2, 0, (5,), (7,), None, 2, 0, None, Verdict.VALID, ())
+
+
+@pytest.mark.parametrize(
+    ("outputs", "verdict"),
+    [
+        ((OUTPUT,), Verdict.VALID),
+        ((OUTPUT, replace(OUTPUT, verdict=Verdict.NOISY)), Verdict.NOISY),
+        ((replace(OUTPUT, verdict=Verdict.INVALID), replace(OUTPUT, verdict=Verdict.NOISY)), Verdict.INVALID),
+        ((), Verdict.INVALID),
+    ],
+)
+def test_a_precision_run_is_as_good_as_its_worst_output(
+    outputs: tuple[PrecisionOutput, ...], verdict: Verdict
+) -> None:
+    assert judge(PrecisionSummary(outputs))[0] is verdict
+
+
+def test_reasons_of_outputs_name_their_case_and_batch() -> None:
+    assert judge(PrecisionSummary((replace(OUTPUT, reasons=("rows differ",)),)))[1] == (
+        "8x3 batch 2: rows differ",
+    )

@@ -1,7 +1,9 @@
 import hashlib
+from dataclasses import replace
 
 import pytest
 
+from engines.tokenizing import ByteTokenizer
 from modeltest.api import (
     Completion,
     EngineError,
@@ -12,6 +14,7 @@ from modeltest.api import (
     TextPrompt,
     TokenPrompt,
     Trial,
+    TrialPrompts,
 )
 from modeltest.run.measurement import inputs_digest, measure, run_measurements
 
@@ -116,3 +119,27 @@ def test_digest_tells_rows_from_one_long_row_and_text_apart() -> None:
         _prompts(TextPrompt("1", (), " 2")),
     ]
     assert len({inputs_digest(trial) for trial in trials}) == len(trials)
+
+
+PROMPTS = TrialPrompts((2, 2), 7, ("note",))
+
+
+def test_a_measurement_carries_what_is_said_of_its_prompts_even_out_of_memory() -> None:
+    trial = replace(_trial(2), prompts=PROMPTS)
+    assert measure(ScriptedEngine(), trial).prompts == PROMPTS
+    assert measure(ScriptedEngine(fits=1), trial).prompts == PROMPTS
+
+
+def test_a_trial_that_keeps_its_text_keeps_prompts_and_no_times() -> None:
+    trial = replace(_trial(1), keeps_text=True)
+    (completion,) = measure(ScriptedEngine(), trial).completions
+    assert completion == Completion("r0", text="x", prompt_tokens=(1,), output_tokens=(7, 8))
+
+
+def test_the_text_that_is_kept_is_that_of_the_tokenizer() -> None:
+    class WithTokenizer(ScriptedEngine):
+        def tokenizer(self):
+            return ByteTokenizer(0)
+
+    (completion,) = measure(WithTokenizer(), replace(_trial(1), keeps_text=True)).completions
+    assert completion.text == "\x07\x08"

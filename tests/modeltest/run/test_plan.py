@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from modeltest.api import Case, PrerequisiteError, RunSpec, SpecError
+from modeltest.api import Case, PrerequisiteError, RunSpec, SpecError, TaskOptions
 from modeltest.run.plan import plan
 
 SPEC = RunSpec(
@@ -52,3 +52,15 @@ def test_more_shots_than_there_are_rows_are_refused_before_the_model_is_loaded(t
     assert "loading model" not in done.stderr
     (directory,) = tmp_path.iterdir()
     assert json.loads((directory / "run.json").read_text())["status"] == "failed"
+
+
+@pytest.mark.parametrize("engine", ["fake", "hf_fp32"])
+@pytest.mark.parametrize(
+    "options", [TaskOptions(prefill_batch_size=4), TaskOptions(prefill_length=64)], ids=["batch", "length"]
+)
+def test_prefill_words_are_refused_where_nothing_honours_them_before_the_checkpoint_is_read(engine, options):
+    spec = replace(SPEC, engine=engine, weights="no/such/weights", cases=(Case(16, 4),), options=options)
+    with pytest.raises(
+        PrerequisiteError, match="cannot honour a prefill batch size or prefill_length: these"
+    ):
+        plan(spec)

@@ -53,6 +53,7 @@ def measurement(
         trial.phase,
         completions,
         peak_memory_bytes=1000 * trial.batch_size + trial.trial,
+        prompts=trial.prompts,
     )
 
 

@@ -8,11 +8,8 @@ from modeltest.api import (
     Capability,
     Measurement,
     MeasurementTask,
-    PrerequisiteError,
-    PromptSource,
     RunSpec,
     SpecError,
-    TaskOptions,
     Trial,
     Verdict,
 )
@@ -240,20 +237,6 @@ def test_a_case_longer_than_the_context_is_refused_before_anything_is_measured()
     fitting = performance_spec((4, 4), (256, 64))
     assert play(_TASK, fitting, PlayedEngine(), info=engine_info(context_tokens=320))
     assert play(_TASK, spec, PlayedEngine(), info=engine_info(context_tokens=None))
-
-
-@pytest.mark.parametrize(
-    ("options", "word"),
-    [
-        (TaskOptions(prefill_batch_size=2), "prefill_batch_size"),
-        (TaskOptions(prefill_length=512), "prefill_length"),
-        (TaskOptions(prompt_source=PromptSource("boolq")), "dataset"),
-    ],
-)
-def test_words_not_served_yet_are_refused_by_name(options: TaskOptions, word: str) -> None:
-    spec = replace(performance_spec((4, 4)), options=options)
-    with pytest.raises(PrerequisiteError, match=f"the word {word} is not available yet for performance"):
-        _TASK.check(spec)
 
 
 @pytest.mark.parametrize(

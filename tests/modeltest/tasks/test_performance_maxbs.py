@@ -9,7 +9,6 @@ from played_engine import MS, PlayedEngine, engine_info, max_batch_spec, measure
 from modeltest.api import (
     Measurement,
     MeasurementTask,
-    PrerequisiteError,
     RunSpec,
     SearchStatus,
     SpecError,
@@ -177,7 +176,7 @@ def test_what_cannot_be_searched_is_refused(spec: RunSpec, message: str) -> None
 def test_prompt_words_are_refused() -> None:
     spec = max_batch_spec((4, 4))
     options = TaskOptions(spec.options.shots, None, spec.options.batch_ranges, 50.0, prefill_length=1)
-    with pytest.raises(PrerequisiteError, match="not available yet for performance_maxbs"):
+    with pytest.raises(SpecError, match="performance_maxbs does not take the word prefill_length"):
         _TASK.check(replace(spec, options=options))
 
 

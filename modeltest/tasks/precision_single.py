@@ -1,0 +1,214 @@
+"""`precision_single`: the greedy output of given prompts, token by token, to compare devices."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+
+from modeltest.api import (
+    Argument,
+    Capability,
+    Completion,
+    EngineInfo,
+    FirstDifference,
+    Measurement,
+    MeasurementTask,
+    Mode,
+    PrecisionOutput,
+    PrecisionSummary,
+    RunSpec,
+    TokenPrompt,
+    Trial,
+    Verdict,
+)
+from modeltest.tasks.case_summary import MEASURE
+from modeltest.tasks.inputs import request_id
+from modeltest.tasks.prompt_sources import choose_prompts
+from modeltest.tasks.shapes import (
+    Combination,
+    check_batch_sizes,
+    check_cases,
+    check_context,
+    check_prompt_input,
+    combinations,
+)
+
+TRIAL = 0
+"""Each batch is run once: greedy decoding has nothing to repeat."""
+
+
+class PrecisionSingle:
+    """Runs each case once at each batch size, with one of the prompts in each row in turn.
+
+    Rows with the same prompt must say the same: a row that does not makes its output INVALID. An output that
+    changes with the batch size is NOISY. The end of text is ignored, so that every output has as many tokens
+    as the case; prompts are computed whole in every row, for the rows of a batch are what is compared.
+    """
+
+    name = "precision_single"
+    title = "Greedy output of given prompts"
+    modes: tuple[Mode, ...] = (
+        Mode("precision_single", "precision_single", "", (Argument.CASES, Argument.PROMPT, Argument.BATCH)),
+    )
+
+    def __init__(self, prompts: Sequence[TokenPrompt] | None = None) -> None:
+        self._prompts = prompts
+
+    def with_prompts(self, prompts: Sequence[TokenPrompt]) -> MeasurementTask:
+        """Return this task with the prompts that were given."""
+        return PrecisionSingle(prompts)
+
+    def check(self, spec: RunSpec) -> None:
+        """Refuse shapes that cannot be run and prompts that are none.
+
+        Raises: SpecError.
+        """
+        check_cases(spec, takes_prompts=True)
+        check_batch_sizes(spec)
+        check_prompt_input(spec)
+
+    def requires(self, spec: RunSpec) -> frozenset[Capability]:
+        """Return what the engine must be capable of."""
+        return frozenset({Capability.GENERATE, Capability.IGNORE_EOS})
+
+    def trials(self, spec: RunSpec, engine: EngineInfo) -> Generator[Trial, Measurement, None]:
+        """Yield one trial per case and batch size.
+
+        Raises: SpecError for a case longer than the model's context and for prompts that do not suit a case.
+        """
+        check_context(spec.cases, engine)
+        prompts = choose_prompts(spec, engine, self._prompts)
+        for combination, inputs in [(each, prompts.inputs_of(each)) for each in combinations(spec)]:
+            submitted = inputs.of_trial(TRIAL, 0)
+            yield Trial(
+                case_index=combination.case_index,
+                batch_size=combination.batch_size,
+                trial=TRIAL,
+                phase=MEASURE,
+                requests=submitted.requests,
+                prompts=submitted.prompts,
+                keeps_text=True,
+            )
+
+    def summarize_measurements(self, measurements: Iterable[Measurement], spec: RunSpec) -> PrecisionSummary:
+        """Return one output per case, batch size and prompt; what was not measured is INVALID."""
+        found = {(each.case_index, each.batch_size): each for each in measurements}
+        outputs: list[PrecisionOutput] = []
+        references: dict[tuple[int, int], PrecisionOutput] = {}
+        for combination in combinations(spec):
+            measurement = found.get((combination.case_index, combination.batch_size))
+            for output in _outputs(combination, measurement):
+                key = combination.case_index, output.prompt
+                if output.verdict is Verdict.VALID:
+                    outputs.append(_compared(output, references.setdefault(key, output)))
+                else:
+                    outputs.append(output)
+        return PrecisionSummary(tuple(outputs))
+
+
+def _outputs(combination: Combination, measurement: Measurement | None) -> Iterator[PrecisionOutput]:
+    if measurement is None:
+        yield _faulty(combination, 0, "not measured: the run was cut short")
+        return
+    count = measurement.prompts.available if measurement.prompts else 1
+    rows = {completion.request_id: completion for completion in measurement.completions}
+    for prompt in range(count):
+        numbers = range(prompt, combination.batch_size, count)
+        if fault := _fault(combination, measurement, rows, numbers):
+            yield _faulty(combination, prompt, fault)
+        else:
+            yield _agreement(combination, prompt, {row: rows[_name(combination, row)] for row in numbers})
+
+
+def _fault(
+    combination: Combination,
+    measurement: Measurement,
+    rows: Mapping[str, Completion],
+    numbers: Sequence[int],
+) -> str | None:
+    if measurement.out_of_memory:
+        return f"batch {combination.batch_size} ran out of memory"
+    if measurement.error is not None:
+        return measurement.error
+    for row in numbers:
+        completion = rows.get(_name(combination, row))
+        if completion is None:
+            return f"row {row} did not come back"
+        if completion.error is not None:
+            return f"row {row} failed: {completion.error}"
+        if len(completion.output_tokens) != combination.case.output_tokens:
+            return (
+                f"row {row} has {len(completion.output_tokens)} of {combination.case.output_tokens} "
+                "output tokens"
+            )
+    return None
+
+
+def _agreement(combination: Combination, prompt: int, rows: Mapping[int, Completion]) -> PrecisionOutput:
+    (first_row, first), *others = rows.items()
+    differences = [
+        difference
+        for row, completion in others
+        if (difference := first_difference(row, first.output_tokens, completion.output_tokens))
+    ]
+    reasons = []
+    if differences:
+        at = differences[0]
+        reasons.append(
+            f"prompt {prompt}: {len(differences)} of {len(rows)} rows differ from row {first_row}, the first "
+            f"is row {at.row} at token {at.token_index}: {at.found} instead of {at.expected}"
+        )
+    return PrecisionOutput(
+        case=combination.case,
+        batch_size=combination.batch_size,
+        prompt=prompt,
+        prompt_tokens=first.prompt_tokens,
+        output_tokens=first.output_tokens,
+        text=first.text,
+        rows=len(rows),
+        rows_that_differ=len(differences),
+        first_difference=differences[0] if differences else None,
+        verdict=Verdict.INVALID if reasons else Verdict.VALID,
+        reasons=tuple(reasons),
+    )
+
+
+def first_difference(row: int, expected: Sequence[int], found: Sequence[int]) -> FirstDifference | None:
+    """Return where the tokens of `row` leave those expected; `None` when they do not."""
+    for index, (wanted, token) in enumerate(zip_longest(expected, found)):
+        if wanted != token:
+            return FirstDifference(row, index, wanted, token)
+    return None
+
+
+def _compared(output: PrecisionOutput, first: PrecisionOutput) -> PrecisionOutput:
+    """Return `output`, with a reason when it differs from that of the first batch size."""
+    difference = first_difference(0, first.output_tokens, output.output_tokens)
+    if difference is None:
+        return output
+    reason = (
+        f"prompt {output.prompt}: the output differs from that of batch {first.batch_size} from token "
+        f"{difference.token_index} on: {difference.found} instead of {difference.expected}"
+    )
+    return replace(output, verdict=Verdict.NOISY, reasons=(*output.reasons, reason))
+
+
+def _faulty(combination: Combination, prompt: int, reason: str) -> PrecisionOutput:
+    return PrecisionOutput(
+        case=combination.case,
+        batch_size=combination.batch_size,
+        prompt=prompt,
+        prompt_tokens=(),
+        output_tokens=(),
+        text=None,
+        rows=0,
+        rows_that_differ=0,
+        first_difference=None,
+        verdict=Verdict.INVALID,
+        reasons=(reason,),
+    )
+
+
+def _name(combination: Combination, row: int) -> str:
+    return request_id(combination.case, combination.batch_size, TRIAL, row)
