@@ -106,7 +106,8 @@ def title_of(result: RunResult) -> str:
     )
     shots = result.spec.options.shots
     details = [result.spec.mode] + ([f"{shots} shots"] if shots is not None else [])
-    return f"{', '.join(details)}: {result.model.name} with {where}"
+    name, quantize = result.model.name, result.model.quantize
+    return f"{', '.join(details)}: {name}{f', {quantize} weights,' if quantize else ''} with {where}"
 
 
 def headline(result: RunResult) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modeltest.api import DatasetInfo, EngineInfo, EngineUsage, ModelInfo, RunResult, to_plain
+from modeltest.api import DatasetInfo, EngineInfo, EngineUsage, RunResult, to_plain
+from modeltest.api.precision import precision_word
 
 
 def describe_run(result: RunResult) -> dict[str, object]:
@@ -26,7 +27,7 @@ def describe_run(result: RunResult) -> dict[str, object]:
         },
         "verdict": to_plain(result.verdict),
         "reasons": list(result.reasons),
-        "model": _describe_model(result.model),
+        "model": _describe_model(result),
         "engine": None if result.engine is None else _describe_engine(result.adapter, result.engine),
         "usage": None if result.usage is None else _describe_usage(result.usage, result.timing_s),
     }
@@ -66,12 +67,15 @@ def _describe_usage(usage: EngineUsage, timing_s: Mapping[str, float]) -> dict[s
     return {"load_s": timing_s.get("load"), "run_s": run_s, "forward_share": share, **to_plain(usage)}
 
 
-def _describe_model(model: ModelInfo) -> dict[str, object]:
+def _describe_model(result: RunResult) -> dict[str, object]:
+    model = result.model
+    dtype = result.engine.dtype if result.engine else result.spec.dtype or model.dtype
     return {
         "name": model.name,
         "type": model.model_type,
         "dtype": model.dtype,
         "quantize": model.quantize,
+        "precision": precision_word(dtype, model.quantize),
         "fingerprint": model.fingerprint,
     }
 

@@ -22,6 +22,8 @@ class Capability(str, Enum):
     IGNORE_EOS = "ignore_eos"
     PREFILL_LIMITS = "prefill_limits"
     """Honours the prefill batch size and the prefill length of a timed run."""
+    QUANTIZED_WEIGHTS = "quantized_weights"
+    """Runs checkpoints of msModelSlim, in the kinds MindIE knows: w8a8, w8a16, ..."""
 
 
 class Argument(str, Enum):

@@ -9,13 +9,14 @@ import click
 
 from modeltest import registry
 from modeltest.api import AccuracyTask, BatchRange, Case, RunSpec, SpecError, TaskOptions
+from modeltest.api.precision import DTYPE_WORDS
 from modeltest.cli.execute import execute, run_options, with_options
 from modeltest.cli.prompt_options import dataset_options, prompts_asked, prompts_option
 from modeltest.grammar.modes import PREDECESSOR_MODES, did_you_mean, engine_word
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+DTYPES = {word: dtype for dtype, word in DTYPE_WORDS.items()}
 
 _MODEL_OPTIONS = (
     click.option("--engine", default="hf", show_default=True, help="Engine word, such as hf or pa_fp16."),

@@ -32,7 +32,7 @@ from modeltest.run.directory import LOG_FILE, create_run_directory, read_result,
 from modeltest.run.events import VARIABLE, EventReader
 from modeltest.run.finish import finish
 from modeltest.run.machine import describe_machine
-from modeltest.run.plan import Plan
+from modeltest.run.plan import Plan, run_name
 from modeltest.run.progress import Progress
 from modeltest.run.watch import Watch
 
@@ -62,9 +62,7 @@ def launch(plan: Plan, *, command: str | None, progress: Progress, verbose: bool
     """
     started = datetime.now(timezone.utc)
     spec = plan.spec
-    directory = create_run_directory(
-        spec.output_dir, started=started, name=f"{spec.mode}_{plan.model.name}_{plan.engine.name}"
-    )
+    directory = create_run_directory(spec.output_dir, started=started, name=run_name(plan))
     result = RunResult(
         spec=spec,
         started=started.isoformat(timespec="seconds"),

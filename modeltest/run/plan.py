@@ -15,9 +15,13 @@ from modeltest.api import (
     SpecError,
     Task,
 )
+from modeltest.api.precision import precision_word
 from modeltest.grammar.modes import adapters_of
 from modeltest.models.checkpoint import inspect_checkpoint
+from modeltest.models.quantisation import MINDIE_KINDS
 from modeltest.run.prompts import check_prompts
+
+QUANTIZED_WORDS = ("pa_fp16", "pa_bf16", "fa")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ def plan(spec: RunSpec) -> Plan:
     _check_capabilities(spec, task, engine)
     check_prompts(spec, task, engine)
     model = inspect_checkpoint(spec) if engine.needs_weights else _no_checkpoint(spec)
+    engine = _routed(spec, task, engine, model)
     if spec.world_size == AUTO_WORLD_SIZE:
         spec = replace(spec, world_size=model.chips)
     _check_cases(spec, model)
@@ -59,6 +64,35 @@ def _check_mode(spec: RunSpec, task: Task) -> None:
         raise PrerequisiteError(
             f"mode {spec.mode!r} is not available yet; of {task.name}: {', '.join(words)}"
         )
+
+
+def run_name(plan: Plan) -> str:
+    """Return what a run's directory is called, after its time: with the precision of quantised weights."""
+    spec, model = plan.spec, plan.model
+    label = precision_word(spec.dtype or model.dtype, model.quantize) if model.quantize else ""
+    return "_".join(part for part in (spec.mode, model.name, label, plan.engine.name) if part)
+
+
+def _routed(spec: RunSpec, task: Task, engine: Engine, model: ModelInfo) -> Engine:
+    """Return `engine`, or for quantised weights that it cannot run, the adapter of the word that can.
+
+    Other methods than MindIE's are left to the engine's own check.
+
+    Raises: PrerequisiteError when there is none.
+    """
+    if model.quantize not in MINDIE_KINDS or Capability.QUANTIZED_WEIGHTS in engine.capabilities:
+        return engine
+    installed = registry.engine_names()
+    for name in adapters_of(spec.engine):
+        if name in installed and name != engine.name:
+            other = registry.load_engine(name)
+            if Capability.QUANTIZED_WEIGHTS in other.capabilities:
+                _check_capabilities(spec, task, other)
+                return other
+    raise PrerequisiteError(
+        f"{model.path} is {model.quantize}, which engine {engine.name!r} cannot run; the words "
+        f"{', '.join(QUANTIZED_WORDS)} can where MindIE is installed, or give the float checkpoint"
+    )
 
 
 def _check_capabilities(spec: RunSpec, task: Task, engine: Engine) -> None:

@@ -27,7 +27,7 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.statistics import proportion
-from modeltest.tables import headline, print_result, print_rows, print_verdict, result_table
+from modeltest.tables import headline, print_result, print_rows, print_verdict, result_table, title_of
 
 RESULT = RunResult(
     spec=RunSpec("hf_fp32", "full_CEval", "ceval", "llama", "/w", options=TaskOptions(shots=5)),
@@ -186,3 +186,9 @@ def test_real_prompts_of_a_timed_case_are_described(capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().out
     assert "8x4 batch 2: prompts of 5 to 8 tokens, median 7.5; 24 to choose from\n" in shown
     assert "  3 of 24 rows of boolq are longer than 8 tokens: cut at the end\n" in shown
+
+
+def test_the_title_names_quantised_weights():
+    assert title_of(RESULT) == "full_CEval, 5 shots: llama2_7b with hf on cpu in float32"
+    quantised = replace(RESULT, model=replace(RESULT.model, quantize="w8a8"))
+    assert title_of(quantised) == "full_CEval, 5 shots: llama2_7b, w8a8 weights, with hf on cpu in float32"

@@ -72,6 +72,19 @@ def test_the_headline_and_its_uncertainty_stand_first(tmp_path: Path) -> None:
     assert (content["correct"], content["total"], content["macro"]) == (5, 8, 0.6)
 
 
+def test_quantised_weights_are_named_with_the_dtype_they_ran_in(tmp_path: Path) -> None:
+    run = _run()
+    run = replace(
+        run, model=replace(run.model, quantize="w8a8"), engine=replace(run.engine, dtype="bfloat16")
+    )
+    (path,) = AccuracyJson().write(run, tmp_path)
+    assert read_valid(path, "accuracy")["model"]["precision"] == "bf16_w8a8"
+    (path,) = AccuracyJson().write(
+        replace(run, engine=None, spec=replace(run.spec, dtype="float16")), tmp_path
+    )
+    assert read_valid(path, "accuracy")["model"]["precision"] == "fp16_w8a8"
+
+
 def test_what_went_wrong_is_counted_by_kind(tmp_path: Path) -> None:
     content = read_valid(AccuracyJson().write(_run(), tmp_path)[0], "accuracy")
     kinds = ("failed", "no_answer", "truncated", "dropped_shots", "cut_prompts")

@@ -2,11 +2,15 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from engines.fake import FakeEngine
+from modeltest import registry
 from modeltest.api import Case, PrerequisiteError, RunSpec, SpecError, TaskOptions
-from modeltest.run.plan import plan
+from modeltest.run import plan as plans
+from modeltest.run.plan import plan, run_name
 
 SPEC = RunSpec(
     engine="fake", mode="performance", task="performance", model="llama", weights="none", batch_sizes=((1,),)
@@ -64,3 +68,42 @@ def test_prefill_words_are_refused_where_nothing_honours_them_before_the_checkpo
         PrerequisiteError, match="cannot honour a prefill batch size or prefill_length: these"
     ):
         plan(spec)
+
+
+class Quantizing(FakeEngine):
+    """Stands in for an engine that reads checkpoints and runs quantised ones."""
+
+    name = "quantizing"
+    needs_weights = True
+
+
+@pytest.fixture
+def quantized(tmp_path):
+    header = json.dumps({"w": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\1")
+    config = {"model_type": "llama", "torch_dtype": "float16", "quantize": "w8a8", "num_hidden_layers": 2}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    return replace(
+        SPEC, engine="pa_fp16", dtype="float16", weights=str(tmp_path), cases=(Case(16, 4),), model="auto"
+    )
+
+
+def test_quantised_weights_are_refused_where_no_adapter_can_run_them(quantized, monkeypatch):
+    monkeypatch.setattr(plans, "adapters_of", lambda _: ("hf",))
+    with pytest.raises(
+        PrerequisiteError, match=r"is w8a8, which engine 'hf' cannot run; the words pa_fp16, "
+    ):
+        plan(quantized)
+
+
+def test_quantised_weights_go_to_the_adapter_that_can_run_them(quantized, monkeypatch):
+    load = registry.load_engine
+    monkeypatch.setattr(plans, "adapters_of", lambda _: ("hf", "fake"))
+    monkeypatch.setattr(registry, "load_engine", lambda name: Quantizing() if name == "fake" else load(name))
+    made = plan(quantized)
+    assert made.engine.name == "quantizing"
+    assert run_name(made) == "performance_llama_2l_fp16_w8a8_quantizing"
+    config = Path(quantized.weights) / "config.json"
+    config.write_text(config.read_text().replace('"quantize": "w8a8", ', ""))
+    made = plan(quantized)
+    assert (made.engine.name, run_name(made)) == ("hf", "performance_llama_2l_hf")
