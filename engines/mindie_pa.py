@@ -47,7 +47,13 @@ class MindiePA:
 
     name = "mindie_pa"
     capabilities = frozenset(
-        {Capability.GENERATE, Capability.CHOICE_LOGPROBS, Capability.TOKEN_TIMES, Capability.IGNORE_EOS}
+        {
+            Capability.GENERATE,
+            Capability.CHOICE_LOGPROBS,
+            Capability.TOKEN_TIMES,
+            Capability.IGNORE_EOS,
+            Capability.PREFILL_LIMITS,
+        }
     )
     needs_weights = True
 
