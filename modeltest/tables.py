@@ -12,6 +12,7 @@ from rich.table import Table
 
 from modeltest.api import (
     AccuracySummary,
+    CasePrompts,
     CaseSummary,
     Distribution,
     HarnessMetric,
@@ -88,10 +89,16 @@ def _prompt_lines(summary: Summary | None) -> Iterable[str]:
     for case in summary.cases if isinstance(summary, PerformanceSummary) else ():
         if (prompts := case.prompts) is not None:
             yield (
-                f"{_shape(case)} batch {case.batch_size}: prompts of {prompts.shortest} to {prompts.longest} "
-                f"tokens, median {prompts.median:g}; {prompts.available} to choose from"
+                f"{_shape(case)} batch {case.batch_size}: prompts of {_lengths(prompts)}; "
+                f"{prompts.available} to choose from"
             )
             yield from (f"  {note}" for note in prompts.notes)
+
+
+def _lengths(prompts: CasePrompts) -> str:
+    if prompts.shortest == prompts.longest:
+        return f"{prompts.longest} tokens"
+    return f"{prompts.shortest} to {prompts.longest} tokens (median {prompts.median:g})"
 
 
 def result_table(result: RunResult) -> Table:

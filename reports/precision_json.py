@@ -56,5 +56,6 @@ def _describe_output(output: PrecisionOutput) -> dict[str, object]:
         "first_difference": to_plain(output.first_difference),
         "prompt_token_ids": list(output.prompt_tokens),
         "output_token_ids": list(output.output_tokens),
+        "output_logprobs": None if output.logprobs is None else list(output.logprobs),
         "text": output.text,
     }

@@ -263,6 +263,9 @@ class PrecisionOutput:
     output_tokens: tuple[int, ...]
     """Of the first row with the prompt."""
 
+    logprobs: tuple[float, ...] | None
+    """Of each output token, given the prompt and the tokens before it; `None` where it was not asked for."""
+
     text: str | None
     rows: int
     """How many rows had the prompt."""

@@ -97,6 +97,9 @@ class TaskOptions:
     """`performance_single`, `precision_single`: a list of token ids, of texts, or of lists of token ids; or a
     file that holds one."""
 
+    logprobs: bool = False
+    """`precision_single`: ask for the log-probability of every output token too."""
+
     lm_eval: LmEvalOptions | None = None
 
 

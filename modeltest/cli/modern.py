@@ -133,6 +133,7 @@ def performance(
 @click.option("--case", "cases", **PAIRS, required=True, help="Input and output tokens.")
 @_BATCH_SIZES
 @prompts_option
+@click.option("--logprobs", is_flag=True, help="Also write the log-probability of every output token.")
 @click.option("--chat", is_flag=True, help="Lay the prompts out by the model's chat template.")
 @model_options
 @run_options
@@ -140,6 +141,7 @@ def precision(
     cases: tuple[tuple[int, int], ...],
     batch_sizes: tuple[int, ...],
     chat: bool,
+    logprobs: bool,
     prompt_input: str | None,
     **options: Any,
 ) -> int:
@@ -149,7 +151,7 @@ def precision(
         task="precision_single",
         cases=tuple(Case(*case) for case in cases),
         batch_sizes=(batch_sizes,),
-        options=TaskOptions(prompt_input=prompt_input),
+        options=TaskOptions(prompt_input=prompt_input, logprobs=logprobs),
         chat=chat,
         **model_fields(options),
     )

@@ -55,13 +55,14 @@ def measure(engine: Engine, trial: Trial) -> Measurement:
         batches = list(engine.complete(trial.requests, batch_size=trial.batch_size))
     except OutOfMemory as problem:
         return replace(measurement, out_of_memory=True, error=str(problem))
-    if len(batches) != 1:
+    if len(batches) != 1 and any(request.max_new_tokens for request in trial.requests):
         raise EngineError(f"engine {engine.name!r} split a timed batch of {trial.batch_size} requests")
     return replace(
         measurement,
         completions=tuple(
             _with_text(completion, engine) if trial.keeps_text else _without_inputs(completion)
-            for completion in batches[0]
+            for batch in batches
+            for completion in batch
         ),
         peak_memory_bytes=engine.peak_memory_bytes(),
     )

@@ -24,6 +24,7 @@ from modeltest.api import (
 )
 from modeltest.tasks.case_summary import MEASURE
 from modeltest.tasks.inputs import request_id
+from modeltest.tasks.output_logprobs import logprobs_trial, read_logprobs
 from modeltest.tasks.prompt_sources import choose_prompts
 from modeltest.tasks.shapes import (
     Combination,
@@ -44,6 +45,7 @@ class PrecisionSingle:
     Rows with the same prompt must say the same: a row that does not makes its output INVALID. An output that
     changes with the batch size is NOISY. The end of text is ignored, so that every output has as many tokens
     as the case; prompts are computed whole in every row, for the rows of a batch are what is compared.
+    Log-probabilities, where they are asked for, are those of the output at the first batch size of a case.
     """
 
     name = "precision_single"
@@ -70,7 +72,8 @@ class PrecisionSingle:
 
     def requires(self, spec: RunSpec) -> frozenset[Capability]:
         """Return what the engine must be capable of."""
-        return frozenset({Capability.GENERATE, Capability.IGNORE_EOS})
+        needed = {Capability.GENERATE, Capability.IGNORE_EOS}
+        return frozenset(needed | {Capability.CHOICE_LOGPROBS} if spec.options.logprobs else needed)
 
     def trials(self, spec: RunSpec, engine: EngineInfo) -> Generator[Trial, Measurement, None]:
         """Yield one trial per case and batch size.
@@ -81,7 +84,7 @@ class PrecisionSingle:
         prompts = choose_prompts(spec, engine, self._prompts)
         for combination, inputs in [(each, prompts.inputs_of(each)) for each in combinations(spec)]:
             submitted = inputs.of_trial(TRIAL, 0)
-            yield Trial(
+            measurement = yield Trial(
                 case_index=combination.case_index,
                 batch_size=combination.batch_size,
                 trial=TRIAL,
@@ -90,15 +93,19 @@ class PrecisionSingle:
                 prompts=submitted.prompts,
                 keeps_text=True,
             )
+            if _wants_logprobs(combination, spec):
+                yield from _logprobs_trials(combination, measurement)
 
     def summarize_measurements(self, measurements: Iterable[Measurement], spec: RunSpec) -> PrecisionSummary:
         """Return one output per case, batch size and prompt; what was not measured is INVALID."""
-        found = {(each.case_index, each.batch_size): each for each in measurements}
+        found: dict[tuple[int, int], dict[int, Measurement]] = {}
+        for each in measurements:
+            found.setdefault((each.case_index, each.batch_size), {})[each.trial] = each
         outputs: list[PrecisionOutput] = []
         references: dict[tuple[int, int], PrecisionOutput] = {}
         for combination in combinations(spec):
-            measurement = found.get((combination.case_index, combination.batch_size))
-            for output in _outputs(combination, measurement):
+            trials = found.get((combination.case_index, combination.batch_size), {})
+            for output in _whole_outputs(combination, trials, spec):
                 key = combination.case_index, output.prompt
                 if output.verdict is Verdict.VALID:
                     outputs.append(_compared(output, references.setdefault(key, output)))
@@ -107,7 +114,46 @@ class PrecisionSingle:
         return PrecisionSummary(tuple(outputs))
 
 
-def _outputs(combination: Combination, measurement: Measurement | None) -> Iterator[PrecisionOutput]:
+def _wants_logprobs(combination: Combination, spec: RunSpec) -> bool:
+    """Say whether log-probabilities are asked for: once per case, at its first batch size."""
+    is_first = combination.batch_size == spec.batch_sizes_of(combination.case_index)[0]
+    return spec.options.logprobs and is_first
+
+
+def _logprobs_trials(
+    combination: Combination, measurement: Measurement
+) -> Generator[Trial, Measurement, None]:
+    for output in _outputs(combination, {TRIAL: measurement}):
+        if output.output_tokens:
+            number = _logprobs_number(output.prompt)
+            yield logprobs_trial(combination, number, output.prompt_tokens, output.output_tokens)
+
+
+def _logprobs_number(prompt: int) -> int:
+    return TRIAL + 1 + prompt
+
+
+def _whole_outputs(
+    combination: Combination, trials: Mapping[int, Measurement], spec: RunSpec
+) -> Iterator[PrecisionOutput]:
+    for output in _outputs(combination, trials):
+        is_wanted = _wants_logprobs(combination, spec) and output.output_tokens
+        yield _with_logprobs(output, combination, trials) if is_wanted else output
+
+
+def _with_logprobs(
+    output: PrecisionOutput, combination: Combination, trials: Mapping[int, Measurement]
+) -> PrecisionOutput:
+    measurement = trials.get(_logprobs_number(output.prompt))
+    read = read_logprobs(combination, measurement) if measurement else "no log-probabilities were measured"
+    if isinstance(read, tuple):
+        return replace(output, logprobs=read)
+    reason = f"prompt {output.prompt}: {read}"
+    return replace(output, verdict=Verdict.INVALID, reasons=(*output.reasons, reason))
+
+
+def _outputs(combination: Combination, trials: Mapping[int, Measurement]) -> Iterator[PrecisionOutput]:
+    measurement = trials.get(TRIAL)
     if measurement is None:
         yield _faulty(combination, 0, "not measured: the run was cut short")
         return
@@ -165,6 +211,7 @@ def _agreement(combination: Combination, prompt: int, rows: Mapping[int, Complet
         prompt=prompt,
         prompt_tokens=first.prompt_tokens,
         output_tokens=first.output_tokens,
+        logprobs=None,
         text=first.text,
         rows=len(rows),
         rows_that_differ=len(differences),
@@ -201,6 +248,7 @@ def _faulty(combination: Combination, prompt: int, reason: str) -> PrecisionOutp
         prompt=prompt,
         prompt_tokens=(),
         output_tokens=(),
+        logprobs=None,
         text=None,
         rows=0,
         rows_that_differ=0,

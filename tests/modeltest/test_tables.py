@@ -158,12 +158,12 @@ def test_long_cells_are_folded_never_cut(capsys):
 PRECISION = PrecisionSummary(
     (
         PrecisionOutput(
-            *(Case(8, 3), 2, 0, (5, 6), (7, 8, 9), "[red]so\nlong" + "g" * 60, 2, 1),
+            *(Case(8, 3), 2, 0, (5, 6), (7, 8, 9), None, "[red]so\nlong" + "g" * 60, 2, 1),
             FirstDifference(1, 0, 7, 8),
             Verdict.INVALID,
             ("rows differ",),
         ),
-        PrecisionOutput(Case(8, 3), 4, 0, (5, 6), (7, 8, 9), None, 4, 0, None, Verdict.VALID, ()),
+        PrecisionOutput(Case(8, 3), 4, 0, (5, 6), (7, 8, 9), None, None, 4, 0, None, Verdict.VALID, ()),
     )
 )
 
@@ -184,7 +184,7 @@ def test_real_prompts_of_a_timed_case_are_described(capsys: pytest.CaptureFixtur
     case = CaseSummary(Case(8, 4), 2, 3, 1, {}, None, Verdict.VALID, (), prompts=prompts)
     print_verdict(Console(width=140), replace(RESULT, summary=PerformanceSummary((case,))))
     shown = capsys.readouterr().out
-    assert "8x4 batch 2: prompts of 5 to 8 tokens, median 7.5; 24 to choose from\n" in shown
+    assert "8x4 batch 2: prompts of 5 to 8 tokens (median 7.5); 24 to choose from\n" in shown
     assert "  3 of 24 rows of boolq are longer than 8 tokens: cut at the end\n" in shown
 
 

@@ -19,7 +19,9 @@ from reports.performance_json import PerformanceJson
 from reports.precision_json import PrecisionJson
 from reports.token_latency_csv import TokenLatencyCsv
 
-SOUND = PrecisionOutput(Case(8, 3), 2, 0, (5, 6), (7, 8, 9), "abc", 2, 0, None, Verdict.VALID, ())
+SOUND = PrecisionOutput(
+    Case(8, 3), 2, 0, (5, 6), (7, 8, 9), (-0.5, -1.0, -2.0), "abc", 2, 0, None, Verdict.VALID, ()
+)
 BROKEN = replace(
     SOUND,
     batch_size=4,
@@ -63,6 +65,7 @@ def test_an_output_has_its_tokens_text_and_first_difference(tmp_path: Path) -> N
         "first_difference": None,
         "prompt_token_ids": [5, 6],
         "output_token_ids": [7, 8, 9],
+        "output_logprobs": [-0.5, -1.0, -2.0],
         "text": "abc",
     }
     assert broken["first_difference"] == {"row": 3, "token_index": 2, "expected": 9, "found": None}
@@ -77,7 +80,9 @@ def test_an_output_has_its_tokens_text_and_first_difference(tmp_path: Path) -> N
 
 
 def test_an_output_that_was_not_measured_is_valid_json(tmp_path: Path) -> None:
-    absent = replace(BROKEN, prompt_tokens=(), output_tokens=(), text=None, rows=0, first_difference=None)
+    absent = replace(
+        BROKEN, prompt_tokens=(), output_tokens=(), logprobs=None, text=None, rows=0, first_difference=None
+    )
     (path,) = PrecisionJson().write(replace(precision_run(absent), engine=None), tmp_path)
     assert read_valid(path, "precision")["outputs"][0]["text"] is None
 

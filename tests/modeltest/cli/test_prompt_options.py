@@ -68,6 +68,12 @@ def test_a_number_of_batches_is_positive_or_inf(text):
     assert "or INF for all" in result.output
 
 
+def test_log_probabilities_are_an_option_and_no_word():
+    arguments = ["precision", *CASE, "--prompts", "[1]", *MODEL]
+    assert spec_of(*arguments)["options"]["logprobs"] is False
+    assert spec_of(*arguments, "--logprobs")["options"]["logprobs"] is True
+
+
 def test_a_precision_run_without_prompts_is_refused():
     with pytest.raises(SpecError, match="precision_single needs prompts"):
         root.main(["precision", *CASE, *MODEL], standalone_mode=False)

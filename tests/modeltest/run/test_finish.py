@@ -75,7 +75,7 @@ def test_a_search_left_open_is_invalid():
     assert reasons == ("64x32: the search ended BORDERLINE",)
 
 
-OUTPUT = PrecisionOutput(Case(8, 3), 2, 0, (5,), (7,), None, 2, 0, None, Verdict.VALID, ())
+OUTPUT = PrecisionOutput(Case(8, 3), 2, 0, (5,), (7,), None, None, 2, 0, None, Verdict.VALID, ())
 
 
 @pytest.mark.parametrize(

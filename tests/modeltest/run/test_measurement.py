@@ -143,3 +143,9 @@ def test_the_text_that_is_kept_is_that_of_the_tokenizer() -> None:
 
     (completion,) = measure(WithTokenizer(), replace(_trial(1), keeps_text=True)).completions
     assert completion.text == "\x07\x08"
+
+
+def test_a_batch_that_is_not_timed_may_come_back_in_parts() -> None:
+    trial = _trial(2)
+    scored = tuple(replace(request, max_new_tokens=0, choices=((1,),)) for request in trial.requests)
+    assert len(measure(ScriptedEngine(split=True), replace(trial, requests=scored)).completions) == 2

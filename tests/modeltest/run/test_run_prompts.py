@@ -394,3 +394,20 @@ def test_a_tiny_model_is_timed_on_rows_of_unequal_length(tmp_path, demo_model, d
     (case,) = read(tmp_path / "out", "performance.json")["cases"]
     assert case["prompts"]["shortest"] <= case["prompts"]["longest"] <= 40
     assert case["metrics"]["tpot_ms"]["median"] > 0
+
+
+def test_a_tiny_model_gives_the_log_probability_of_what_it_says(tmp_path, demo_model):
+    torch = pytest.importorskip("torch")
+    from transformers import AutoModelForCausalLM
+
+    path = str(demo_model("llama"))
+    words = ["--engine", "hf_fp32", "--profile", "llama", "--model", path, "--case", "64,12"]
+    run("precision", *words, "--prompts", '["The sea is salt."]', "--logprobs", output=tmp_path)
+    (output,) = read(tmp_path, "precision.json")["outputs"]
+    ids = torch.tensor([output["prompt_token_ids"] + output["output_token_ids"]])
+    model = AutoModelForCausalLM.from_pretrained(path)
+    with torch.inference_mode():
+        logprobs = model(ids).logits[0].float().log_softmax(-1)
+    begin = len(output["prompt_token_ids"])
+    expected = [float(logprobs[place - 1, ids[0, place]]) for place in range(begin, begin + 12)]
+    assert output["output_logprobs"] == pytest.approx(expected, abs=1e-4)

@@ -18,6 +18,7 @@ from modeltest.api import (
     Trial,
     Verdict,
 )
+from modeltest.tasks.output_logprobs import LOGPROBS
 from modeltest.tasks.precision_single import PrecisionSingle, first_difference
 
 PROMPTS = (TokenPrompt((5, 6)), TokenPrompt((7, 8, 9)))
@@ -174,3 +175,69 @@ def test_prompts_that_do_not_suit_are_refused_before_anything_runs():
         next(TASK.trials(precision_spec((4, 3)), engine_info(vocabulary_size=8)))
     with pytest.raises(SpecError, match="precision_single needs prompts"):
         TASK.check(replace(precision_spec((4, 3)), options=TaskOptions()))
+
+
+def logprobs_spec(*cases: tuple[int, int], sizes: tuple[int, ...] = (2,)) -> RunSpec:
+    spec = precision_spec(*cases, sizes=sizes)
+    return replace(spec, options=replace(spec.options, logprobs=True))
+
+
+def score(trial: Trial) -> Measurement:
+    """Say what `say` does; a token is the likelier the shorter the text before it."""
+    if trial.phase != LOGPROBS:
+        return say(trial)
+    completions = [
+        Completion(request.id, choice_logprobs=(-float(len(request.prompt.ids)),))
+        for request in trial.requests
+    ]
+    return Measurement(trial.case_index, trial.batch_size, trial.trial, trial.phase, tuple(completions))
+
+
+def test_log_probabilities_are_asked_for_once_per_prompt_token_after_token():
+    spec = logprobs_spec((4, 3), sizes=(2, 5))
+    assert Capability.CHOICE_LOGPROBS in TASK.requires(spec)
+    trials, measurements = play(TASK, spec, score)
+    assert [(each.batch_size, each.trial, each.phase) for each in trials] == [
+        (2, 0, "measure"),
+        (2, 1, "logprobs"),
+        (2, 2, "logprobs"),
+        (5, 0, "measure"),
+    ]
+    assert [(request.prompt.ids, request.choices) for request in trials[2].requests] == [
+        ((7, 8, 9), ((7,),)),
+        ((7, 8, 9, 7), ((8,),)),
+        ((7, 8, 9, 7, 8), ((9,),)),
+    ]
+    outputs = TASK.summarize_measurements(measurements, spec).outputs
+    assert [each.logprobs for each in outputs] == [(-2.0, -3.0, -4.0), (-3.0, -4.0, -5.0), None, None]
+    assert all(each.verdict is Verdict.VALID for each in outputs)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda m: replace(m, completions=(), error="device lost"), "no log-probabilities: device lost"),
+        (lambda m: replace(m, completions=(), out_of_memory=True), "no log-probabilities: out of memory"),
+        (lambda m: replace(m, completions=m.completions[1:]), "of token 0: no answer came back"),
+        (
+            lambda m: replace(m, completions=(replace(m.completions[0], error="NaN"), *m.completions[1:])),
+            "of token 0: NaN",
+        ),
+    ],
+)
+def test_log_probabilities_that_were_not_given_are_invalid(change, reason):
+    def answer(trial):
+        return change(score(trial)) if trial.phase == LOGPROBS else score(trial)
+
+    output = summary(logprobs_spec((4, 3)), answer).outputs[0]
+    assert (output.verdict, output.logprobs) == (Verdict.INVALID, None)
+    assert reason in output.reasons[0]
+
+
+def test_log_probabilities_that_are_still_to_come_are_invalid():
+    spec = logprobs_spec((4, 3))
+    _, measurements = play(TASK, spec, score)
+    assert [each.verdict for each in TASK.summarize_measurements(measurements[:2], spec).outputs] == [
+        Verdict.VALID,
+        Verdict.INVALID,
+    ]
