@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from engines.encoding import Encoded
@@ -151,10 +151,13 @@ def generate_padded(batch: Sequence[Encoded], forward: Forward, loaded: Loaded) 
         [encoded.prompt_ids for encoded in batch],
         max_new_tokens=request.max_new_tokens,
         ends=None if timed else ends_of(batch, loaded),
+        only_end_timed=timed and request.only_end_timed,
     )
+    times_ns = () if generation.end_ns is not None else generation.times_ns
     return [
-        generated(
-            encoded, generation.tokens[row], generation.ended[row], loaded, times_ns=generation.times_ns
+        replace(
+            generated(encoded, generation.tokens[row], generation.ended[row], loaded, times_ns=times_ns),
+            end_ns=generation.end_ns,
         )
         for row, encoded in enumerate(batch)
     ]

@@ -5,19 +5,29 @@ torch is imported inside the functions: the supervisor reads engine classes with
 
 from __future__ import annotations
 
-import resource
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from modeltest.api import PrerequisiteError, SpecError
+from modeltest.api import PrerequisiteError, ProcessorUse, SpecError
+from modeltest.api.host_memory import forget_resident_peak, resident_peak_bytes
 
 DEVICES = ("npu", "cuda", "cpu")
 """In the order of preference when none is demanded."""
 
 _CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OMP_PROC_BIND",
+    "OMP_PLACES",
+    "GOMP_CPU_AFFINITY",
+    "KMP_AFFINITY",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+)
 
 
 def choose_device(demanded: str | None, *, default: str | None = None) -> str:
@@ -68,12 +78,8 @@ def peak_memory_bytes(device: str) -> int | None:
         peak: int = module.max_memory_allocated()
         module.reset_peak_memory_stats()
         return peak
-    peak = _resident_peak_bytes()
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return None  # an older peak would be told as this one's
-    return peak
+    peak = resident_peak_bytes()
+    return peak if forget_resident_peak() else None
 
 
 def is_out_of_memory(problem: BaseException) -> bool:
@@ -114,6 +120,11 @@ class StepClock:
             self._times_ns.append(time.perf_counter_ns() - self._begin_ns)
         self._events.append(event)
 
+    def end_ns(self) -> int:
+        """Return the time since the start; waits for the device."""
+        synchronize(self.device)
+        return time.perf_counter_ns() - self._begin_ns
+
     def times_ns(self) -> tuple[int, ...]:
         """Return the time of each token since the start, in ns; waits for the device."""
         if self.device == "cpu" or not self._events:
@@ -121,6 +132,15 @@ class StepClock:
         synchronize(self.device)
         first, anchor_ns = self._events[0], self._times_ns[0]
         return tuple(anchor_ns + round(first.elapsed_time(event) * 1e6) for event in self._events)
+
+
+def processor_use() -> ProcessorUse:
+    """Return how many threads torch uses, on how many processors, and what was set about it."""
+    import torch
+
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    settings = {name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ}
+    return ProcessorUse(threads=torch.get_num_threads(), cpus=cpus, settings=settings)
 
 
 def versions(device: str, packages: Sequence[str]) -> dict[str, str]:
@@ -154,10 +174,3 @@ def _is_present(device: str) -> bool:
     except Exception:
         # A torch_npu wheel without CANN raises ImportError, RuntimeError or OSError: all mean "absent".
         return False
-
-
-def _resident_peak_bytes() -> int:
-    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -172,10 +172,15 @@ def encode_window(encoder: Encoder, window: Sequence[Request]) -> tuple[list[Enc
 
 def by_kind(encoded: Sequence[Encoded]) -> Iterator[list[Encoded]]:
     """Yield the requests that may share a batch."""
-    kinds: dict[tuple[bool, int, bool], list[Encoded]] = {}
+    kinds: dict[tuple[bool, int, bool, bool], list[Encoded]] = {}
     for one in encoded:
         request = one.request
-        kind = (bool(one.choice_ids), request.max_new_tokens, request.ignore_eos)
+        kind = (
+            bool(one.choice_ids),
+            request.max_new_tokens,
+            request.ignore_eos,
+            request.only_end_timed,
+        )
         kinds.setdefault(kind, []).append(one)
     yield from kinds.values()
 

@@ -132,6 +132,7 @@ class FakeEngine:
             versions={},
             load_s=0.0,
             notes=("answers and times are made up",),
+            times_end_alone=True,
         )
 
     def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:
@@ -196,7 +197,8 @@ class FakeEngine:
             text=bytes(tokens).decode(errors="replace"),
             prompt_tokens=prompt,
             output_tokens=tokens,
-            token_times_ns=times_ns[: len(tokens)],
+            token_times_ns=() if request.only_end_timed else times_ns[: len(tokens)],
+            end_ns=times_ns[len(tokens) - 1] if request.only_end_timed else None,
             finish=finish,
         )
 

@@ -24,11 +24,15 @@ Ends = Callable[[int, int, list[int]], bool]
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """New tokens of each row, when each arrived, and whether the row ended by itself."""
+    """New tokens of each row, when each arrived, and whether the row ended by itself.
+
+    `end_ns` is when all were there, where only that was timed.
+    """
 
     tokens: tuple[tuple[int, ...], ...]
     times_ns: tuple[int, ...]
     ended: tuple[bool, ...]
+    end_ns: int | None = None
 
 
 @dataclass(slots=True)
@@ -58,12 +62,17 @@ class Forward:
         return [logits[row, keep - count :] for row, count in enumerate(counts)]
 
     def generate(
-        self, prompts: Sequence[tuple[int, ...]], *, max_new_tokens: int, ends: Ends | None = None
+        self,
+        prompts: Sequence[tuple[int, ...]],
+        *,
+        max_new_tokens: int,
+        ends: Ends | None = None,
+        only_end_timed: bool = False,
     ) -> Generation:
         """Continue every prompt greedily until `ends` says so or it has `max_new_tokens` more.
 
-        Without `ends` nothing looks at the tokens before all are there: a timed run. A row that ended is fed
-        on but not extended.
+        Without `ends` nothing looks at the tokens before all are there: a timed run, and with
+        `only_end_timed` not even the clock. A row that ended is fed on but not extended.
         """
         import torch
 
@@ -73,9 +82,11 @@ class Forward:
             output = self._call(ids, mask, keep=1, use_cache=True)
             newest = greedy(output.logits[:, -1])
             if ends is None:
-                steps = self._free_run(clock, newest, output.past_key_values, mask, max_new_tokens)
+                marks = None if only_end_timed else clock
+                steps = self._free_run(marks, newest, output.past_key_values, mask, max_new_tokens)
+                end_ns = clock.end_ns() if only_end_timed else None
                 rows = tuple(tuple(row) for row in zip(*steps, strict=True))
-                return Generation(rows, clock.times_ns(), (False,) * len(prompts))
+                return Generation(rows, clock.times_ns(), (False,) * len(prompts), end_ns)
             return self._decode(clock, newest, output.past_key_values, mask, (max_new_tokens, ends))
 
     def generate_from(
@@ -95,14 +106,15 @@ class Forward:
             return self._decode(StepClock(self.device), newest, cache, mask, (max_new_tokens, ends))
 
     def _free_run(
-        self, clock: StepClock, newest: Any, cache: Any, mask: Any, max_new_tokens: int
+        self, clock: StepClock | None, newest: Any, cache: Any, mask: Any, max_new_tokens: int
     ) -> list[list[int]]:
         # On an accelerator nothing waits for a value until the end; on the cpu the value is there at once.
-        on_host = self.device == "cpu"
+        on_host = self.device == "cpu" and clock is not None
         steps = []
         for step in range(max_new_tokens):
             steps.append(newest.tolist() if on_host else newest)
-            clock.mark()
+            if clock is not None:
+                clock.mark()
             if step == max_new_tokens - 1:
                 break
             mask = _one_longer(mask)

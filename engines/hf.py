@@ -18,6 +18,7 @@ from engines.device import (
     empty_cache,
     is_out_of_memory,
     peak_memory_bytes,
+    processor_use,
     seed_everything,
     versions,
 )
@@ -104,8 +105,10 @@ class HFEngine:
     def load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         """Load the checkpoint; see `modeltest.api.Engine.load`."""
         from engines.checkpoint_loading import load_checkpoint
+        from engines.device_peaks import peaks_for
         from engines.encoding import Encoder
         from engines.forward import Forward
+        from engines.model_work import model_work
         from engines.rows import PaddedRows, tree_feeder
 
         begin = time.perf_counter()
@@ -117,6 +120,8 @@ class HFEngine:
         self._forward = Forward(loaded.model, self._device, loaded.pad_token_id)
         self._padded = PaddedRows(self._forward)
         self._tree, note = tree_feeder(loaded.model, self._device, loaded.dtype)
+        load_s = time.perf_counter() - begin
+        peaks, peaks_notes = peaks_for(spec, self._device, loaded.model.dtype)
         return EngineInfo(
             engine=self.name,
             device=self._device,
@@ -125,8 +130,12 @@ class HFEngine:
             special_token_ids=tuple(sorted({*loaded.tokenizer.all_special_ids, *loaded.eos_token_ids})),
             context_tokens=loaded.context_tokens,
             versions=versions(self._device, ("torch", "transformers", "tokenizers")),
-            load_s=time.perf_counter() - begin,
-            notes=(note,),
+            load_s=load_s,
+            notes=(note, *peaks_notes),
+            processors=processor_use(),
+            work=model_work(loaded.model),
+            peaks=peaks,
+            times_end_alone=True,
         )
 
     def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:

@@ -26,6 +26,7 @@ from modeltest.api import (
     Summary,
 )
 from modeltest.run.directory import SCRATCH_PREFIX
+from modeltest.statistics import relative_half_width
 
 _PLAIN_WIDTH = 140
 """Width of a table that goes to a file or a pipe, where nothing says how wide it may be."""
@@ -60,8 +61,8 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def print_verdict(console: Console, result: RunResult) -> None:
-    """Print verdict and reasons."""
-    for line in _engine_lines(result):
+    """Print what the engine did, what each case reached, verdict, reasons and warnings."""
+    for line in (*_engine_lines(result), *_case_lines(result.summary)):
         console.print(line, markup=False, soft_wrap=True)
     for line in _prompt_lines(result.summary):
         console.print(line, markup=False, soft_wrap=True)
@@ -69,6 +70,8 @@ def print_verdict(console: Console, result: RunResult) -> None:
     console.print(f"verdict: {verdict}", markup=False)
     for reason in result.reasons:
         console.print(f"  {reason}", markup=False, soft_wrap=True)
+    for warning in result.warnings:
+        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
 
 
 def _engine_lines(result: RunResult) -> Iterable[str]:
@@ -99,6 +102,36 @@ def _lengths(prompts: CasePrompts) -> str:
     if prompts.shortest == prompts.longest:
         return f"{prompts.longest} tokens"
     return f"{prompts.shortest} to {prompts.longest} tokens (median {prompts.median:g})"
+
+
+def _case_lines(summary: Summary | None) -> Iterable[str]:
+    """Say of each timed case what the device did, what timing it cost, and the memory it took."""
+    for case in summary.cases if isinstance(summary, PerformanceSummary) else ():
+        parts = [*_rate_parts(case), *_cost_parts(case)]
+        if parts:
+            yield f"{_shape(case)} batch {case.batch_size}: {', '.join(parts)}"
+
+
+def _rate_parts(case: CaseSummary) -> Iterable[str]:
+    rates = case.achieved
+    if rates is None:
+        return
+    for name, unit, scale, rate, peak in (
+        ("decode", "GB/s", 1e9, rates.decode_bytes_per_s, rates.peak_bytes_per_s),
+        ("prefill", "TFLOP/s", 1e12, rates.prefill_flop_per_s, rates.peak_flop_per_s),
+    ):
+        if rate is not None and peak is not None:
+            yield f"{name} {rate / scale:.3g} of {peak / scale:.3g} {unit}"
+
+
+def _cost_parts(case: CaseSummary) -> Iterable[str]:
+    cost = case.overhead
+    if cost is not None:
+        interval = "" if cost.low is None else f" ({cost.low:+.1%} .. {cost.high:+.1%})"
+        yield f"timing costs {cost.fraction:+.1%}{interval}"
+    peak_bytes = case.peak_memory_bytes or case.peak_host_memory_bytes
+    if peak_bytes is not None:
+        yield f"peak memory {peak_bytes / 1e6:.0f} MB"
 
 
 def result_table(result: RunResult) -> Table:
@@ -203,10 +236,10 @@ def _performance_row(case: CaseSummary) -> Sequence[str]:
         _shape(case),
         str(case.batch_size),
         str(case.trials),
-        _median(case, "ttft_ms"),
-        _median(case, "tpot_ms"),
+        _with_interval(case, "ttft_ms"),
+        _with_interval(case, "tpot_ms"),
         "-" if tpot is None or tpot.cv is None else f"{tpot.cv:.1%}",
-        _median(case, "e2e_s"),
+        _with_interval(case, "e2e_s"),
         _median(case, "output_tokens_per_s"),
         case.verdict.value,
     )
@@ -257,6 +290,13 @@ def _shape(case: CaseSummary) -> str:
 def _median(case: CaseSummary, metric: str) -> str:
     distribution: Distribution | None = case.metrics.get(metric)
     return _number(distribution.median if distribution else None)
+
+
+def _with_interval(case: CaseSummary, metric: str) -> str:
+    """Return the median and half of its 95 % interval, where there is one."""
+    distribution: Distribution | None = case.metrics.get(metric)
+    width = relative_half_width(distribution) if distribution else None
+    return _median(case, metric) + ("" if width is None else f" ±{width:.1%}")
 
 
 def _accuracy(proportion: Proportion) -> str:

@@ -12,6 +12,18 @@ from reports.run_header import describe_prompts, describe_run
 
 FORMAT_VERSION = 1
 
+_CONDITIONS = (
+    "processor",
+    "cpus",
+    "cpus_online",
+    "sockets",
+    "cpu_governor",
+    "load_1min",
+    "memory_bytes",
+    "memory_available_bytes",
+    "swap_used_bytes",
+)
+
 
 class PerformanceJson:
     """Writes `performance.json`; its fields are described in `schemas/performance.schema.json`."""
@@ -43,6 +55,8 @@ def describe_performance(
         "format_version": FORMAT_VERSION,
         **describe_run(result),
         "prompts": describe_prompts(result),
+        "warnings": list(result.warnings),
+        "conditions": _describe_conditions(result),
         "metrics": {
             definition.name: {"unit": definition.unit, "formula": definition.formula}
             for definition in METRIC_DEFINITIONS
@@ -53,6 +67,16 @@ def describe_performance(
     }
 
 
+def _describe_conditions(result: RunResult) -> dict[str, object]:
+    engine = result.engine
+    return {
+        **{name: result.machine.get(name) for name in _CONDITIONS},
+        "processors": to_plain(engine.processors) if engine else None,
+        "work": to_plain(engine.work) if engine else None,
+        "peaks": to_plain(engine.peaks) if engine else None,
+    }
+
+
 def _describe_case(summary: CaseSummary) -> dict[str, object]:
     return {
         "input_tokens": summary.case.input_tokens,
@@ -60,10 +84,15 @@ def _describe_case(summary: CaseSummary) -> dict[str, object]:
         "batch_size": summary.batch_size,
         "verdict": summary.verdict.value,
         "reasons": list(summary.reasons),
+        "notes": list(summary.notes),
         "trials": summary.trials,
         "warmup_trials": summary.warmup_trials,
         "peak_memory_bytes": summary.peak_memory_bytes,
         "prompts": to_plain(summary.prompts),
+        "peak_host_memory_bytes": summary.peak_host_memory_bytes,
+        "overhead": to_plain(summary.overhead),
+        "achieved": to_plain(summary.achieved),
+        "drift": to_plain(summary.drift),
         "metrics": to_plain(summary.metrics),
     }
 

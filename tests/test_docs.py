@@ -38,14 +38,18 @@ from modeltest.doctor.ascend import examine
 from modeltest.doctor.finding import State
 from modeltest.doctor.machine import ThisMachine
 from modeltest.metrics import METRICS
+from modeltest.run.disturbances import BUSY_SHARE
 from modeltest.run.measurement import run_measurements
 from modeltest.run.worker import INTERNAL_ERROR
 from modeltest.statistics import proportion
 from modeltest.summary import NEAR_TIE_MARGIN
-from modeltest.tasks.case_summary import NOISY_CV
 from modeltest.tasks.mmlu import MMLU
 from modeltest.tasks.multiple_choice import FEW_SHOT_TOKENS, ZERO_SHOT_TOKENS
 from modeltest.tasks.performance import Performance
+from modeltest.tasks.plausibility import TOLERANCE
+from modeltest.tasks.precision import DRIFT_DOUBT, NOISY_CV, PRECISE, SETTLED
+from modeltest.tasks.readings import BARE, MEASURE, WARMUP
+from modeltest.tasks.trials import MAX_TRIALS, MAX_WARMUP_TRIALS, MIN_TRIALS, QUICK_TRIALS, TrialPlan
 from modeltest.toml_file import read_toml
 from reports import legacy_columns, legacy_performance_csv, token_latency_csv
 
@@ -149,7 +153,11 @@ def test_the_wilson_interval_of_the_example_is_right():
 
 
 def test_thresholds_are_those_of_the_code():
-    assert f"above {NOISY_CV}." in section(METRICS_DOC, "Statistics")
+    statistics = section(METRICS_DOC, "Statistics")
+    assert f"above {NOISY_CV}," in statistics
+    assert f"at most {DRIFT_DOUBT}," in statistics
+    assert f"by more than {TOLERANCE:.0%}".replace("%", " %") in section(METRICS_DOC, "Plausibility")
+    assert f"above\n{BUSY_SHARE} per processor" in section(METRICS_DOC, "Conditions")
     assert f"above {NOISY_CV * 100:.0f} %" in section(OUTPUT, "Verdicts")
     assert f"less than {NEAR_TIE_MARGIN:.4f} " in section(METRICS_DOC, "Accuracy")
     protocols = section(METRICS_DOC, "Protocols")
@@ -207,7 +215,8 @@ def test_every_field_of_a_json_report_is_documented(name):
 def test_every_field_of_cases_and_searches_is_documented():
     text = section(OUTPUT, "performance.json")
     definitions = schema("reports/schemas/performance.schema.json")["$defs"]
-    for kind in ("case", "case_prompts", "search", "distribution", "probe", "metric"):
+    parts = ("overhead", "achieved", "drift", "processors", "work", "peaks", "bandwidth")
+    for kind in ("case", "case_prompts", "search", "distribution", "probe", "metric", *parts):
         for field in definitions[kind]["properties"]:
             assert f"`{field}`" in text, f"{kind}: {field}"
 
@@ -242,6 +251,20 @@ def test_every_field_of_the_journal_is_documented():
         for field in set(definitions[kind]["properties"]) - known_elsewhere:
             assert f"`{part}.{field}`" in text, field
     assert "`token_times_ns`" in text
+
+
+def test_the_rules_of_the_trials_are_those_of_the_code():
+    text = section(METRICS_DOC, "Trials")
+    assert f"differ by at most {SETTLED * 100:.0f} %" in text
+    assert f"{MAX_WARMUP_TRIALS} at most" in text
+    assert f"{MIN_TRIALS}, then until half of each interval" in text
+    assert f"is at most {PRECISE * 100:.0f} % of its median; {MAX_TRIALS} at most" in text
+    assert f"measures {QUICK_TRIALS} trials and 1 bare one" in text
+    assert f"({TrialPlan().budget_s:.0f} by default)" in text
+    assert RunSpec("e", "m", "t", "m", "w").case_budget_s == TrialPlan().budget_s
+    assert TrialPlan().bare_after == (1, 3, 5), "the first, third and fifth"
+    phases = [names_in(row[0])[0] for row in table_rows(text)]
+    assert phases == [WARMUP, MEASURE, BARE]
 
 
 def test_every_exit_status_is_documented():

@@ -318,7 +318,7 @@ def test_the_output_shown_in_the_readme_is_that_of_the_command(tmp_path):
         assert _shape(command.output) == _shape(real.replace(str(tmp_path), "/tmp/try"))
 
 
-_COMES_AND_GOES = re.compile(r"^\d+ trials| varies too much ")
+_COMES_AND_GOES = re.compile(r"^\d+ trials|^warning: | varies too much | drifts over the trials")
 
 
 def _shape(output: str) -> list[str]:
@@ -326,6 +326,6 @@ def _shape(output: str) -> list[str]:
     for line in output.splitlines():
         if not line.strip() or line.startswith("/tmp/try") or _COMES_AND_GOES.search(line):
             continue  # paths of files, reasons and lines of progress: as many as there are
-        neutral = re.sub(r"VALID|NOISY", "VERDICT", re.sub(r"\d[\d.+a-z%]*", "N", line))
+        neutral = re.sub(r"VALID|NOISY", "VERDICT", re.sub(r"[-+±]?\d[\d.+a-z%]*", "N", line))
         lines.append(re.sub(r"─+", "─", " ".join(neutral.split())))
     return lines

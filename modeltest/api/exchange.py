@@ -95,6 +95,9 @@ class Request:
     first_character_only: bool = False
     """Only the first non-blank character of the answer will be read: an engine may stop once it is known."""
 
+    only_end_timed: bool = False
+    """Of a timed batch: no time is taken before its last token, which says what taking them costs."""
+
 
 class Finish(str, Enum):
     """Why a generation ended."""
@@ -108,6 +111,7 @@ class Completion:
     """The answer to the request of the same id.
 
     `token_times_ns[i]` is the time from the submission of the batch until output token `i` was on the host.
+    `end_ns` is that of the last token, of a request with `only_end_timed`, which has no other times.
     A completion with `error` carries nothing else that may be trusted.
     """
 
@@ -121,6 +125,7 @@ class Completion:
     """Whether greedy decoding would have said the choice, for engines that know."""
 
     token_times_ns: tuple[int, ...] = ()
+    end_ns: int | None = None
     finish: Finish | None = None
     dropped_shots: int = 0
     cut_prompt_tokens: int = 0
@@ -159,7 +164,11 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What a `Trial` gave. `error` is set when the batch failed; `out_of_memory` when it did not fit."""
+    """What a `Trial` gave. `error` is set when the batch failed; `out_of_memory` when it did not fit.
+
+    `peak_memory_bytes` is the engine's: of its device, or of the process where it has none;
+    `peak_host_memory_bytes` that of the process which drives the engine.
+    """
 
     case_index: int
     batch_size: int
@@ -167,6 +176,7 @@ class Measurement:
     phase: str
     completions: tuple[Completion, ...] = field(repr=False)
     peak_memory_bytes: int | None = None
+    peak_host_memory_bytes: int | None = None
     inputs_sha256: str | None = None
     prompts: TrialPrompts | None = None
     out_of_memory: bool = False

@@ -92,7 +92,8 @@ class Engine(Protocol):
 
         At most `batch_size` requests run together. A request that cannot be completed gives a completion
         with `error`; only what ends the whole run is raised. Requests of one `Trial` are submitted in one
-        batch and carry `token_times_ns` if the engine is capable of `TOKEN_TIMES`.
+        batch and carry `token_times_ns` if the engine is capable of `TOKEN_TIMES`, or `end_ns` alone if they
+        are `only_end_timed`, which only an engine that `times_end_alone` is asked for.
         A request with `ignore_eos` is computed whole: nothing of an earlier one is reused for it.
 
         Raises: EngineError; OutOfMemory when a batch did not fit, after which the engine still works.
@@ -187,8 +188,10 @@ class MeasurementTask(Task, Protocol):
     def trials(self, spec: RunSpec, engine: EngineInfo) -> Generator[Trial, Measurement, None]:
         """Yield trials; each `yield` evaluates to that trial's measurement."""
 
-    def summarize_measurements(self, measurements: Iterable[Measurement], spec: RunSpec) -> Summary:
-        """Turn the measurements into the headline numbers."""
+    def summarize_measurements(
+        self, measurements: Iterable[Measurement], spec: RunSpec, engine: EngineInfo | None = None
+    ) -> Summary:
+        """Turn the measurements into the headline numbers; `engine` is what gave them, where it is known."""
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from modeltest.api.exchange import Completion, Measurement
+from modeltest.api.hardware import DevicePeaks, ModelWork, ProcessorUse
 from modeltest.api.spec import Case, RunSpec
 
 
@@ -43,6 +44,13 @@ class EngineInfo:
     versions: Mapping[str, str]
     load_s: float | None = None
     notes: tuple[str, ...] = ()
+    processors: ProcessorUse | None = None
+    work: ModelWork | None = None
+    peaks: DevicePeaks | None = None
+    """Measured for runs that time something, for each device alike."""
+
+    times_end_alone: bool = False
+    """Whether `only_end_timed` requests are served: what is timed can be left out, for a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +157,10 @@ class AccuracySummary:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Statistics of one metric over trials, in the metric's unit. Undefined values are `None`."""
+    """Statistics of one metric over trials, in the metric's unit. Undefined values are `None`.
+
+    `low` and `high` are the 95 % interval of the median; a percentile is there only where `n` supports it.
+    """
 
     n: int
     median: float | None
@@ -159,6 +170,45 @@ class Distribution:
     mad: float | None
     minimum: float | None
     maximum: float | None
+    low: float | None = None
+    high: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Whether a metric rises or falls over the trials, in their order."""
+
+    slope_per_trial: float
+    """In the metric's unit: the median slope over all pairs of trials."""
+
+    change: float
+    """From the first trial to the last by that slope, as a fraction of the median."""
+
+    p_value: float
+    """How often chance alone would give such an order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """What timing every token costs: E2E time with it over that without, minus one. 95 % interval."""
+
+    fraction: float
+    low: float | None
+    high: float | None
+    bare_trials: int
+
+
+@dataclass(frozen=True, slots=True)
+class Achieved:
+    """The rates a case must have reached at least, beside the peaks measured; `None` where one is unknown."""
+
+    decode_bytes_per_s: float | None
+    peak_bytes_per_s: float | None
+    prefill_flop_per_s: float | None
+    peak_flop_per_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +239,14 @@ class CaseSummary:
     reasons: tuple[str, ...]
     prompts: CasePrompts | None = None
     """`None`: random token ids of the length of the case."""
+    peak_host_memory_bytes: int | None = None
+    drift: Mapping[str, Drift] = field(default_factory=dict)
+    """By metric name."""
+
+    overhead: Overhead | None = None
+    achieved: Achieved | None = None
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the numbers, though it leaves the verdict as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +390,9 @@ class RunResult:
     summary: Summary | None = None
     verdict: Verdict | None = None
     reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What may disturb the numbers of a timed run, and what its cases have to say beside their verdicts."""
+
     usage: EngineUsage | None = None
     timing_s: Mapping[str, float] = field(default_factory=dict)
     command: str | None = None

@@ -141,6 +141,12 @@ class RunSpec:
     """The most questions of a subject."""
 
     quick: bool = False
+    min_trials: int | None = None
+    """`performance`: the fewest trials of a case; `None` leaves it to the task."""
+
+    case_budget_s: float = 300.0
+    """`performance`: once its batches took this long together, a case gets no trial beyond the fewest."""
+
     allow_dtype_cast: bool = False
     output_dir: str = "outputs"
     data_dir: str | None = None

@@ -47,6 +47,20 @@ _OWN_TASK_OPTIONS = (
     ),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of random inputs."),
     click.option("--quick", is_flag=True, help="Fewer trials: a look, not a measurement."),
+    click.option(
+        "--min-trials",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="performance: measure each case at least N times; a 90th percentile needs 44.  [default: 5]",
+    ),
+    click.option(
+        "--case-budget-s",
+        type=click.FloatRange(min=0),
+        default=300.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="performance: after this time a case gets no trial beyond the fewest.",
+    ),
 )
 """Options of our own tasks; another harness has others."""
 
@@ -95,6 +109,8 @@ _SPEC_FIELDS = (
     "protocol",
     "seed",
     "quick",
+    "min_trials",
+    "case_budget_s",
     "device",
     "allow_dtype_cast",
 )

@@ -26,6 +26,7 @@ from modeltest.api import (
 )
 from modeltest.data.card import load_card
 from modeltest.run.directory import write_result
+from modeltest.run.disturbances import disturbances
 
 _WORST_FIRST = (Verdict.INVALID, Verdict.NOISY, Verdict.VALID)
 
@@ -37,7 +38,9 @@ def finish(result: RunResult, directory: Path) -> RunResult:
     """
     summary = summarize(result, directory)
     verdict, reasons = judge(summary, expected_questions=result.dataset.records if result.dataset else None)
-    result = replace(result, summary=summary, verdict=verdict, reasons=reasons)
+    result = replace(
+        result, summary=summary, verdict=verdict, reasons=reasons, warnings=_warnings(result, summary)
+    )
     write_result(directory, result)
     write_reports(result, directory)
     return result
@@ -49,7 +52,7 @@ def summarize(result: RunResult, directory: Path) -> Summary:
     if isinstance(task, AccuracyTask):
         return task.summarize(result.samples, _subjects(task.dataset))
     if isinstance(task, MeasurementTask):
-        return task.summarize_measurements(result.measurements, result.spec)
+        return task.summarize_measurements(result.measurements, result.spec, result.engine)
     if isinstance(task, HarnessTask):
         return task.summarize_files(directory)
     raise ModelTestError(f"task {task.name!r} summarizes nothing")
@@ -120,6 +123,15 @@ def _judge_searches(summary: MaxBatchSummary) -> tuple[Verdict, tuple[str, ...]]
     if reasons:
         verdict = Verdict.INVALID
     return verdict, (*reasons, *of_answers)
+
+
+def _warnings(result: RunResult, summary: Summary) -> tuple[str, ...]:
+    """Return what may disturb a timed run, and what the cases have to say beside their verdicts."""
+    if not isinstance(summary, PerformanceSummary | MaxBatchSummary):
+        return ()
+    cases = summary.cases if isinstance(summary, PerformanceSummary) else ()
+    notes = [f"{_shape(case.case)} batch {case.batch_size}: {note}" for case in cases for note in case.notes]
+    return (*disturbances(result.machine, result.engine), *notes)
 
 
 def _shape(case: Case) -> str:

@@ -22,6 +22,7 @@ from modeltest.api import (
     Trial,
     to_plain,
 )
+from modeltest.api.host_memory import forget_resident_peak, resident_peak_bytes
 
 
 def run_measurements(
@@ -51,12 +52,15 @@ def measure(engine: Engine, trial: Trial) -> Measurement:
         prompts=trial.prompts,
     )
     engine.peak_memory_bytes()
+    is_host_peak_new = forget_resident_peak()
     try:
         batches = list(engine.complete(trial.requests, batch_size=trial.batch_size))
     except OutOfMemory as problem:
         return replace(measurement, out_of_memory=True, error=str(problem))
     if len(batches) != 1 and any(request.max_new_tokens for request in trial.requests):
         raise EngineError(f"engine {engine.name!r} split a timed batch of {trial.batch_size} requests")
+    # Before the engine is asked, which begins a new peak too.
+    peak_host_memory_bytes = resident_peak_bytes() if is_host_peak_new else None
     return replace(
         measurement,
         completions=tuple(
@@ -65,6 +69,7 @@ def measure(engine: Engine, trial: Trial) -> Measurement:
             for completion in batch
         ),
         peak_memory_bytes=engine.peak_memory_bytes(),
+        peak_host_memory_bytes=peak_host_memory_bytes,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from modeltest.api import (
     Argument,
@@ -17,8 +18,10 @@ from modeltest.api import (
     TokenPrompt,
     Trial,
 )
-from modeltest.tasks.case_summary import TrialReading, read_trials, summarize_case
+from modeltest.tasks.case_summary import summarize_case
+from modeltest.tasks.precision import precision_notes
 from modeltest.tasks.prompt_sources import choose_prompts, least_trials
+from modeltest.tasks.readings import MEASURE, TrialReading, of_phase, read_trials
 from modeltest.tasks.shapes import (
     Combination,
     check_batch_sizes,
@@ -27,11 +30,11 @@ from modeltest.tasks.shapes import (
     combinations,
     prefill_capabilities,
 )
-from modeltest.tasks.trials import REQUIRED_CAPABILITIES, run_trials
+from modeltest.tasks.trials import REQUIRED_CAPABILITIES, TrialPlan, next_phase, plan_trials, run_trials
 
 
 class Performance:
-    """Times every case at every batch size: one warm-up, then five trials, or three of a quick run.
+    """Times every case at every batch size: warm-up until it settles, then trials until they suffice.
 
     Prompts are random token ids unless the spec names others. After a batch that ran out of memory, the same
     case is not tried at that batch size or above.
@@ -76,13 +79,13 @@ class Performance:
             if _is_too_large(combination, too_large):
                 continue
             readings = yield from run_trials(
-                combination, _measured_trials(spec, inputs.available, batch_size), inputs=inputs
+                combination, _plan(spec, engine, inputs.available, batch_size), inputs=inputs
             )
             if any(reading.out_of_memory for reading in readings):
                 too_large[index] = batch_size
 
     def summarize_measurements(
-        self, measurements: Iterable[Measurement], spec: RunSpec
+        self, measurements: Iterable[Measurement], spec: RunSpec, engine: EngineInfo | None = None
     ) -> PerformanceSummary:
         """Return one summary per combination asked for; one that was not measured is INVALID."""
         readings = read_trials(measurements, spec.cases)
@@ -94,11 +97,32 @@ class Performance:
             absence = ""
             if _is_too_large(combination, too_large):
                 absence = f"not measured: batch {too_large[index]} ran out of memory"
-            expected = _measured_trials(spec, _available(found), batch_size)
-            cases.append(summarize_case(combination, found, expected_trials=expected, absence=absence))
+            cases.append(_summarize(combination, found, spec, engine, absence=absence))
             if any(reading.out_of_memory for reading in found):
                 too_large[index] = batch_size
         return PerformanceSummary(tuple(cases))
+
+
+def _summarize(
+    combination: Combination,
+    readings: Sequence[TrialReading],
+    spec: RunSpec,
+    engine: EngineInfo | None,
+    *,
+    absence: str,
+) -> CaseSummary:
+    plan = _plan(spec, engine, _available(readings), combination.batch_size)
+    is_cut_short = next_phase(readings, plan) is not None
+    least = max(plan.min_trials, len(of_phase(MEASURE, readings)) + is_cut_short)
+    summary = summarize_case(
+        combination,
+        readings,
+        expected_trials=least,
+        absence=absence,
+        engine=engine,
+        devices=max(1, spec.world_size),
+    )
+    return replace(summary, notes=precision_notes(readings, summary.metrics))
 
 
 def _is_too_large(combination: Combination, too_large: Mapping[int, int]) -> bool:
@@ -110,6 +134,5 @@ def _available(readings: Sequence[TrialReading]) -> int | None:
     return next((reading.prompts.available for reading in readings if reading.prompts is not None), None)
 
 
-def _measured_trials(spec: RunSpec, available: int | None, batch_size: int) -> int:
-    usual = 3 if spec.quick else 5
-    return max(usual, least_trials(spec.options.prompt_source, available, batch_size))
+def _plan(spec: RunSpec, engine: EngineInfo | None, available: int | None, batch_size: int) -> TrialPlan:
+    return plan_trials(spec, engine, least=least_trials(spec.options.prompt_source, available, batch_size))

@@ -23,11 +23,12 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.search import Reading, SearchOutcome, conclude, judge, search_max_batch
-from modeltest.tasks.case_summary import TrialReading, is_finished, read_trials, summarize_case
+from modeltest.tasks.case_summary import is_finished, summarize_case
 from modeltest.tasks.inputs import ordinary_token_ids
 from modeltest.tasks.prompt_sources import RandomPrompts
+from modeltest.tasks.readings import TrialReading, read_trials
 from modeltest.tasks.shapes import Combination, check_cases, check_context, describe
-from modeltest.tasks.trials import REQUIRED_CAPABILITIES, run_trials
+from modeltest.tasks.trials import REQUIRED_CAPABILITIES, TrialPlan, run_trials
 
 _Readings = Mapping[int, tuple[TrialReading, ...]]
 
@@ -78,14 +79,16 @@ class PerformanceMaxBatch:
             while batch_size is not None:
                 combination = Combination(index, case, batch_size)
                 readings = yield from run_trials(
-                    combination, _measured_trials(spec), inputs=prompts.inputs_of(combination)
+                    combination, _plan(spec), inputs=prompts.inputs_of(combination)
                 )
                 try:
                     batch_size = search.send(_read_probe(_summarize(combination, readings, spec), readings))
                 except StopIteration:
                     batch_size = None
 
-    def summarize_measurements(self, measurements: Iterable[Measurement], spec: RunSpec) -> MaxBatchSummary:
+    def summarize_measurements(
+        self, measurements: Iterable[Measurement], spec: RunSpec, engine: EngineInfo | None = None
+    ) -> MaxBatchSummary:
         """Return the answer of every case, by asking the search again and answering from `measurements`.
 
         A case whose search was cut short is BORDERLINE, with the best batch measured so far.
@@ -183,3 +186,8 @@ def _limit_ms(spec: RunSpec) -> float:
 
 def _measured_trials(spec: RunSpec) -> int:
     return 1 if spec.quick else 3
+
+
+def _plan(spec: RunSpec) -> TrialPlan:
+    trials = _measured_trials(spec)
+    return TrialPlan(trials, trials, max_warmup_trials=1, bare_after=())

@@ -22,10 +22,10 @@ from modeltest.api import (
     Trial,
     Verdict,
 )
-from modeltest.tasks.case_summary import MEASURE
 from modeltest.tasks.inputs import request_id
 from modeltest.tasks.output_logprobs import logprobs_trial, read_logprobs
 from modeltest.tasks.prompt_sources import choose_prompts
+from modeltest.tasks.readings import MEASURE
 from modeltest.tasks.shapes import (
     Combination,
     check_batch_sizes,
@@ -96,7 +96,9 @@ class PrecisionSingle:
             if _wants_logprobs(combination, spec):
                 yield from _logprobs_trials(combination, measurement)
 
-    def summarize_measurements(self, measurements: Iterable[Measurement], spec: RunSpec) -> PrecisionSummary:
+    def summarize_measurements(
+        self, measurements: Iterable[Measurement], spec: RunSpec, engine: EngineInfo | None = None
+    ) -> PrecisionSummary:
         """Return one output per case, batch size and prompt; what was not measured is INVALID."""
         found: dict[tuple[int, int], dict[int, Measurement]] = {}
         for each in measurements:

@@ -124,6 +124,19 @@ def test_a_timed_batch_is_one_batch_with_a_growing_time_for_every_token(engine):
         assert list(times) == sorted(times)
 
 
+def test_a_batch_of_which_only_the_end_is_timed_gives_the_same_tokens_and_one_time(engine):
+    if not engine.info.times_end_alone:
+        pytest.skip("the engine does not claim it")
+    (timed,) = engine.complete(iter(TIMED), batch_size=3)
+    requests = [replace(request, only_end_timed=True) for request in TIMED]
+    (bare,) = engine.complete(iter(requests), batch_size=3)
+    assert {one.request_id: one.output_tokens for one in bare} == {
+        one.request_id: one.output_tokens for one in timed
+    }
+    assert all(one.end_ns > 0 and one.token_times_ns == () for one in bare)
+    assert all(one.end_ns is None for one in timed)
+
+
 def test_ignoring_the_end_of_text_gives_exactly_the_tokens_asked_for(engine):
     if Capability.IGNORE_EOS not in engine.capabilities:
         pytest.skip("the engine does not claim it")

@@ -1,11 +1,22 @@
 import math
+import random
 import statistics
+from collections.abc import Callable
 
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeltest.statistics import distribution, proportion
+from modeltest.api import Distribution
+from modeltest.statistics import (
+    Interval,
+    distribution,
+    median_interval,
+    percentile,
+    proportion,
+    relative_half_width,
+)
 
 _FLOATS = st.floats(min_value=-1e6, max_value=1e6, allow_nan=False)
 
@@ -110,3 +121,91 @@ def test_distribution_is_ordered_and_agrees_with_the_definition(values: list[flo
 def test_order_of_trials_does_not_matter(values: list[float], random: object) -> None:
     shuffled = sorted(values, key=lambda _: random.random())  # type: ignore[attr-defined]
     assert distribution(shuffled) == distribution(values)
+
+
+def test_too_few_trials_have_no_interval() -> None:
+    for values in ([], [1.0], [1.0, 2.0]):
+        assert median_interval(values) is None
+        assert distribution(values).low is None
+
+
+def test_the_interval_of_three_trials_is_student_s() -> None:
+    found = median_interval([9.0, 10.0, 11.0])  # sd 1
+    half = 4.302653 * math.sqrt(math.pi / 2) / math.sqrt(3)
+    assert found == Interval(pytest.approx(10 - half), pytest.approx(10 + half))
+
+
+def test_the_interval_of_six_trials_is_interpolated_between_the_outer_two() -> None:
+    # From first to last 31 of 32, from second to last but one 25 of 32: 95 % lies 0.357 of the way inwards,
+    # (6 - 1) 0.1 / (1 + 4 x 0.1) with 0.1 = (0.96875 - 0.95) / (0.96875 - 0.78125).
+    found = median_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    assert found == Interval(pytest.approx(1 + 5 / 14), pytest.approx(6 - 5 / 14))
+
+
+def test_one_slow_trial_of_twenty_does_not_widen_the_interval() -> None:
+    steady = [100.0 + trial / 10 for trial in range(20)]
+    assert median_interval(steady) == median_interval([*steady[:-1], 500.0])
+
+
+_SHAPES: dict[str, tuple[Callable[[random.Random], float], float]] = {
+    "normal": (lambda draw: draw.gauss(10, 1), 10.0),
+    "skewed": (lambda draw: math.exp(draw.gauss(0, 0.5)), 1.0),
+    "heavy tails": (lambda draw: draw.choice((-1, 1)) * draw.expovariate(1), 0.0),
+}
+
+
+@pytest.mark.parametrize("shape", list(_SHAPES))
+@pytest.mark.parametrize("n", [3, 4, 5, 6, 7, 8, 10, 13, 16, 20])
+def test_the_interval_covers_the_true_median_nineteen_times_of_twenty(n: int, shape: str) -> None:
+    sample, truth = _SHAPES[shape]
+    draw, runs = random.Random(1000 + n), 1500
+    covered = 0
+    for _ in range(runs):
+        found = median_interval([sample(draw) for _ in range(n)])
+        assert found is not None
+        covered += found.low <= truth <= found.high
+    assert covered / runs >= 0.935  # 0.95 less 2.7 standard errors of 1500 draws
+
+
+@given(st.lists(_FLOATS, min_size=6, max_size=40))
+def test_the_interval_holds_the_median_and_lies_among_the_values(values: list[float]) -> None:
+    found = median_interval(values)
+    assert found is not None
+    assert min(values) <= found.low <= statistics.median(values) <= found.high <= max(values)
+
+
+@given(st.integers(6, 60))
+def test_the_interval_narrows_with_more_trials(n: int) -> None:
+    few, many = (median_interval([trial / (count - 1) for trial in range(count)]) for count in (n, 4 * n))
+    assert few is not None
+    assert many is not None
+    assert many.high - many.low < few.high - few.low
+
+
+def test_equal_trials_have_an_interval_without_width() -> None:
+    for n in (3, 6, 20):
+        found = distribution([0.1] * n)
+        assert (found.low, found.high) == (0.1, 0.1)
+        assert relative_half_width(found) == 0.0
+
+
+def test_the_half_width_is_a_fraction_of_the_median() -> None:
+    assert relative_half_width(Distribution(6, 10.0, *[None] * 6, low=9.8, high=10.4)) == pytest.approx(0.03)
+    assert relative_half_width(distribution([1.0, 2.0])) is None
+    assert relative_half_width(distribution([0.0] * 6)) is None
+
+
+@pytest.mark.parametrize(("fraction", "n"), [(0.90, 44), (0.95, 90), (0.99, 459)])
+def test_a_percentile_is_told_from_the_number_of_trials_on_that_supports_it(fraction: float, n: int) -> None:
+    values = [float(trial) for trial in range(n)]
+    assert percentile(values[1:], fraction) is None
+    assert percentile(values, fraction) == pytest.approx(fraction * (n - 1))
+
+
+def test_percentiles_of_a_distribution_are_those_of_pandas() -> None:
+    draw = random.Random(0)
+    values = [draw.expovariate(1) for _ in range(459)]
+    found = distribution(values)
+    series = pandas.Series(values)
+    for name, fraction in (("p90", 0.90), ("p95", 0.95), ("p99", 0.99)):
+        assert getattr(found, name) == pytest.approx(series.quantile(fraction), rel=1e-12)

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from modeltest.api import (
     AccuracySummary,
+    Achieved,
     Case,
     CasePrompts,
     CaseSummary,
@@ -16,6 +17,7 @@ from modeltest.api import (
     MaxBatchCase,
     MaxBatchSummary,
     ModelInfo,
+    Overhead,
     PerformanceSummary,
     PrecisionOutput,
     PrecisionSummary,
@@ -192,3 +194,35 @@ def test_the_title_names_quantised_weights():
     assert title_of(RESULT) == "full_CEval, 5 shots: llama2_7b with hf on cpu in float32"
     quantised = replace(RESULT, model=replace(RESULT.model, quantize="w8a8"))
     assert title_of(quantised) == "full_CEval, 5 shots: llama2_7b, w8a8 weights, with hf on cpu in float32"
+
+
+def test_the_interval_is_shown_as_half_its_width_in_percent():
+    tpot = replace(CASE.metrics["tpot_ms"], low=2.45, high=2.55)
+    case = replace(CASE, metrics={"tpot_ms": tpot})
+    text = _text(replace(RESULT, summary=PerformanceSummary((case,))))
+    assert _cells(text, "64x32") == ["4", "5", "-", "2.5", "±2.0%", "4.0%", "-", "-", "VALID"]
+
+
+def test_rates_cost_and_memory_of_a_case_are_said_below_the_table(capsys):
+    case = replace(
+        CASE,
+        achieved=Achieved(8e9, 1e10, 2.5e10, 1e11),
+        overhead=Overhead(0.004, -0.001, 0.009, 3),
+        peak_memory_bytes=512_000_000,
+    )
+    print_verdict(Console(width=160), replace(RESULT, summary=PerformanceSummary((case,))))
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "64x32 batch 4: decode 8 of 10 GB/s, prefill 0.025 of 0.1 TFLOP/s, timing costs +0.4% "
+        "(-0.1% .. +0.9%), peak memory 512 MB"
+    )
+
+
+def test_what_is_unknown_of_a_case_is_left_out(capsys):
+    case = replace(CASE, achieved=Achieved(None, 1e10, None, None), overhead=Overhead(0.004, None, None, 1))
+    result = replace(RESULT, summary=PerformanceSummary((CASE, case)), warnings=("[odd] warning",))
+    print_verdict(Console(width=160), result)
+    assert capsys.readouterr().out.splitlines() == [
+        "64x32 batch 4: timing costs +0.4%",
+        "verdict: VALID",
+        "warning: [odd] warning",
+    ]

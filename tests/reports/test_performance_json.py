@@ -20,8 +20,13 @@ def test_a_case_has_its_shape_verdict_and_distributions(tmp_path: Path) -> None:
     content = _content(performance_run(), tmp_path)
     first, second = content["cases"]  # type: ignore[misc]
     assert (first["input_tokens"], first["output_tokens"], first["batch_size"]) == (8, 3, 2)  # type: ignore[has-type]
-    assert (first["trials"], first["warmup_trials"], first["verdict"]) == (3, 1, "VALID")  # type: ignore[has-type]
+    assert (first["trials"], first["warmup_trials"], first["verdict"]) == (3, 2, "VALID")  # type: ignore[has-type]
     assert first["peak_memory_bytes"] == 5000  # type: ignore[has-type]
+    assert first["peak_host_memory_bytes"] == 7000  # type: ignore[has-type]
+    assert first["overhead"]["bare_trials"] == 1  # type: ignore[has-type]
+    assert first["overhead"]["fraction"] == pytest.approx(120 / 119.4 - 1)  # type: ignore[has-type]
+    assert (first["overhead"]["low"], first["achieved"]) == (None, None)  # type: ignore[has-type]
+    assert set(first["drift"]) == {"tpot_ms", "ttft_ms", "e2e_s"}  # type: ignore[has-type]
     metrics = first["metrics"]  # type: ignore[has-type]
     assert metrics["tpot_ms"]["median"] == 10.0
     assert metrics["tpot_ms"]["minimum"] == 9.9
@@ -53,7 +58,12 @@ def test_a_batch_out_of_memory_stays_with_its_reason(tmp_path: Path) -> None:
     assert cases[8, 4]["reasons"] == ["warmup trial 0: batch 4 ran out of memory"]
     assert cases[8, 4]["metrics"]["tpot_ms"] == {
         "n": 0,
-        **dict.fromkeys(("median", "mean", "sd", "cv", "mad", "minimum", "maximum")),
+        **dict.fromkeys(
+            (
+                *("median", "mean", "sd", "cv", "mad", "minimum", "maximum"),
+                *("low", "high", "p90", "p95", "p99"),
+            )
+        ),
     }
     assert content["verdict"] == "INVALID"
 

@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from timed_runs import (
     CASES,
+    MODEL,
     batch,
     max_batch_run,
     out_of_memory_run,
@@ -18,7 +20,9 @@ from timed_runs import (
     run_result,
 )
 
-from modeltest.api import Case, Completion, Measurement, Report, RunResult
+from engines.fake import FakeEngine
+from modeltest.api import Case, Completion, Measurement, Report, RunResult, RunSpec
+from modeltest.run.measurement import run_measurements
 from modeltest.tasks.performance import Performance
 from reports.performance_json import PerformanceJson
 from reports.token_latency_csv import COLUMNS, TokenLatencyCsv
@@ -43,7 +47,7 @@ def test_one_row_per_token_under_stable_columns(tmp_path: Path) -> None:
     )
     assert lines[1] == "8,3,2,warmup,0,8x3/b2/t0/r0,0,1,900000000,"
     assert lines[2] == "8,3,2,warmup,0,8x3/b2/t0/r0,1,1,990000000,90.0"
-    assert len(lines) == 1 + 4 * 2 * 3 + 4 * 2 * 2  # trials, rows, tokens of both cases
+    assert len(lines) == 1 + 5 * 2 * 3 + 5 * 2 * 2  # trials but the bare one, rows, tokens of both cases
     assert " " not in path.read_text(encoding="utf-8")
 
 
@@ -98,7 +102,7 @@ def test_measurements_are_read_one_at_a_time(tmp_path: Path) -> None:
     assert len(_rows(_write(result, tmp_path))) == 200 * 2 * 3
 
 
-@pytest.mark.parametrize("name", ["median", "minimum", "maximum", "mean", "sd"])
+@pytest.mark.parametrize("name", ["median", "minimum", "maximum", "mean", "sd", "low", "high"])
 def test_the_summary_can_be_recomputed_from_the_file_alone(tmp_path: Path, name: str) -> None:
     result = performance_run()
     (summary,) = PerformanceJson().write(result, tmp_path)
@@ -106,8 +110,14 @@ def test_the_summary_can_be_recomputed_from_the_file_alone(tmp_path: Path, name:
     _assert_recomputed(_frame(_write(result, tmp_path)), reported, name)
 
 
+def test_a_bare_trial_has_no_times_of_tokens_to_write(tmp_path: Path) -> None:
+    result = performance_run()
+    assert {each.phase for each in result.measurements} == {"warmup", "measure", "bare"}
+    assert {row["phase"] for row in _rows(_write(result, tmp_path))} == {"warmup", "measure"}
+
+
 _TRIALS = st.lists(
-    st.tuples(st.integers(1, 10**9), st.integers(1, 10**8), st.integers(1, 10**8)), min_size=4, max_size=4
+    st.tuples(st.integers(1, 10**9), st.integers(1, 10**8), st.integers(1, 10**8)), min_size=5, max_size=5
 )
 
 
@@ -119,7 +129,12 @@ def test_recomputation_agrees_for_any_times(
     directory = tmp_path_factory.mktemp("recomputed")
     spec = replace(performance_spec(2), cases=CASES[:1])
     measurements = [
-        batch((0, CASES[0]), 2, trial, prefill_ms=first / 1e6, steps_ms=(second / 1e6, third / 1e6))
+        batch(
+            *((0, CASES[0]), 2, trial),
+            prefill_ms=first / 1e6,
+            steps_ms=(second / 1e6, third / 1e6),
+            phase="warmup" if trial < 2 else "measure",
+        )
         for trial, (first, second, third) in enumerate(trials)
     ]
     summary = Performance().summarize_measurements(measurements, spec)
@@ -171,10 +186,49 @@ def _assert_recomputed(frame: pd.DataFrame, reported: list[dict[str, object]], s
 
 
 def _assert_equal(values: "pd.Series[float]", reported: float, statistic: str) -> None:
-    if statistic in ("median", "minimum", "maximum"):
+    if statistic in ("low", "high"):
+        assert _interval_end(values, statistic) == pytest.approx(reported, rel=1e-9)
+    elif statistic in ("median", "minimum", "maximum"):
         exact = {"median": values.median, "minimum": values.min, "maximum": values.max}[statistic]()
         assert exact == reported
     else:  # pandas sums in another order: the last bits may differ
         assert {"mean": values.mean, "sd": values.std}[statistic]() == pytest.approx(
             reported, rel=1e-9, abs=1e-9
         )
+
+
+def _interval_end(values: "pd.Series[float]", end: str) -> float:
+    """Compute the interval of three trials: Student's t with two degrees of freedom."""
+    assert len(values) == 3
+    half_width = 4.302653 * math.sqrt(math.pi / 2) * values.std() / math.sqrt(3)
+    return float(values.median() + (half_width if end == "high" else -half_width))
+
+
+def test_the_summary_of_a_noisy_run_with_all_its_phases_recomputes_exactly(tmp_path: Path) -> None:
+    """As many trials as the noise needs, bare ones between, rows that differ: medians to the last bit."""
+    spec = RunSpec(
+        *("fake", "performance", "performance", "auto", "none"),
+        cases=(Case(12, 7), Case(5, 2)),
+        batch_sizes=((1, 3),),
+        engine_options={"noise": "0.05"},
+    )
+    task, engine = Performance(), FakeEngine()
+    measurements = [
+        _rows_apart(each) for each in run_measurements(task, engine, engine.load(spec, MODEL), spec)
+    ]
+    summary = task.summarize_measurements(measurements, spec)
+    assert max(case.trials for case in summary.cases) > 5
+    result = run_result(spec, summary=summary, measurements=measurements)
+    reported = json.loads(PerformanceJson().write(result, tmp_path)[0].read_text(encoding="utf-8"))["cases"]
+    frame = _frame(_write(result, tmp_path))
+    for statistic in ("median", "minimum", "maximum", "mean", "sd"):
+        _assert_recomputed(frame, reported, statistic)
+
+
+def _rows_apart(measurement: Measurement) -> Measurement:
+    """Let each row get its tokens a little later than the one before, as with rows served one by one."""
+    rows = tuple(
+        replace(row, token_times_ns=tuple(time_ns + 1237 * number for time_ns in row.token_times_ns))
+        for number, row in enumerate(measurement.completions)
+    )
+    return replace(measurement, completions=rows)

@@ -50,7 +50,13 @@ def run_result(
 
 
 def batch(
-    case: tuple[int, Case], batch_size: int, trial: int, *, prefill_ms: float, steps_ms: tuple[float, ...]
+    case: tuple[int, Case],
+    batch_size: int,
+    trial: int,
+    *,
+    prefill_ms: float,
+    steps_ms: tuple[float, ...],
+    phase: str = "",
 ) -> Measurement:
     """Return a static batch: all rows get their tokens together, the first after `prefill_ms`."""
     index, shape = case
@@ -64,8 +70,17 @@ def batch(
         for row in range(batch_size)
     )
     return Measurement(
-        index, batch_size, trial, "measure" if trial else "warmup", rows, peak_memory_bytes=5000
+        *(index, batch_size, trial, phase or ("measure" if trial else "warmup"), rows),
+        peak_memory_bytes=5000,
+        peak_host_memory_bytes=7000,
     )
+
+
+def bare(case: tuple[int, Case], batch_size: int, trial: int, *, end_ms: float) -> Measurement:
+    """Return a batch of which only the end was timed."""
+    timed = batch(case, batch_size, trial, prefill_ms=1, steps_ms=(1,) * (case[1].output_tokens - 1))
+    rows = tuple(replace(row, token_times_ns=(), end_ns=round(end_ms * MS)) for row in timed.completions)
+    return replace(timed, phase="bare", completions=rows)
 
 
 def out_of_memory(case_index: int, batch_size: int) -> Measurement:
@@ -95,10 +110,17 @@ def performance_run(*, engine: str = "hf_fp32", world_size: int = 1) -> RunResul
     first, second = (0, CASES[0]), (1, CASES[1])
     measurements = [
         batch(first, 2, 0, prefill_ms=900, steps_ms=(90, 90)),
-        batch(first, 2, 1, prefill_ms=99, steps_ms=(10, 9.8)),
-        batch(first, 2, 2, prefill_ms=100, steps_ms=(8, 12)),
-        batch(first, 2, 3, prefill_ms=101, steps_ms=(10, 10.2)),
-        *(batch(second, 2, trial, prefill_ms=196, steps_ms=(4,)) for trial in range(4)),
+        batch(first, 2, 1, prefill_ms=900, steps_ms=(90, 90), phase="warmup"),
+        batch(first, 2, 2, prefill_ms=99, steps_ms=(10, 9.8)),
+        batch(first, 2, 3, prefill_ms=100, steps_ms=(8, 12)),
+        bare(first, 2, 4, end_ms=119.4),
+        batch(first, 2, 5, prefill_ms=101, steps_ms=(10, 10.2)),
+        batch(second, 2, 0, prefill_ms=196, steps_ms=(4,)),
+        batch(second, 2, 1, prefill_ms=196, steps_ms=(4,), phase="warmup"),
+        batch(second, 2, 2, prefill_ms=196, steps_ms=(4,)),
+        batch(second, 2, 3, prefill_ms=196, steps_ms=(4,)),
+        bare(second, 2, 4, end_ms=200),
+        batch(second, 2, 5, prefill_ms=196, steps_ms=(4,)),
     ]
     return run_result(
         spec,

@@ -92,3 +92,12 @@ def test_an_engine_word_and_a_dtype_must_agree():
             ["performance", "--case", "8,4", "--engine", "hf_fp32", "--dtype", "fp16", "--model", "none"],
             standalone_mode=False,
         )
+
+
+def test_the_effort_of_a_timed_run_can_be_chosen():
+    words = ("performance", "--case", "8,4", "--model", "W", "--engine", "fake")
+    assert (spec_of(*words)["min_trials"], spec_of(*words)["case_budget_s"]) == (None, 300.0)
+    chosen = spec_of(*words, "--min-trials", "44", "--case-budget-s", "9.5")
+    assert (chosen["min_trials"], chosen["case_budget_s"]) == (44, 9.5)
+    assert invoke(*words, "--min-trials", "0").exit_code == 2
+    assert invoke(*words, "--case-budget-s", "-1").exit_code == 2

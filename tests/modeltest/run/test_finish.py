@@ -1,21 +1,33 @@
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from modeltest.api import (
     AccuracySummary,
+    BandwidthPeak,
     Case,
     CaseSummary,
+    Completion,
+    DevicePeaks,
+    EngineInfo,
     MaxBatchCase,
     MaxBatchSummary,
+    Measurement,
+    ModelInfo,
+    ModelWork,
     PerformanceSummary,
     PrecisionOutput,
     PrecisionSummary,
+    ProcessorUse,
     Proportion,
+    RunResult,
+    RunSpec,
     SearchStatus,
     Verdict,
 )
-from modeltest.run.finish import judge
+from modeltest.run.finish import finish, judge
 
 CASE = CaseSummary(Case(64, 32), 4, 5, 1, {}, None, Verdict.VALID, ())
 NOISY = replace(CASE, batch_size=8, verdict=Verdict.NOISY, reasons=("CV 9%",))
@@ -96,4 +108,51 @@ def test_a_precision_run_is_as_good_as_its_worst_output(
 def test_reasons_of_outputs_name_their_case_and_batch() -> None:
     assert judge(PrecisionSummary((replace(OUTPUT, reasons=("rows differ",)),)))[1] == (
         "8x3 batch 2: rows differ",
+    )
+
+
+def test_a_timed_run_is_warned_of_its_machine_and_told_the_notes_of_its_cases(tmp_path: Path) -> None:
+    finished = finish(_timed_run(load_1min=7.5), tmp_path)
+    assert finished.warnings == (
+        "the load was 7.5 on 2 processors before the run: end other work, "
+        "or wait a minute after a run before",
+        "4x3 batch 1: one warm-up trial: nothing says whether it was enough",
+    )
+    written = json.loads((tmp_path / "performance.json").read_text(encoding="utf-8"))
+    assert written["warnings"] == list(finished.warnings)
+    assert written["conditions"]["load_1min"] == 7.5
+    assert written["conditions"]["processors"] == {"threads": 2, "cpus": 2, "settings": {}}
+
+
+def test_times_are_held_against_the_peaks_of_the_engine_that_gave_them(tmp_path: Path) -> None:
+    run = _timed_run(load_1min=0.0)
+    assert run.engine is not None
+    work = ModelWork(10, 10_000_000, 0, None, 10)
+    slow = DevicePeaks((BandwidthPeak(1000, 1e9),), 1e12)
+    engine = replace(run.engine, work=work, peaks=slow)
+    finished = finish(replace(run, engine=engine), tmp_path)
+    assert finished.verdict is Verdict.INVALID
+    assert any("decoding reads 10 GB/s at least by these times" in reason for reason in finished.reasons)
+
+
+def _timed_run(*, load_1min: float) -> RunResult:
+    """One warm-up and three trials that took 10 ms and then 1 ms a token."""
+    times = tuple(10_000_000 + 1_000_000 * step for step in range(3))
+    rows = (Completion("r", output_tokens=(1, 2, 3), token_times_ns=times),)
+    phases = ("warmup", "measure", "measure", "measure")
+    return RunResult(
+        spec=RunSpec(
+            *("hf", "performance", "performance", "auto", "W"),
+            cases=(Case(4, 3),),
+            batch_sizes=((1,),),
+            quick=True,
+        ),
+        started="2026-01-01T00:00:00+00:00",
+        status="partial",
+        model=ModelInfo("auto", "auto", "W", "llama", "float32", None, None, 128, 1, None),
+        adapter="hf",
+        engine=EngineInfo("hf", "cpu", "float32", 9, (), None, {}, processors=ProcessorUse(2, 2)),
+        dataset=None,
+        machine={"load_1min": load_1min, "cpus": 2},
+        measurements=[Measurement(0, 1, trial, phase, rows) for trial, phase in enumerate(phases)],
     )

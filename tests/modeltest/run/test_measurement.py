@@ -16,6 +16,7 @@ from modeltest.api import (
     Trial,
     TrialPrompts,
 )
+from modeltest.run import measurement as measurement_module
 from modeltest.run.measurement import inputs_digest, measure, run_measurements
 
 SPEC = RunSpec(engine="fake", mode="m", task="t", model="m", weights="w")
@@ -149,3 +150,27 @@ def test_a_batch_that_is_not_timed_may_come_back_in_parts() -> None:
     trial = _trial(2)
     scored = tuple(replace(request, max_new_tokens=0, choices=((1,),)) for request in trial.requests)
     assert len(measure(ScriptedEngine(split=True), replace(trial, requests=scored)).completions) == 2
+
+
+def test_the_peak_of_the_process_is_that_of_the_trial_alone(monkeypatch):
+    """The engine's own peak is asked for last: on the cpu that begins a new one."""
+    asked = []
+
+    class CountingEngine(ScriptedEngine):
+        def complete(self, requests, *, batch_size):
+            asked.append("batch")
+            return super().complete(requests, batch_size=batch_size)
+
+        def peak_memory_bytes(self):
+            asked.append("engine")
+            return super().peak_memory_bytes()
+
+    monkeypatch.setattr(measurement_module, "forget_resident_peak", lambda: asked.append("new") or True)
+    monkeypatch.setattr(measurement_module, "resident_peak_bytes", lambda: asked.append("read") or 4096)
+    assert measure(CountingEngine(), _trial(1)).peak_host_memory_bytes == 4096
+    assert asked == ["engine", "new", "batch", "read", "engine"]
+
+
+def test_where_the_kernel_keeps_an_older_peak_none_is_told(monkeypatch):
+    monkeypatch.setattr(measurement_module, "forget_resident_peak", lambda: False)
+    assert measure(ScriptedEngine(), _trial(1)).peak_host_memory_bytes is None

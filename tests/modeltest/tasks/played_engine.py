@@ -10,6 +10,7 @@ from modeltest.api import (
     EngineInfo,
     Measurement,
     MeasurementTask,
+    Request,
     RunSpec,
     TaskOptions,
     Trial,
@@ -38,14 +39,7 @@ def measurement(
     trial: Trial, *, step_ns: int, completions: tuple[Completion, ...] | None = None
 ) -> Measurement:
     if completions is None:
-        completions = tuple(
-            Completion(
-                request.id,
-                output_tokens=tuple(range(request.max_new_tokens)),
-                token_times_ns=tuple(step_ns * (10 + index) for index in range(request.max_new_tokens)),
-            )
-            for request in trial.requests
-        )
+        completions = tuple(_completion(request, step_ns) for request in trial.requests)
     return Measurement(
         trial.case_index,
         trial.batch_size,
@@ -55,6 +49,15 @@ def measurement(
         peak_memory_bytes=1000 * trial.batch_size + trial.trial,
         prompts=trial.prompts,
     )
+
+
+def _completion(request: Request, step_ns: int) -> Completion:
+    count = request.max_new_tokens
+    times_ns = tuple(step_ns * (10 + index) for index in range(count))
+    tokens = tuple(range(count))
+    if request.only_end_timed:
+        return Completion(request.id, output_tokens=tokens, end_ns=times_ns[-1])
+    return Completion(request.id, output_tokens=tokens, token_times_ns=times_ns)
 
 
 def play(
@@ -76,7 +79,9 @@ def play(
 def engine_info(
     *, vocabulary_size: int = 1000, special: tuple[int, ...] = (0, 2), context_tokens: int | None = 4096
 ) -> EngineInfo:
-    return EngineInfo("played", "cpu", "float32", vocabulary_size, special, context_tokens, versions={})
+    return EngineInfo(
+        *("played", "cpu", "float32", vocabulary_size, special, context_tokens, {}), times_end_alone=True
+    )
 
 
 def performance_spec(

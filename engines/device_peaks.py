@@ -1,0 +1,129 @@
+"""The best rates of a device, measured in about a second: bandwidth by size of data, and the matrix rate.
+
+They say whether times can be right. So they are what the device reaches under the best of conditions: the
+same data read again and again, in large pieces, and square matrices.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from engines.device import empty_cache, is_out_of_memory, synchronize
+from modeltest.api import BandwidthPeak, DevicePeaks, RunSpec
+
+SIZES = tuple(1 << exponent for exponent in (18, 20, 22, 24, 26, 28))
+"""Bytes: from what fits in a core's cache to more than any cache holds."""
+
+LARGE_SIZES = (1 << 30, 1 << 32)
+"""Bytes, on an accelerator: its caches are larger, and so are its models."""
+
+SIDES = (256, 512, 1024, 2048, 4096, 8192)
+"""Of the square matrices; a product that takes longer than `_ENOUGH_S` is the last."""
+
+_CHUNK_S = 0.004
+"""Calls are timed together until they take this long: reading the clock, or waiting for a device, costs."""
+
+_ENOUGH_S = 0.03
+"""After this time the best call so far is believed to be the best."""
+
+_COLUMNS = 1024
+_FREE_SHARE = 4
+"""Data may take one part in so many of the memory that is free."""
+
+
+def peaks_for(spec: RunSpec, device: str, dtype: Any) -> tuple[DevicePeaks | None, tuple[str, ...]]:
+    """Return the peaks where `spec` times something, or a note that says why there are none."""
+    if not spec.cases:
+        return None, ()
+    try:
+        return measure_peaks(device, dtype), ()
+    except Exception as problem:
+        if not (is_out_of_memory(problem) or isinstance(problem, (RuntimeError, TypeError))):
+            raise
+        reason = " ".join(f"{type(problem).__name__}: {problem}".split())
+    empty_cache(device)
+    return None, (f"peaks of the device are not known: {reason:.200}",)
+
+
+def measure_peaks(device: str, dtype: Any) -> DevicePeaks:
+    """Measure `device` with `dtype`, a torch dtype.
+
+    Raises: RuntimeError for a dtype that the device cannot multiply.
+    """
+    import torch
+
+    with torch.inference_mode():
+        bandwidth = tuple(BandwidthPeak(size, _bandwidth(device, dtype, size)) for size in _sizes(device))
+        peaks = DevicePeaks(bandwidth, max(_matrix_rates(device, dtype)))
+    empty_cache(device)
+    return peaks
+
+
+def _sizes(device: str) -> tuple[int, ...]:
+    sizes = SIZES if device == "cpu" else SIZES + LARGE_SIZES
+    most = _free_bytes(device) // _FREE_SHARE
+    return tuple(size for size in sizes if size <= most) or sizes[:1]
+
+
+def _free_bytes(device: str) -> int:
+    import torch
+
+    if device != "cpu":
+        free: int = getattr(torch, device).mem_get_info()[0]
+        return free
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+
+
+def _bandwidth(device: str, dtype: Any, size_bytes: int) -> float:
+    """Return the best of three ways to read: summed, as the matrix of a product with a vector, and copied."""
+    import torch
+
+    numbers = torch.ones(size_bytes // 4, dtype=torch.float32, device=device)
+    matrix = numbers.view(dtype).view(-1, _COLUMNS)
+    vector = torch.ones(_COLUMNS, dtype=dtype, device=device)
+    half = len(numbers) // 2
+    ways: tuple[Callable[[], Any], ...] = (
+        numbers.sum,
+        partial(torch.mv, matrix, vector),
+        partial(numbers[half:].copy_, numbers[:half]),  # one half of the bytes is read, the other written
+    )
+    return size_bytes / min(_best_s(device, way) for way in ways)
+
+
+def _matrix_rates(device: str, dtype: Any) -> Iterator[float]:
+    """Yield the rate of square products, each side twice the one before."""
+    import torch
+
+    for side in SIDES:
+        one = torch.full((side, side), 0.5, dtype=dtype, device=device)
+        other = torch.full((side, side), 0.5, dtype=dtype, device=device)
+        seconds = _best_s(device, partial(torch.mm, one, other))
+        yield 2 * side**3 / seconds
+        if seconds > _ENOUGH_S:
+            return
+
+
+def _best_s(device: str, work: Callable[[], Any]) -> float:
+    """Return the shortest time of one call of `work`, over chunks of calls that grow until they are long."""
+    work()  # the first call allocates and compiles
+    calls, spent_s, best_s = 1, 0.0, float("inf")
+    while spent_s < _ENOUGH_S:
+        chunk_s = _chunk_s(device, work, calls)
+        best_s = min(best_s, chunk_s / calls)
+        spent_s += chunk_s
+        if chunk_s < _CHUNK_S:
+            calls *= 4
+    return best_s
+
+
+def _chunk_s(device: str, work: Callable[[], Any], calls: int) -> float:
+    synchronize(device)
+    begin = time.perf_counter_ns()
+    for _ in range(calls):
+        work()
+    synchronize(device)
+    return (time.perf_counter_ns() - begin) / 1e9
