@@ -1,0 +1,61 @@
+"""The plainest loop there is: prefill and greedy decoding by the model's own calls, with nothing around it.
+
+A process of its own, `python -m fidelity.bare_loop ORDER.json`. The order names the `model`, the shape
+(`input_tokens`, `output_tokens`, `batch_size`), `warmup` and `trials`, and the `directory` for `result.json`.
+The clock is read three times a trial: before, after the first token, after the last.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def main(arguments: list[str]) -> None:
+    """Time what the order asks for."""
+    order = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    path = Path(order["directory"]) / "result.json"
+    path.write_text(json.dumps({"trials": measure(order)}, indent=2) + "\n", encoding="utf-8")
+
+
+def measure(order: dict[str, Any]) -> list[dict[str, float]]:
+    """Return `ttft_ms` and `tpot_ms` of each trial after the warm-up; every trial has fresh token ids."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(order["model"], dtype=torch.float32).eval()
+    generator = torch.Generator().manual_seed(0)
+    shape = (order["batch_size"], order["input_tokens"])
+    trials = []
+    for _ in range(order["warmup"] + order["trials"]):
+        ids = torch.randint(1, model.config.vocab_size, shape, generator=generator)
+        trials.append(_time_trial(model, ids, order["output_tokens"]))
+    return trials[order["warmup"] :]
+
+
+def _time_trial(model: Any, ids: Any, new_tokens: int) -> dict[str, float]:
+    import torch
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    with torch.inference_mode():
+        begin = time.perf_counter_ns()
+        newest = _step(model, ids, cache)
+        first = time.perf_counter_ns()
+        for _ in range(new_tokens - 1):
+            newest = _step(model, newest, cache)
+        last = time.perf_counter_ns()
+    return {"ttft_ms": (first - begin) / 1e6, "tpot_ms": (last - first) / (new_tokens - 1) / 1e6}
+
+
+def _step(model: Any, ids: Any, cache: Any) -> Any:
+    # One position of logits, as generate() asks for too: else those of the whole prompt are computed.
+    output = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    return output.logits[:, -1].argmax(dim=-1, keepdim=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
