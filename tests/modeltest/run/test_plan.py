@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from engines.fake import FakeEngine
+from engines.mindie_fa import MindieFA
+from engines.mindie_pa import MindiePA
 from modeltest import registry
-from modeltest.api import Case, PrerequisiteError, RunSpec, SpecError, TaskOptions
+from modeltest.api import Capability, Case, PrerequisiteError, RunSpec, SpecError, TaskOptions
 from modeltest.run import plan as plans
 from modeltest.run.plan import plan, run_name
+from modeltest.tasks.performance import Performance
 
 SPEC = RunSpec(
     engine="fake", mode="performance", task="performance", model="llama", weights="none", batch_sizes=((1,),)
@@ -107,3 +110,9 @@ def test_quantised_weights_go_to_the_adapter_that_can_run_them(quantized, monkey
     config.write_text(config.read_text().replace('"quantize": "w8a8", ', ""))
     made = plan(quantized)
     assert (made.engine.name, run_name(made)) == ("hf", "performance_llama_2l_hf")
+
+
+def test_the_runner_of_mindie_takes_the_prefill_words_and_its_other_one_does_not():
+    wanted = Performance().requires(replace(SPEC, options=TaskOptions(prefill_batch_size=4)))
+    assert not wanted - MindiePA.capabilities
+    assert Capability.PREFILL_LIMITS in wanted - MindieFA.capabilities
