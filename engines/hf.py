@@ -22,6 +22,7 @@ from engines.device import (
     seed_everything,
     versions,
 )
+from engines.memory_limit import memory_limit_bytes
 from modeltest.api import (
     Capability,
     Completion,
@@ -136,6 +137,7 @@ class HFEngine:
             work=model_work(loaded.model),
             peaks=peaks,
             times_end_alone=True,
+            memory_limit_bytes=memory_limit_bytes(self._device),
         )
 
     def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:

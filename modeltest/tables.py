@@ -17,10 +17,12 @@ from modeltest.api import (
     Distribution,
     HarnessMetric,
     HarnessSummary,
+    MaxBatchCase,
     MaxBatchSummary,
     PerformanceSummary,
     PrecisionOutput,
     PrecisionSummary,
+    Probe,
     Proportion,
     RunResult,
     Summary,
@@ -39,6 +41,8 @@ def print_result(result: RunResult, directory: Path) -> None:
     """Print the table of a finished run, its verdict, and the paths of its files."""
     console = result_console()
     console.print(result_table(result))
+    if isinstance(result.summary, MaxBatchSummary):
+        console.print(probe_table(result.summary))
     print_verdict(console, result)
     for path in sorted(path for path in directory.iterdir() if not path.name.startswith(SCRATCH_PREFIX)):
         console.print(str(path), soft_wrap=True, highlight=False, markup=False)
@@ -139,6 +143,13 @@ def result_table(result: RunResult) -> Table:
     return _table(title_of(result), _header(result.summary), _rows(result.summary))
 
 
+def probe_table(summary: MaxBatchSummary) -> Table:
+    """Return every batch size a max-batch search tried, with its trials and what they decide."""
+    header = ("case", "batch", "decision", "non-first token ms", "99 % bounds", "trials", "screens")
+    rows = (_probe_row(case, probe) for case in summary.cases for probe in case.probes)
+    return _table("batch sizes tried", header, rows)
+
+
 def title_of(result: RunResult) -> str:
     """Return what ran on what, in one line."""
     where = (
@@ -164,7 +175,7 @@ def headline(result: RunResult) -> str:
     if isinstance(summary, MaxBatchSummary):
         return "; ".join(
             f"{case.case.input_tokens}x{case.case.output_tokens}: max batch {case.max_batch} "
-            f"({case.status.value}) within {case.limit_ms:g} ms"
+            f"({case.status.value}) within {case.limit_ms:g} ms, {case.reason}"
             for case in summary.cases
         )
     if isinstance(summary, PrecisionSummary):
@@ -178,7 +189,7 @@ def _header(summary: Summary | None) -> Sequence[str]:
     if isinstance(summary, PerformanceSummary):
         return ("case", "batch", "trials", "TTFT ms", "TPOT ms", "CV", "E2E s", "tokens/s", "verdict")
     if isinstance(summary, MaxBatchSummary):
-        return ("case", "range", "limit ms", "max batch", "TPOT ms", "status", "batches measured")
+        return ("case", "range", "limit ms", "max batch", "non-first token ms", "status", "verdict")
     if isinstance(summary, PrecisionSummary):
         return ("case", "batch", "prompt", "prompt tokens", "rows", "rows that differ", "verdict", "output")
     if isinstance(summary, HarnessSummary):
@@ -200,7 +211,7 @@ def _rows(summary: Summary | None) -> Iterable[Sequence[str]]:
                 "-" if case.max_batch is None else str(case.max_batch),
                 _number(case.latency_ms),
                 case.status.value,
-                " ".join(str(probe.batch_size) for probe in case.probes),
+                case.verdict.value,
             )
     elif isinstance(summary, PrecisionSummary):
         yield from (_output_row(output) for output in summary.outputs)
@@ -280,6 +291,22 @@ def _harness_row(metric: HarnessMetric) -> Sequence[str]:
         _number(metric.value),
         _number(metric.standard_error),
         "-" if metric.questions is None else str(metric.questions),
+    )
+
+
+def _probe_row(case: MaxBatchCase, probe: Probe) -> Sequence[str]:
+    """Show a probe; a latency in brackets is that of a warm-up or a screen, which guide the search only."""
+    guide = probe.warmups_ms or probe.screens_ms
+    latency = _number(probe.latency_ms) if probe.latency_ms or not guide else f"({_number(guide[-1])})"
+    warmups = f" + {len(probe.warmups_ms)} warm-up" if probe.warmups_ms else ""
+    return (
+        f"{case.case.input_tokens}x{case.case.output_tokens}",
+        str(probe.batch_size),
+        probe.decision.value.lower().replace("_", " ") + (", certified" if probe.is_certified else ""),
+        latency,
+        "" if probe.low_ms is None else f"{_number(probe.low_ms)} .. {_number(probe.high_ms)}",
+        f"{len(probe.trials_ms)}{warmups}",
+        str(len(probe.screens_ms)),
     )
 
 

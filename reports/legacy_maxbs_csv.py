@@ -1,6 +1,7 @@
 """The max-batch files of the predecessor: every probe of one case, and one row per case.
 
-`performance_maxbs_{pa|fa}_{in}_{out}_tp{W}_round_result.csv` has the probes in the order of measurement;
+`performance_maxbs_{pa|fa}_{in}_{out}_tp{W}_round_result.csv` has the probes in the order of measurement,
+without numbers where a probe was decided without a measured trial of full length;
 `performance_maxbs_{pa|fa}_tp{W}_final_result.csv` the answers, without a batch size where there is none.
 """
 
@@ -34,10 +35,17 @@ class LegacyMaxBatchCsv:
         for search in result.summary.cases:
             shape = f"{search.case.input_tokens}_{search.case.output_tokens}"
             rounds = directory / f"performance_maxbs_{family}_{shape}_{degree}_round_result.csv"
-            paths.append(write_legacy_csv(rounds, model, [legacy_row(case) for case in search.measured]))
+            paths.append(write_legacy_csv(rounds, model, _rounds(search)))
         final = directory / f"performance_maxbs_{family}_{degree}_final_result.csv"
         paths.append(write_legacy_csv(final, model, [_answer(search) for search in result.summary.cases]))
         return tuple(paths)
+
+
+def _rounds(search: MaxBatchCase) -> list[LegacyRow]:
+    measured = {case.batch_size: legacy_row(case) for case in search.measured}
+    return [
+        measured.get(probe.batch_size) or LegacyRow(search.case, probe.batch_size) for probe in search.probes
+    ]
 
 
 def _answer(search: MaxBatchCase) -> LegacyRow:

@@ -105,8 +105,13 @@ def _describe_search(search: MaxBatchCase) -> dict[str, object]:
         "highest": search.highest,
         "limit_ms": search.limit_ms,
         "status": search.status.value,
+        "reason": search.reason,
         "max_batch": search.max_batch,
         "latency_ms": search.latency_ms,
+        "high_ms": search.high_ms,
+        "bound": search.bound,
+        "verdict": search.verdict.value,
+        "reasons": list(search.reasons),
         "probes": to_plain(search.probes),
         "measured": [_describe_case(case) for case in search.measured],
     }

@@ -69,7 +69,7 @@ def speed_table(results: Sequence[Result]) -> str:
         "ModelTest",
         "share",
     )
-    return _table(head, rows, words=2)
+    return table(head, rows, words=2)
 
 
 def agreement_table(results: Sequence[Result]) -> str:
@@ -99,7 +99,7 @@ def agreement_table(results: Sequence[Result]) -> str:
         "distinct answers",
         "goals",
     )
-    return _table(head, rows, words=2)
+    return table(head, rows, words=2)
 
 
 def floor_table(results: Sequence[Result]) -> str:
@@ -138,7 +138,7 @@ def floor_table(results: Sequence[Result]) -> str:
         "layer's matrices",
         "square",
     )
-    return _table(head, rows, words=2)
+    return table(head, rows, words=2)
 
 
 def _verdict(job: Job, found: JobSummary) -> str:
@@ -155,7 +155,7 @@ def _of(count: int, total: int) -> str:
     return f"{count / total:.0%}" if count == total else f"{count} of {total}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -> str:
     """Return a Markdown table whose first `words` columns are text; the others are aligned to the right."""
     marks = ["---"] * words + ["---:"] * (len(head) - words)
     lines = [head, marks, *rows]

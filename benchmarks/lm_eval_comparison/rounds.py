@@ -62,7 +62,7 @@ class Bench:
 
         Raises: CommandFailed, DatasetError, ValueError.
         """
-        model = self._checkpoint(job.model)
+        model = prepare_checkpoint(job.model, work_dir=self.work_dir, data_dir=self.data_dir, say=self.say)
         work = job.work
         dataset = load_dataset(
             work.task,
@@ -124,7 +124,7 @@ class Bench:
             modeltest_command(
                 job, model=model, data_dir=self.data_dir, batch_size=self.batch_size, output=output
             ),
-            environment=self._environment(),
+            environment=environment(self.work_dir),
             log=directory / "modeltest.log",
         )
         run = json.loads((_only_child(output) / "run.json").read_text(encoding="utf-8"))
@@ -140,32 +140,11 @@ class Bench:
         result: dict[str, float] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         return result
 
-    def _checkpoint(self, name: str) -> Path:
-        shape = SHAPES[name]
-        directory = self.work_dir / "models" / f"llama-{name}-{shape.fingerprint(self.data_dir)}"
-        if not directory.exists():
-            self.say(f"writing model {name}, {shape.parameters / 1e6:.1f} million parameters: {directory}")
-            directory.parent.mkdir(parents=True, exist_ok=True)
-            words = [name, str(directory), self.data_dir]
-            command = [sys.executable, "-m", "lm_eval_comparison.checkpoints", *words]
-            run_command(command, environment=self._own_environment(), log=directory.with_suffix(".log"))
-        return directory
-
     def _run_own(self, module: str, folder: Path, order: dict[str, Any]) -> Finished:
         path = folder / "order.json"
         path.write_text(json.dumps(order, indent=2) + "\n", encoding="utf-8")
         command = [sys.executable, "-m", f"lm_eval_comparison.{module}", str(path)]
-        return run_command(command, environment=self._own_environment(), log=folder / "log.txt")
-
-    def _environment(self) -> dict[str, str]:
-        return {
-            "HF_HUB_OFFLINE": "1",
-            "HF_DATASETS_OFFLINE": "1",
-            "HF_DATASETS_CACHE": str(self.work_dir / "datasets_cache"),
-        }
-
-    def _own_environment(self) -> dict[str, str]:
-        return {**self._environment(), "PYTHONPATH": str(BENCHMARKS)}
+        return run_command(command, environment=own_environment(self.work_dir), log=folder / "log.txt")
 
     def _fresh_folder(self, job: Job) -> Path:
         runs = self.work_dir / "runs"
@@ -174,6 +153,35 @@ class Bench:
         folder = runs / f"{job.name}-{number:03}"
         folder.mkdir()
         return folder
+
+
+def prepare_checkpoint(name: str, *, work_dir: Path, data_dir: str, say: Callable[[str], None]) -> Path:
+    """Return the directory of a model, which is made on the first run, in a process of its own.
+
+    Raises: CommandFailed.
+    """
+    shape = SHAPES[name]
+    directory = work_dir / "models" / f"llama-{name}-{shape.fingerprint(data_dir)}"
+    if not directory.exists():
+        say(f"writing model {name}, {shape.parameters / 1e6:.1f} million parameters: {directory}")
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "lm_eval_comparison.checkpoints", name, str(directory), data_dir]
+        run_command(command, environment=own_environment(work_dir), log=directory.with_suffix(".log"))
+    return directory
+
+
+def environment(work_dir: Path) -> dict[str, str]:
+    """Return the variables of every measured process: nothing is fetched."""
+    return {
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "HF_DATASETS_CACHE": str(work_dir / "datasets_cache"),
+    }
+
+
+def own_environment(work_dir: Path) -> dict[str, str]:
+    """Return the variables of processes that are modules of the benchmarks."""
+    return {**environment(work_dir), "PYTHONPATH": str(BENCHMARKS)}
 
 
 def modeltest_command(job: Job, *, model: Path, data_dir: str, batch_size: int, output: Path) -> list[str]:

@@ -177,6 +177,9 @@ class Measurement:
     completions: tuple[Completion, ...] = field(repr=False)
     peak_memory_bytes: int | None = None
     peak_host_memory_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    """What the peak could have reached, as the engine said after loading."""
+
     inputs_sha256: str | None = None
     prompts: TrialPrompts | None = None
     out_of_memory: bool = False

@@ -52,6 +52,9 @@ class EngineInfo:
     times_end_alone: bool = False
     """Whether `only_end_timed` requests are served: what is timed can be left out, for a batch."""
 
+    memory_limit_bytes: int | None = None
+    """The most that `Engine.peak_memory_bytes` can reach; `None` when the engine does not know."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineUsage:
@@ -266,27 +269,69 @@ class SearchStatus(str, Enum):
     BORDERLINE = "BORDERLINE"
 
 
+class ProbeDecision(str, Enum):
+    """What the trials of one batch size say of the limit."""
+
+    PASS = "PASS"
+    """Its upper bound is within the limit."""
+
+    FAIL = "FAIL"
+    """Its lower bound is above the limit."""
+
+    OPEN = "OPEN"
+    """Neither, so far: the search was cut short."""
+
+    BORDERLINE = "BORDERLINE"
+    """Neither, after all the trials a batch size may have. Counts as a failure."""
+
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    FAILED = "FAILED"
+    """A trial failed: it gives nothing, and the batch is never the answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One batch size tried by the search. `latency_ms` is `None` when it did not fit in memory."""
+    """One batch size tried by the search: its trials in ms, their interval and what they decide.
+
+    `trials_ms` are of full length; `warmups_ms`, the first of full length, and `screens_ms`, of few output
+    tokens, guide the search and stay out of the interval. `latency_ms` is the mean of the trials but the
+    `disturbed_trials`, `low_ms` and `high_ms` its one-sided bounds; `None` without a trial of full length.
+    """
 
     batch_size: int
-    latency_ms: float | None
-    feasible: bool
-    out_of_memory: bool = False
+    decision: ProbeDecision
+    latency_ms: float | None = None
+    low_ms: float | None = None
+    high_ms: float | None = None
+    trials_ms: tuple[float, ...] = ()
+    warmups_ms: tuple[float, ...] = ()
+    screens_ms: tuple[float, ...] = ()
+    disturbed_trials: int = 0
+    peak_memory_bytes: int | None = None
+    is_certified: bool = False
+    """Whether it passed with all the trials an answer takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class MaxBatchCase:
-    """The answer for one case: the largest batch measured within the limit, or `None`."""
+    """The answer for one case: the largest batch certified to be within the limit, or `None`.
+
+    `bound` is the smallest larger batch known not to do; `reason` says what the status rests on.
+    `latency_ms` is the mean of the answer's trials, `high_ms` its upper bound.
+    """
 
     case: Case
     lowest: int
     highest: int
     limit_ms: float
     status: SearchStatus
+    reason: str
     max_batch: int | None
     latency_ms: float | None
+    high_ms: float | None
+    bound: int | None
+    verdict: Verdict
+    reasons: tuple[str, ...]
     probes: tuple[Probe, ...]
     measured: tuple[CaseSummary, ...]
 

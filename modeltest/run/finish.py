@@ -20,7 +20,6 @@ from modeltest.api import (
     PerformanceSummary,
     PrecisionSummary,
     RunResult,
-    SearchStatus,
     Summary,
     Verdict,
 )
@@ -107,22 +106,9 @@ def _judge_outputs(summary: PrecisionSummary) -> tuple[Verdict, tuple[str, ...]]
 
 
 def _judge_searches(summary: MaxBatchSummary) -> tuple[Verdict, tuple[str, ...]]:
-    """Judge a search by its answer: a probe that did not fit or was too slow is what a search is for."""
-    reasons = [
-        f"{_shape(case.case)}: the search ended {case.status.value}"
-        for case in summary.cases
-        if case.status is SearchStatus.BORDERLINE
-    ]
-    answers = [
-        measured
-        for case in summary.cases
-        for measured in case.measured
-        if measured.batch_size == case.max_batch
-    ]
-    verdict, of_answers = _judge_cases(answers) if answers else (Verdict.VALID, ())
-    if reasons:
-        verdict = Verdict.INVALID
-    return verdict, (*reasons, *of_answers)
+    verdicts = [case.verdict for case in summary.cases] or [Verdict.INVALID]
+    reasons = tuple(f"{_shape(case.case)}: {reason}" for case in summary.cases for reason in case.reasons)
+    return min(verdicts, key=_WORST_FIRST.index), reasons
 
 
 def _warnings(result: RunResult, summary: Summary) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def run_measurements(
     trials = task.trials(spec, info)
     trial = next(trials, None)
     while trial is not None:
-        measurement = measure(engine, trial)
+        measurement = replace(measure(engine, trial), memory_limit_bytes=info.memory_limit_bytes)
         yield measurement
         trial = _trial_after(measurement, trials)
 

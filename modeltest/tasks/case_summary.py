@@ -62,12 +62,6 @@ def summarize_case(
     )
 
 
-def is_finished(readings: Sequence[TrialReading], expected_trials: int) -> bool:
-    """Say whether no trial is left to run: all were, or one failed."""
-    measured = sum(reading.phase == MEASURE for reading in readings)
-    return measured >= expected_trials or any(reading.has_failed for reading in readings)
-
-
 def _overhead(readings: Sequence[TrialReading]) -> Overhead | None:
     timed, bare = (
         [reading.elapsed_s for reading in of_phase(phase, readings) if reading.elapsed_s is not None]

@@ -4,40 +4,50 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from modeltest.api import (
     Argument,
     BatchRange,
     Capability,
     Case,
-    CaseSummary,
     EngineInfo,
     MaxBatchCase,
     MaxBatchSummary,
     Measurement,
     Mode,
-    Probe,
     RunSpec,
     SpecError,
     Trial,
-    Verdict,
 )
-from modeltest.search import Reading, SearchOutcome, conclude, judge, search_max_batch
-from modeltest.tasks.case_summary import is_finished, summarize_case
-from modeltest.tasks.inputs import ordinary_token_ids
-from modeltest.tasks.prompt_sources import RandomPrompts
-from modeltest.tasks.readings import TrialReading, read_trials
-from modeltest.tasks.shapes import Combination, check_cases, check_context, describe
-from modeltest.tasks.trials import REQUIRED_CAPABILITIES, TrialPlan, run_trials
+from modeltest.search import (
+    FULL_EFFORT,
+    QUICK_EFFORT,
+    Ask,
+    Effort,
+    Evidence,
+    Reading,
+    SearchRange,
+    search_max_batch,
+)
+from modeltest.tasks.inputs import ordinary_token_ids, random_requests
+from modeltest.tasks.maxbs_summary import summarize_search
+from modeltest.tasks.readings import MEASURE, WARMUP, TrialReading, read_trial
+from modeltest.tasks.shapes import check_cases, check_context, describe
+from modeltest.tasks.trials import REQUIRED_CAPABILITIES
 
-_Readings = Mapping[int, tuple[TrialReading, ...]]
+SCREEN = "screen"
+"""Phase of a trial that decodes few tokens: it guides the search and stays out of the numbers of the case."""
+
+SCREEN_TOKENS = 16
+_SCREENED_FROM_TOKENS = 4 * SCREEN_TOKENS
+"""From here on a screen is so much shorter than the case that it pays."""
 
 
 class PerformanceMaxBatch:
-    """Searches each case for its max batch; a probe is one warm-up and three trials, or one of a quick run.
+    """Searches each case for its max batch: `modeltest.search` decides what is run, this says how.
 
-    The latency of a probe is the median over its trials of the non-first-token time. A probe that gave no
-    valid trial is never the answer.
+    The latency of a trial is its non-first-token time. A batch with a trial that failed is never the answer.
     """
 
     name = "performance_maxbs"
@@ -67,91 +77,161 @@ class PerformanceMaxBatch:
         return REQUIRED_CAPABILITIES
 
     def trials(self, spec: RunSpec, engine: EngineInfo) -> Generator[Trial, Measurement, None]:
-        """Yield the trials of every probe, case by case.
+        """Yield the trials of every search, case by case.
 
         Raises: SpecError for a case longer than the model's context.
         """
         check_context(spec.cases, engine)
-        prompts = RandomPrompts(spec.seed, ordinary_token_ids(engine))
-        for index, case in enumerate(spec.cases):
-            search = _search(spec, index)
-            batch_size: int | None = next(search)
-            while batch_size is not None:
-                combination = Combination(index, case, batch_size)
-                readings = yield from run_trials(
-                    combination, _plan(spec), inputs=prompts.inputs_of(combination)
-                )
-                try:
-                    batch_size = search.send(_read_probe(_summarize(combination, readings, spec), readings))
-                except StopIteration:
-                    batch_size = None
+        token_ids = ordinary_token_ids(engine)
+        searches: list[_Search] = []
+        for index in range(len(spec.cases)):
+            search = _Search.begin(spec, index, searches)
+            searches.append(search)
+            asked = search_max_batch(search.bounds, search.evidence)
+            ask = next(asked, None)
+            while ask is not None:
+                measurement = yield search.trial(ask, seed=spec.seed, token_ids=token_ids)
+                ask = _answer(asked, _Journalled.read(measurement, search.case).reading)
 
     def summarize_measurements(
         self, measurements: Iterable[Measurement], spec: RunSpec, engine: EngineInfo | None = None
     ) -> MaxBatchSummary:
         """Return the answer of every case, by asking the search again and answering from `measurements`.
 
-        A case whose search was cut short is BORDERLINE, with the best batch measured so far.
+        A case whose search was cut short is BORDERLINE, with the largest batch certified so far, if any.
         """
-        readings = read_trials(measurements, spec.cases)
-        cases = []
-        for index, case in enumerate(spec.cases):
-            of_case = {size: trials for (owner, size), trials in readings.items() if owner == index}
-            cases.append(_summarize_search(index, case, of_case, spec))
+        journal: dict[int, dict[tuple[int, int], _Journalled]] = {}
+        for measurement in measurements:
+            of_case = journal.setdefault(measurement.case_index, {})
+            # A trial measured again, after a restart, counts once: the last time.
+            key = (measurement.batch_size, measurement.trial)
+            of_case[key] = _Journalled.read(measurement, spec.cases[measurement.case_index])
+        searches: list[_Search] = []
+        cases: list[MaxBatchCase] = []
+        for index in range(len(spec.cases)):
+            search = _Search.begin(spec, index, searches)
+            searches.append(search)
+            of_case = journal.get(index, {})
+            is_finished = search.replay(of_case)
+            cases.append(
+                summarize_search(
+                    search.case,
+                    search.bounds,
+                    search.evidence,
+                    _readings(of_case),
+                    is_finished=is_finished,
+                )
+            )
         return MaxBatchSummary(tuple(cases))
 
 
-def _summarize_search(index: int, case: Case, readings: _Readings, spec: RunSpec) -> MaxBatchCase:
-    measured = {
-        size: _summarize(Combination(index, case, size), trials, spec) for size, trials in readings.items()
-    }
-    outcome = _replay(index, readings, measured, spec)
-    bounds = _range(spec, index)
-    return MaxBatchCase(
-        case=case,
-        lowest=bounds.lowest,
-        highest=bounds.highest,
-        limit_ms=_limit_ms(spec),
-        status=outcome.status,
-        max_batch=outcome.max_batch,
-        latency_ms=outcome.latency_ms,
-        probes=outcome.probes,
-        measured=tuple(measured.values()),
-    )
+@dataclass(frozen=True, slots=True)
+class _Journalled:
+    """One measurement as the search and the summary of its batch see it."""
+
+    phase: str
+    trial: TrialReading
+    reading: Reading
+
+    @staticmethod
+    def read(measurement: Measurement, case: Case) -> _Journalled:
+        shape = _screened(case) if measurement.phase == SCREEN else case
+        trial = read_trial(measurement, shape)
+        latency_ms = trial.values["non_first_token_ms"]
+        is_sound = not (trial.has_failed or trial.problems)
+        return _Journalled(
+            measurement.phase,
+            trial,
+            Reading(
+                latency_ms if is_sound else None,
+                peak_memory_bytes=trial.peak_memory_bytes,
+                memory_limit_bytes=measurement.memory_limit_bytes,
+                out_of_memory=trial.out_of_memory,
+            ),
+        )
 
 
-def _replay(
-    index: int, readings: _Readings, measured: Mapping[int, CaseSummary], spec: RunSpec
-) -> SearchOutcome:
-    search = _search(spec, index)
-    probes: list[Probe] = []
-    batch_size = next(search)
+@dataclass(frozen=True, slots=True)
+class _Search:
+    index: int
+    case: Case
+    bounds: SearchRange
+    evidence: Evidence
+
+    @staticmethod
+    def begin(spec: RunSpec, index: int, before: Sequence[_Search]) -> _Search:
+        case, given = spec.cases[index], _range(spec, index)
+        return _Search(
+            index,
+            case,
+            SearchRange(given.lowest, given.highest, too_large=_too_large(case, before)),
+            Evidence(_limit_ms(spec), _effort(spec), can_screen=case.output_tokens >= _SCREENED_FROM_TOKENS),
+        )
+
+    def trial(self, ask: Ask, *, seed: int, token_ids: Sequence[int]) -> Trial:
+        """Return the trial that answers `ask`; the trials of a batch size are numbered across phases."""
+        number = self.evidence.of(ask.batch_size).timed
+        shape = _screened(self.case) if ask.is_screen else self.case
+        return Trial(
+            case_index=self.index,
+            batch_size=ask.batch_size,
+            trial=number,
+            phase=_phase(ask),
+            requests=random_requests(shape, ask.batch_size, number, seed=seed, token_ids=token_ids),
+        )
+
+    def replay(self, journal: Mapping[tuple[int, int], _Journalled]) -> bool:
+        """Answer the search from `journal`; return whether it had all the answers."""
+        asked = search_max_batch(self.bounds, self.evidence)
+        ask = next(asked, None)
+        while ask is not None:
+            found = journal.get((ask.batch_size, self.evidence.of(ask.batch_size).timed))
+            if found is None or found.phase != _phase(ask):
+                return False
+            ask = _answer(asked, found.reading)
+        return True
+
+
+def _answer(asked: Generator[Ask, Reading, None], reading: Reading) -> Ask | None:
     try:
-        while is_finished(readings.get(batch_size, ()), _measured_trials(spec)):
-            reading = _read_probe(measured[batch_size], readings[batch_size])
-            probes.append(judge(batch_size, reading, _limit_ms(spec)))
-            batch_size = search.send(reading)
-    except StopIteration as end:
-        outcome: SearchOutcome = end.value
-        return outcome
-    return conclude(probes, _range(spec, index).highest)
+        return asked.send(reading)
+    except StopIteration:
+        return None
 
 
-def _read_probe(summary: CaseSummary, readings: Sequence[TrialReading]) -> Reading:
-    if any(reading.out_of_memory for reading in readings):
-        return Reading(None, out_of_memory=True)
-    if summary.verdict is Verdict.INVALID:
-        return Reading(None)
-    return Reading(summary.metrics["non_first_token_ms"].median)
+def _readings(journal: Mapping[tuple[int, int], _Journalled]) -> dict[int, tuple[TrialReading, ...]]:
+    """Return the trials of full length by batch size; a screen only where it failed, to say why."""
+    found: dict[int, tuple[TrialReading, ...]] = {}
+    for (batch_size, _), each in journal.items():
+        if each.phase != SCREEN or each.trial.problems:
+            found[batch_size] = (*found.get(batch_size, ()), each.trial)
+    return found
 
 
-def _summarize(combination: Combination, readings: Sequence[TrialReading], spec: RunSpec) -> CaseSummary:
-    return summarize_case(combination, readings, expected_trials=_measured_trials(spec))
+def _too_large(case: Case, before: Sequence[_Search]) -> int | None:
+    """Return the smallest batch that ran out of memory in a case with no more tokens than `case`."""
+    found = [
+        batch.batch_size
+        for search in before
+        if search.case.input_tokens <= case.input_tokens and search.case.output_tokens <= case.output_tokens
+        for batch in search.evidence
+        if batch.out_of_memory
+    ]
+    return min(found, default=None)
 
 
-def _search(spec: RunSpec, index: int) -> Generator[int, Reading, SearchOutcome]:
-    bounds = _range(spec, index)
-    return search_max_batch(bounds.lowest, bounds.highest, _limit_ms(spec))
+def _screened(case: Case) -> Case:
+    return replace(case, output_tokens=SCREEN_TOKENS)
+
+
+def _phase(ask: Ask) -> str:
+    if ask.is_screen:
+        return SCREEN
+    return WARMUP if ask.is_warmup else MEASURE
+
+
+def _effort(spec: RunSpec) -> Effort:
+    return QUICK_EFFORT if spec.quick else FULL_EFFORT
 
 
 def _range(spec: RunSpec, index: int) -> BatchRange:
@@ -182,12 +262,3 @@ def _limit_ms(spec: RunSpec) -> float:
             "give the most milliseconds a token after the first may take, a finite number above 0"
         )
     return limit_ms
-
-
-def _measured_trials(spec: RunSpec) -> int:
-    return 1 if spec.quick else 3
-
-
-def _plan(spec: RunSpec) -> TrialPlan:
-    trials = _measured_trials(spec)
-    return TrialPlan(trials, trials, max_warmup_trials=1, bare_after=())

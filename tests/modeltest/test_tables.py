@@ -22,6 +22,7 @@ from modeltest.api import (
     PrecisionOutput,
     PrecisionSummary,
     Probe,
+    ProbeDecision,
     RunResult,
     RunSpec,
     SearchStatus,
@@ -29,7 +30,15 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.statistics import proportion
-from modeltest.tables import headline, print_result, print_rows, print_verdict, result_table, title_of
+from modeltest.tables import (
+    headline,
+    print_result,
+    print_rows,
+    print_verdict,
+    probe_table,
+    result_table,
+    title_of,
+)
 
 RESULT = RunResult(
     spec=RunSpec("hf_fp32", "full_CEval", "ceval", "llama", "/w", options=TaskOptions(shots=5)),
@@ -68,7 +77,24 @@ CASE = CaseSummary(
     reasons=(),
 )
 SEARCH = MaxBatchCase(
-    Case(64, 32), 1, 64, 20.0, SearchStatus.FOUND, 3, 19.5, (Probe(3, 19.5, True), Probe(4, None, False)), ()
+    case=Case(64, 32),
+    lowest=1,
+    highest=64,
+    limit_ms=20.0,
+    status=SearchStatus.FOUND,
+    reason="batch 4 exceeds the limit of 20 ms",
+    max_batch=3,
+    latency_ms=19.5,
+    high_ms=19.8,
+    bound=4,
+    verdict=Verdict.VALID,
+    reasons=(),
+    probes=(
+        Probe(3, ProbeDecision.PASS, 19.5, 19.2, 19.8, (19.5,) * 5, (21.0,), is_certified=True),
+        Probe(4, ProbeDecision.FAIL, screens_ms=(24.0, 23.0)),
+        Probe(8, ProbeDecision.OUT_OF_MEMORY),
+    ),
+    measured=(),
 )
 
 
@@ -106,11 +132,24 @@ def test_a_metric_that_is_undefined_is_a_dash():
     assert cells == ["4", "5", "-", "2.5", "4.0%", "-", "-", "VALID"]
 
 
-def test_a_search_shows_its_answer_and_every_batch_it_measured():
+def test_a_search_shows_its_answer():
     text = _text(replace(RESULT, summary=MaxBatchSummary((SEARCH,))))
-    assert _cells(text, "64x32") == ["1..64", "20", "3", "19.5", "FOUND", "3", "4"]
+    assert "non-first token ms" in text
+    assert _cells(text, "64x32") == ["1..64", "20", "3", "19.5", "FOUND", "VALID"]
     nothing = replace(SEARCH, max_batch=None, latency_ms=None, status=SearchStatus.NONE_FEASIBLE)
     assert _cells(_text(replace(RESULT, summary=MaxBatchSummary((nothing,)))), "64x32")[2:4] == ["-", "-"]
+
+
+def test_every_probe_of_a_search_is_shown_with_its_trials_and_its_decision():
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(probe_table(MaxBatchSummary((SEARCH,))))
+    rows = [line.split() for line in capture.get().splitlines() if line.strip().startswith("64x32")]
+    assert rows == [
+        ["64x32", "3", "pass,", "certified", "19.5", "19.2", "..", "19.8", "5", "+", "1", "warm-up", "0"],
+        ["64x32", "4", "fail", "(23)", "0", "2"],
+        ["64x32", "8", "out", "of", "memory", "-", "0", "0"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +157,10 @@ def test_a_search_shows_its_answer_and_every_batch_it_measured():
     [
         (ACCURACY, "accuracy 75.00% (6/8)"),
         (PerformanceSummary((CASE,)), "64x32 batch 4: TTFT - ms, TPOT 2.5 ms"),
-        (MaxBatchSummary((SEARCH,)), "64x32: max batch 3 (FOUND) within 20 ms"),
+        (
+            MaxBatchSummary((SEARCH,)),
+            "64x32: max batch 3 (FOUND) within 20 ms, batch 4 exceeds the limit of 20 ms",
+        ),
         (None, "complete"),
     ],
 )

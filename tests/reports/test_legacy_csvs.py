@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from timed_runs import max_batch_run, out_of_memory_run, performance_run
 
-from modeltest.api import MaxBatchSummary, Report, RunResult
+from modeltest.api import MaxBatchSummary, Probe, ProbeDecision, Report, RunResult
 from reports.legacy_maxbs_csv import LegacyMaxBatchCsv
 from reports.legacy_performance_csv import LegacyPerformanceCsv
 
@@ -98,12 +98,12 @@ def test_a_max_batch_run_has_every_probe_and_the_answer(tmp_path: Path) -> None:
     rounds, final = LegacyMaxBatchCsv().write(max_batch_run(), tmp_path)
     assert rounds.name == "performance_maxbs_pa_8_3_tp8_round_result.csv"
     assert final.name == "performance_maxbs_pa_tp8_final_result.csv"
-    # batch 1: 3 tokens in 50 ms; batch 2: 6 in 56 ms; batch 3: 9 in 64 ms
+    # batch 1: 3 tokens in 50 ms; 2: 6 in 56 ms; 3: 9 in 64 ms
     assert _lines(rounds) == [
         _HEADER,
         "gpt2,1,8,3,0.05,40.0,40.0,5.0,200.0,60.0,,",
-        "gpt2,2,8,3,0.056,40.0,20.0,8.0,250.0,107.142857,,",
         "gpt2,4,8,3,,,,,,,,",
+        "gpt2,2,8,3,0.056,40.0,20.0,8.0,250.0,107.142857,,",
         "gpt2,3,8,3,0.064,40.0,13.333333,12.0,250.0,140.625,233.333333,102.589286",
     ]
     assert _lines(final) == [_HEADER, "gpt2,2,8,3,0.056,40.0,20.0,8.0,250.0,107.142857,250.0,107.142857"]
@@ -147,3 +147,13 @@ def test_each_takes_its_own_runs_only(
     assert not report.accepts(other)
     assert report.write(other, tmp_path) == ()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_probe_decided_without_a_measured_trial_has_a_row_without_numbers(tmp_path: Path) -> None:
+    result = max_batch_run()
+    assert isinstance(result.summary, MaxBatchSummary)
+    (search,) = result.summary.cases
+    screened = replace(search, probes=(Probe(6, ProbeDecision.FAIL, screens_ms=(12.0, 12.1)), *search.probes))
+    rounds, _ = LegacyMaxBatchCsv().write(replace(result, summary=MaxBatchSummary((screened,))), tmp_path)
+    assert _lines(rounds)[1] == "gpt2,6,8,3,,,,,,,,"
+    assert len(_lines(rounds)) == 6

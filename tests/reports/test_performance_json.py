@@ -72,15 +72,19 @@ def test_a_search_has_answer_probes_and_measurements(tmp_path: Path) -> None:
     content = _content(max_batch_run(), tmp_path)
     (search,) = content["max_batch"]  # type: ignore[misc]
     assert content["cases"] == []
-    assert (search["status"], search["max_batch"], search["latency_ms"]) == ("FOUND", 2, 8.0)  # type: ignore[has-type]
+    assert (search["status"], search["max_batch"], search["bound"]) == ("FOUND", 2, 3)  # type: ignore[has-type]
+    assert search["latency_ms"] == pytest.approx(8)  # type: ignore[has-type]
+    assert 8 < search["high_ms"] < 10  # type: ignore[has-type]
+    assert search["reason"] == "batch 3 exceeds the limit of 10 ms"  # type: ignore[has-type]
     assert (search["lowest"], search["highest"], search["limit_ms"]) == (1, 8, 10.0)  # type: ignore[has-type]
-    assert search["probes"] == [  # type: ignore[has-type]
-        {"batch_size": 1, "latency_ms": 5.0, "feasible": True, "out_of_memory": False},
-        {"batch_size": 2, "latency_ms": 8.0, "feasible": True, "out_of_memory": False},
-        {"batch_size": 4, "latency_ms": None, "feasible": False, "out_of_memory": True},
-        {"batch_size": 3, "latency_ms": 12.0, "feasible": False, "out_of_memory": False},
-    ]
-    assert [case["batch_size"] for case in search["measured"]] == [1, 2, 4, 3]  # type: ignore[has-type]
+    decisions = {probe["batch_size"]: probe["decision"] for probe in search["probes"]}  # type: ignore[has-type]
+    assert decisions == {1: "PASS", 4: "OUT_OF_MEMORY", 2: "PASS", 3: "FAIL"}
+    answer = search["probes"][2]  # type: ignore[has-type]
+    assert answer["is_certified"]
+    assert set(answer["trials_ms"]) == {8.0}
+    assert answer["low_ms"] < 8 < answer["high_ms"] == search["high_ms"]
+    assert search["probes"][1]["latency_ms"] is None  # type: ignore[has-type]
+    assert [case["batch_size"] for case in search["measured"]] == [1, 4, 2, 3]  # type: ignore[has-type]
 
 
 def test_a_search_without_an_answer_has_null(tmp_path: Path) -> None:

@@ -39,9 +39,23 @@ def accuracy(total: int, failed: int) -> AccuracySummary:
     return AccuracySummary(micro, None, {}, {}, {}, failed, 0, 0, 0, 0, (), 1e-4, "")
 
 
-def search(status: SearchStatus, max_batch: int | None, *measured: CaseSummary) -> MaxBatchSummary:
-    case = MaxBatchCase(Case(64, 32), 1, 64, 20.0, status, max_batch, None, (), measured)
-    return MaxBatchSummary((case,))
+def search(verdict: Verdict, *reasons: str) -> MaxBatchCase:
+    return MaxBatchCase(
+        case=Case(64, 32),
+        lowest=1,
+        highest=64,
+        limit_ms=20.0,
+        status=SearchStatus.FOUND,
+        reason="batch 9 exceeds the limit",
+        max_batch=8,
+        latency_ms=19.0,
+        high_ms=19.5,
+        bound=9,
+        verdict=verdict,
+        reasons=reasons,
+        probes=(),
+        measured=(BROKEN,),
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,16 +89,17 @@ def test_a_performance_run_without_cases_is_invalid():
     assert judge(PerformanceSummary(()))[0] is Verdict.INVALID
 
 
-def test_a_search_is_judged_by_its_answer_not_by_its_failed_probes():
-    assert judge(search(SearchStatus.MEMORY_LIMITED, 4, CASE, BROKEN)) == (Verdict.VALID, ())
-    assert judge(search(SearchStatus.FOUND, 8, CASE, NOISY))[0] is Verdict.NOISY
-    assert judge(search(SearchStatus.NONE_FEASIBLE, None, BROKEN)) == (Verdict.VALID, ())
-
-
-def test_a_search_left_open_is_invalid():
-    verdict, reasons = judge(search(SearchStatus.BORDERLINE, 4, CASE))
-    assert verdict is Verdict.INVALID
+def test_searches_are_as_good_as_the_worst_of_them():
+    sound, open_end = search(Verdict.VALID), search(Verdict.NOISY, "the search ended BORDERLINE")
+    assert judge(MaxBatchSummary((sound,))) == (Verdict.VALID, ())
+    verdict, reasons = judge(MaxBatchSummary((sound, open_end)))
+    assert verdict is Verdict.NOISY
     assert reasons == ("64x32: the search ended BORDERLINE",)
+    assert judge(MaxBatchSummary((sound, open_end, search(Verdict.INVALID))))[0] is Verdict.INVALID
+
+
+def test_a_run_without_searches_is_invalid():
+    assert judge(MaxBatchSummary(()))[0] is Verdict.INVALID
 
 
 OUTPUT = PrecisionOutput(Case(8, 3), 2, 0, (5,), (7,), None, None, 2, 0, None, Verdict.VALID, ())

@@ -1,0 +1,100 @@
+"""The answer of a search: what the evidence proves when no more trials come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modeltest.api import Probe, ProbeDecision, SearchStatus
+from modeltest.search.evidence import BatchEvidence, Evidence
+from modeltest.search.max_batch import top_of
+from modeltest.search.trial_plan import SearchRange
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOutcome:
+    """`max_batch` was certified to be within the limit; `bound` is the smallest batch known not to do.
+
+    `reason` says what the status rests on. `is_sound` is false when something went wrong: a batch gave no
+    reading, or the search was cut short.
+    """
+
+    status: SearchStatus
+    max_batch: int | None
+    bound: int | None
+    reason: str
+    is_sound: bool
+    probes: tuple[Probe, ...]
+
+
+def conclude(bounds: SearchRange, evidence: Evidence, *, is_finished: bool) -> SearchOutcome:
+    """Return what `evidence` proves, also when the search was cut short.
+
+    The answer is the largest certified batch. FOUND: the batch above it exceeds the limit. MEMORY_LIMITED:
+    it does not fit. RANGE_LIMITED: it is outside the range. NONE_FEASIBLE: the lowest batch does not do.
+    BORDERLINE: the batch above neither meets the limit nor exceeds it, gave no reading, or was not reached.
+    """
+    certified = [found.batch_size for found in evidence if evidence.is_certified(found.batch_size)]
+    best = max(certified, default=None)
+    status, reason, is_sound = _status(bounds, evidence, best, is_finished=is_finished)
+    above = evidence.infeasible(or_borderline=False)
+    beyond = [size for size in above if best is None or size > best]
+    top = top_of(bounds, evidence)
+    if top < bounds.highest:
+        beyond.append(top + 1)
+    return SearchOutcome(
+        status=status,
+        max_batch=best,
+        bound=min(beyond, default=None),
+        reason=reason,
+        is_sound=is_sound,
+        probes=tuple(_probe(found, evidence) for found in evidence),
+    )
+
+
+def _status(
+    bounds: SearchRange, evidence: Evidence, best: int | None, *, is_finished: bool
+) -> tuple[SearchStatus, str, bool]:
+    if best == bounds.highest:
+        return SearchStatus.RANGE_LIMITED, f"batch {best} is the end of the range", True
+    above = bounds.lowest if best is None else best + 1
+    limit = f"the limit of {evidence.limit_ms:g} ms"
+    found, decision = evidence.of(above), evidence.decision(above)
+    out_of_memory = SearchStatus.NONE_FEASIBLE if best is None else SearchStatus.MEMORY_LIMITED
+    if decision is ProbeDecision.OUT_OF_MEMORY:
+        return out_of_memory, f"batch {above} ran out of memory", True
+    if bounds.too_large is not None and above >= bounds.too_large:
+        text = f"batch {bounds.too_large} ran out of memory in a case with no more tokens"
+        return out_of_memory, text, True
+    if decision is ProbeDecision.FAILED:
+        return SearchStatus.BORDERLINE, f"batch {above} failed and gave no reading", False
+    if decision is ProbeDecision.FAIL and len(found.trials_ms) >= evidence.effort.bound_trials:
+        exceeds = SearchStatus.NONE_FEASIBLE if best is None else SearchStatus.FOUND
+        return exceeds, f"batch {above} exceeds {limit}", True
+    if is_finished and above > top_of(bounds, evidence):
+        return out_of_memory, f"batch {above} is predicted not to fit in memory", True
+    if not is_finished:
+        passing = max(evidence.passing(), default=None)
+        so_far = f"; batch {passing} passed so far" if passing is not None else ""
+        return SearchStatus.BORDERLINE, f"the search was cut short{so_far}", False
+    text = f"{len(found.trials_ms)} trials of batch {above} neither meet nor exceed {limit}"
+    if decision is ProbeDecision.PASS or not found.trials_ms:
+        text = f"the batches from {above} on differ from {limit} by less than the trials scatter"
+    return SearchStatus.BORDERLINE, text, best is not None
+
+
+def _probe(found: BatchEvidence, evidence: Evidence) -> Probe:
+    decision = evidence.decision(found.batch_size)
+    where = None if found.has_ended else evidence.interval(found.batch_size)
+    return Probe(
+        batch_size=found.batch_size,
+        decision=decision,
+        latency_ms=where.mean_ms if where else None,
+        low_ms=where.low_ms if where else None,
+        high_ms=where.high_ms if where else None,
+        trials_ms=tuple(found.trials_ms),
+        warmups_ms=tuple(found.warmups_ms),
+        screens_ms=tuple(found.screens_ms),
+        disturbed_trials=where.disturbed if where else 0,
+        peak_memory_bytes=found.peak_memory_bytes,
+        is_certified=evidence.is_certified(found.batch_size),
+    )

@@ -1,0 +1,124 @@
+"""Whether repeated trials of one batch size meet the limit: an interval of their mean, widened by doubt.
+
+Trials scatter in proportion to the latency, so everything is computed on logarithms. One or two trials say
+little of their own scatter; that of the other batch sizes is pooled with theirs, and so is a prior that the
+data soon outweigh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import exp, fsum, log, sqrt
+from statistics import fmean
+
+from modeltest.search.student_t import t_quantile
+
+CONFIDENCE = 0.99
+"""One-sided, of each end of an interval."""
+
+PRIOR_SD = 0.01
+PRIOR_FREEDOM = 2
+"""The prior: the scatter of two trials more, with a relative standard deviation of 1 %."""
+
+DISTURBED_SHARE = 0.05
+DISTURBED_SDS = 6.0
+DISTURBED_FROM_TRIALS = 5
+"""Of five trials or more, the slowest is set aside when it lies that far above the mean of the others."""
+
+_MOST_TYPICAL_VARIANCES = 9.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The sum of squared deviations of log-latencies from their means, and its degrees of freedom."""
+
+    squares: float
+    freedom: int
+
+    @property
+    def variance(self) -> float:
+        """The squared relative standard deviation of one trial."""
+        return self.squares / self.freedom
+
+
+NO_SPREAD = Spread(0.0, 0)
+PRIOR = Spread(PRIOR_FREEDOM * PRIOR_SD**2, PRIOR_FREEDOM)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Where the latency of a batch size lies; `disturbed` trials were set aside."""
+
+    low_ms: float
+    mean_ms: float
+    high_ms: float
+    disturbed: int = 0
+
+
+def interval(
+    latencies_ms: Sequence[float], elsewhere: Spread, *, low: float = CONFIDENCE, high: float = CONFIDENCE
+) -> Interval:
+    """Return the interval of the mean; `low` and `high` are the confidences of its ends.
+
+    `elsewhere` is the pooled scatter of the other batch sizes, prior included.
+    """
+    kept = undisturbed(latencies_ms)
+    own = spread(kept)
+    freedom = own.freedom + elsewhere.freedom
+    error = sqrt((own.squares + elsewhere.squares) / freedom / len(kept))
+    centre = fmean(map(log, kept))
+    return Interval(
+        low_ms=exp(centre - t_quantile(low, freedom) * error),
+        mean_ms=exp(centre),
+        high_ms=exp(centre + t_quantile(high, freedom) * error),
+        disturbed=len(latencies_ms) - len(kept),
+    )
+
+
+def undisturbed(latencies_ms: Sequence[float]) -> Sequence[float]:
+    """Return `latencies_ms` without the slowest trial where something else must have slowed it."""
+    if len(latencies_ms) < DISTURBED_FROM_TRIALS:
+        return latencies_ms
+    *others, slowest = sorted(latencies_ms)
+    excess = log(slowest) - fmean(map(log, others))
+    if excess <= max(DISTURBED_SHARE, DISTURBED_SDS * sqrt(spread(others).variance)):
+        return latencies_ms
+    return others
+
+
+def spread(latencies_ms: Sequence[float]) -> Spread:
+    """Return the scatter of the trials of one batch size around their mean."""
+    logs = [log(value) for value in latencies_ms]
+    mean = fmean(logs)
+    return Spread(fsum((value - mean) ** 2 for value in logs), len(logs) - 1)
+
+
+def pool(spreads: Iterable[Spread]) -> Spread:
+    """Return the scatter of several batch sizes and the prior together.
+
+    A batch size far more scattered than is typical, by one disturbed trial say, counts as nine times typical.
+    """
+    free = [each for each in spreads if each.freedom > 0]
+    most = _MOST_TYPICAL_VARIANCES * _typical_variance([PRIOR, *free])
+    return Spread(
+        PRIOR.squares + fsum(min(each.variance, most) * each.freedom for each in free),
+        PRIOR.freedom + sum(each.freedom for each in free),
+    )
+
+
+def half_width(elsewhere: Spread, trials: int, *, confidence: float) -> float:
+    """Return the relative half-width to expect of the interval of a batch size with so many trials."""
+    freedom = elsewhere.freedom + trials - 1
+    return t_quantile(confidence, freedom) * sqrt(elsewhere.variance / trials)
+
+
+def _typical_variance(spreads: Sequence[Spread]) -> float:
+    """Return the median variance, each counted as often as it has degrees of freedom."""
+    counted = sorted((each.variance, each.freedom) for each in spreads)
+    half, seen = sum(freedom for _, freedom in counted) / 2, 0
+    for variance, freedom in counted:
+        seen += freedom
+        if seen >= half:
+            return variance
+    raise AssertionError("the prior is always there")

@@ -1,0 +1,76 @@
+"""From the evidence of a max-batch search to its answer, with verdict and reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from modeltest.api import Case, CaseSummary, MaxBatchCase, SearchStatus, Verdict
+from modeltest.search import FULL_EFFORT, Evidence, SearchOutcome, SearchRange, conclude
+from modeltest.tasks.case_summary import summarize_case
+from modeltest.tasks.readings import MEASURE, TrialReading
+from modeltest.tasks.shapes import Combination
+
+
+def summarize_search(
+    case: Case,
+    bounds: SearchRange,
+    evidence: Evidence,
+    readings: Mapping[int, Sequence[TrialReading]],
+    *,
+    is_finished: bool,
+) -> MaxBatchCase:
+    """Return the answer of one case; `readings` are its trials of full length by batch size."""
+    outcome = conclude(bounds, evidence, is_finished=is_finished)
+    answer = next((probe for probe in outcome.probes if probe.batch_size == outcome.max_batch), None)
+    measured = {
+        size: _summarize(Combination(0, case, size), trials)
+        for size, trials in readings.items()
+        if any(trial.phase == MEASURE or trial.problems for trial in trials)
+    }
+    verdict, reasons = _judge(outcome, measured.get(outcome.max_batch or 0))
+    return MaxBatchCase(
+        case=case,
+        lowest=bounds.lowest,
+        highest=bounds.highest,
+        limit_ms=evidence.limit_ms,
+        status=outcome.status,
+        reason=outcome.reason + _said_of_effort(evidence),
+        max_batch=outcome.max_batch,
+        latency_ms=answer.latency_ms if answer else None,
+        high_ms=answer.high_ms if answer else None,
+        bound=outcome.bound,
+        verdict=verdict,
+        reasons=reasons,
+        probes=outcome.probes,
+        measured=tuple(measured.values()),
+    )
+
+
+def _summarize(combination: Combination, trials: Sequence[TrialReading]) -> CaseSummary:
+    # How many trials a batch takes is up to the search; that it lacks some is said there.
+    measured = sum(trial.phase == MEASURE for trial in trials)
+    return summarize_case(combination, trials, expected_trials=measured)
+
+
+def _judge(outcome: SearchOutcome, answer: CaseSummary | None) -> tuple[Verdict, tuple[str, ...]]:
+    """Judge a search by its answer: a probe that did not fit or was too slow is what a search is for.
+
+    A BORDERLINE answer was measured like any other; whether it is the largest is hidden in the scatter.
+    """
+    verdict = answer.verdict if answer else Verdict.VALID
+    reasons = answer.reasons if answer else ()
+    if outcome.status is not SearchStatus.BORDERLINE:
+        return verdict, reasons
+    is_usable = outcome.is_sound and verdict is not Verdict.INVALID
+    said = f"the search ended {outcome.status.value}: {outcome.reason}"
+    return Verdict.NOISY if is_usable else Verdict.INVALID, (said, *reasons)
+
+
+def _said_of_effort(evidence: Evidence) -> str:
+    effort = evidence.effort
+    if effort == FULL_EFFORT:
+        return ""
+    return (
+        f" (--quick: {effort.answer_trials} trials of the answer instead of {FULL_EFFORT.answer_trials}, "
+        f"{effort.bound_trials} of the batch above it instead of {FULL_EFFORT.bound_trials})"
+    )
