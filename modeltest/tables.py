@@ -15,6 +15,8 @@ from modeltest.api import (
     CasePrompts,
     CaseSummary,
     Distribution,
+    GeneratedText,
+    GenerationSummary,
     HarnessMetric,
     HarnessSummary,
     MaxBatchCase,
@@ -180,6 +182,8 @@ def headline(result: RunResult) -> str:
         )
     if isinstance(summary, PrecisionSummary):
         return "; ".join(_output_line(output) for output in summary.outputs)
+    if isinstance(summary, GenerationSummary):
+        return f"{len(summary.texts)} of {summary.expected} prompts"
     if isinstance(summary, HarnessSummary):
         return "; ".join(f"{one.task} {one.metric} {_number(one.value)}" for one in summary.metrics)
     return result.status
@@ -192,6 +196,8 @@ def _header(summary: Summary | None) -> Sequence[str]:
         return ("case", "range", "limit ms", "max batch", "non-first token ms", "status", "verdict")
     if isinstance(summary, PrecisionSummary):
         return ("case", "batch", "prompt", "prompt tokens", "rows", "rows that differ", "verdict", "output")
+    if isinstance(summary, GenerationSummary):
+        return ("prompt", "tokens", "text", "new tokens", "end")
     if isinstance(summary, HarnessSummary):
         return ("task", "version", "filter", "shots", "metric", "value", "standard error", "questions")
     return ("subject", "right", "questions", "accuracy", "95 % interval")
@@ -215,6 +221,8 @@ def _rows(summary: Summary | None) -> Iterable[Sequence[str]]:
             )
     elif isinstance(summary, PrecisionSummary):
         yield from (_output_row(output) for output in summary.outputs)
+    elif isinstance(summary, GenerationSummary):
+        yield from (_text_row(text) for text in summary.texts)
     elif isinstance(summary, HarnessSummary):
         yield from (_harness_row(metric) for metric in summary.metrics)
 
@@ -277,8 +285,24 @@ def _output_line(output: PrecisionOutput) -> str:
 def _beginning(output: PrecisionOutput) -> str:
     """Return the first of the output in one line: the text, or else the token ids."""
     text = output.text if output.text is not None else " ".join(map(str, output.output_tokens[:_SHOWN]))
+    return _in_one_line(text)
+
+
+def _in_one_line(text: str) -> str:
     line = "".join(character if character.isprintable() else "\N{SYMBOL FOR NEWLINE}" for character in text)
     return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 3]}..."
+
+
+def _text_row(text: GeneratedText) -> Sequence[str]:
+    end = "failed" if text.error is not None else text.finish.value if text.finish else "-"
+    cut = f" (cut by {text.cut_prompt_tokens})" if text.cut_prompt_tokens else ""
+    return (
+        escape(_in_one_line(text.prompt)),
+        f"{text.prompt_tokens}{cut}",
+        escape(_in_one_line(text.error or text.text or "")),
+        str(text.output_tokens),
+        end,
+    )
 
 
 def _harness_row(metric: HarnessMetric) -> Sequence[str]:

@@ -28,6 +28,7 @@ from modeltest.api import (
     RunResult,
     RunSpec,
     TaskOptions,
+    TextPrompt,
     Verdict,
 )
 from modeltest.api.metric_definitions import METRIC_DEFINITIONS
@@ -37,6 +38,7 @@ from modeltest.doctor.ascend import Plan as AscendPlan
 from modeltest.doctor.ascend import examine
 from modeltest.doctor.finding import State
 from modeltest.doctor.machine import ThisMachine
+from modeltest.generate.generations import line_of
 from modeltest.metrics import METRICS
 from modeltest.run.disturbances import BUSY_SHARE
 from modeltest.run.measurement import run_measurements
@@ -268,6 +270,12 @@ def test_the_rules_of_the_trials_are_those_of_the_code():
     assert TrialPlan().bare_after == (1, 3, 5), "the first, third and fifth"
     phases = [names_in(row[0])[0] for row in table_rows(text)]
     assert phases == [WARMUP, MEASURE, BARE]
+
+
+def test_every_field_of_a_generation_is_documented():
+    text = (ROOT / "docs" / "generate.md").read_text(encoding="utf-8")
+    documented = {name for row in table_rows(text) for name in names_in(row[0])}
+    assert documented == set(line_of(0, TextPrompt("", (), "a"), Completion("0")))
 
 
 def test_every_exit_status_is_documented():

@@ -38,7 +38,7 @@ from modeltest.run.plan import plan
 
 OUTPUT = ROOT / "docs" / "output.md"
 FAMILY_OF = {"gemma": "gemma", "llama": "llama", "qwen": "qwen2", "internlm": "internlm2", "gpt2": "gpt2"}
-MODERN_RUNS = ("accuracy", "performance", "precision", "maxbs", "lm-eval")
+MODERN_RUNS = ("accuracy", "performance", "precision", "maxbs", "lm-eval", "generate")
 NETWORK = (["data", "fetch"],)
 FILES_OF_THE_READER = (["data", "add"],)
 # Modes of the example in add-a-task.md, which test_docs_add_a_task.py runs.
@@ -57,6 +57,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     (run,) = (directory / "outputs").iterdir()
     run.rename(directory / "outputs" / "RUN")
+    turns = [{"role": "user", "content": "hello"}]
+    (directory / "dialogues.jsonl").write_text(json.dumps(turns) + "\n")
     return directory
 
 
@@ -148,7 +150,7 @@ def check_known(words: list[str], place: Path) -> None:
     elif words[0] == "convert":
         check_convert(words, place)
     elif words[0] in MODERN_RUNS:
-        model = demo(place, "llama", "float32")
+        model = demo(place, "llama", "float16" if "pa" in words else "float32")
         plan(dry_run([str(model) if word == "DIR" else word for word in words], place))
     else:
         done = modeltest(place, *words)

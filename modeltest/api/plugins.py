@@ -22,6 +22,9 @@ class Capability(str, Enum):
     IGNORE_EOS = "ignore_eos"
     PREFILL_LIMITS = "prefill_limits"
     """Honours the prefill batch size and the prefill length of a timed run."""
+    SAMPLE = "sample"
+    """Draws tokens at random, as `GenerationOptions.sampling` says."""
+
     QUANTIZED_WEIGHTS = "quantized_weights"
     """Runs checkpoints of msModelSlim, in the kinds MindIE knows: w8a8, w8a16, ..."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from modeltest.api.exchange import Completion, Measurement
+from modeltest.api.exchange import Completion, Finish, Measurement
 from modeltest.api.hardware import DevicePeaks, ModelWork, ProcessorUse
 from modeltest.api.spec import Case, RunSpec
 
@@ -29,6 +29,8 @@ class ModelInfo:
 
     tokenizer_options: Mapping[str, str | bool | int] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    end_of_turn: tuple[str, ...] = ()
+    """Tokens that end an answer in a conversation, beside those the checkpoint names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,7 +413,38 @@ class HarnessSummary:
     metrics: tuple[HarnessMetric, ...]
 
 
-Summary = AccuracySummary | PerformanceSummary | MaxBatchSummary | PrecisionSummary | HarnessSummary
+@dataclass(frozen=True, slots=True)
+class GeneratedText:
+    """One prompt and what the model made of it; the file of generations has the texts whole."""
+
+    index: int
+    prompt: str
+    text: str | None
+    prompt_tokens: int
+    output_tokens: int
+    finish: Finish | None
+    cut_prompt_tokens: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSummary:
+    """What was generated, in the order of the prompts."""
+
+    expected: int
+    """How many prompts were to be asked."""
+
+    texts: tuple[GeneratedText, ...]
+
+
+Summary = (
+    AccuracySummary
+    | PerformanceSummary
+    | MaxBatchSummary
+    | PrecisionSummary
+    | HarnessSummary
+    | GenerationSummary
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,33 @@ class LmEvalOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn. Names and meaning are those of transformers' generation."""
+
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_tokens_to_keep: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationOptions:
+    """What `modeltest generate` asks: the prompts, and how an answer ends."""
+
+    max_new_tokens: int
+    input_texts: tuple[str, ...] = ()
+    input_file: str | None = None
+    """One prompt a line, as JSON: a text, turns, or token ids."""
+
+    repeat: int = 1
+    """How often a single prompt is asked, all of them together."""
+
+    stop: tuple[str, ...] = ()
+    sampling: Sampling | None = None
+    """`None`: the likeliest token."""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskOptions:
     """Words only some modes take. `None` means the word was not given."""
 
@@ -101,6 +128,7 @@ class TaskOptions:
     """`precision_single`: ask for the log-probability of every output token too."""
 
     lm_eval: LmEvalOptions | None = None
+    generation: GenerationOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)

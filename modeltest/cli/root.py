@@ -9,6 +9,7 @@ from modeltest.cli.convert import convert
 from modeltest.cli.data import data
 from modeltest.cli.demo import demo_model
 from modeltest.cli.doctor import doctor
+from modeltest.cli.generate import generate
 from modeltest.cli.lm_eval import lm_eval
 from modeltest.cli.modern import accuracy, maxbs, performance, precision
 from modeltest.cli.quickstart import quickstart
@@ -61,6 +62,7 @@ for command in (
     maxbs,
     precision,
     lm_eval,
+    generate,
     report,
     list_,
     data,

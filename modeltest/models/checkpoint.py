@@ -86,7 +86,14 @@ def inspect_checkpoint(spec: RunSpec) -> ModelInfo:
         fingerprint=fingerprint(config.raw, files),
         tokenizer_options=tokenizer_options(chosen, config.values),
         environment=environment(chosen),
+        end_of_turn=chosen.end_of_turn,
     )
+
+
+def dtype_in(config: Mapping[str, Any]) -> str | None:
+    """Return the dtype a config names, as torch calls it."""
+    named = _dtype(config)
+    return None if named is None else named.dtype
 
 
 def context_of(config: Mapping[str, Any]) -> int | None:

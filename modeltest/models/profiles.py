@@ -49,6 +49,7 @@ class ModelProfile:
     tokenizer_when: tuple[TokenizerRule, ...] = ()
     name: str | tuple[NameRule, ...] = ()
     in_mindie_head: bool = False
+    end_of_turn: tuple[str, ...] = ()
     note: str | None = None
 
 

@@ -12,6 +12,7 @@ from modeltest.api import (
     AccuracyTask,
     Case,
     CaseSummary,
+    GenerationSummary,
     HarnessSummary,
     HarnessTask,
     MaxBatchSummary,
@@ -27,6 +28,7 @@ from modeltest.data.card import load_card
 from modeltest.run.directory import write_result
 from modeltest.run.disturbances import disturbances
 
+_NAMED_PROMPTS = 3
 _WORST_FIRST = (Verdict.INVALID, Verdict.NOISY, Verdict.VALID)
 
 
@@ -68,6 +70,8 @@ def judge(summary: Summary, *, expected_questions: int | None = None) -> tuple[V
         return _judge_cases(summary.cases)
     if isinstance(summary, PrecisionSummary):
         return _judge_outputs(summary)
+    if isinstance(summary, GenerationSummary):
+        return _judge_texts(summary)
     if isinstance(summary, HarnessSummary):
         return (Verdict.VALID, ()) if summary.metrics else (Verdict.INVALID, ("there is not one metric",))
     return _judge_searches(summary)
@@ -103,6 +107,18 @@ def _judge_outputs(summary: PrecisionSummary) -> tuple[Verdict, tuple[str, ...]]
         for reason in output.reasons
     )
     return min(verdicts, key=_WORST_FIRST.index), reasons
+
+
+def _judge_texts(summary: GenerationSummary) -> tuple[Verdict, tuple[str, ...]]:
+    failed = [text for text in summary.texts if text.error is not None]
+    reasons = [f"prompt {text.index} failed: {text.error}" for text in failed[:_NAMED_PROMPTS]]
+    if len(failed) > _NAMED_PROMPTS:
+        reasons.append(f"{len(failed)} of {summary.expected} prompts failed")
+    if len(summary.texts) != summary.expected or not summary.texts:
+        reasons.append(
+            f"{len(summary.texts)} of {summary.expected} prompts were asked: the run was cut short"
+        )
+    return Verdict.INVALID if reasons else Verdict.VALID, tuple(reasons)
 
 
 def _judge_searches(summary: MaxBatchSummary) -> tuple[Verdict, tuple[str, ...]]:

@@ -106,6 +106,10 @@ def _check_capabilities(spec: RunSpec, task: Task, engine: Engine) -> None:
             f"engine {engine.name!r} chooses its prefills itself and cannot honour a prefill batch size or "
             "prefill_length: these words are for the runner of MindIE; leave them out"
         )
+    if Capability.SAMPLE in missing:
+        raise PrerequisiteError(
+            f"engine {engine.name!r} takes the likeliest token and cannot sample; leave out --do-sample"
+        )
     if missing:
         names = ", ".join(sorted(capability.value for capability in missing))
         raise PrerequisiteError(f"engine {engine.name!r} cannot run {spec.mode}: it lacks {names}")

@@ -1,0 +1,1 @@
+"""Text from a model for prompts of the user: read, asked, and written line by line as it comes."""
