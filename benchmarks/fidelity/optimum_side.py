@@ -24,13 +24,13 @@ def measure(order: dict[str, Any]) -> dict[str, Any]:
 
     Its prefill ends before the first token is chosen; its decode has all tokens but the first.
     """
-    from optimum_benchmark import Benchmark, BenchmarkConfig, InferenceConfig, InlineConfig, PyTorchConfig
+    from optimum_benchmark import Benchmark, BenchmarkConfig, InferenceConfig, ProcessConfig, PyTorchConfig
 
     new_tokens = order["output_tokens"]
     report = Benchmark.launch(
         BenchmarkConfig(
             name="fidelity",
-            launcher=InlineConfig(),
+            launcher=ProcessConfig(),
             backend=PyTorchConfig(
                 model=order["model"], task="text-generation", device="cpu", torch_dtype="float32"
             ),

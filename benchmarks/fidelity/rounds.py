@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fidelity.summary import Round, Side, side
+from lm_eval_comparison import machine
 from lm_eval_comparison.processes import run_command
 from lm_eval_comparison.shapes import SHAPES
 
@@ -18,7 +19,7 @@ from modeltest.api import ModelInfo, RunSpec
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 OPTIMUM = "optimum-benchmark==0.6.0"
-OPTIMUM_NEEDS = ("transformers>=4.51,<5", "torch", "setuptools<81")
+OPTIMUM_NEEDS = ("transformers>=4.51,<5", "setuptools<81")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,8 @@ class Bench:
             log = self.work_dir / "optimum-benchmark.log"
             self.work_dir.mkdir(parents=True, exist_ok=True)
             run_command([sys.executable, "-m", "venv", "--clear", str(directory)], environment={}, log=log)
-            install = [str(python), "-m", "pip", "install", OPTIMUM, *OPTIMUM_NEEDS]
+            torch = f"torch=={(machine.installed('torch') or '').partition('+')[0]}"  # the same as ours
+            install = [str(python), "-m", "pip", "install", OPTIMUM, *OPTIMUM_NEEDS, torch]
             run_command(install, environment={}, log=log)
             marker.touch()
         return python
