@@ -48,12 +48,7 @@ from modeltest.api.plugins import (
 )
 from modeltest.api.results import (
     AccuracySummary,
-    Achieved,
-    CasePrompts,
-    CaseSummary,
     DatasetInfo,
-    Distribution,
-    Drift,
     EngineInfo,
     EngineUsage,
     FirstDifference,
@@ -61,22 +56,14 @@ from modeltest.api.results import (
     GenerationSummary,
     HarnessMetric,
     HarnessSummary,
-    MaxBatchCase,
-    MaxBatchSummary,
     ModelInfo,
-    Overhead,
-    PerformanceSummary,
     PrecisionOutput,
     PrecisionSummary,
-    Probe,
-    ProbeDecision,
     Proportion,
     RunResult,
     Sample,
     Score,
-    SearchStatus,
     Summary,
-    Verdict,
 )
 from modeltest.api.spec import (
     AUTO_WORLD_SIZE,
@@ -92,6 +79,21 @@ from modeltest.api.spec import (
     Sampling,
     TaskOptions,
 )
+from modeltest.api.timed_results import (
+    Achieved,
+    CasePrompts,
+    CaseSummary,
+    Distribution,
+    Drift,
+    MaxBatchCase,
+    MaxBatchSummary,
+    Overhead,
+    PerformanceSummary,
+    Probe,
+    ProbeDecision,
+    SearchStatus,
+)
+from modeltest.api.verdict import Verdict
 
 __all__ = [
     "AUTO_WORLD_SIZE",
