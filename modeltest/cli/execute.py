@@ -66,7 +66,10 @@ _OWN_TASK_OPTIONS = (
 
 _OPTIONS = (
     click.option(
-        "--limit", type=click.IntRange(min=1), metavar="N", help="Ask N questions per subject or task."
+        "--limit",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Ask N questions per subject or task, or N prompts.",
     ),
     click.option(
         "--output",

@@ -61,8 +61,8 @@ class Generate:
         return {}
 
     def prepare(self, spec: RunSpec, engine: Engine) -> Evaluation:
-        """Read the prompts."""
-        return Asking(spec, read_prompts(_options(spec), chat=spec.chat))
+        """Read the prompts, at most `spec.limit`."""
+        return Asking(spec, read_prompts(_options(spec), chat=spec.chat)[: spec.limit])
 
     def summarize_files(self, directory: Path) -> GenerationSummary:
         """Return what the file of generations holds."""

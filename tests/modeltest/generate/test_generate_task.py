@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -64,6 +65,12 @@ def test_every_prompt_has_one_line_in_the_order_of_the_prompts(tmp_path):
     assert set(found[0]) == {
         *("index", "prompt", "text", "prompt_tokens", "output_tokens", "finish", "cut_prompt_tokens", "error")
     }
+
+
+def test_a_limit_asks_the_first_prompts_only(tmp_path):
+    run(replace(spec_for("one", "two", "three"), limit=2), tmp_path)
+    assert [line["prompt"] for line in lines(tmp_path)] == ["one", "two"]
+    assert Generate().summarize_files(tmp_path).expected == 2
 
 
 def test_stop_texts_reach_the_engine(tmp_path):
