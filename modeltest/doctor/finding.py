@@ -38,5 +38,5 @@ class Finding:
     @property
     def line(self) -> str:
         """The finding as one line."""
-        text = f"{self.state.value:<8} {self.name:<18} {self.said}"
+        text = f"{self.state.value:<8} {self.name:<20} {self.said}"
         return f"{text} -> {self.mend}" if self.mend else text

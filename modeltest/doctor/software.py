@@ -70,7 +70,7 @@ def check_atb_speed(home: str | None, *, has_runner: bool, is_installed: bool) -
 
 def check_torch(torch: str | None, torch_npu: str | None) -> Finding:
     """Judge the versions of torch and torch_npu, which must have the same first three numbers."""
-    name = "torch, torch_npu"
+    name = "torch_npu"
     if torch is None:
         wanted = f"=={_release(torch_npu)}" if torch_npu else ""
         return Finding(name, State.ABSENT, "torch is not installed", f"pip install torch{wanted}")

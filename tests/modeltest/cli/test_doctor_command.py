@@ -36,9 +36,9 @@ def test_a_checkpoint_and_a_task_are_checked_too(demo_model, made_up_dataset):
         *("--ascend", "--model", weights, "--engine", "pa_fp16", "--chips", 2),
         *("--task", "mmlu", "--shots", 2, "--data-dir", data_dir, "--case", "100000,1"),
     )
-    found = {line[9:28].strip(): line for line in lines(result)}
+    found = {line[9:30].strip(): line for line in lines(result)}
     assert found["weights"].startswith("ok ")
-    assert found["torch_dtype"].startswith("wrong    torch_dtype        float32; atb_llm runs")
+    assert found["torch_dtype"].startswith("wrong    torch_dtype          float32; atb_llm runs")
     assert "needed are 100000 + 1 tokens: the case asked for" in found["context"]
     assert "2 asked for" in found["visible devices"]
 
