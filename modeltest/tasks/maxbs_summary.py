@@ -27,7 +27,7 @@ def summarize_search(
         for size, trials in readings.items()
         if any(trial.phase == MEASURE or trial.problems for trial in trials)
     }
-    verdict, reasons = _judge(outcome, measured.get(outcome.max_batch or 0))
+    verdict, reasons = _judge(outcome)
     return MaxBatchCase(
         case=case,
         lowest=bounds.lowest,
@@ -52,18 +52,15 @@ def _summarize(combination: Combination, trials: Sequence[TrialReading]) -> Case
     return summarize_case(combination, trials, expected_trials=measured)
 
 
-def _judge(outcome: SearchOutcome, answer: CaseSummary | None) -> tuple[Verdict, tuple[str, ...]]:
-    """Judge a search by its answer: a probe that did not fit or was too slow is what a search is for.
+def _judge(outcome: SearchOutcome) -> tuple[Verdict, tuple[str, ...]]:
+    """Judge a search by how it ended; scatter of the answer's trials is part of its test already.
 
     A BORDERLINE answer was measured like any other; whether it is the largest is hidden in the scatter.
     """
-    verdict = answer.verdict if answer else Verdict.VALID
-    reasons = answer.reasons if answer else ()
     if outcome.status is not SearchStatus.BORDERLINE:
-        return verdict, reasons
-    is_usable = outcome.is_sound and verdict is not Verdict.INVALID
-    said = f"the search ended {outcome.status.value}: {outcome.reason}"
-    return Verdict.NOISY if is_usable else Verdict.INVALID, (said, *reasons)
+        return Verdict.VALID, ()
+    verdict = Verdict.NOISY if outcome.is_sound else Verdict.INVALID
+    return verdict, (f"the search ended {outcome.status.value}: {outcome.reason}",)
 
 
 def _said_of_effort(evidence: Evidence) -> str:

@@ -50,6 +50,9 @@ class SimulatedEngine:
     memory_rows: float = inf
     tells_memory: bool = False
     fails_from: float = inf
+    hangs: float = 0.0
+    """The share of the trials that hang: they are ended and give nothing."""
+
     seed: int = 0
     asked: list[Ask] = field(default_factory=list)
     _random: Random = field(init=False)
@@ -72,6 +75,8 @@ class SimulatedEngine:
         if ask.batch_size > self.memory_rows:
             return Reading(None, out_of_memory=True)
         if ask.batch_size >= self.fails_from:
+            return Reading(None)
+        if self._random.random() < self.hangs:
             return Reading(None)
         latency_ms = self.true_ms(ask.batch_size) * exp(self.noise * self._random.gauss(0, 1))
         if self.is_disturbed and self._random.random() < 0.05:
@@ -149,11 +154,13 @@ def search(
     return conclude(bounds, evidence, is_finished=False), evidence
 
 
-def draw(seed: int, *, tile: int = 1, noise: float = 0.01, **more: object) -> tuple[SimulatedEngine, float]:
+def draw(
+    seed: int, *, tile: int = 1, noise: float = 0.01, excess: float | None = None, **more: object
+) -> tuple[SimulatedEngine, float]:
     """Return an engine and a limit whose true answer lies in [1, 2048], small ones as often as large.
 
     The rows take from a tenth to ten times what the start takes; the limit lies anywhere between the
-    latency of the answer and that of the batch above it.
+    latency of the answer and that of the batch above it, or that one is over it by the share `excess`.
     """
     random = Random(f"{seed}/{tile}/{noise}/{sorted(more)}")
     truth = round(exp(random.uniform(0, log(HIGHEST))))
@@ -171,8 +178,9 @@ def draw(seed: int, *, tile: int = 1, noise: float = 0.01, **more: object) -> tu
     engine = replace(engine, **more)
     plain = replace(engine, dips=False)
     last = ceil(truth / tile) * tile
-    limit_ms = plain.true_ms(truth) + random.random() * (plain.true_ms(last + 1) - plain.true_ms(truth))
-    return engine, limit_ms
+    share = random.random()
+    within, beyond = plain.true_ms(truth), plain.true_ms(last + 1)
+    return engine, within + share * (beyond - within) if excess is None else beyond / (1 + excess)
 
 
 def simulations(kind: str, seeds: Iterable[int]) -> list[Simulated]:
@@ -206,6 +214,8 @@ KINDS: dict[str, dict[str, object]] = {
     "memory ends at 100, told": {"memory_rows": 100, "tells_memory": True},
     "memory ends at 100, not told": {"memory_rows": 100},
     "fails from 50": {"fails_from": 50},
+    "one trial in 100 hangs": {"hangs": 0.01},
+    "the batch above is 0.3 % over, noise 1 %": {"noise": 0.01, "tile": 64, "excess": 0.003},
 }
 
 

@@ -7,9 +7,10 @@ import pytest
 from simulated_engine import KINDS, Simulated, figures, simulations
 
 from modeltest.api import ProbeDecision, SearchStatus
+from modeltest.search.max_batch import MOST_BATCH_SIZES
 
 SEEDS = 250
-"""Of every kind: 3,250 searches in all."""
+"""Of every kind: 3,750 searches in all."""
 
 CALM = (
     "linear, noise 0.5 %",
@@ -19,7 +20,7 @@ CALM = (
 )
 """Noise below 2 %, and nothing else that disturbs."""
 
-LATENCY_BOUND = [kind for kind in KINDS if not kind.startswith(("memory", "fails"))]
+LATENCY_BOUND = [kind for kind in KINDS if not kind.startswith(("memory", "fails", "one trial"))]
 MONOTONE = [kind for kind in LATENCY_BOUND if not kind.startswith("dips")]
 
 
@@ -45,7 +46,7 @@ def test_all_kinds_together_it_is_fewer_than_one_in_three_hundred(searches) -> N
 def test_the_answer_is_within_one_batch_where_trials_can_tell_batches_apart(searches, kind: str) -> None:
     found = figures(searches[kind])
     assert found["can be seen"] > 0.3
-    assert found["of these within one batch"] >= 0.99
+    assert found["of these within one batch"] >= 0.98
 
 
 @pytest.mark.parametrize("kind", [kind for kind in MONOTONE if kind.startswith("linear")])
@@ -56,9 +57,15 @@ def test_elsewhere_the_answer_is_short_by_little_more_than_the_scatter(searches,
         assert found["19 of 20 short by, in sd"] < 5
 
 
-@pytest.mark.parametrize("kind", LATENCY_BOUND)
+@pytest.mark.parametrize("kind", [kind for kind in LATENCY_BOUND if not kind.startswith("the batch above")])
 def test_a_search_measures_at_most_nine_batch_sizes_on_average(searches, kind: str) -> None:
     assert figures(searches[kind])["batch sizes"] <= 9
+
+
+def test_all_kinds_together_it_is_eight_and_never_more_than_the_most(searches) -> None:
+    found = figures(_all(searches, KINDS))
+    assert found["batch sizes"] <= 8
+    assert found["most"] <= MOST_BATCH_SIZES + 2
 
 
 def test_the_batch_above_a_found_answer_is_over_the_limit(searches) -> None:
