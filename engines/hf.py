@@ -82,22 +82,28 @@ class HFEngine:
         """Refuse several ranks, LoRA, quantised weights and unknown options."""
         if spec.world_size != 1 or spec.cluster is not None:
             raise PrerequisiteError(
-                f"engine hf runs on one device; the words ask for {spec.world_size} "
+                f"engine {self.name} runs on one device; the words ask for {spec.world_size} "
                 "(tensor parallelism of this engine is not available yet): give 1"
             )
         if model.quantize:
             raise PrerequisiteError(
-                f"engine hf cannot run {model.quantize} weights ({model.path}); "
+                f"engine {self.name} cannot run {model.quantize} weights ({model.path}); "
                 "use an engine that can, or the float checkpoint"
             )
         degrees = {name: value for name, value in asdict(spec.parallel).items() if value > 1}
         if degrees:
             asked = ", ".join(f"{name} {value}" for name, value in degrees.items())
-            raise PrerequisiteError(f"engine hf runs on one device; the words ask for {asked}: leave it out")
+            raise PrerequisiteError(
+                f"engine {self.name} runs on one device; the words ask for {asked}: leave it out"
+            )
         if spec.lora or spec.kw_args:
-            raise PrerequisiteError("engine hf does not take lora or encryption words; leave them out")
+            raise PrerequisiteError(
+                f"engine {self.name} does not take lora or encryption words; leave them out"
+            )
         if spec.engine_options:
-            raise SpecError(f"engine hf has no options; given: {', '.join(sorted(spec.engine_options))}")
+            raise SpecError(
+                f"engine {self.name} has no options; given: {', '.join(sorted(spec.engine_options))}"
+            )
 
     def environment(self, spec: RunSpec, model: ModelInfo) -> Mapping[str, str]:
         """Return the profile's variables; the checkpoint is local, so no hub is asked."""
@@ -108,19 +114,16 @@ class HFEngine:
         from engines.checkpoint_loading import load_checkpoint
         from engines.device_peaks import peaks_for
         from engines.encoding import Encoder
-        from engines.forward import Forward
         from engines.model_work import model_work
-        from engines.rows import PaddedRows, tree_feeder
 
         begin = time.perf_counter()
-        default = "cpu" if spec.engine.startswith(_REFERENCE_WORDS) else None
+        is_reference = spec.engine.startswith(_REFERENCE_WORDS) and spec.engine != self.name
+        default = "cpu" if is_reference else None
         self._device = choose_device(spec.device or os.environ.get("MODELTEST_DEVICE"), default=default)
         seed_everything(self._device, spec.seed)
         self._loaded = loaded = load_checkpoint(spec, model, self._device)
         self._encoder = Encoder(loaded.tokenizer, loaded.context_tokens)
-        self._forward = Forward(loaded.model, self._device, loaded.pad_token_id)
-        self._padded = PaddedRows(self._forward)
-        self._tree, note = tree_feeder(loaded.model, self._device, loaded.dtype)
+        note = self._prepare(spec, model)
         load_s = time.perf_counter() - begin
         peaks, peaks_notes = peaks_for(spec, self._device, loaded.model.dtype)
         return EngineInfo(
@@ -149,7 +152,7 @@ class HFEngine:
         from engines.encoding import by_kind
 
         if self._loaded is None:
-            raise EngineError("engine hf is asked before it has loaded a model")
+            raise EngineError(f"engine {self.name} is asked before it has loaded a model")
         remaining = iter(requests)
         with ThreadPoolExecutor(1, thread_name_prefix="tokenizing") as tokenizing:
             ahead = tokenizing.submit(self._encode, list(islice(remaining, WINDOW_REQUESTS)))
@@ -186,13 +189,25 @@ class HFEngine:
         from engines.tokenizing import CheckpointTokenizer
 
         if self._loaded is None:
-            raise EngineError("engine hf is asked for its tokenizer before it has loaded a model")
+            raise EngineError(f"engine {self.name} is asked for its tokenizer before it has loaded a model")
         return CheckpointTokenizer(self._loaded.tokenizer)
 
     def close(self) -> None:
         """Free the model."""
         self._loaded = self._forward = self._tree = self._padded = None
         empty_cache(self._device)
+
+    def _prepare(self, spec: RunSpec, model: ModelInfo) -> str:
+        """Make what feeds the loaded model and return a note on it."""
+        from engines.forward import Forward
+        from engines.rows import PaddedRows, tree_feeder
+
+        loaded = self._loaded
+        assert loaded is not None
+        self._forward = Forward(loaded.model, self._device, loaded.pad_token_id)
+        self._padded = PaddedRows(self._forward)
+        self._tree, note = tree_feeder(loaded.model, self._device, loaded.dtype)
+        return note
 
     def _encode(self, window: Sequence[Request]) -> tuple[list[Encoded], list[Completion]]:
         from engines.encoding import encode_window

@@ -22,10 +22,6 @@ DEVICE_BUDGET_SHARE = 8
 class RowFeeder(Protocol):
     """Feeds rows in batches and yields their logits."""
 
-    computed_tokens: int
-    reused_tokens: int
-    split_batches: int
-
     def feed(self, rows: Sequence[Row], *, max_rows: int, keep_rows: bool = False) -> Iterator[Fed]:
         """Yield every row once, at most `max_rows` together."""
 
@@ -84,7 +80,7 @@ def tree_feeder(model: Any, device: str, dtype: str) -> tuple[PackedRows | None,
     if not difference <= PROBE_TOLERANCE.get(dtype, 0.0):
         return None, f"shared prefixes off: a packed forward differs from a plain one by {difference:.2g}"
     forward.forward_s, forward.forward_calls = 0.0, 0
-    tokens = pack_tokens(model.config, model.dtype.itemsize, _budget_bytes(device))
+    tokens = pack_tokens(model.config, model.dtype.itemsize, budget_bytes(device))
     return PackedRows(forward, device, tokens), f"shared prefixes on, at most {tokens} tokens a pass"
 
 
@@ -106,7 +102,8 @@ def _probe(model: Any, forward: TreeForward, device: str) -> float:
     return worst
 
 
-def _budget_bytes(device: str) -> int:
+def budget_bytes(device: str) -> int:
+    """Return how much memory the activations of one forward pass may take."""
     if device == "cpu":
         return CPU_BUDGET_BYTES
     import torch

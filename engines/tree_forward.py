@@ -192,7 +192,7 @@ class TreeForward:
         window = options.pop("sliding_window", None)
         scale = options.pop("scaling", None)
         scale = query.shape[-1] ** -0.5 if scale is None else scale
-        _refuse_unknown(options, attention_mask)
+        refuse_unknown(options, attention_mask)
         self._hold(module.layer_idx, key, value)
         own = self._own_parts(query, key, value, scale=scale, window=window)
         if not self._layout.looks:
@@ -269,7 +269,11 @@ def _joined(places: Sequence[slice]) -> Iterator[slice]:
     yield slice(begin, end)
 
 
-def _refuse_unknown(options: Mapping[str, Any], attention_mask: Any) -> None:
+def refuse_unknown(options: Mapping[str, Any], attention_mask: Any) -> None:
+    """Let pass what means nothing to an attention that is fed rows without padding.
+
+    Raises: UnsupportedAttention for anything else.
+    """
     unknown = [name for name, value in options.items() if value is not None and name not in _IGNORED]
     if unknown or attention_mask is not None:
         raise UnsupportedAttention(f"attention takes {', '.join(unknown) or 'a mask'}")

@@ -146,6 +146,14 @@ class Tokenizing(Protocol):
         """Return the tokenizer of the loaded model."""
 
 
+@runtime_checkable
+class Demanding(Protocol):
+    """What an engine may offer beside `Engine` that does not run on every machine."""
+
+    def obstacle(self) -> str | None:
+        """Return why the engine can run no model here, or `None`; imports nothing heavy."""
+
+
 class Task(Protocol):
     """What is common to all tasks."""
 

@@ -280,6 +280,9 @@ class RunResult:
     """What may disturb the numbers of a timed run, and what its cases have to say beside their verdicts."""
 
     usage: EngineUsage | None = None
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    """Engine plug-ins that serve the word where they can, and why they could not here."""
+
     timing_s: Mapping[str, float] = field(default_factory=dict)
     command: str | None = None
     """The words that ask for this run again."""

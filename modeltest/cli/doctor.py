@@ -11,7 +11,7 @@ import click
 from modeltest import __version__, registry
 from modeltest.api import AccuracyTask, PrerequisiteError, RunSpec, SpecError, TaskOptions
 from modeltest.cli.modern import PAIRS
-from modeltest.cli.show import dataset_states
+from modeltest.cli.show import dataset_states, engine_obstacles
 
 _PACKAGES = {
     "torch": "hf",
@@ -67,6 +67,7 @@ def _describe_environment() -> None:
         (name, found or f"missing: pip install 'modeltest[{extra}]'" if extra else found or "missing")
         for name, found, extra in packages
     ]
+    rows += [(f"engine {name}", why or "usable") for name, why in engine_obstacles().items()]
     rows.append(("MindIE (ATB_SPEED_HOME_PATH)", _mindie()))
     rows += [(f"dataset {name}", state) for name, state in dataset_states()]
     print_rows(("what", "found"), rows)

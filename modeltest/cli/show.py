@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from modeltest import registry
-from modeltest.api import AccuracyTask, HarnessTask, Task
+from modeltest.api import AccuracyTask, Demanding, HarnessTask, PrerequisiteError, Task
 from modeltest.cli.execute import exit_status, show
 
 
@@ -46,13 +47,26 @@ def _engines() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
     from modeltest.grammar.modes import ENGINE_WORDS
 
     installed = registry.engine_names()
+    obstacles_here = engine_obstacles()
     rows = []
     for word in ENGINE_WORDS:
-        serves = next((name for name in word.adapters if name in installed), None)
-        rows.append(
-            (word.word, word.dtype or "as the checkpoint", serves or "not installed", word.description)
-        )
+        present = [name for name in word.adapters if name in installed]
+        obstacles = {name: why for name in present if (why := obstacles_here.get(name))}
+        serves = next((name for name in present if name not in obstacles), None)
+        what = "; ".join([word.description, *(f"not {name}: {why}" for name, why in obstacles.items())])
+        rows.append((word.word, word.dtype or "as the checkpoint", serves or "not installed", what))
     return ("word", "dtype", "adapter here", "what it is"), rows
+
+
+def engine_obstacles() -> dict[str, str | None]:
+    """Return what stands in the way of each engine that does not run everywhere."""
+    found = {}
+    for name in registry.engine_names():
+        with suppress(PrerequisiteError):  # a plug-in that does not import
+            engine = registry.load_engine(name)
+            if isinstance(engine, Demanding):
+                found[name] = engine.obstacle()
+    return found
 
 
 def _tasks() -> tuple[Sequence[str], Iterable[Sequence[str]]]:

@@ -69,6 +69,7 @@ def launch(plan: Plan, *, command: str | None, progress: Progress, verbose: bool
         status="running",
         model=plan.model,
         adapter=plan.engine.name,
+        passed_over=plan.passed_over,
         engine=None,
         dataset=None,
         machine=describe_machine(),
@@ -77,6 +78,8 @@ def launch(plan: Plan, *, command: str | None, progress: Progress, verbose: bool
         protocol_version=_protocol_version(plan),
     )
     progress.line(f"{spec.engine}: engine {plan.engine.name}, run directory {directory}")
+    for name, reason in plan.passed_over.items():
+        progress.line(f"not with {name}: {reason}")
     write_result(directory, result)
     watch = Watch(directory, result, progress)
     try:

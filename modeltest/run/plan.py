@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from modeltest import registry
 from modeltest.api import (
@@ -32,21 +33,34 @@ class Plan:
     task: Task
     engine: Engine
     model: ModelInfo
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    """Adapters that come before the one chosen, and why they cannot serve this run."""
 
 
 def plan(spec: RunSpec) -> Plan:
-    """Choose the adapter and check everything that needs no model.
+    """Choose the first adapter that can serve the run and check everything that needs no model.
 
     Raises: SpecError, PrerequisiteError, EngineError.
     """
     task = registry.task_of(spec)
     _check_mode(spec, task)
     task.check(spec)
-    engine = registry.load_engine(_choose_adapter(spec.engine))
+    *others, last = _adapters(spec.engine)
+    passed_over: dict[str, str] = {}
+    for name in others:
+        try:
+            return replace(_plan_with(name, spec, task), passed_over=passed_over)
+        except PrerequisiteError as problem:
+            passed_over[name] = str(problem)
+    return replace(_plan_with(last, spec, task), passed_over=passed_over)
+
+
+def _plan_with(name: str, spec: RunSpec, task: Task) -> Plan:
+    engine = registry.load_engine(name)
     _check_capabilities(spec, task, engine)
     check_prompts(spec, task, engine)
     model = inspect_checkpoint(spec) if engine.needs_weights else _no_checkpoint(spec)
-    engine = _routed(spec, task, engine, model)
+    _check_quantized(engine, model)
     if spec.world_size == AUTO_WORLD_SIZE:
         spec = replace(spec, world_size=model.chips)
     _check_cases(spec, model)
@@ -73,26 +87,16 @@ def run_name(plan: Plan) -> str:
     return "_".join(part for part in (spec.mode, model.name, label, plan.engine.name) if part)
 
 
-def _routed(spec: RunSpec, task: Task, engine: Engine, model: ModelInfo) -> Engine:
-    """Return `engine`, or for quantised weights that it cannot run, the adapter of the word that can.
+def _check_quantized(engine: Engine, model: ModelInfo) -> None:
+    """Refuse weights of MindIE's kinds where the engine cannot run them; it judges others itself.
 
-    Other methods than MindIE's are left to the engine's own check.
-
-    Raises: PrerequisiteError when there is none.
+    Raises: PrerequisiteError.
     """
-    if model.quantize not in MINDIE_KINDS or Capability.QUANTIZED_WEIGHTS in engine.capabilities:
-        return engine
-    installed = registry.engine_names()
-    for name in adapters_of(spec.engine):
-        if name in installed and name != engine.name:
-            other = registry.load_engine(name)
-            if Capability.QUANTIZED_WEIGHTS in other.capabilities:
-                _check_capabilities(spec, task, other)
-                return other
-    raise PrerequisiteError(
-        f"{model.path} is {model.quantize}, which engine {engine.name!r} cannot run; the words "
-        f"{', '.join(QUANTIZED_WORDS)} can where MindIE is installed, or give the float checkpoint"
-    )
+    if model.quantize in MINDIE_KINDS and Capability.QUANTIZED_WEIGHTS not in engine.capabilities:
+        raise PrerequisiteError(
+            f"{model.path} is {model.quantize}, which engine {engine.name!r} cannot run; the words "
+            f"{', '.join(QUANTIZED_WORDS)} can where MindIE is installed, or give the float checkpoint"
+        )
 
 
 def _check_capabilities(spec: RunSpec, task: Task, engine: Engine) -> None:
@@ -130,16 +134,16 @@ def _check_cases(spec: RunSpec, model: ModelInfo) -> None:
             )
 
 
-def _choose_adapter(word: str) -> str:
-    """Return the first installed adapter for an engine word.
+def _adapters(word: str) -> list[str]:
+    """Return the installed adapters for an engine word, best first.
 
     Raises: PrerequisiteError when none is installed.
     """
     wanted = adapters_of(word)
     installed = registry.engine_names()
-    for name in wanted:
-        if name in installed:
-            return name
+    found = [name for name in wanted if name in installed]
+    if found:
+        return found
     raise PrerequisiteError(
         f"no engine for {word!r} is installed; it needs one of {', '.join(wanted)}, "
         f"installed are {', '.join(installed)}"

@@ -1,4 +1,4 @@
-"""What every engine must honour; run on the fake engine and on `hf` with a tiny model of each family."""
+"""What every engine must honour: the fake engine, and the others with a tiny model of each family."""
 
 import math
 from dataclasses import replace
@@ -9,6 +9,7 @@ from modeltest.api import (
     Capability,
     ChatPrompt,
     Completion,
+    Demanding,
     Engine,
     Finish,
     ModelInfo,
@@ -41,13 +42,18 @@ def _started(name: str, family: str, weights: str) -> tuple[Engine, RunSpec]:
     )
     info = ModelInfo(family, family, weights, family, "float32", None, 8192, 128, 1, None)
     engine = load_engine(name)
+    if isinstance(engine, Demanding) and (reason := engine.obstacle()):
+        pytest.skip(f"{name}: {reason}")
     engine.check(spec, info)
     engine.environment(spec, info)
     engine.info = engine.load(spec, info)
     return engine, spec
 
 
-@pytest.fixture(scope="module", params=["fake", *(f"hf-{family}" for family in FAMILIES)])
+@pytest.fixture(
+    scope="module",
+    params=["fake", *(f"{name}-{family}" for name in ("hf", "hf_paged") for family in FAMILIES)],
+)
 def engine(request, demo_model):
     name, _, family = request.param.partition("-")
     started, _ = _started(name, family, str(demo_model(family)) if family else "none")

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.continuous_batching import obstacle
 from engines.fake import FakeEngine
 from engines.mindie_fa import MindieFA
 from engines.mindie_pa import MindiePA
@@ -31,7 +33,7 @@ def test_a_world_size_of_zero_is_the_profile_s():
 
 def test_an_engine_that_is_not_installed_is_named_with_those_that_are():
     with pytest.raises(
-        PrerequisiteError, match=r"no engine for 'openai' is installed; .* installed are fake, hf"
+        PrerequisiteError, match=r"no engine for 'openai' is installed; .* installed are fake, hf, hf_paged"
     ):
         plan(replace(SPEC, engine="openai", cases=(Case(16, 4),)))
 
@@ -116,3 +118,61 @@ def test_the_runner_of_mindie_takes_the_prefill_words_and_its_other_one_does_not
     wanted = Performance().requires(replace(SPEC, options=TaskOptions(prefill_batch_size=4)))
     assert not wanted - MindiePA.capabilities
     assert Capability.PREFILL_LIMITS in wanted - MindieFA.capabilities
+
+
+def _paged_word(demo_model, **changes):
+    spec = replace(SPEC, engine="pa_fp16", dtype="float16", allow_dtype_cast=True, cases=(Case(16, 4),))
+    return replace(spec, weights=str(demo_model("llama")), **changes)
+
+
+@pytest.mark.skipif(obstacle() is not None, reason=f"hf_paged: {obstacle()}")
+def test_the_first_adapter_that_can_serve_is_chosen(demo_model):
+    made = plan(_paged_word(demo_model))
+    assert (made.engine.name, made.passed_over) == ("hf_paged", {})
+
+
+def test_an_adapter_that_cannot_serve_is_passed_over_with_its_reason(demo_model, monkeypatch):
+    monkeypatch.setattr("engines.hf_paged.obstacle", lambda: "it is Sunday")
+    made = plan(_paged_word(demo_model))
+    assert made.engine.name == "hf"
+    assert "it is Sunday" in made.passed_over["hf_paged"]
+
+
+def test_when_none_can_serve_the_last_one_says_why(demo_model):
+    with pytest.raises(PrerequisiteError, match="engine hf does not take lora"):
+        plan(_paged_word(demo_model, lora="adapters.jsonl"))
+
+
+def test_what_is_wrong_as_written_is_no_reason_to_look_further(demo_model):
+    with pytest.raises(SpecError, match=r"has no options; given: a"):
+        plan(_paged_word(demo_model, engine_options={"a": "b"}))
+
+
+def test_a_passed_over_adapter_is_told_and_recorded(demo_model, tmp_path):
+    """Remote code that keeps its attention to itself is run by `hf`, in words that ask for a paged cache."""
+    weights = tmp_path / "weights"
+    shutil.copytree(demo_model("internlm2"), weights)
+    code = weights / "modeling_internlm2.py"
+    imported = "from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS"
+    hidden = "from transformers import modeling_utils as m\nOWN = getattr(m, 'ALL_ATTENTION' + '_FUNCTIONS')"
+    source = code.read_text().replace(imported, hidden)
+    code.write_text(source.replace("ALL_ATTENTION_FUNCTIONS", "OWN"))
+    words = [
+        "pa_bf16",
+        "performance",
+        "[[8,2]]",
+        "1",
+        "auto",
+        str(weights),
+        "trust_remote_code",
+        "1",
+        "--allow-dtype-cast",
+    ]
+    command = [sys.executable, "-m", "modeltest", *words, "--output", str(tmp_path / "out")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert "pa_bf16: engine hf, run directory" in done.stderr, done.stderr
+    assert "not with hf_paged: engine hf_paged cannot run" in done.stderr
+    (directory,) = (tmp_path / "out").iterdir()
+    result = json.loads((directory / "run.json").read_text())
+    assert result["adapter"] == "hf"
+    assert "an attention of its own" in result["passed_over"]["hf_paged"]
