@@ -24,7 +24,7 @@ class HFPagedEngine(HFEngine):
         super().__init__()
         self._paged: PagedRows | None = None
 
-    def obstacle(self) -> str | None:
+    def obstacle(self, spec: RunSpec | None = None) -> str | None:
         """Return why this engine can run no model here, or `None`."""
         return obstacle()
 

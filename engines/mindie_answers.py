@@ -23,6 +23,8 @@ class WorkDone:
 
     seconds: float = 0.0
     calls: int = 0
+    """Of the model: a prefill or a step of decoding."""
+
     tokens: int = 0
     split_batches: int = 0
 
@@ -145,7 +147,7 @@ class PagedAnswers:
         inferred = self._runner.infer(prompts, max_new_tokens=max_new_tokens, ignore_eos=ignore_eos)
         if self._leads and "ids" in self._files.records:
             self._files.check_inputs(prompts)
-        self.work.calls += 1
+        self.work.calls += max(inferred.counts)
         self.work.seconds += inferred.seconds
         self.work.tokens += sum(map(len, prompts)) + sum(inferred.counts) - len(prompts)
         return inferred

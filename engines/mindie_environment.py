@@ -100,6 +100,11 @@ def why_no_mindie(spec: RunSpec | None, runner: str) -> str | None:
     return None
 
 
+def device_name(device: str, spec: RunSpec) -> str:
+    """Return what a report calls the device: a stand-in is never to be taken for MindIE."""
+    return f"{device} (stand-in for MindIE)" if MindieOptions.parse(spec).stand_in else device
+
+
 def home_of(spec: RunSpec) -> Path:
     """Return the folder with `examples` and `atb_llm`.
 

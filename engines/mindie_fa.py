@@ -20,6 +20,7 @@ from engines.mindie_environment import (
     VERSIONED_PACKAGES,
     MindieOptions,
     check_mindie,
+    device_name,
     environment,
     file_environment,
     why_no_mindie,
@@ -58,7 +59,7 @@ class MindieFA:
     """Generates with `examples.run_fa.FARunner`: flash attention over a contiguous KV cache, greedy."""
 
     name = "mindie_fa"
-    capabilities = frozenset({Capability.GENERATE})
+    capabilities = frozenset({Capability.GENERATE, Capability.QUANTIZED_WEIGHTS})
     needs_weights = True
 
     def __init__(self) -> None:
@@ -113,7 +114,7 @@ class MindieFA:
         stand_in = (STAND_IN_NOTE,) if MindieOptions.parse(spec).stand_in else ()
         return EngineInfo(
             engine=self.name,
-            device=self._device,
+            device=device_name(self._device, spec),
             dtype=dtype,
             vocabulary_size=self._runner.model.config.vocab_size,
             special_token_ids=tuple(sorted({*self._tokenizer.all_special_ids, *ends})),

@@ -15,6 +15,7 @@ from engines.mindie_environment import (
     VERSIONED_PACKAGES,
     MindieOptions,
     check_mindie,
+    device_name,
     environment,
     file_environment,
     why_no_mindie,
@@ -53,6 +54,7 @@ class MindiePA:
             Capability.TOKEN_TIMES,
             Capability.IGNORE_EOS,
             Capability.PREFILL_LIMITS,
+            Capability.QUANTIZED_WEIGHTS,
         }
     )
     needs_weights = True
@@ -118,7 +120,7 @@ class MindiePA:
         ends = plain_ids(raw.model.postprocessor.eos_token_id)
         return EngineInfo(
             engine=self.name,
-            device=runner.device,
+            device=device_name(runner.device, spec),
             dtype=dtype,
             vocabulary_size=raw.model.config.vocab_size,
             special_token_ids=tuple(sorted({*self._tokenizer.all_special_ids, *ends})),
@@ -153,6 +155,7 @@ class MindiePA:
         work = self._answers.work
         return EngineUsage(
             forward_s=work.seconds,
+            forward_calls=work.calls,
             computed_tokens=work.tokens,
             reused_tokens=0,
             padding_tokens=0,

@@ -19,6 +19,7 @@ from doc_blocks import (
 
 import engines.fake
 from engines.fake import FakeOptions
+from engines.mindie_environment import MindieOptions
 from modeltest.api import (
     Case,
     Completion,
@@ -343,7 +344,7 @@ def test_engine_options_in_the_documents_exist():
         for name in re.findall(r"--engine-option (\w+)=", path.read_text(encoding="utf-8"))
     }
     assert shown
-    assert shown <= set(FakeOptions.__dataclass_fields__)
+    assert shown <= {*FakeOptions.__dataclass_fields__, *MindieOptions.__dataclass_fields__}
 
 
 def test_the_changelog_has_an_entry_for_what_is_not_released():

@@ -46,6 +46,7 @@ from modeltest.api.plugins import (
     Tell,
     Tokenizer,
     Tokenizing,
+    WritingFiles,
 )
 from modeltest.api.results import (
     AccuracySummary,
@@ -178,6 +179,7 @@ __all__ = [
     "TrialPrompts",
     "Turn",
     "Verdict",
+    "WritingFiles",
     "error_by_name",
     "from_plain",
     "to_plain",

@@ -150,8 +150,22 @@ class Tokenizing(Protocol):
 class Demanding(Protocol):
     """What an engine may offer beside `Engine` that does not run on every machine."""
 
-    def obstacle(self) -> str | None:
-        """Return why the engine can run no model here, or `None`; imports nothing heavy."""
+    def obstacle(self, spec: RunSpec | None = None) -> str | None:
+        """Return why the engine can run no model here, or not `spec`; `None` where it can.
+
+        Imports nothing heavy. A word's next engine takes the place of one with an obstacle.
+        """
+
+
+@runtime_checkable
+class WritingFiles(Protocol):
+    """What an engine may offer whose library writes files while it runs."""
+
+    def file_environment(self, spec: RunSpec, directory: Path) -> Mapping[str, str]:
+        """Return variables of the worker that make the library write into `directory`.
+
+        It is the run's own, empty when a worker starts, and removed when it has ended.
+        """
 
 
 class Task(Protocol):

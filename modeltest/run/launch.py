@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -29,6 +29,7 @@ from modeltest.api import (
     RunResult,
 )
 from modeltest.run.directory import LOG_FILE, create_run_directory, read_result, write_result
+from modeltest.run.engine_files import engine_files
 from modeltest.run.events import VARIABLE, EventReader
 from modeltest.run.finish import finish
 from modeltest.run.machine import describe_machine
@@ -97,13 +98,17 @@ def launch(plan: Plan, *, command: str | None, progress: Progress, verbose: bool
 
 
 def _run_worker(plan: Plan, watch: Watch) -> int:
-    with tempfile.TemporaryDirectory(prefix="modeltest-") as scratch, _log(watch.directory) as log:
+    with (
+        tempfile.TemporaryDirectory(prefix="modeltest-") as scratch,
+        _log(watch.directory) as log,
+        engine_files(plan, watch.directory) as of_files,
+    ):
         pipe = Path(scratch) / "events"
         reader = EventReader(pipe)
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", "modeltest.run.worker", str(watch.directory)],
-                env=_environment(plan, pipe),
+                env=_environment(plan, pipe, of_files),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -114,11 +119,11 @@ def _run_worker(plan: Plan, watch: Watch) -> int:
             reader.close()
 
 
-def _environment(plan: Plan, pipe: Path) -> dict[str, str]:
+def _environment(plan: Plan, pipe: Path, of_files: Mapping[str, str]) -> dict[str, str]:
     # A folder such as transformers/ in the current directory must not stand in for the package.
     fixed = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", VARIABLE: str(pipe)}
     of_task = plan.task.environment(plan.spec) if isinstance(plan.task, HarnessTask) else {}
-    return {**os.environ, **plan.engine.environment(plan.spec, plan.model), **of_task, **fixed}
+    return {**os.environ, **plan.engine.environment(plan.spec, plan.model), **of_files, **of_task, **fixed}
 
 
 def _follow(process: subprocess.Popen[bytes], reader: EventReader, watch: Watch) -> int:

@@ -9,6 +9,7 @@ from modeltest import registry
 from modeltest.api import (
     AUTO_WORLD_SIZE,
     Capability,
+    Demanding,
     Engine,
     ModelInfo,
     PrerequisiteError,
@@ -48,16 +49,22 @@ def plan(spec: RunSpec) -> Plan:
     *others, last = _adapters(spec.engine)
     passed_over: dict[str, str] = {}
     for name in others:
+        engine = registry.load_engine(name)
+        if isinstance(engine, Demanding) and (reason := engine.obstacle(spec)):
+            passed_over[name] = reason
+            continue
+        # An engine that is here but cannot do what the task is about is not replaced: the word means it.
+        _check_capabilities(spec, task, engine)
         try:
-            return replace(_plan_with(name, spec, task), passed_over=passed_over)
+            return replace(_plan_with(engine, spec, task), passed_over=passed_over)
         except PrerequisiteError as problem:
             passed_over[name] = str(problem)
-    return replace(_plan_with(last, spec, task), passed_over=passed_over)
-
-
-def _plan_with(name: str, spec: RunSpec, task: Task) -> Plan:
-    engine = registry.load_engine(name)
+    engine = registry.load_engine(last)
     _check_capabilities(spec, task, engine)
+    return replace(_plan_with(engine, spec, task), passed_over=passed_over)
+
+
+def _plan_with(engine: Engine, spec: RunSpec, task: Task) -> Plan:
     check_prompts(spec, task, engine)
     model = inspect_checkpoint(spec) if engine.needs_weights else _no_checkpoint(spec)
     _check_quantized(engine, model)

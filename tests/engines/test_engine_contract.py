@@ -1,7 +1,11 @@
 """What every engine must honour: the fake engine, and the others with a tiny model of each family."""
 
 import math
+import os
+import sys
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,47 +22,75 @@ from modeltest.api import (
     TextPrompt,
     TokenPrompt,
     Turn,
+    WritingFiles,
     from_plain,
     to_plain,
 )
 from modeltest.registry import load_engine
 
 FAMILIES = ("gpt2", "gpt_neox", "gemma", "llama", "qwen2", "internlm2")
+STAND_IN = {"stand_in": "yes", "record": "times+ids+logits"}
+MINDIE = ("mindie_pa-llama", "mindie_pa-gpt2", "mindie_fa-llama")
+"""On the stand-in of tests/ascend, in float16; MindIE loads nothing wider."""
 
 
 def _text(question: str) -> TextPrompt:
     return TextPrompt("", (), question)
 
 
-def _started(name: str, family: str, weights: str) -> tuple[Engine, RunSpec]:
+def _started(name: str, family: str, weights: str, scratch: Path) -> tuple[Engine, RunSpec]:
+    dtype = "float16" if name.startswith("mindie") else "float32"
     spec = RunSpec(
         engine="hf_fp32" if name == "hf" else name,
         mode="test",
         task="test",
         model=family,
         weights=weights,
-        dtype="float32",
+        dtype=dtype,
         trust_remote_code=family == "internlm2",
+        output_dir=str(scratch),
+        engine_options=STAND_IN if name.startswith("mindie") else {},
     )
-    info = ModelInfo(family, family, weights, family, "float32", None, 8192, 128, 1, None)
+    context = 512 if name.startswith("mindie") else 8192  # a warm-up prefills as many tokens as fit
+    info = ModelInfo(family, family, weights, family, dtype, None, context, 128, 1, None)
     engine = load_engine(name)
-    if isinstance(engine, Demanding) and (reason := engine.obstacle()):
+    if isinstance(engine, Demanding) and (reason := engine.obstacle(spec)):
         pytest.skip(f"{name}: {reason}")
     engine.check(spec, info)
-    engine.environment(spec, info)
+    variables = dict(engine.environment(spec, info))
+    if isinstance(engine, WritingFiles):
+        variables |= engine.file_environment(spec, scratch)
+        os.environ.update(variables)
+        sys.path[:0] = variables["PYTHONPATH"].split(os.pathsep)
     engine.info = engine.load(spec, info)
     return engine, spec
 
 
 @pytest.fixture(
     scope="module",
-    params=["fake", *(f"{name}-{family}" for name in ("hf", "hf_paged") for family in FAMILIES)],
+    params=["fake", *(f"{name}-{family}" for name in ("hf", "hf_paged") for family in FAMILIES), *MINDIE],
 )
-def engine(request, demo_model):
+def engine(request, demo_model, tmp_path_factory):
     name, _, family = request.param.partition("-")
-    started, _ = _started(name, family, str(demo_model(family)) if family else "none")
-    yield started
-    started.close()
+    dtype = ("float16",) if name.startswith("mindie") else ()
+    weights = str(demo_model(family, *dtype)) if family else "none"
+    with _forgotten_afterwards():
+        started, _ = _started(name, family, weights, tmp_path_factory.mktemp("engine"))
+        yield started
+        started.close()
+
+
+@contextmanager
+def _forgotten_afterwards():
+    """Let nobody else see the variables, paths and modules of an engine's library."""
+    variables, paths, modules = dict(os.environ), list(sys.path), set(sys.modules)
+    yield
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.path[:] = paths
+    for name in set(sys.modules) - modules:
+        if name.partition(".")[0] in ("examples", "atb_llm"):
+            del sys.modules[name]
 
 
 def _complete(engine: Engine, requests: list[Request], batch_size: int = 3) -> dict[str, Completion]:
@@ -91,9 +123,10 @@ def test_it_says_what_it_is(engine):
 
 
 def test_every_request_is_answered_once_whatever_the_batch_size(engine):
+    requests = (CHOICES if Capability.CHOICE_LOGPROBS in engine.capabilities else []) + GENERATIONS
     for batch_size in (1, 3, 100):
-        completions = _complete(engine, CHOICES + GENERATIONS, batch_size)
-        assert set(completions) == {request.id for request in CHOICES + GENERATIONS}
+        completions = _complete(engine, requests, batch_size)
+        assert set(completions) == {request.id for request in requests}
         assert not any(completion.error for completion in completions.values())
 
 

@@ -128,7 +128,7 @@ def _paged_word(demo_model, **changes):
 @pytest.mark.skipif(obstacle() is not None, reason=f"hf_paged: {obstacle()}")
 def test_the_first_adapter_that_can_serve_is_chosen(demo_model):
     made = plan(_paged_word(demo_model))
-    assert (made.engine.name, made.passed_over) == ("hf_paged", {})
+    assert (made.engine.name, list(made.passed_over)) == ("hf_paged", ["mindie_pa"])
 
 
 def test_an_adapter_that_cannot_serve_is_passed_over_with_its_reason(demo_model, monkeypatch):
@@ -176,3 +176,51 @@ def test_a_passed_over_adapter_is_told_and_recorded(demo_model, tmp_path):
     result = json.loads((directory / "run.json").read_text())
     assert result["adapter"] == "hf"
     assert "an attention of its own" in result["passed_over"]["hf_paged"]
+
+
+class Absent(FakeEngine):
+    """Stands in for an engine that this machine cannot run."""
+
+    name = "absent"
+
+    def obstacle(self, spec=None):
+        return None if spec is not None and spec.seed else "there is no such chip"
+
+
+class Speechless(FakeEngine):
+    """Stands in for an engine that is here and tells no times."""
+
+    name = "speechless"
+    capabilities = frozenset()
+
+
+@pytest.fixture
+def two_adapters(monkeypatch):
+    def serve(first):
+        load = registry.load_engine
+        monkeypatch.setattr(plans, "adapters_of", lambda _: ("hf", "fake"))
+        monkeypatch.setattr(registry, "load_engine", lambda name: first() if name == "hf" else load(name))
+        return replace(SPEC, engine="any", cases=(Case(16, 4),))
+
+    return serve
+
+
+def test_an_adapter_with_an_obstacle_is_passed_over_with_its_reason(two_adapters):
+    spec = two_adapters(Absent)
+    made = plan(spec)
+    assert (made.engine.name, made.passed_over) == ("fake", {"hf": "there is no such chip"})
+    made = plan(replace(spec, seed=1))
+    assert (made.engine.name, made.passed_over) == ("absent", {})
+
+
+def test_an_adapter_that_lacks_what_the_task_needs_is_not_replaced(two_adapters):
+    with pytest.raises(PrerequisiteError, match="engine 'speechless' cannot run performance: it lacks"):
+        plan(two_adapters(Speechless))
+
+
+def test_mindie_is_passed_over_where_it_is_not_and_the_reason_is_told(demo_model, monkeypatch):
+    monkeypatch.delenv("ATB_SPEED_HOME_PATH", raising=False)
+    spec = replace(SPEC, engine="fa", weights=str(demo_model("llama")), cases=(Case(16, 4),))
+    made = plan(spec)
+    assert made.engine.name == "hf"
+    assert made.passed_over == {"mindie_fa": "no MindIE: ATB_SPEED_HOME_PATH is not set"}
