@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 from engines.device import empty_cache, is_out_of_memory, synchronize
@@ -22,13 +23,19 @@ LARGE_SIZES = (1 << 30, 1 << 32)
 """Bytes, on an accelerator: its caches are larger, and so are its models."""
 
 SIDES = (256, 512, 1024, 2048, 4096, 8192)
-"""Of the square matrices; a product that takes longer than `_ENOUGH_S` is the last."""
+"""Of the square matrices; a product that takes longer than `_LONG_S` is the last."""
 
 _CHUNK_S = 0.004
 """Calls are timed together until they take this long: reading the clock, or waiting for a device, costs."""
 
 _ENOUGH_S = 0.03
 """After this time the best call so far is believed to be the best."""
+
+_LONG_S = 0.01
+
+_PIECE_BYTES = 1 << 22
+"""On the cpu large data is timed in pieces, one after the other so that no cache keeps them: a piece takes
+less time than other work is given at once, and the best of them was read without any."""
 
 _COLUMNS = 1024
 _FREE_SHARE = 4
@@ -82,16 +89,23 @@ def _bandwidth(device: str, dtype: Any, size_bytes: int) -> float:
     """Return the best of three ways to read: summed, as the matrix of a product with a vector, and copied."""
     import torch
 
-    numbers = torch.ones(size_bytes // 4, dtype=torch.float32, device=device)
-    matrix = numbers.view(dtype).view(-1, _COLUMNS)
+    numbers: Any = torch.ones(size_bytes // 4, dtype=torch.float32, device=device)
+    piece_bytes = min(size_bytes, _PIECE_BYTES) if device == "cpu" else size_bytes
     vector = torch.ones(_COLUMNS, dtype=dtype, device=device)
+    ways = zip(*(_ways_to_read(piece, vector) for piece in numbers.split(piece_bytes // 4)), strict=True)
+    return piece_bytes / min(_best_s(device, of_pieces) for of_pieces in ways)
+
+
+def _ways_to_read(numbers: Any, vector: Any) -> tuple[Callable[[], Any], ...]:
+    import torch
+
+    matrix = numbers.view(vector.dtype).view(-1, _COLUMNS)
     half = len(numbers) // 2
-    ways: tuple[Callable[[], Any], ...] = (
+    return (
         numbers.sum,
         partial(torch.mv, matrix, vector),
         partial(numbers[half:].copy_, numbers[:half]),  # one half of the bytes is read, the other written
     )
-    return size_bytes / min(_best_s(device, way) for way in ways)
 
 
 def _matrix_rates(device: str, dtype: Any) -> Iterator[float]:
@@ -101,21 +115,26 @@ def _matrix_rates(device: str, dtype: Any) -> Iterator[float]:
     for side in SIDES:
         one = torch.full((side, side), 0.5, dtype=dtype, device=device)
         other = torch.full((side, side), 0.5, dtype=dtype, device=device)
-        seconds = _best_s(device, partial(torch.mm, one, other))
+        # A model's layers multiply with a transposed matrix, for which some dtypes have another kernel.
+        ways = (partial(torch.mm, one, other), partial(torch.nn.functional.linear, one, other))
+        seconds = min(_best_s(device, [way]) for way in ways)
         yield 2 * side**3 / seconds
-        if seconds > _ENOUGH_S:
+        if seconds > _LONG_S:
             return
 
 
-def _best_s(device: str, work: Callable[[], Any]) -> float:
-    """Return the shortest time of one call of `work`, over chunks of calls that grow until they are long."""
-    work()  # the first call allocates and compiles
-    calls, spent_s, best_s = 1, 0.0, float("inf")
-    while spent_s < _ENOUGH_S:
-        chunk_s = _chunk_s(device, work, calls)
+def _best_s(device: str, works: Sequence[Callable[[], Any]]) -> float:
+    """Return the shortest time of one call, all of `works` in turn; a single one in chunks that grow."""
+    for work in works:
+        work()  # the first call allocates and compiles
+    turns = cycle(works)
+    calls, done, spent_s, best_s = 1, 0, 0.0, float("inf")
+    while spent_s < _ENOUGH_S or done < len(works):
+        chunk_s = _chunk_s(device, next(turns), calls)
         best_s = min(best_s, chunk_s / calls)
         spent_s += chunk_s
-        if chunk_s < _CHUNK_S:
+        done += 1
+        if chunk_s < _CHUNK_S and len(works) == 1:
             calls *= 4
     return best_s
 

@@ -40,7 +40,7 @@ def test_the_best_call_counts(monkeypatch):
     seconds = iter((0.005, 0.0041, 0.0045))
     monkeypatch.setattr(device_peaks, "_chunk_s", lambda device, work, calls: next(seconds))
     monkeypatch.setattr(device_peaks, "_ENOUGH_S", 0.012)
-    assert device_peaks._best_s("cpu", lambda: None) == 0.0041
+    assert device_peaks._best_s("cpu", [lambda: None]) == 0.0041
 
 
 def test_short_calls_are_timed_together(monkeypatch):
@@ -52,8 +52,33 @@ def test_short_calls_are_timed_together(monkeypatch):
 
     monkeypatch.setattr(device_peaks, "_chunk_s", chunk_s)
     monkeypatch.setattr(device_peaks, "_ENOUGH_S", 0.015)
-    assert device_peaks._best_s("cpu", lambda: None) == 0.001
+    assert device_peaks._best_s("cpu", [lambda: None]) == 0.001
     assert asked == [1, 4, 4, 4, 4]
+
+
+def test_pieces_are_read_in_turn_each_at_least_once(monkeypatch):
+    read = []
+    monkeypatch.setattr(device_peaks, "_chunk_s", lambda device, work, calls: read.append(work()) or 0.001)
+    monkeypatch.setattr(device_peaks, "_ENOUGH_S", 0.0005)
+    works = [lambda piece=piece: piece for piece in range(3)]
+    assert device_peaks._best_s("cpu", works) == 0.001
+    assert read == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("device", "pieces"), [("cpu", 4), ("meta", 1)])
+def test_large_data_is_timed_in_pieces_on_the_cpu_alone(monkeypatch, device, pieces):
+    import torch
+
+    timed = []
+
+    def best_s(_, works):
+        timed.append(len(works))
+        return 0.001
+
+    monkeypatch.setattr(device_peaks, "_best_s", best_s)
+    rate = device_peaks._bandwidth(device, torch.float32, 1 << 24)
+    assert timed == [pieces] * 3
+    assert rate == pytest.approx((1 << 24) / pieces / 0.001)
 
 
 def test_a_run_that_times_nothing_measures_nothing(monkeypatch):
