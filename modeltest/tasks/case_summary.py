@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from modeltest.api import CaseSummary, EngineInfo, Overhead, Verdict
+from modeltest.api import CaseSummary, Overhead, Verdict
 from modeltest.metrics import METRICS
 from modeltest.rank_statistics import overhead
 from modeltest.statistics import distribution
-from modeltest.tasks.plausibility import achieved_rates, implausible
+from modeltest.tasks.plausibility import UNKNOWN_HARDWARE, Hardware, achieved_rates, implausible
 from modeltest.tasks.precision import drifts, noise
 from modeltest.tasks.prompt_sources import summarize_prompts
 from modeltest.tasks.readings import BARE, MEASURE, WARMUP, TrialReading, of_phase, values_of
@@ -22,13 +22,11 @@ def summarize_case(
     *,
     expected_trials: int,
     absence: str = "",
-    engine: EngineInfo | None = None,
-    devices: int = 1,
+    hardware: Hardware = UNKNOWN_HARDWARE,
 ) -> CaseSummary:
     """Return the distributions over the measured trials and what they are worth.
 
-    `absence` says why there may be no readings. With the `engine` that gave them, times are held against
-    what `devices` of its kind can do.
+    `absence` says why there may be no readings. Times are held against what the `hardware` can do.
     """
     measured = of_phase(MEASURE, readings)
     names = [metric.definition.name for metric in METRICS]
@@ -37,7 +35,7 @@ def summarize_case(
     prompts = summarize_prompts(reading.prompts for reading in measured or readings)
     shortest = prompts.shortest if prompts else combination.case.input_tokens
     least = replace(combination, case=replace(combination.case, input_tokens=shortest))
-    rates = achieved_rates(least, metrics, engine, devices=devices) if engine else None
+    rates = achieved_rates(least, metrics, hardware)
     faults = [problem for reading in readings for problem in reading.problems]
     if len(measured) < expected_trials and not faults:
         faults = [

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from modeltest.api import Case, CaseSummary, MaxBatchCase, SearchStatus, Verdict
 from modeltest.search import FULL_EFFORT, Evidence, SearchOutcome, SearchRange, conclude
 from modeltest.tasks.case_summary import summarize_case
+from modeltest.tasks.plausibility import Hardware, implausible
 from modeltest.tasks.readings import MEASURE, TrialReading
 from modeltest.tasks.shapes import Combination
 
@@ -18,16 +19,20 @@ def summarize_search(
     readings: Mapping[int, Sequence[TrialReading]],
     *,
     is_finished: bool,
+    hardware: Hardware,
 ) -> MaxBatchCase:
-    """Return the answer of one case; `readings` are its trials of full length by batch size."""
+    """Return the answer of one case; `readings` are its trials of full length by batch size.
+
+    An answer that `hardware` cannot have given is INVALID.
+    """
     outcome = conclude(bounds, evidence, is_finished=is_finished)
     answer = next((probe for probe in outcome.probes if probe.batch_size == outcome.max_batch), None)
     measured = {
-        size: _summarize(Combination(0, case, size), trials)
+        size: _summarize(Combination(0, case, size), trials, hardware)
         for size, trials in readings.items()
         if any(trial.phase == MEASURE or trial.problems for trial in trials)
     }
-    verdict, reasons = _judge(outcome)
+    verdict, reasons = _judge(outcome, measured.get(outcome.max_batch or 0))
     return MaxBatchCase(
         case=case,
         lowest=bounds.lowest,
@@ -46,17 +51,20 @@ def summarize_search(
     )
 
 
-def _summarize(combination: Combination, trials: Sequence[TrialReading]) -> CaseSummary:
+def _summarize(combination: Combination, trials: Sequence[TrialReading], hardware: Hardware) -> CaseSummary:
     # How many trials a batch takes is up to the search; that it lacks some is said there.
     measured = sum(trial.phase == MEASURE for trial in trials)
-    return summarize_case(combination, trials, expected_trials=measured)
+    return summarize_case(combination, trials, expected_trials=measured, hardware=hardware)
 
 
-def _judge(outcome: SearchOutcome) -> tuple[Verdict, tuple[str, ...]]:
+def _judge(outcome: SearchOutcome, answer: CaseSummary | None) -> tuple[Verdict, tuple[str, ...]]:
     """Judge a search by how it ended; scatter of the answer's trials is part of its test already.
 
     A BORDERLINE answer was measured like any other; whether it is the largest is hidden in the scatter.
     """
+    impossible = implausible(answer.achieved) if answer and answer.achieved else ()
+    if impossible:
+        return Verdict.INVALID, impossible
     if outcome.status is not SearchStatus.BORDERLINE:
         return Verdict.VALID, ()
     verdict = Verdict.NOISY if outcome.is_sound else Verdict.INVALID

@@ -19,6 +19,7 @@ from modeltest.api import (
     Trial,
 )
 from modeltest.tasks.case_summary import summarize_case
+from modeltest.tasks.plausibility import Hardware
 from modeltest.tasks.precision import precision_notes
 from modeltest.tasks.prompt_sources import choose_prompts, least_trials
 from modeltest.tasks.readings import MEASURE, TrialReading, of_phase, read_trials
@@ -119,8 +120,7 @@ def _summarize(
         readings,
         expected_trials=least,
         absence=absence,
-        engine=engine,
-        devices=max(1, spec.world_size),
+        hardware=Hardware.of(engine, spec),
     )
     return replace(summary, notes=precision_notes(readings, summary.metrics))
 

@@ -32,6 +32,7 @@ from modeltest.search import (
 )
 from modeltest.tasks.inputs import ordinary_token_ids, random_requests
 from modeltest.tasks.maxbs_summary import summarize_search
+from modeltest.tasks.plausibility import Hardware
 from modeltest.tasks.readings import MEASURE, WARMUP, TrialReading, read_trial
 from modeltest.tasks.shapes import check_cases, check_context, describe
 from modeltest.tasks.trials import REQUIRED_CAPABILITIES
@@ -120,6 +121,7 @@ class PerformanceMaxBatch:
                     search.evidence,
                     _readings(of_case),
                     is_finished=is_finished,
+                    hardware=Hardware.of(engine, spec),
                 )
             )
         return MaxBatchSummary(tuple(cases))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from modeltest.api import Achieved, Case, Distribution, EngineInfo, ModelWork
+from modeltest.api import Achieved, Case, Distribution, EngineInfo, ModelWork, RunSpec
 from modeltest.tasks.shapes import Combination
 
 TOLERANCE = 0.3
@@ -14,18 +15,35 @@ measurement. Times that are wrong (a device not waited for, tokens not computed)
 _MS_PER_S = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What gave the times of a case: an engine, and how many devices worked together for it."""
+
+    engine: EngineInfo | None = None
+    devices: int = 1
+
+    @staticmethod
+    def of(engine: EngineInfo | None, spec: RunSpec) -> Hardware:
+        """Return the hardware of a run; one device where the words leave it open."""
+        return Hardware(engine, max(1, spec.world_size))
+
+
+UNKNOWN_HARDWARE = Hardware()
+
+
 def achieved_rates(
-    combination: Combination, metrics: Mapping[str, Distribution], engine: EngineInfo, *, devices: int
+    combination: Combination, metrics: Mapping[str, Distribution], hardware: Hardware
 ) -> Achieved | None:
-    """Return the rates that the medians imply; `None` where the engine knows neither work nor peaks.
+    """Return the rates that the medians imply; `None` where the engine does not know work and peaks.
 
     Of a decode step, its share of all bytes that must be read: the weights once, and the keys and values of
-    all rows so far. Its peak is that of data of this size, for small data stays in caches. `devices` work
+    all rows so far. Its peak is that of data of this size, for small data stays in caches. Devices work
     together, so that each reads its share.
     """
-    work, peaks = engine.work, engine.peaks
-    if work is None or peaks is None:
+    engine, devices = hardware.engine, hardware.devices
+    if engine is None or engine.work is None or engine.peaks is None:
         return None
+    work, peaks = engine.work, engine.peaks
     step_bytes = decode_step_bytes(combination.case, combination.batch_size, work)
     peak_bytes_per_s = peaks.bytes_per_s(step_bytes / devices)
     flop = work.token_flop * combination.batch_size * combination.case.input_tokens

@@ -7,9 +7,12 @@ from hypothesis import strategies as st
 from played_engine import Answer, PlayedEngine, engine_info, max_batch_spec, play
 
 from modeltest.api import (
+    BandwidthPeak,
+    DevicePeaks,
     MaxBatchCase,
     Measurement,
     MeasurementTask,
+    ModelWork,
     RunSpec,
     SearchStatus,
     SpecError,
@@ -269,3 +272,16 @@ def test_prompt_words_are_refused() -> None:
 
 def test_a_sound_spec_passes_the_check() -> None:
     _TASK.check(max_batch_spec((256, 64), (10, 100), ranges=((1, 2000), (10, 20))))
+
+
+def test_an_answer_that_no_such_device_can_have_given_is_invalid() -> None:
+    spec = max_batch_spec((6, 5), limit_ms=50.5, quick=False)
+    _, measurements = play(_TASK, spec, PlayedEngine())
+    work = ModelWork(1000, 10_000_000, 1000, None, 10)  # 10 MB in 50 ms: 0.2 GB/s
+    for bytes_per_s, verdict in ((1e9, Verdict.VALID), (1e8, Verdict.INVALID)):
+        peaks = DevicePeaks((BandwidthPeak(1 << 20, bytes_per_s),), 1e12)
+        engine = replace(engine_info(), work=work, peaks=peaks)
+        (case,) = _TASK.summarize_measurements(measurements, spec, engine).cases
+        assert case.max_batch == 40
+        assert case.verdict is verdict
+        assert bool(case.reasons) == (verdict is Verdict.INVALID)
