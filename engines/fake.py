@@ -13,6 +13,11 @@ take. Options (`--engine-option NAME=VALUE`), all optional:
     lose_every            every N-th request is never answered             [never]
     out_of_memory_above   batches of more rows do not fit                  [never]
     crash_after           the process is killed after N batches            [never]
+    crash_at              a batch with the request of this id kills it     [none]
+    hang_at               a batch with the request of this id never ends   [none]
+    device_error_at       one with it fails the device                     [none]
+    once                  these three happen only while this file is not there, and make it [always]
+    changed_after_oom     `yes` for other tokens after an out-of-memory    [no]
     context_tokens        prompt and new tokens must fit in it             [any]
 """
 
@@ -23,9 +28,10 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -34,6 +40,7 @@ from modeltest.api import (
     Capability,
     ChatPrompt,
     Completion,
+    DeviceError,
     EngineError,
     EngineInfo,
     EngineUsage,
@@ -67,6 +74,11 @@ class FakeOptions:
     lose_every: int = 0
     out_of_memory_above: int = 0
     crash_after: int = 0
+    crash_at: str | None = None
+    hang_at: str | None = None
+    device_error_at: str | None = None
+    once: str | None = None
+    changed_after_oom: bool = False
     context_tokens: int | None = None
 
     @staticmethod
@@ -109,6 +121,7 @@ class FakeEngine:
         self._random = Random(0)
         self._asked = 0
         self._batches = 0
+        self._has_run_out = False
 
     def check(self, spec: RunSpec, model: ModelInfo) -> None:
         """Refuse unknown options."""
@@ -141,9 +154,11 @@ class FakeEngine:
         while batch := list(islice(remaining, batch_size)):
             limit = self._options.out_of_memory_above
             if limit and len(batch) > limit:
+                self._has_run_out = True
                 raise OutOfMemory(f"fake: out of memory with {len(batch)} rows, {limit} would fit")
             if self._options.crash_after and self._batches >= self._options.crash_after:
                 os.kill(os.getpid(), signal.SIGKILL)
+            self._fail_on_demand({request.id for request in batch})
             self._batches += 1
             yield self._complete_batch(batch)
 
@@ -162,11 +177,27 @@ class FakeEngine:
     def close(self) -> None:
         """Nothing to free."""
 
+    def _fail_on_demand(self, ids: Collection[str]) -> None:
+        options = self._options
+        if not {options.crash_at, options.hang_at, options.device_error_at} & set(ids):
+            return
+        if options.once is not None:
+            try:
+                Path(options.once).touch(exist_ok=False)
+            except FileExistsError:
+                return
+        if options.crash_at in ids:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if options.device_error_at in ids:
+            raise DeviceError("fake: the device fails as asked for")
+        while True:
+            time.sleep(60)
+
     def _complete_batch(self, batch: Sequence[Request]) -> list[Completion]:
         prompts = [_tokens_of(request) for request in batch]
         steps = max((request.max_new_tokens for request in batch), default=0)
-        times_ns = self._times_ns(prompts, steps)
-        if self._options.sleep and times_ns:
+        times_ns = self._times_ns(prompts, max(steps, 1))  # choices take a prefill
+        if self._options.sleep:
             time.sleep(times_ns[-1] / 1e9)
         completions = []
         for request, prompt in zip(batch, prompts, strict=True):
@@ -205,11 +236,15 @@ class FakeEngine:
     def _generate(self, request: Request, digest: bytes) -> tuple[tuple[int, ...], Finish]:
         limit = request.max_new_tokens
         if request.ignore_eos:
-            drawn = Random(digest)
+            drawn = Random(digest[::-1] if self._is_changed else digest)
             return tuple(drawn.randrange(32, 127) for _ in range(limit)), Finish.LENGTH
         answer = self._options.answer
         text = (answer if answer is not None else "ABCD"[digest[0] % 4]).encode()
         return tuple(text[:limit]), Finish.STOP if len(text) < limit else Finish.LENGTH
+
+    @property
+    def _is_changed(self) -> bool:
+        return self._has_run_out and self._options.changed_after_oom
 
     def _times_ns(self, prompts: Sequence[tuple[int, ...]], steps: int) -> tuple[int, ...]:
         options = self._options

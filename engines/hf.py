@@ -22,6 +22,7 @@ from engines.device import (
     seed_everything,
     versions,
 )
+from engines.device_errors import naming_device_errors
 from engines.memory_limit import memory_limit_bytes
 from modeltest.api import (
     Capability,
@@ -149,10 +150,14 @@ class HFEngine:
         Requests are taken in windows whose size does not depend on the batch size, so that what is shared
         does not either. The next window is tokenized beside the forward passes of this one.
         """
-        from engines.encoding import by_kind
-
         if self._loaded is None:
             raise EngineError(f"engine {self.name} is asked before it has loaded a model")
+        with naming_device_errors():
+            yield from self._complete(requests, batch_size)
+
+    def _complete(self, requests: Iterable[Request], batch_size: int) -> Iterator[Sequence[Completion]]:
+        from engines.encoding import by_kind
+
         remaining = iter(requests)
         with ThreadPoolExecutor(1, thread_name_prefix="tokenizing") as tokenizing:
             ahead = tokenizing.submit(self._encode, list(islice(remaining, WINDOW_REQUESTS)))

@@ -29,7 +29,7 @@ from modeltest.api import (
     RunResult,
     Summary,
 )
-from modeltest.run.directory import SCRATCH_PREFIX
+from modeltest.run.directory import COMPLETE, PARTIAL_FOLDER, SCRATCH_PREFIX
 from modeltest.statistics import relative_half_width
 
 _PLAIN_WIDTH = 140
@@ -46,8 +46,17 @@ def print_result(result: RunResult, directory: Path) -> None:
     if isinstance(result.summary, MaxBatchSummary):
         console.print(probe_table(result.summary))
     print_verdict(console, result)
-    for path in sorted(path for path in directory.iterdir() if not path.name.startswith(SCRATCH_PREFIX)):
+    for path in files_of(directory):
         console.print(str(path), soft_wrap=True, highlight=False, markup=False)
+
+
+def files_of(directory: Path) -> list[Path]:
+    """Return the files of a run in the order of their names, those of a partial result last."""
+    files: list[Path] = []
+    for folder in (directory, directory / PARTIAL_FOLDER):
+        found = folder.iterdir() if folder.is_dir() else ()
+        files += sorted(path for path in found if path.is_file() and not path.name.startswith(SCRATCH_PREFIX))
+    return files
 
 
 def result_console() -> Console:
@@ -67,8 +76,8 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def print_verdict(console: Console, result: RunResult) -> None:
-    """Print what the engine did, what each case reached, verdict, reasons and warnings."""
-    for line in (*_engine_lines(result), *_case_lines(result.summary)):
+    """Print what the engine did and each case reached, what stopped it, verdict, reasons and warnings."""
+    for line in (*_engine_lines(result), *_case_lines(result.summary), *_interruption_lines(result)):
         console.print(line, markup=False, soft_wrap=True)
     for line in _prompt_lines(result.summary):
         console.print(line, markup=False, soft_wrap=True)
@@ -140,6 +149,13 @@ def _cost_parts(case: CaseSummary) -> Iterable[str]:
         yield f"peak memory {peak_bytes / 1e6:.0f} MB"
 
 
+def _interruption_lines(result: RunResult) -> Iterable[str]:
+    """Say what stopped a run that went on; what ended one that did not is among its reasons."""
+    went_on = result.interruptions if result.status == COMPLETE else result.interruptions[:-1]
+    for lost in went_on:
+        yield f"went on after: {lost.reason}"
+
+
 def result_table(result: RunResult) -> Table:
     """Return the table that suits the summary of `result`."""
     return _table(title_of(result), _header(result.summary), _rows(result.summary))
@@ -160,7 +176,10 @@ def title_of(result: RunResult) -> str:
     shots = result.spec.options.shots
     details = [result.spec.mode] + ([f"{shots} shots"] if shots is not None else [])
     name, quantize = result.model.name, result.model.quantize
-    return f"{', '.join(details)}: {name}{f', {quantize} weights,' if quantize else ''} with {where}"
+    unfinished = "" if result.status == COMPLETE else f"{result.status.upper()}: "
+    return (
+        f"{unfinished}{', '.join(details)}: {name}{f', {quantize} weights,' if quantize else ''} with {where}"
+    )
 
 
 def headline(result: RunResult) -> str:

@@ -13,7 +13,15 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 _MODULES = tempfile.TemporaryDirectory(prefix="modeltest-modules-")
 os.environ["HF_MODULES_CACHE"] = _MODULES.name
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-for _name in ("MODELTEST_DEVICE", "MODELTEST_DATA_DIR", "MODELTEST_OUTPUT_DIR", "MODELTEST_EVENTS"):
+for _name in (
+    "MODELTEST_DEVICE",
+    "MODELTEST_DATA_DIR",
+    "MODELTEST_OUTPUT_DIR",
+    "MODELTEST_EVENTS",
+    "MODELTEST_BATCH_TIMEOUT",
+    "MODELTEST_LOAD_TIMEOUT",
+    "MODELTEST_HEARTBEAT_TIMEOUT",
+):
     os.environ.pop(_name, None)
 
 

@@ -5,6 +5,7 @@ Standard library only, and nothing here imports any other part of the project.
 
 from modeltest.api.errors import (
     DatasetError,
+    DeviceError,
     EngineError,
     ModelTestError,
     OutOfMemory,
@@ -58,6 +59,7 @@ from modeltest.api.results import (
     GenerationSummary,
     HarnessMetric,
     HarnessSummary,
+    Interruption,
     ModelInfo,
     PrecisionOutput,
     PrecisionSummary,
@@ -117,6 +119,7 @@ __all__ = [
     "DatasetError",
     "DatasetInfo",
     "Demanding",
+    "DeviceError",
     "DevicePeaks",
     "Distribution",
     "Drift",
@@ -133,6 +136,7 @@ __all__ = [
     "HarnessMetric",
     "HarnessSummary",
     "HarnessTask",
+    "Interruption",
     "LmEvalOptions",
     "MaxBatchCase",
     "MaxBatchSummary",

@@ -41,6 +41,10 @@ class OutOfMemory(EngineError):
     """A batch did not fit in the memory of the host or the device; a smaller one may."""
 
 
+class DeviceError(EngineError):
+    """The device or its driver failed: this process can use it no more, a fresh one may."""
+
+
 def error_by_name(name: str) -> type[ModelTestError]:
     """Return the error class called `name`, or the root when there is none.
 

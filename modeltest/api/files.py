@@ -12,6 +12,9 @@ from typing import TextIO
 
 from modeltest.api.errors import PrerequisiteError
 
+SCRATCH_SUFFIX = ".tmp"
+"""Ends the name of a file that is being written, behind a dot and the name it will have."""
+
 
 @contextmanager
 def open_atomic(path: Path) -> Iterator[TextIO]:
@@ -21,7 +24,7 @@ def open_atomic(path: Path) -> Iterator[TextIO]:
 
     Raises: PrerequisiteError when the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{SCRATCH_SUFFIX}")
     try:
         with temporary.open("x", encoding="utf-8", newline="") as file:
             yield file

@@ -256,6 +256,30 @@ Summary = (
 
 
 @dataclass(frozen=True, slots=True)
+class Interruption:
+    """One time that a run was stopped before its end: by its user, or because its worker was lost."""
+
+    time: str
+    """UTC."""
+
+    reason: str
+    done: int
+    """Questions or trials in the journal by then."""
+
+    in_flight: int = 0
+    """Questions a lost worker's engine had taken in and not answered: one of them may be what ended it."""
+
+    suspects: tuple[str, ...] = ()
+    """The one batch of questions, or the one trial, that was being run, where that is known."""
+
+    given_up: bool = False
+    """The suspects are not tried again: they were under way at an earlier loss too, or out of memory."""
+
+    out_of_memory: bool = False
+    """They are given up because they do not fit."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult:
     """Everything a report may read. `samples` and `measurements` can be iterated more than once."""
 
@@ -290,3 +314,5 @@ class RunResult:
     modeltest_version: str | None = None
     protocol_version: str | None = None
     error: str | None = None
+    interruptions: tuple[Interruption, ...] = ()
+    """Every time it was stopped and went on, or could have."""

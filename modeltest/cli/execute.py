@@ -6,14 +6,19 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from modeltest import registry
 from modeltest.api import AccuracyTask, RunResult, RunSpec, SpecError, Verdict, to_plain
+from modeltest.run.deadlines import Limits
+
+if TYPE_CHECKING:
+    from modeltest.run.launch import Outcome
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,6 +27,9 @@ INVALID = 1
 
 PROTOCOLS = ("modeltest", "lm-eval")
 DEVICES = ("npu", "cuda", "cpu")
+
+_SECONDS = click.FloatRange(min=0, min_open=True)
+_DEFAULT = Limits()
 
 _OWN_TASK_OPTIONS = (
     click.option(
@@ -100,11 +108,48 @@ _OPTIONS = (
         metavar="NAME=VALUE",
         help="An option of the engine, such as step_ms=2 of fake; its documentation has them.",
     ),
+    click.option(
+        "--batch-timeout",
+        type=_SECONDS,
+        default=_DEFAULT.batch_s,
+        envvar="MODELTEST_BATCH_TIMEOUT",
+        show_envvar=True,
+        show_default=True,
+        metavar="S",
+        help="A worker is hung when no batch ends for S seconds, or for 10 times its slowest batch.",
+    ),
+    click.option(
+        "--load-timeout",
+        type=_SECONDS,
+        default=_DEFAULT.load_s,
+        envvar="MODELTEST_LOAD_TIMEOUT",
+        show_envvar=True,
+        show_default=True,
+        metavar="S",
+        help="... or when it takes longer to load the model.",
+    ),
+    click.option(
+        "--heartbeat-timeout",
+        type=_SECONDS,
+        default=_DEFAULT.heartbeat_s,
+        envvar="MODELTEST_HEARTBEAT_TIMEOUT",
+        show_envvar=True,
+        show_default=True,
+        metavar="S",
+        help="... or says nothing at all once it has; it beats every second. A hung worker is replaced.",
+    ),
     click.option("--dry-run", is_flag=True, help="Print the spec as JSON and start nothing."),
     click.option("-v", "--verbose", is_flag=True, help="Show the worker's output when it has ended."),
 )
 
-_SPEC_FIELDS = (
+_LIMITS = {
+    "batch_timeout": "batch_s",
+    "load_timeout": "load_s",
+    "heartbeat_timeout": "heartbeat_s",
+}
+"""The options that are fields of `Limits`."""
+
+SPEC_FIELDS = (
     "subjects",
     "limit",
     "output_dir",
@@ -117,6 +162,15 @@ _SPEC_FIELDS = (
     "device",
     "allow_dtype_cast",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a run is carried out; nothing of it changes what is asked."""
+
+    dry_run: bool
+    verbose: bool
+    limits: Limits
 
 
 def run_options(command: Command) -> Command:
@@ -140,29 +194,40 @@ def with_options(spec: RunSpec, options: Mapping[str, Any]) -> RunSpec:
         if not separator or not name:
             raise SpecError(f"--engine-option {text!r}: expected NAME=VALUE")
         pairs[name] = value
-    fields = {name: options[name] for name in _SPEC_FIELDS if name in options}
+    fields = {name: options[name] for name in SPEC_FIELDS if name in options}
     return replace(spec, engine_options=pairs, **fields)
 
 
-def execute(spec: RunSpec, *, dry_run: bool, verbose: bool) -> int:
+def manner_of(options: Mapping[str, Any]) -> Manner:
+    """Return the part of `run_options` or `harness_options` that is no part of what is asked."""
+    limits = Limits(**{name: options[option] for option, name in _LIMITS.items()})
+    return Manner(dry_run=options["dry_run"], verbose=options["verbose"], limits=limits)
+
+
+def execute(spec: RunSpec, manner: Manner) -> int:
     """Run `spec`, print its table and the paths of its files, and return the exit status.
 
     Several batch sizes of an accuracy task are several runs: each must stand on its own.
     """
-    if dry_run:
-        click.echo(json.dumps(to_plain(spec), ensure_ascii=False, indent=2))
-        return 0
-    statuses = [_run_one(single, verbose=verbose) for single in _singles(spec)]
-    return max(statuses)
+    if manner.dry_run:
+        return dump(spec)
+    return max([_run_one(single, manner) for single in singles(spec)])
 
 
-def _singles(spec: RunSpec) -> list[RunSpec]:
+def dump(spec: RunSpec) -> int:
+    """Print `spec` as JSON and return the exit status."""
+    click.echo(json.dumps(to_plain(spec), ensure_ascii=False, indent=2))
+    return 0
+
+
+def singles(spec: RunSpec) -> list[RunSpec]:
+    """Return the runs that `spec` asks for."""
     if not isinstance(registry.task_of(spec), AccuracyTask):
         return [spec]
     return [replace(spec, batch_sizes=((size,),)) for size in spec.batch_sizes[0]]
 
 
-def _run_one(spec: RunSpec, *, verbose: bool) -> int:
+def _run_one(spec: RunSpec, manner: Manner) -> int:
     # Only here: the commands that run nothing stay quick.
     from modeltest.run.launch import launch
     from modeltest.run.plan import plan
@@ -170,9 +235,24 @@ def _run_one(spec: RunSpec, *, verbose: bool) -> int:
 
     progress = progress_for(sys.stderr.isatty())
     command = shlex.join(["modeltest", *sys.argv[1:]])
-    outcome = launch(plan(spec), command=command, progress=progress, verbose=verbose)
-    show(outcome.directory)
-    return outcome.exit_code or exit_status(outcome.result)
+    outcome = launch(
+        plan(spec), command=command, progress=progress, verbose=manner.verbose, limits=manner.limits
+    )
+    return conclude(outcome)
+
+
+def conclude(outcome: Outcome) -> int:
+    """Print what came of a run and return the exit status.
+
+    Raises: what stopped the run early, when its partial result has been shown.
+    """
+    if outcome.interrupt is None:
+        show(outcome.directory)
+        return exit_status(outcome.result)
+    if outcome.result.summary is not None:
+        with suppress(OSError):  # the terminal may be what ended the run
+            show(outcome.directory)
+    raise outcome.interrupt
 
 
 def exit_status(result: RunResult) -> int:

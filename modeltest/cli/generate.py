@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from modeltest.api import GenerationOptions, RunSpec, Sampling, SpecError, TaskOptions
-from modeltest.cli.execute import execute, harness_options, with_options
+from modeltest.cli.execute import execute, harness_options, manner_of, with_options
 from modeltest.cli.modern import model_fields, model_options
 
 PAGED = {"float16": "pa_fp16", "bfloat16": "pa_bf16"}
@@ -85,7 +85,7 @@ def generate(batch_size: int, max_batch_size: int | None, chat: bool, seed: int,
         seed=seed,
         **model_fields(options),
     )
-    return execute(with_options(spec, options), dry_run=options["dry_run"], verbose=options["verbose"])
+    return execute(with_options(spec, options), manner_of(options))
 
 
 def _sampling(options: dict[str, Any]) -> Sampling | None:

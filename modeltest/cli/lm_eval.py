@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from modeltest.api import LmEvalOptions, RunSpec, SpecError, TaskOptions
-from modeltest.cli.execute import execute, harness_options, with_options
+from modeltest.cli.execute import execute, harness_options, manner_of, with_options
 from modeltest.cli.modern import model_fields, model_options
 
 
@@ -66,4 +66,4 @@ def lm_eval(tasks: str, shots: int | None, batch_size: int, chat: bool, **option
         chat=chat,
         **model_fields(options),
     )
-    return execute(with_options(spec, options), dry_run=options["dry_run"], verbose=options["verbose"])
+    return execute(with_options(spec, options), manner_of(options))

@@ -10,7 +10,7 @@ import click
 from modeltest import registry
 from modeltest.api import AccuracyTask, BatchRange, Case, RunSpec, SpecError, TaskOptions
 from modeltest.api.precision import DTYPE_WORDS
-from modeltest.cli.execute import execute, run_options, with_options
+from modeltest.cli.execute import execute, manner_of, run_options, with_options
 from modeltest.cli.prompt_options import dataset_options, prompts_asked, prompts_option
 from modeltest.grammar.modes import PREDECESSOR_MODES, did_you_mean, engine_word
 
@@ -221,4 +221,4 @@ def _accuracy_task(name: str) -> AccuracyTask:
 
 
 def _run(spec: RunSpec, options: dict[str, Any]) -> int:
-    return execute(with_options(spec, options), dry_run=options["dry_run"], verbose=options["verbose"])
+    return execute(with_options(spec, options), manner_of(options))

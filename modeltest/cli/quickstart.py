@@ -75,7 +75,10 @@ def _run(spec: RunSpec, *, command: str) -> Path:
     from modeltest.run.plan import plan
     from modeltest.run.progress import progress_for
 
-    return launch(plan(spec), command=command, progress=progress_for(sys.stderr.isatty())).directory
+    outcome = launch(plan(spec), command=command, progress=progress_for(sys.stderr.isatty()))
+    if outcome.interrupt is not None:
+        raise outcome.interrupt
+    return outcome.directory
 
 
 def _print_summary(directories: list[Path]) -> None:

@@ -20,7 +20,8 @@ EPILOG = """\b
 The words of run.sh work as they always did:
   bash run.sh pa_fp16 full_BoolQ 1 gemma $weights 8
   bash run.sh pa_fp16 performance [[2048,2048]] 1 gemma $weights 8
-`modeltest run --help` shows their grammar.
+`modeltest run --help` shows their grammar. A run that was stopped goes on with
+  bash run.sh --resume outputs/RUN
 
 Exit status: 0 the run is valid, 1 its verdict is INVALID, 2 wrong words or options, 3 the machine lacks
 something, 4 dataset, 5 engine, 70 a defect of ModelTest, 130 interrupted, 128+N killed by signal N.

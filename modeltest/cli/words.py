@@ -1,17 +1,21 @@
-"""`modeltest run WORDS`: the positional grammar of `run.sh`."""
+"""`modeltest run WORDS`: the positional grammar of `run.sh`, and `--resume DIR`."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from modeltest import registry
-from modeltest.cli.execute import execute, run_options, with_options
+from modeltest.api import RunSpec
+from modeltest.cli.execute import SPEC_FIELDS, execute, manner_of, run_options, singles, with_options
+from modeltest.cli.going_on import go_on
 from modeltest.grammar.modes import all_modes
 from modeltest.grammar.parse import parse, usage
 from modeltest.models.profiles import model_keys
@@ -24,20 +28,48 @@ from modeltest.models.profiles import model_keys
     epilog="\b\n" + usage(None),
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Go on with the run in DIR, whichever command began it; its words may be left out.",
+)
 @run_options
-def run(words: tuple[str, ...], dry_run: bool, verbose: bool, **options: Any) -> int:
+def run(words: tuple[str, ...], resume: Path | None, **options: Any) -> int:
     """Run what the WORDS of run.sh ask for, exactly as the predecessor's."""
-    if not words:
+    if not words and resume is None:
         click.echo(usage(None), err=True)
         sys.exit(2)
-    _refuse_unknown_options(words, click.get_current_context())
+    context = click.get_current_context()
+    _refuse_unknown_options(words, context)
+    manner = manner_of(options)
+    if resume is None:
+        return execute(_spec(words, options), manner)
+    asked = singles(_spec(words, options)) if words else []
+    return go_on(resume, words=asked, options=_typed_options(context, options), manner=manner)
+
+
+def _spec(words: Sequence[str], options: Mapping[str, Any]) -> RunSpec:
     spec = parse(
         words,
         modes=all_modes(registry.declared_modes()),
         model_keys=model_keys(),
         engines=registry.engine_names(),
     )
-    return execute(with_options(spec, options), dry_run=dry_run, verbose=verbose)
+    return with_options(spec, options)
+
+
+def _typed_options(context: click.Context, options: Mapping[str, Any]) -> dict[str, object]:
+    """Return the fields of a spec that the command line asks for: not defaults, nor the environment.
+
+    Raises: SpecError for an engine option that is none.
+    """
+    spec = with_options(RunSpec(engine="", mode="", task="", model="", weights=""), options)
+    return {
+        name: getattr(spec, name)
+        for name in (*SPEC_FIELDS, "engine_options")
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
 
 
 def _refuse_unknown_options(words: Sequence[str], context: click.Context) -> None:

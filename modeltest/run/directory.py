@@ -19,12 +19,19 @@ from modeltest.api import (
     from_plain,
     to_plain,
 )
-from modeltest.api.files import write_json
+from modeltest.api.files import SCRATCH_SUFFIX, write_json
 from modeltest.run.journal import FILE_NAME, JournalReader
 
 RUN_FILE = "run.json"
 LOG_FILE = "log.txt"
 SCHEMA_VERSION = 1
+
+RUNNING = "running"
+COMPLETE = "complete"
+"""What `RunResult.status` says of a run that has not ended, and of one that came to its end."""
+
+PARTIAL_FOLDER = "partial"
+"""Where the reports of a run lie that has not come to its end."""
 
 SCRATCH_PREFIX = "."
 """Files of a run directory whose names begin so are being written and mean nothing yet."""
@@ -48,6 +55,12 @@ def create_run_directory(parent: str, *, started: datetime, name: str) -> Path:
             ) from problem
         return directory
     raise PrerequisiteError(f"{parent} already holds 999 runs named {stem}")
+
+
+def remove_scratch(directory: Path) -> None:
+    """Remove what a killed process was writing; the caller makes sure that no other one writes there."""
+    for path in directory.glob(f"{SCRATCH_PREFIX}*{SCRATCH_SUFFIX}"):
+        path.unlink(missing_ok=True)
 
 
 def write_result(directory: Path, result: RunResult) -> None:

@@ -11,7 +11,9 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ VARIABLE = "MODELTEST_EVENTS"
 """The environment variable that names the pipe to a worker."""
 
 Event = dict[str, Any]
-"""`event` names the kind: phase, loaded, dataset, progress, timing, usage, error or done."""
+"""`event` names the kind: heartbeat, phase, loaded, dataset, asking, progress, timing, usage, error, done."""
+
+HEARTBEAT_S = 1.0
 
 
 class EventWriter:
@@ -30,27 +34,43 @@ class EventWriter:
 
     def __init__(self, path: str | None) -> None:
         self._descriptor = os.open(path, os.O_WRONLY) if path else None
+        self._one_at_a_time = threading.Lock()
+        if path and self._descriptor is not None:
+            threading.Thread(target=_end_with_reader, args=(self._descriptor, path), daemon=True).start()
+
+    def start_heartbeat(self) -> None:
+        """Say every `HEARTBEAT_S` from now on that this process lives and runs Python."""
         if self._descriptor is not None:
-            threading.Thread(target=_end_with_reader, args=(self._descriptor,), daemon=True).start()
+            threading.Thread(target=self._beat, daemon=True).start()
 
     def send(self, event: str, **values: object) -> None:
-        """Send one event."""
+        """Send one event; any thread may."""
         if self._descriptor is None:
             return
         line = json.dumps({"event": event, **values}, ensure_ascii=False).encode() + b"\n"
         try:
-            while line:
-                line = line[os.write(self._descriptor, line) :]
+            with self._one_at_a_time:
+                while line:
+                    line = line[os.write(self._descriptor, line) :]
         except BrokenPipeError:
             raise SystemExit("the supervisor is gone") from None
 
+    def _beat(self) -> None:
+        while True:
+            self.send("heartbeat")
+            time.sleep(HEARTBEAT_S)
 
-def _end_with_reader(descriptor: int) -> None:
+
+def _end_with_reader(descriptor: int, path: str) -> None:
     """Wait for the reader to go, however long the model takes to load or a batch to end, and follow it."""
     watch = select.poll()
     watch.register(descriptor, 0)  # nothing but its end is of interest
     watch.poll()
     os.write(2, b"the supervisor is gone\n")
+    with suppress(OSError):
+        Path(path).unlink()
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

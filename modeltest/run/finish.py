@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,31 +21,71 @@ from modeltest.api import (
     ModelTestError,
     PerformanceSummary,
     PrecisionSummary,
+    PrerequisiteError,
     RunResult,
     Summary,
     Verdict,
 )
 from modeltest.data.card import load_card
-from modeltest.run.directory import write_result
+from modeltest.run.directory import COMPLETE, PARTIAL_FOLDER, write_result
 from modeltest.run.disturbances import disturbances
 
 _NAMED_PROMPTS = 3
 _WORST_FIRST = (Verdict.INVALID, Verdict.NOISY, Verdict.VALID)
+_NAMED = 3
 
 
 def finish(result: RunResult, directory: Path) -> RunResult:
-    """Summarize `result` from its journal, write `run.json` and every report, and return it completed.
+    """Summarize `result` from its journal, write every report and `run.json`, and return it completed.
+
+    The reports of a run that has not come to its end lie in a folder of their own, so that nobody takes them
+    for those of a whole one, and its verdict is INVALID.
 
     Raises: PrerequisiteError when a file cannot be written.
     """
     summary = summarize(result, directory)
     verdict, reasons = judge(summary, expected_questions=result.dataset.records if result.dataset else None)
+    partial = directory / PARTIAL_FOLDER
+    if result.status != COMPLETE:
+        verdict, reasons = Verdict.INVALID, (_unfinished(result), *reasons)
     result = replace(
-        result, summary=summary, verdict=verdict, reasons=reasons, warnings=_warnings(result, summary)
+        result,
+        summary=summary,
+        verdict=verdict,
+        reasons=(*reasons, *_given_up(result, summary)),
+        warnings=_warnings(result, summary),
     )
+    write_reports(result, directory if result.status == COMPLETE else _make(partial))
+    if result.status == COMPLETE:
+        shutil.rmtree(partial, ignore_errors=True)
+    # Last: a process killed before this leaves a run that goes on, not one that lacks its reports.
     write_result(directory, result)
-    write_reports(result, directory)
     return result
+
+
+def _make(folder: Path) -> Path:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as problem:
+        raise PrerequisiteError(f"cannot create {folder}: {problem.strerror}") from problem
+    return folder
+
+
+def _given_up(result: RunResult, summary: Summary) -> Iterator[str]:
+    """Say why questions or trials failed without having been tried to the end."""
+    for lost in result.interruptions:
+        if lost.given_up:
+            what = "questions" if isinstance(summary, AccuracySummary) else "trial"
+            yield f"given up, {what} {_name_some(lost.suspects)}: {lost.reason}"
+
+
+def _name_some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _unfinished(result: RunResult) -> str:
+    return f"the run is {result.status}" + (f": {result.error}" if result.error else "")
 
 
 def summarize(result: RunResult, directory: Path) -> Summary:

@@ -1,8 +1,8 @@
 """The journal `samples.jsonl`: one line per finished question or timed batch, appended as they finish.
 
 A line is `{"sample": {...}}` or `{"measurement": {...}}`. A process killed while writing leaves at most
-one torn last line, which readers pass over; a failed write (full disk) is taken back, so that the file
-always ends with a whole line.
+one torn last line, which readers pass over and the next writer cuts off; a failed write (full disk) is taken
+back, so that the file always ends with a whole line.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from modeltest.api import Measurement, ModelTestError, PrerequisiteError, Sample
 
 FILE_NAME = "samples.jsonl"
 
+_CHUNK_BYTES = 1 << 16
+
 Entry = TypeVar("Entry", Sample, Measurement)
 _KINDS: dict[type, str] = {Sample: "sample", Measurement: "measurement"}
 
@@ -31,6 +33,7 @@ class JournalWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("ab", buffering=0)
+        self._file.truncate(_whole_bytes(path))
 
     def __enter__(self) -> JournalWriter:
         return self
@@ -77,6 +80,25 @@ class JournalReader(Iterable[Entry]):
                     yield from_plain(self._kind, value[key])
             except (ValueError, TypeError) as problem:
                 raise ModelTestError(f"{self._path}, line {number}: not a journal line: {problem}") from None
+
+
+def count_entries(path: Path) -> int:
+    """Return how many whole lines a journal has; none when there is no journal."""
+    return sum(1 for _ in _whole_lines(path))
+
+
+def _whole_bytes(path: Path) -> int:
+    """Return the size of `path` without a torn last line, looked for from its end."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            begin = max(0, end - _CHUNK_BYTES)
+            file.seek(begin)
+            newline = file.read(end - begin).rfind(b"\n")
+            if newline >= 0:
+                return begin + newline + 1
+            end = begin
+    return 0
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:

@@ -1,19 +1,13 @@
-"""The supervisor: starts the worker process of a plan, watches it and finishes its run directory.
+"""The supervisor of a run: makes its directory, or takes one up again, and finishes it.
 
-It imports neither torch nor an engine's heavy parts: whatever happens to the worker, the supervisor lives
-to say so. It is the only writer of `run.json`.
+It is the only writer of `run.json`.
 """
 
 from __future__ import annotations
 
-import os
-import select
-import signal
-import subprocess
-import sys
-import tempfile
+import fcntl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -21,45 +15,53 @@ from pathlib import Path
 from typing import IO
 
 from modeltest import __version__
-from modeltest.api import (
-    AccuracyTask,
-    HarnessTask,
-    ModelTestError,
-    PrerequisiteError,
-    RunResult,
+from modeltest.api import Interruption, ModelTestError, PrerequisiteError, RunResult
+from modeltest.run.deadlines import Limits
+from modeltest.run.directory import (
+    COMPLETE,
+    LOG_FILE,
+    RUNNING,
+    create_run_directory,
+    read_result,
+    remove_scratch,
+    write_result,
 )
-from modeltest.run.directory import LOG_FILE, create_run_directory, read_result, write_result
-from modeltest.run.engine_files import engine_files
-from modeltest.run.events import VARIABLE, EventReader
 from modeltest.run.finish import finish
+from modeltest.run.journal import FILE_NAME, count_entries
 from modeltest.run.machine import describe_machine
-from modeltest.run.plan import Plan, run_name
+from modeltest.run.plan import Plan, plan, protocol_version, run_name
 from modeltest.run.progress import Progress
-from modeltest.run.watch import Watch
+from modeltest.run.resume import refuse_other_run, unrecorded_interruption
+from modeltest.run.supervise import supervise
+from modeltest.run.watch import Watch, utc_now
 
-POLL_S = 0.2
-"""How often a silent worker is checked for life."""
-
-GRACE_S = 10.0
-"""How long an interrupted worker may take to end before it is killed."""
+LOCK_PATIENCE_S = 3.0
+"""How long the worker of a killed supervisor may take to notice and end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: the exit status of the command and the result, which names its files."""
+    """How a run ended: its directory, its result, and what stopped it early, to be raised again."""
 
-    exit_code: int
     directory: Path
     result: RunResult
+    interrupt: KeyboardInterrupt | None = None
 
 
-def launch(plan: Plan, *, command: str | None, progress: Progress, verbose: bool = False) -> Outcome:
-    """Run a plan in a worker process and write every file of its run directory.
+def launch(
+    plan: Plan,
+    *,
+    command: str | None,
+    progress: Progress,
+    verbose: bool = False,
+    limits: Limits | None = None,
+) -> Outcome:
+    """Run a plan in worker processes and write every file of its run directory.
 
-    A worker that fails leaves its journal and a `run.json` that says why; the error is raised. With `verbose`
-    the worker's output is shown when it has ended, however it has.
+    A run that fails leaves its journal and a `run.json` that says why; the error is raised. With `verbose`
+    the workers' output is shown at the end, whatever it is.
 
-    Raises: the error the worker reported; ModelTestError when it died without a word.
+    Raises: the error a worker reported; ModelTestError when it was lost without a word.
     """
     started = datetime.now(timezone.utc)
     spec = plan.spec
@@ -67,7 +69,7 @@ def launch(plan: Plan, *, command: str | None, progress: Progress, verbose: bool
     result = RunResult(
         spec=spec,
         started=started.isoformat(timespec="seconds"),
-        status="running",
+        status=RUNNING,
         model=plan.model,
         adapter=plan.engine.name,
         passed_over=plan.passed_over,
@@ -76,115 +78,87 @@ def launch(plan: Plan, *, command: str | None, progress: Progress, verbose: bool
         machine=describe_machine(),
         command=command,
         modeltest_version=__version__,
-        protocol_version=_protocol_version(plan),
+        protocol_version=protocol_version(plan),
     )
     progress.line(f"{spec.engine}: engine {plan.engine.name}, run directory {directory}")
     for name, reason in plan.passed_over.items():
         progress.line(f"not with {name}: {reason}")
-    write_result(directory, result)
-    watch = Watch(directory, result, progress)
+    with _hold(directory) as log:
+        watch = Watch(directory, result, progress)
+        return _carry_out(plan, watch, log, limits=limits or Limits(), verbose=verbose)
+
+
+def resume(
+    directory: Path, *, progress: Progress, verbose: bool = False, limits: Limits | None = None
+) -> Outcome:
+    """Go on with the run in `directory` from its journal; one that is complete is left as it is.
+
+    Raises: what `launch` does; SpecError when weights, prompts or rules are no longer those of the journal;
+    PrerequisiteError when a process is still at work on it.
+    """
+    read_result(directory)  # a directory without a run gets no lock
+    with _hold(directory) as log:
+        result = read_result(directory)
+        if result.status == COMPLETE:
+            progress.line(f"{directory} is a finished run: there is nothing to go on with")
+            return Outcome(directory, result)
+        remove_scratch(directory)
+        planned = plan(result.spec)
+        refuse_other_run(directory, result, planned)
+        done = count_entries(directory / FILE_NAME)
+        stopped = result.error or "its supervisor was killed"
+        progress.line(f"{directory}: going on after {done} questions or trials; it was stopped: {stopped}")
+        if result.status == RUNNING:
+            found = unrecorded_interruption(time=utc_now(), done=done)
+            result = replace(result, interruptions=(*result.interruptions, found))
+        watch = Watch(directory, _begun_again(result), progress, done=done)
+        return _carry_out(planned, watch, log, limits=limits or Limits(), verbose=verbose)
+
+
+def _begun_again(result: RunResult) -> RunResult:
+    return replace(result, status=RUNNING, error=None, summary=None, verdict=None, reasons=())
+
+
+def _carry_out(plan: Plan, watch: Watch, log: IO[bytes], *, limits: Limits, verbose: bool) -> Outcome:
     try:
-        exit_code = _run_worker(plan, watch)
+        write_result(watch.directory, watch.result)
+        supervise(plan, watch, log, limits)
+        write_result(watch.directory, watch.result)
+        result = replace(read_result(watch.directory), status=COMPLETE)
+        return Outcome(watch.directory, finish(result, watch.directory))
+    except KeyboardInterrupt as interrupt:
+        return Outcome(watch.directory, _write_partial(watch), interrupt)
     except BaseException as problem:
-        said = str(problem) or type(problem).__name__
-        reason = "interrupted" if isinstance(problem, KeyboardInterrupt) else said
-        _write_failure(watch, status="partial", reason=reason)
+        _write_failure(watch, reason=str(problem) or type(problem).__name__)
         raise
     finally:
-        progress.close()
+        watch.progress.close()
         if verbose:
-            progress.line(_log_text(directory))
-    return _conclude(watch, exit_code)
+            watch.progress.line(_log_text(watch.directory))
 
 
-def _run_worker(plan: Plan, watch: Watch) -> int:
-    with (
-        tempfile.TemporaryDirectory(prefix="modeltest-") as scratch,
-        _log(watch.directory) as log,
-        engine_files(plan, watch.directory) as of_files,
-    ):
-        pipe = Path(scratch) / "events"
-        reader = EventReader(pipe)
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "modeltest.run.worker", str(watch.directory)],
-                env=_environment(plan, pipe, of_files),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            return _follow(process, reader, watch)
-        finally:
-            reader.close()
-
-
-def _environment(plan: Plan, pipe: Path, of_files: Mapping[str, str]) -> dict[str, str]:
-    # A folder such as transformers/ in the current directory must not stand in for the package.
-    fixed = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", VARIABLE: str(pipe)}
-    of_task = plan.task.environment(plan.spec) if isinstance(plan.task, HarnessTask) else {}
-    return {**os.environ, **plan.engine.environment(plan.spec, plan.model), **of_files, **of_task, **fixed}
-
-
-def _follow(process: subprocess.Popen[bytes], reader: EventReader, watch: Watch) -> int:
+def _write_partial(watch: Watch) -> RunResult:
+    """Write `run.json` and, if anything was journalled, every report of what there is."""
+    stopped = Interruption(utc_now(), "interrupted", watch.done)
+    result = replace(
+        watch.result,
+        status="partial",
+        error=f"interrupted {watch.where}",
+        interruptions=(*watch.result.interruptions, stopped),
+    )
     try:
-        while process.poll() is None:
-            if select.select([reader], [], [], POLL_S)[0]:
-                for event in reader.read():
-                    watch.handle(event)
-                time.sleep(0.01)  # an open pipe without a writer is always readable
-        for event in reader.read():
-            watch.handle(event)
-    except BaseException:
-        _stop(process)
-        raise
-    return process.returncode
+        write_result(watch.directory, result)
+        if count_entries(watch.directory / FILE_NAME):
+            return finish(read_result(watch.directory), watch.directory)
+    except ModelTestError as problem:
+        watch.progress.line(f"no partial result: {problem}")
+    return result
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the worker and whatever it started: politely first, then, or at a second interrupt, for certain."""
-    # Not SIGINT: a shell starts background jobs with SIGINT ignored, and so would the worker be.
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            return
-        os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-            process.wait(timeout=GRACE_S)
-
-
-def _conclude(watch: Watch, exit_code: int) -> Outcome:
-    log = watch.directory / LOG_FILE
-    if exit_code == 0:
-        return Outcome(0, *_finished(watch))
-    if exit_code < 0:
-        number = -exit_code
-        failure = watch.failure or ModelTestError(
-            f"the worker was killed by {_signal_name(number)} {watch.last_progress}; "
-            f"what it finished is kept in {watch.directory}, its output in {log}"
-        )
-        exit_code = 128 + number
-    else:
-        failure = watch.failure or ModelTestError(
-            f"the worker ended with status {exit_code} {watch.last_progress}; its output is in {log}"
-        )
-    _write_failure(watch, status="failed", reason=str(failure))
-    failure.exit_code = exit_code
-    raise failure
-
-
-def _finished(watch: Watch) -> tuple[Path, RunResult]:
-    try:
-        write_result(watch.directory, replace(watch.result, status="complete"))
-        return watch.directory, finish(read_result(watch.directory), watch.directory)
-    except BaseException as problem:
-        _write_failure(watch, status="failed", reason=str(problem))
-        raise
-
-
-def _write_failure(watch: Watch, *, status: str, reason: str) -> None:
+def _write_failure(watch: Watch, *, reason: str) -> None:
     # When the disk is full, the error at hand says more than this one would.
     with suppress(PrerequisiteError):
-        write_result(watch.directory, replace(watch.result, status=status, error=reason))
+        write_result(watch.directory, replace(watch.result, status="failed", error=reason))
 
 
 def _log_text(directory: Path) -> str:
@@ -194,23 +168,33 @@ def _log_text(directory: Path) -> str:
         return f"{directory / LOG_FILE} cannot be read: {problem.strerror}"
 
 
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
 @contextmanager
-def _log(directory: Path) -> Iterator[IO[bytes]]:
+def _hold(directory: Path) -> Iterator[IO[bytes]]:
+    """Open the log and lock it: the worker inherits it, so it is locked while any process of the run lives.
+
+    Raises: PrerequisiteError when it cannot be written, or stays locked.
+    """
+    path = directory / LOG_FILE
     try:
-        file = (directory / LOG_FILE).open("ab")
+        file = path.open("ab")
     except OSError as problem:
-        raise PrerequisiteError(f"cannot write {directory / LOG_FILE}: {problem.strerror}") from problem
+        raise PrerequisiteError(f"cannot write {path}: {problem.strerror}") from problem
     with file:
+        deadline = time.monotonic() + LOCK_PATIENCE_S
+        while not _lock(file):
+            if time.monotonic() > deadline:
+                raise PrerequisiteError(
+                    f"another process is at work on {directory}; wait for its end, or end it"
+                )
+            time.sleep(0.1)
         yield file
 
 
-def _protocol_version(plan: Plan) -> str | None:
-    task = plan.task
-    return task.protocols.get(plan.spec.protocol) if isinstance(task, AccuracyTask) else None
+def _lock(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system without locks
+    return True

@@ -4,53 +4,111 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from modeltest.api import (
     Completion,
     Engine,
     EngineError,
     EngineInfo,
+    Interruption,
     Measurement,
     MeasurementTask,
     OutOfMemory,
     Prompt,
     RunSpec,
+    SpecError,
     Tokenizing,
     TokenPrompt,
     Trial,
     to_plain,
 )
 from modeltest.api.host_memory import forget_resident_peak, resident_peak_bytes
+from modeltest.run.recovery import Recovery
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is known of the trials of a run that goes on; nothing, of one that begins."""
+
+    journalled: Iterable[Measurement] = ()
+    """What was measured, in its order; it is told to the task again and not measured again."""
+
+    given_up: Mapping[str, Interruption] = field(default_factory=dict)
+    """The trials, by `trial_name`, that are not tried again, and why."""
 
 
 def run_measurements(
-    task: MeasurementTask, engine: Engine, info: EngineInfo, spec: RunSpec
+    task: MeasurementTask,
+    engine: Engine,
+    info: EngineInfo,
+    spec: RunSpec,
+    *,
+    measured: Measured | None = None,
+    asking: Callable[[str], None] | None = None,
 ) -> Iterator[Measurement]:
     """Yield the measurement of each trial the task asks for, before the task is told of it.
 
-    Raises: EngineError when the engine fails other than for lack of memory.
+    Those in the journal are told to the task first and not yielded. `asking` hears the `trial_name` of each
+    trial before it is run.
+
+    Raises: EngineError when the engine fails other than for lack of memory; DeviceError when it is not what
+    it was after a trial that ran out of memory; SpecError when the journal is of other trials.
     """
+    measured = measured or Measured()
+    recovery = Recovery(engine, info)
+    journalled = iter(measured.journalled)
     trials = task.trials(spec, info)
     trial = next(trials, None)
     while trial is not None:
-        measurement = replace(measure(engine, trial), memory_limit_bytes=info.memory_limit_bytes)
-        yield measurement
+        measurement = next(journalled, None)
+        if measurement is not None:
+            _refuse_other_trial(trial, measurement)
+            recovery.remember(trial, measurement)
+        else:
+            recovery.check()
+            measurement = _given_up(trial, measured.given_up) or _run(trial, engine, asking)
+            measurement = replace(measurement, memory_limit_bytes=info.memory_limit_bytes)
+            recovery.take(trial, measurement)
+            yield measurement
         trial = _trial_after(measurement, trials)
+    if next(journalled, None) is not None:
+        raise SpecError("the journal cannot be continued: it holds more trials than this run has")
+
+
+def trial_name(trial: Trial | Measurement) -> str:
+    """Return what tells a trial from every other of its run: `case/batch size/number`."""
+    return f"{trial.case_index}/{trial.batch_size}/{trial.trial}"
+
+
+def _run(trial: Trial, engine: Engine, asking: Callable[[str], None] | None) -> Measurement:
+    if asking:
+        asking(trial_name(trial))
+    return measure(engine, trial)
+
+
+def _given_up(trial: Trial, given_up: Mapping[str, Interruption]) -> Measurement | None:
+    """Return the measurement of a trial that ended its worker: it failed, or did not fit."""
+    found = given_up.get(trial_name(trial))
+    if found is None:
+        return None
+    return replace(_unmeasured(trial), out_of_memory=found.out_of_memory, error=found.reason)
+
+
+def _refuse_other_trial(trial: Trial, measurement: Measurement) -> None:
+    same_place = (trial_name(trial), trial.phase) == (trial_name(measurement), measurement.phase)
+    if not same_place or inputs_digest(trial) != measurement.inputs_sha256:
+        raise SpecError(
+            f"the journal cannot be continued: where it has trial {trial_name(measurement)} "
+            f"({measurement.phase}), this run has {trial_name(trial)} ({trial.phase})"
+            f"{' with other prompts' if same_place else ''}"
+        )
 
 
 def measure(engine: Engine, trial: Trial) -> Measurement:
     """Run one trial. A batch that does not fit is a measurement without completions, not an error."""
-    measurement = Measurement(
-        trial.case_index,
-        trial.batch_size,
-        trial.trial,
-        trial.phase,
-        completions=(),
-        inputs_sha256=inputs_digest(trial),
-        prompts=trial.prompts,
-    )
+    measurement = _unmeasured(trial)
     engine.peak_memory_bytes()
     is_host_peak_new = forget_resident_peak()
     try:
@@ -70,6 +128,18 @@ def measure(engine: Engine, trial: Trial) -> Measurement:
         ),
         peak_memory_bytes=engine.peak_memory_bytes(),
         peak_host_memory_bytes=peak_host_memory_bytes,
+    )
+
+
+def _unmeasured(trial: Trial) -> Measurement:
+    return Measurement(
+        trial.case_index,
+        trial.batch_size,
+        trial.trial,
+        trial.phase,
+        completions=(),
+        inputs_sha256=inputs_digest(trial),
+        prompts=trial.prompts,
     )
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from modeltest import registry
 from modeltest.api import (
     AUTO_WORLD_SIZE,
+    AccuracyTask,
     Capability,
     Demanding,
     Engine,
+    HarnessTask,
     ModelInfo,
     PrerequisiteError,
     RunSpec,
@@ -73,6 +75,17 @@ def _plan_with(engine: Engine, spec: RunSpec, task: Task) -> Plan:
     _check_cases(spec, model)
     engine.check(spec, model)
     return Plan(spec, task, engine, model)
+
+
+def protocol_version(plan: Plan) -> str | None:
+    """Return the version of the protocol that an accuracy task follows; `None` for any other task."""
+    task = plan.task
+    return task.protocols.get(plan.spec.protocol) if isinstance(task, AccuracyTask) else None
+
+
+def keeps_journal(task: Task) -> bool:
+    """Say whether a run of `task` can go on where it was stopped: another harness keeps no journal."""
+    return not isinstance(task, HarnessTask)
 
 
 def _check_mode(spec: RunSpec, task: Task) -> None:

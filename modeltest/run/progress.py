@@ -28,6 +28,9 @@ class Progress(Protocol):
     def phase(self, name: str) -> None:
         """Say what is being done now."""
 
+    def start(self, done: int) -> None:
+        """Say how much was done before, by an earlier worker: it tells nothing of the rate."""
+
     def update(self, done: int, total: int | None, unit: str, note: str) -> None:
         """Say how much of it is done; `total` is `None` when that cannot be known."""
 
@@ -46,6 +49,7 @@ class LineProgress:
     def __init__(self) -> None:
         self._begin = time.perf_counter()
         self._shown = self._begin
+        self._before = 0
 
     def line(self, text: str) -> None:
         """Print `text`."""
@@ -54,7 +58,13 @@ class LineProgress:
     def phase(self, name: str) -> None:
         """Print the phase and start its clock."""
         self._begin = self._shown = time.perf_counter()
+        self._before = 0
         _say(f"{name} ...")
+
+    def start(self, done: int) -> None:
+        """Start the clock again, with `done` at its beginning."""
+        self._begin = self._shown = time.perf_counter()
+        self._before = done
 
     def update(self, done: int, total: int | None, unit: str, note: str) -> None:
         """Print how far it is when the last line is old or all is done."""
@@ -62,7 +72,8 @@ class LineProgress:
         if done != total and now - self._shown < LINE_INTERVAL_S:
             return
         self._shown = now
-        _say(_describe(done, total, unit, now - self._begin) + (f" ({note})" if note else ""))
+        state = _describe(done, total, unit, now - self._begin, before=self._before)
+        _say(state + (f" ({note})" if note else ""))
 
     def close(self) -> None:
         """Nothing to clear."""
@@ -88,6 +99,7 @@ class BarProgress:
         )
         self._task: Any = None
         self._begin = time.perf_counter()
+        self._before = 0
 
     def line(self, text: str) -> None:
         """Print `text` above the bar."""
@@ -99,11 +111,18 @@ class BarProgress:
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._begin = time.perf_counter()
+        self._before = 0
         self._task = self._bar.add_task(name, total=None, state="")
+
+    def start(self, done: int) -> None:
+        """Start the clock again, with `done` at its beginning."""
+        self._begin = time.perf_counter()
+        self._before = done
 
     def update(self, done: int, total: int | None, unit: str, note: str) -> None:
         """Move the bar."""
-        state = note or _describe(done, total, unit, time.perf_counter() - self._begin)
+        elapsed_s = time.perf_counter() - self._begin
+        state = note or _describe(done, total, unit, elapsed_s, before=self._before)
         self._bar.update(self._task, completed=done, total=total, state=state)
 
     def close(self) -> None:
@@ -135,12 +154,12 @@ def _say(text: str) -> None:
         click.echo(text, err=True)
 
 
-def _describe(done: int, total: int | None, unit: str, elapsed_s: float) -> str:
+def _describe(done: int, total: int | None, unit: str, elapsed_s: float, *, before: int) -> str:
     if total is None:
         return f"{done} {unit}"
-    if elapsed_s < RATE_FROM_S or not done:
+    if elapsed_s < RATE_FROM_S or done <= before:
         return f"{done}/{total} {unit}"
-    rate = done / elapsed_s
+    rate = (done - before) / elapsed_s
     left = f", {_clock((total - done) / rate)} left" if done < total else ""
     return f"{done}/{total} {unit}, {rate:.{0 if rate >= 100 else 1}f}/s{left}"
 

@@ -1,14 +1,16 @@
-"""What a supervisor learns of its worker, event by event."""
+"""What a supervisor learns of its workers, event by event."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 from modeltest.api import (
     DatasetInfo,
     EngineInfo,
     EngineUsage,
+    Interruption,
     ModelTestError,
     RunResult,
     error_by_name,
@@ -16,42 +18,88 @@ from modeltest.api import (
 )
 from modeltest.run.directory import write_result
 from modeltest.run.events import Event
+from modeltest.run.losses import Flight
 from modeltest.run.progress import Progress
 
 
 class Watch:
-    """Follows the events of one worker and keeps `run.json` up to date with them."""
+    """Follows the events of a run's workers and keeps `run.json` up to date with them."""
 
-    def __init__(self, directory: Path, result: RunResult, progress: Progress) -> None:
+    def __init__(self, directory: Path, result: RunResult, progress: Progress, *, done: int = 0) -> None:
         self.directory = directory
         self.result = result
         self.progress = progress
+        self.done = done
+        """Questions or trials in the journal."""
+
+        self.where = f"after {done} questions or trials" if done else "before its first batch"
+        self.begin_worker()
+
+    def begin_worker(self) -> None:
+        """Forget what belongs to one worker: another is started."""
         self.failure: ModelTestError | None = None
-        self.last_progress = "before its first batch"
+        self.is_started = self.is_done = False
+        self._flight = Flight()
+        self._done_before: int | None = None
+
+    @property
+    def flight(self) -> Flight:
+        """What the worker has begun and not finished; `taken` counts only what is not answered."""
+        answered = self.done - (self._done_before or 0)
+        return replace(self._flight, taken=max(0, self._flight.taken - answered))
 
     def handle(self, event: Event) -> None:
         """Take in one event; what a reader of `run.json` should see at once is written."""
-        kind = event["event"]
-        if kind == "loaded":
-            engine = from_plain(EngineInfo, event["engine"])
-            self.result = replace(self.result, engine=engine)
-            write_result(self.directory, self.result)
+        self.is_started = True
+        handler = getattr(self, f"_take_{event['event']}", None)
+        if handler is not None:
+            handler(event)
+
+    def interrupt(self, interruption: Interruption) -> None:
+        """Record that the run was stopped before its end."""
+        interruptions = (*self.result.interruptions, interruption)
+        self.result = replace(self.result, interruptions=interruptions)
+        write_result(self.directory, self.result)
+
+    def _take_loaded(self, event: Event) -> None:
+        engine = from_plain(EngineInfo, event["engine"])
+        if self.result.engine is None:
             self.progress.line(describe_engine(engine))
-        elif kind == "dataset":
-            self.result = replace(self.result, dataset=from_plain(DatasetInfo, event["dataset"]))
-        elif kind == "usage":
-            self.result = replace(self.result, usage=from_plain(EngineUsage, event["usage"]))
-        elif kind == "timing":
-            timing_s = {**self.result.timing_s, event["name"]: event["seconds"]}
-            self.result = replace(self.result, timing_s=timing_s)
-        elif kind == "phase":
-            self.progress.phase(event["name"])
-        elif kind == "progress":
-            total = f" of {event['total']}" if event["total"] else ""
-            self.last_progress = f"after {event['done']}{total} {event['unit']}"
-            self.progress.update(event["done"], event["total"], event["unit"], event.get("note", ""))
-        elif kind == "error":
-            self.failure = error_by_name(event["type"])(event["message"])
+        self.result = replace(self.result, engine=engine)
+        write_result(self.directory, self.result)
+
+    def _take_dataset(self, event: Event) -> None:
+        self.result = replace(self.result, dataset=from_plain(DatasetInfo, event["dataset"]))
+
+    def _take_usage(self, event: Event) -> None:
+        self.result = replace(self.result, usage=from_plain(EngineUsage, event["usage"]))
+
+    def _take_timing(self, event: Event) -> None:
+        timing_s = {**self.result.timing_s, event["name"]: event["seconds"]}
+        self.result = replace(self.result, timing_s=timing_s)
+
+    def _take_phase(self, event: Event) -> None:
+        self.progress.phase(event["name"])
+
+    def _take_asking(self, event: Event) -> None:
+        self._flight = Flight(event["taken"], tuple(event["alone"]), event["again"])
+
+    def _take_progress(self, event: Event) -> None:
+        self.done = event["done"]
+        total = f" of {event['total']}" if event["total"] else ""
+        if self._done_before is None:
+            self._done_before = self.done
+            self.progress.start(self.done)
+        self.progress.update(self.done, event["total"], event["unit"], event.get("note", ""))
+        self._flight = Flight(self._flight.taken)
+        if self.done:
+            self.where = f"after {self.done}{total} {event['unit']}"
+
+    def _take_error(self, event: Event) -> None:
+        self.failure = error_by_name(event["type"])(event["message"])
+
+    def _take_done(self, _event: Event) -> None:
+        self.is_done = True
 
 
 def describe_engine(engine: EngineInfo) -> str:
@@ -59,3 +107,8 @@ def describe_engine(engine: EngineInfo) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in engine.versions.items())
     used = f"engine {engine.engine} on {engine.device} in {engine.dtype}"
     return f"{used} ({versions})" if versions else used
+
+
+def utc_now() -> str:
+    """Return the time as `run.json` has it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,8 +1,8 @@
 """The process that owns the model: the one place where a task meets an engine.
 
-Started by `modeltest.run.launch` as `python -m modeltest.run.worker RUN_DIRECTORY`. It reads the spec from
-`run.json`, appends every finished batch to the journal before the next begins, and reports by events.
-Its exit status is the exit status of the command.
+Started by `modeltest.run.worker_process` as `python -m modeltest.run.worker RUN_DIRECTORY`. It reads the spec
+from `run.json` and goes on from the journal if there is one. Every finished batch is appended to the journal
+before the next begins; everything else is reported by events. Its exit status is that of the command.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,18 +22,22 @@ from modeltest.api import (
     Engine,
     EngineInfo,
     HarnessTask,
+    Measurement,
     MeasurementTask,
     ModelTestError,
     RunResult,
     to_plain,
 )
 from modeltest.data.load import LoadedDataset, load_dataset
-from modeltest.run.accuracy import run_accuracy
+from modeltest.run.accuracy import refuse_other_prompts, run_accuracy
+from modeltest.run.deadlines import RUNNING_PHASE
 from modeltest.run.directory import read_result
 from modeltest.run.events import VARIABLE, EventWriter
-from modeltest.run.journal import FILE_NAME, JournalWriter
-from modeltest.run.measurement import run_measurements
+from modeltest.run.going_on import answered_in, begun_questions, trials_lost
+from modeltest.run.journal import FILE_NAME, JournalReader, JournalWriter, count_entries
+from modeltest.run.measurement import Measured, run_measurements
 from modeltest.run.prompts import ReadPrompts, read_prompts, with_prompts
+from modeltest.run.resume import refuse_other_dataset, refuse_other_engine
 
 INTERNAL_ERROR = 70
 """Exit status of a defect in ModelTest or an engine (EX_SOFTWARE of sysexits.h)."""
@@ -45,6 +49,7 @@ class _Run:
     result: RunResult
     engine: Engine
     events: EventWriter
+    is_timed: bool
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -52,10 +57,14 @@ class _Run:
         yield
         self.events.send("timing", name=name, seconds=(time.perf_counter_ns() - begin) / 1e9)
 
+    def tell(self, done: int, total: int | None, unit: str, *, note: str = "") -> None:
+        self.events.send("progress", done=done, total=total, unit=unit, note=note)
+
 
 def main(arguments: list[str]) -> int:
     """Run what `run.json` in the given directory asks for and return the exit status."""
     events = EventWriter(os.environ.get(VARIABLE))
+    events.start_heartbeat()
     try:
         _execute(Path(arguments[0]), events)
     except ModelTestError as problem:
@@ -75,10 +84,10 @@ def main(arguments: list[str]) -> int:
 def _execute(directory: Path, events: EventWriter) -> None:
     result = read_result(directory)
     task = registry.load_task(result.spec.task)
-    run = _Run(directory, result, registry.load_engine(_adapter(result)), events)
+    engine = registry.load_engine(_adapter(result))
+    run = _Run(directory, result, engine, events, is_timed=isinstance(task, MeasurementTask))
     if isinstance(task, AccuracyTask):
-        dataset = _load_dataset(run, task)
-        _with_engine(run, lambda _: _ask(run, task, dataset))
+        _ask(run, task)
     elif isinstance(task, MeasurementTask):
         prompts = _read_prompts(run, task)
         _with_engine(run, lambda info: _measure(run, with_prompts(task, prompts, run.engine), info))
@@ -96,6 +105,31 @@ def _adapter(result: RunResult) -> str:
     return result.adapter
 
 
+def _ask(run: _Run, task: AccuracyTask) -> None:
+    dataset = _load_dataset(run, task)
+    spec, total = run.result.spec, dataset.info.records
+    answered = answered_in(run.directory / FILE_NAME)
+    if answered:
+        refuse_other_prompts(task, dataset.data, spec, answered)
+    begun = begun_questions(run.result.interruptions, frozenset(answered))
+
+    def asking(taken: int, alone: Sequence[str]) -> None:
+        # What is asked alone was in flight when an earlier worker was lost.
+        run.events.send("asking", taken=taken, alone=alone, again=bool(alone))
+
+    def ask(_: EngineInfo) -> None:
+        done = len(answered)
+        run.tell(done, total, "questions")
+        with JournalWriter(run.directory / FILE_NAME) as journal:
+            for samples in run_accuracy(task, run.engine, dataset.data, spec, begun=begun, asking=asking):
+                journal.append(samples)
+                done += len(samples)
+                run.tell(done, total, "questions")
+
+    if len(answered) < total:
+        _with_engine(run, ask)
+
+
 def _load_dataset(run: _Run, task: AccuracyTask) -> LoadedDataset:
     spec = run.result.spec
     run.events.send("phase", name="reading dataset")
@@ -107,6 +141,7 @@ def _load_dataset(run: _Run, task: AccuracyTask) -> LoadedDataset:
         limit=spec.limit,
         shots_needed=bool(spec.options.shots),
     )
+    refuse_other_dataset(run.directory, run.result.dataset, dataset.info)
     if spec.options.shots:
         for _ in task.requests(dataset.data, spec):
             pass  # too few rows for the shots are found here, before they cost a model load
@@ -117,8 +152,35 @@ def _load_dataset(run: _Run, task: AccuracyTask) -> LoadedDataset:
 def _read_prompts(run: _Run, task: MeasurementTask) -> ReadPrompts | None:
     prompts = read_prompts(run.result.spec, task)
     if prompts is not None and prompts.dataset is not None:
+        refuse_other_dataset(run.directory, run.result.dataset, prompts.dataset)
         run.events.send("dataset", dataset=to_plain(prompts.dataset))
     return prompts
+
+
+def _measure(run: _Run, task: MeasurementTask, info: EngineInfo) -> None:
+    spec, path = run.result.spec, run.directory / FILE_NAME
+    lost = trials_lost(run.result.interruptions)
+    done = count_entries(path)
+    run.tell(done, None, "trials")
+
+    def asking(trial: str) -> None:
+        run.events.send("asking", taken=0, alone=[trial], again=trial in lost.once)
+
+    measured = Measured(JournalReader(path, Measurement), lost.given_up)
+    with JournalWriter(path) as journal:
+        for measurement in run_measurements(task, run.engine, info, spec, measured=measured, asking=asking):
+            journal.append([measurement])
+            done += 1
+            case = spec.cases[measurement.case_index]
+            shape = f"{case.input_tokens}x{case.output_tokens}"
+            note = f"{shape} batch {measurement.batch_size} {measurement.phase}"
+            run.tell(done, None, "trials", note=note)
+
+
+def _run_harness(run: _Run, task: HarnessTask) -> None:
+    run.events.send("phase", name="reading datasets")
+    evaluation = task.prepare(run.result.spec, run.engine)
+    _with_engine(run, lambda info: evaluation.run(run.engine, info, directory=run.directory, tell=run.tell))
 
 
 def _with_engine(run: _Run, work: Callable[[EngineInfo], None]) -> None:
@@ -126,41 +188,12 @@ def _with_engine(run: _Run, work: Callable[[EngineInfo], None]) -> None:
         run.events.send("phase", name="loading model")
         with run.timed("load"):
             info = run.engine.load(run.result.spec, run.result.model)
+        refuse_other_engine(run.directory, run.result.engine, info, is_timed=run.is_timed)
         run.events.send("loaded", engine=to_plain(info))
-        run.events.send("phase", name="running")
+        run.events.send("phase", name=RUNNING_PHASE)
         with run.timed("run"):
             work(info)
         run.events.send("usage", usage=to_plain(run.engine.usage()))
-
-
-def _ask(run: _Run, task: AccuracyTask, dataset: LoadedDataset) -> None:
-    done = 0
-    with JournalWriter(run.directory / FILE_NAME) as journal:
-        for samples in run_accuracy(task, run.engine, dataset.data, run.result.spec):
-            journal.append(samples)
-            done += len(samples)
-            run.events.send("progress", done=done, total=dataset.info.records, unit="questions")
-
-
-def _measure(run: _Run, task: MeasurementTask, info: EngineInfo) -> None:
-    spec = run.result.spec
-    with JournalWriter(run.directory / FILE_NAME) as journal:
-        for done, measurement in enumerate(run_measurements(task, run.engine, info, spec), start=1):
-            journal.append([measurement])
-            case = spec.cases[measurement.case_index]
-            shape = f"{case.input_tokens}x{case.output_tokens}"
-            note = f"{shape} batch {measurement.batch_size} {measurement.phase}"
-            run.events.send("progress", done=done, total=None, unit="trials", note=note)
-
-
-def _run_harness(run: _Run, task: HarnessTask) -> None:
-    run.events.send("phase", name="reading datasets")
-    evaluation = task.prepare(run.result.spec, run.engine)
-
-    def tell(done: int, total: int, unit: str) -> None:
-        run.events.send("progress", done=done, total=total, unit=unit)
-
-    _with_engine(run, lambda info: evaluation.run(run.engine, info, directory=run.directory, tell=tell))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import hashlib
+from itertools import islice
 
 import pytest
 
@@ -11,12 +12,13 @@ from modeltest.api import (
     Request,
     RunSpec,
     Score,
+    SpecError,
     TaskData,
     TextPrompt,
     TokenPrompt,
     Turn,
 )
-from modeltest.run.accuracy import prompt_digest, run_accuracy
+from modeltest.run.accuracy import Begun, prompt_digest, refuse_other_prompts, run_accuracy
 
 SPEC = RunSpec(engine="fake", mode="m", task="t", model="m", weights="w", batch_sizes=((2,),))
 DATA = TaskData([Record(str(i), "s", {"q": f"question {i}"}) for i in range(4)], {}, {})
@@ -124,3 +126,60 @@ def test_log_probabilities_that_are_not_finite_fail_the_question(value):
     assert all("not finite" in sample.completion.error for sample in samples)
     assert all(sample.completion.choice_logprobs == () for sample in samples)
     assert all(sample.score.error for sample in samples)
+
+
+class BatchEngine:
+    """Answers batch by batch and keeps what it was asked, one list per call."""
+
+    name = "batches"
+
+    def __init__(self):
+        self.calls = []
+
+    def complete(self, requests, *, batch_size):
+        remaining = iter(requests)
+        self.calls.append([])
+        while batch := list(islice(remaining, batch_size)):
+            self.calls[-1].append([request.id for request in batch])
+            yield [Completion(request.id, text=request.id) for request in batch]
+
+
+def _going_on(engine, begun, asking=None):
+    batches = run_accuracy(Task(), engine, DATA, SPEC, begun=begun, asking=asking)
+    return {sample.score.request_id: sample.score.error for batch in batches for sample in batch}
+
+
+def test_answered_questions_are_not_asked_again():
+    engine = BatchEngine()
+    assert set(_going_on(engine, Begun(answered={"0", "2"}))) == {"1", "3"}
+    assert engine.calls == [[["1", "3"]]]
+
+
+def test_questions_given_up_are_failed_without_being_asked():
+    engine = BatchEngine()
+    found = _going_on(engine, Begun(given_up={"1": "the worker was killed"}))
+    assert found == {"0": None, "1": "the worker was killed", "2": None, "3": None}
+    assert engine.calls == [[["0", "2"], ["3"]]]
+
+
+def test_what_was_in_flight_is_asked_one_batch_at_a_time_and_said_before():
+    engine, asked = BatchEngine(), []
+    _going_on(engine, Begun(answered={"0"}, in_flight=2), lambda taken, alone: asked.append((taken, alone)))
+    assert engine.calls == [[["1", "2"]], [["3"]]]
+    assert asked == [(2, ()), (2, ["1", "2"]), (4, ())]
+
+
+def test_how_much_the_engine_has_taken_is_said_before_it_takes_it():
+    asked = []
+    _going_on(BatchEngine(), Begun(), lambda taken, alone: asked.append((taken, alone)))
+    assert asked == [(2, ()), (4, ())]
+
+
+def test_prompts_of_a_journal_must_be_those_of_the_task():
+    answered = {sample.score.request_id: sample.prompt_sha256 for sample in _samples(BatchEngine())}
+    refuse_other_prompts(Task(), DATA, SPEC, answered)
+    refuse_other_prompts(Task(), DATA, SPEC, {"3": answered["3"]})
+    with pytest.raises(SpecError, match="question '1' was asked with another prompt"):
+        refuse_other_prompts(Task(), DATA, SPEC, {**answered, "1": answered["2"]})
+    with pytest.raises(SpecError, match="answers '9', which this run does not ask"):
+        refuse_other_prompts(Task(), DATA, SPEC, {**answered, "9": "00"})

@@ -16,7 +16,7 @@ from modeltest.api import (
     SpecError,
     Verdict,
 )
-from modeltest.run.directory import create_run_directory, read_result, write_result
+from modeltest.run.directory import create_run_directory, read_result, remove_scratch, write_result
 from modeltest.run.journal import JournalWriter
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5)
@@ -83,3 +83,10 @@ def test_files_are_json_that_people_can_read(tmp_path):
     text = (tmp_path / "run.json").read_text()
     assert json.loads(text)["spec"]["engine"] == "fake"
     assert text.count("\n") > 20
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path):
+    for name in (".run.json.0a1b2c3d.tmp", "run.json", "samples.jsonl", ".hidden", "notes.tmp"):
+        (tmp_path / name).touch()
+    remove_scratch(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "samples.jsonl", ".hidden", "notes.tmp"}

@@ -53,3 +53,28 @@ def test_a_pipe_is_made_anew_each_time(tmp_path):
     EventReader(tmp_path / "pipe").close()
     with pytest.raises(FileExistsError):
         EventReader(tmp_path / "pipe")
+
+
+def test_a_heartbeat_begins_at_once(tmp_path):
+    reader = EventReader(tmp_path / "pipe")
+    writer = EventWriter(str(tmp_path / "pipe"))
+    writer.start_heartbeat()
+    events = []
+    while not events:
+        events = list(reader.read())
+    assert events[0] == {"event": "heartbeat"}
+
+
+def test_events_of_two_threads_do_not_mix(tmp_path):
+    reader = EventReader(tmp_path / "pipe")
+    writer = EventWriter(str(tmp_path / "pipe"))
+    senders = [
+        threading.Thread(target=writer.send, args=("error",), kwargs={"message": letter * 200_000})
+        for letter in "ab"
+    ]
+    for sender in senders:
+        sender.start()
+    events = []
+    while len(events) < 2:
+        events += reader.read()
+    assert {event["message"] for event in events} == {"a" * 200_000, "b" * 200_000}

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from modeltest.api import Completion, Measurement, ModelTestError, PrerequisiteError, Sample, Score
-from modeltest.run.journal import JournalReader, JournalWriter
+from modeltest.run.journal import JournalReader, JournalWriter, count_entries
 
 
 def _sample(name: str) -> Sample:
@@ -96,3 +96,32 @@ def test_a_full_disk_leaves_only_whole_batches(tmp_path):
     assert len(lines) % 3 == 0
     assert len(lines) > 0
     assert all(line.endswith(b"\n") and json.loads(line) for line in lines)
+
+
+@pytest.mark.parametrize("torn", [b'{"sample": {"sco', b"x", b"y" * 200_000])
+def test_a_torn_last_line_is_cut_before_more_is_appended(tmp_path, torn):
+    path = tmp_path / "samples.jsonl"
+    with JournalWriter(path) as journal:
+        journal.append([_sample("a")])
+    whole = path.read_bytes()
+    path.write_bytes(whole + torn)
+    with JournalWriter(path) as journal:
+        assert path.read_bytes() == whole
+        journal.append([_sample("b")])
+    assert list(JournalReader(path, Sample)) == [_sample("a"), _sample("b")]
+
+
+def test_a_journal_of_nothing_but_a_torn_line_becomes_empty(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    path.write_bytes(b'{"sample"')
+    JournalWriter(path).__exit__(None, None, None)
+    assert path.read_bytes() == b""
+
+
+def test_only_whole_lines_count(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    assert count_entries(path) == 0
+    with JournalWriter(path) as journal:
+        journal.append([_sample("a"), _sample("b")])
+    path.write_bytes(path.read_bytes()[:-1])
+    assert count_entries(path) == 1

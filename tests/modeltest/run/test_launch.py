@@ -1,50 +1,30 @@
 """Real worker processes, on the fake engine: what a supervisor makes of every way a run can go."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
+from run_processes import (
+    BOOLQ,
+    COMMAND,
+    PERFORMANCE,
+    children,
+    is_alive,
+    journal,
+    option,
+    read,
+    run,
+    run_directory,
+    start_slowly,
+)
 
-from modeltest.run.launch import GRACE_S, _stop
+from modeltest.run.worker_process import GRACE_S
 
-COMMAND = [sys.executable, "-m", "modeltest"]
-BOOLQ = ["fake", "sample_BoolQ", "4", "llama", "none", "1"]
-
-
-def run(*words, output: Path, expect: int = 0, **kwargs) -> subprocess.CompletedProcess:
-    done = subprocess.run(
-        [*COMMAND, *words, "--output", str(output)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        **kwargs,
-    )
-    assert done.returncode == expect, done.stderr
-    return done
-
-
-def run_directory(output: Path) -> Path:
-    (directory,) = output.iterdir()
-    return directory
-
-
-def option(text: str) -> list[str]:
-    return ["--engine-option", text]
-
-
-def read(directory: Path) -> dict:
-    return json.loads((directory / "run.json").read_text())
-
-
-def journal(directory: Path) -> list[dict]:
-    return [json.loads(line) for line in (directory / "samples.jsonl").read_text().splitlines()]
+SLOW = ["fake", "performance", "[[16,64]]", "1", "llama", "none", "1"]
 
 
 def test_a_run_leaves_its_files_and_prints_their_paths(tmp_path):
@@ -96,17 +76,6 @@ def test_failed_questions_make_the_run_invalid_and_the_status_1(tmp_path):
 def test_questions_the_engine_never_answers_are_failed(tmp_path):
     run(*BOOLQ, *option("lose_every=12"), output=tmp_path, expect=1)
     assert len(journal(run_directory(tmp_path))) == 24
-
-
-def test_a_killed_worker_is_one_line_with_its_signal_and_keeps_what_it_finished(tmp_path):
-    done = run(*BOOLQ, *option("crash_after=3"), output=tmp_path, expect=128 + signal.SIGKILL)
-    error = done.stderr.splitlines()[-1]
-    directory = run_directory(tmp_path)
-    assert error.startswith("error: the worker was killed by SIGKILL after 12 of 24 questions")
-    assert str(directory) in error
-    assert len(journal(directory)) == 12
-    assert read(directory)["status"] == "failed"
-    assert {path.name for path in directory.iterdir()} == {"log.txt", "run.json", "samples.jsonl"}
 
 
 def test_memory_that_runs_out_in_an_accuracy_run_is_an_engine_error(tmp_path):
@@ -169,20 +138,21 @@ def test_two_runs_at_once_do_not_touch_each_other(tmp_path):
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_an_interrupted_run_ends_its_worker_and_is_marked_partial(tmp_path, number, status):
-    process = slow_run(tmp_path)
-    (worker,) = _children(process.pid)
+    process = start_slowly(SLOW, tmp_path)
+    (worker,) = children(process.pid)
     process.send_signal(number)
     assert process.wait(timeout=60) == status
     assert process.stderr.read().splitlines()[-1] == "interrupted"
     process.stderr.close()
-    assert not _is_alive(worker)
+    assert not is_alive(worker)
     result = read(run_directory(tmp_path))
-    assert (result["status"], result["error"]) == ("partial", "interrupted")
+    assert (result["status"], result["error"]) == ("partial", "interrupted before its first batch")
+    assert result["summary"] is None
 
 
 def test_a_background_job_without_sigint_ends_its_worker_at_once(tmp_path):
     # As a shell that is not interactive starts `command &`: with SIGINT ignored, which children inherit.
-    process = slow_run(tmp_path, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    process = start_slowly(SLOW, tmp_path, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
     begin = time.monotonic()
     process.terminate()
     process.wait(timeout=60)
@@ -191,7 +161,7 @@ def test_a_background_job_without_sigint_ends_its_worker_at_once(tmp_path):
 
 
 def test_a_run_under_nohup_does_not_end_with_the_terminal(tmp_path):
-    process = slow_run(tmp_path, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process = start_slowly(SLOW, tmp_path, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     process.send_signal(signal.SIGHUP)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=1)
@@ -200,34 +170,8 @@ def test_a_run_under_nohup_does_not_end_with_the_terminal(tmp_path):
     process.stderr.close()
 
 
-def test_a_worker_that_does_not_end_is_killed_at_the_second_interrupt():
-    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(99)"
-    with subprocess.Popen(
-        [sys.executable, "-c", deaf], stdout=subprocess.PIPE, start_new_session=True
-    ) as process:
-        process.stdout.readline()
-        begin = time.monotonic()
-        interrupt = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-        interrupt.start()
-        _stop(process)
-        assert time.monotonic() - begin < GRACE_S / 2
-        assert process.returncode == -signal.SIGKILL
-
-
-def slow_run(output: Path, **kwargs) -> subprocess.Popen:
-    words = ["fake", "performance", "[[16,64]]", "1", "llama", "none", "1"]
-    slow = [*option("sleep=yes"), *option("step_ms=300")]
-    process = subprocess.Popen(
-        [*COMMAND, *words, *slow, "--output", str(output)], stderr=subprocess.PIPE, text=True, **kwargs
-    )
-    for line in process.stderr:
-        if line.startswith("running"):
-            break
-    return process
-
-
 def test_a_report_of_a_run_that_was_cut_short_is_invalid(tmp_path):
-    run(*BOOLQ, *option("crash_after=3"), output=tmp_path, expect=128 + signal.SIGKILL)
+    run(*BOOLQ, *option("crash_after=1"), output=tmp_path, expect=128 + signal.SIGKILL)
     done = subprocess.run(
         [*COMMAND, "report", str(run_directory(tmp_path))], check=False, capture_output=True, text=True
     )
@@ -268,21 +212,13 @@ def test_verbose_shows_the_output_of_a_worker_that_failed(tmp_path):
 
 
 def test_a_supervisor_that_is_killed_takes_its_worker_along(tmp_path):
-    words = ["fake", "performance", "[[16,4]]", "1", "llama", "none", "1"]
-    process = subprocess.Popen(
-        [*COMMAND, *words, *option("sleep=yes"), *option("step_ms=100"), "--output", str(tmp_path)],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    for line in process.stderr:
-        if line.startswith("running"):
-            break
-    workers = _children(process.pid)
+    process = start_slowly(PERFORMANCE, tmp_path, step_ms=100)
+    workers = children(process.pid)
     process.kill()
     process.wait()
     process.stderr.close()
     deadline = time.monotonic() + 30
-    while any(_is_alive(worker) for worker in workers):
+    while any(is_alive(worker) for worker in workers):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -326,17 +262,3 @@ def test_report_writes_the_same_files_again_without_a_model(tmp_path, kind, prot
             path.unlink()
     subprocess.run([*COMMAND, "report", str(directory)], check=True, capture_output=True)
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
-
-
-def _children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in text.split()]
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # A zombie that nobody waits for is dead.
-    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()

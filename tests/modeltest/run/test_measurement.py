@@ -8,16 +8,18 @@ from modeltest.api import (
     Completion,
     EngineError,
     EngineInfo,
+    Interruption,
     OutOfMemory,
     Request,
     RunSpec,
+    SpecError,
     TextPrompt,
     TokenPrompt,
     Trial,
     TrialPrompts,
 )
 from modeltest.run import measurement as measurement_module
-from modeltest.run.measurement import inputs_digest, measure, run_measurements
+from modeltest.run.measurement import Measured, inputs_digest, measure, run_measurements
 
 SPEC = RunSpec(engine="fake", mode="m", task="t", model="m", weights="w")
 INFO = EngineInfo("scripted", "none", "none", 100, (), None, {})
@@ -174,3 +176,69 @@ def test_the_peak_of_the_process_is_that_of_the_trial_alone(monkeypatch):
 def test_where_the_kernel_keeps_an_older_peak_none_is_told(monkeypatch):
     monkeypatch.setattr(measurement_module, "forget_resident_peak", lambda: False)
     assert measure(ScriptedEngine(), _trial(1)).peak_host_memory_bytes is None
+
+
+class Sizes:
+    """Measures batches of one row, one after the other; what each gave is kept."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.told = []
+
+    def trials(self, spec, info):
+        for number in range(self.count):
+            self.told.append((yield _trial(1, number)))
+
+
+def test_what_is_in_the_journal_is_told_to_the_task_and_not_measured_again():
+    whole = list(run_measurements(Sizes(4), ScriptedEngine(), INFO, SPEC))
+    task = Sizes(4)
+    rest = list(run_measurements(task, ScriptedEngine(), INFO, SPEC, measured=Measured(journalled=whole[:2])))
+    assert [measurement.trial for measurement in rest] == [2, 3]
+    assert task.told[:2] == whole[:2]
+    assert [measurement.trial for measurement in task.told] == [0, 1, 2, 3]
+
+
+def test_a_whole_journal_leaves_nothing_to_measure():
+    whole = list(run_measurements(Sizes(2), ScriptedEngine(), INFO, SPEC))
+    assert not list(
+        run_measurements(Sizes(2), ScriptedEngine(), INFO, SPEC, measured=Measured(journalled=whole))
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"trial": 1}, r"it has trial 0/1/1 \(measure\), this run has 0/1/0"),
+        ({"batch_size": 2}, "it has trial 0/2/0"),
+        ({"phase": "warmup"}, r"trial 0/1/0 \(warmup\), this run has 0/1/0 \(measure\)"),
+        ({"inputs_sha256": "0"}, "with other prompts"),
+    ],
+)
+def test_a_journal_of_other_trials_is_refused(change, problem):
+    (first,) = run_measurements(Sizes(1), ScriptedEngine(), INFO, SPEC)
+    journalled = [replace(first, **change)]
+    with pytest.raises(SpecError, match=problem):
+        list(
+            run_measurements(Sizes(2), ScriptedEngine(), INFO, SPEC, measured=Measured(journalled=journalled))
+        )
+
+
+def test_a_journal_with_more_trials_than_the_run_is_refused():
+    whole = list(run_measurements(Sizes(3), ScriptedEngine(), INFO, SPEC))
+    with pytest.raises(SpecError, match="more trials than this run has"):
+        list(run_measurements(Sizes(2), ScriptedEngine(), INFO, SPEC, measured=Measured(journalled=whole)))
+
+
+@pytest.mark.parametrize("out_of_memory", [True, False])
+def test_a_trial_that_is_given_up_is_measured_without_the_engine(out_of_memory):
+    lost = Interruption("t", "the worker was killed", 1, given_up=True, out_of_memory=out_of_memory)
+    asked = []
+    measured = Measured(given_up={"0/1/1": lost})
+    found = list(
+        run_measurements(Sizes(3), ScriptedEngine(), INFO, SPEC, measured=measured, asking=asked.append)
+    )
+    assert asked == ["0/1/0", "0/1/2"]
+    assert [one.out_of_memory for one in found] == [False, out_of_memory, False]
+    assert (found[1].error, found[1].completions) == ("the worker was killed", ())
+    assert found[1].inputs_sha256 == inputs_digest(_trial(1, 1))

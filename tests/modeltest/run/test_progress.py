@@ -97,3 +97,12 @@ def test_a_terminal_gets_a_bar_that_goes_away(capsys):
 
 def test_anything_else_gets_lines():
     assert isinstance(progress_for(False), LineProgress)
+
+
+def test_what_an_earlier_worker_did_tells_nothing_of_the_rate(clock, capsys):
+    lines = LineProgress()
+    lines.phase("running")
+    lines.start(100)
+    clock.now = 10.0
+    lines.update(120, 140, "questions", "")
+    assert capsys.readouterr().err.splitlines()[-1] == "120/140 questions, 2.0/s, 0:10 left"

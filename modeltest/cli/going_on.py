@@ -1,0 +1,33 @@
+"""`--resume DIR`: going on with a run that was stopped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from modeltest.api import RunSpec
+from modeltest.cli.execute import Manner, conclude, dump
+
+
+def go_on(directory: Path, *, words: Sequence[RunSpec], options: Mapping[str, object], manner: Manner) -> int:
+    """Go on with the run in `directory` and return the exit status.
+
+    `words` are the runs that words on the command line ask for, `options` the fields of a spec that options
+    do: whatever is given must be what the run in `directory` asks for.
+
+    Raises: SpecError when it is not; what `modeltest.run.launch.resume` raises.
+    """
+    # Only here: the commands that run nothing stay quick.
+    from modeltest.run.directory import read_result
+    from modeltest.run.launch import resume
+    from modeltest.run.progress import progress_for
+    from modeltest.run.resume import asked_by, refuse_other_words
+
+    spec = read_result(directory).spec
+    asked = [one for one in words if one.batch_sizes == spec.batch_sizes] or list(words)
+    refuse_other_words(directory, spec, asked_by(asked[0]) if asked else options)
+    if manner.dry_run:
+        return dump(spec)
+    progress = progress_for(sys.stderr.isatty())
+    return conclude(resume(directory, progress=progress, verbose=manner.verbose, limits=manner.limits))

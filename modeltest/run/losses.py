@@ -1,0 +1,122 @@
+"""A worker that ended before its work was done: what to call it, whether to start another. Pure."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from modeltest.api import DeviceError, EngineError, Interruption, ModelTestError
+
+SIGNALLED = 128
+"""What a shell adds to the number of the signal that ended a process."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnd:
+    """How a worker process ended."""
+
+    status: int
+    """As `subprocess` has it: the number of a signal is negative."""
+
+    hang: str | None = None
+    """What it did not do in time; the supervisor ended it."""
+
+    was_oom_killed: bool = False
+    """The kernel killed something for want of memory while it ran."""
+
+    said: ModelTestError | None = None
+    """The error it reported."""
+
+    is_done: bool = False
+    """It said that its work was done."""
+
+    is_started: bool = False
+    """It said anything at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """What a worker had begun and not finished."""
+
+    taken: int = 0
+    """Questions its engine has taken in, answered or not."""
+
+    alone: tuple[str, ...] = ()
+    """The one batch or trial that was being run, where the worker names it."""
+
+    again: bool = False
+    """`alone` was under way at an earlier loss too."""
+
+
+def succeeded(end: WorkerEnd) -> bool:
+    """Say whether the work is done, however the process took its leave: drivers crash and hang at exit."""
+    return end.is_done
+
+
+def may_be_reloaded(end: WorkerEnd) -> bool:
+    """Say whether another worker may do better: after a signal, a hang or an error of the device.
+
+    Any other error it reported would come again. One that says nothing may be a rank that was killed, but
+    not when it never said anything: then it cannot even start.
+    """
+    if end.hang:
+        return True
+    if end.said is not None:
+        return isinstance(end.said, DeviceError)
+    return end.status < 0 or end.is_started
+
+
+def describe(end: WorkerEnd) -> str:
+    """Return what happened to the worker, as the rest of a sentence on it."""
+    if end.hang:
+        return f"hung: {end.hang}"
+    if end.said is not None:
+        return f"ended with an error of the device: {end.said}"
+    if end.status < 0:
+        by_kernel = " (the kernel's out-of-memory killer)" if _is_oom(end) else ""
+        return f"was killed by {_signal_name(-end.status)}{by_kernel}"
+    return f"ended with status {end.status}"
+
+
+def interruption(end: WorkerEnd, flight: Flight, *, time: str, done: int, where: str) -> Interruption:
+    """Return the record of a lost worker.
+
+    What was being run is given up when it was under way at an earlier loss too, or when the kernel killed it
+    for want of memory: a trial is then out of memory, and no other trial of that size needs to be lost.
+    """
+    given_up = bool(flight.alone) and (flight.again or _is_oom(end))
+    return Interruption(
+        time=time,
+        reason=f"the worker {describe(end)} {where}",
+        done=done,
+        in_flight=0 if flight.alone else flight.taken,
+        suspects=flight.alone,
+        given_up=given_up,
+        out_of_memory=given_up and end.status == -signal.SIGKILL and not end.hang,
+    )
+
+
+def failure_of(end: WorkerEnd, *, where: str, hint: str) -> ModelTestError:
+    """Return the error to raise for a worker that is not replaced, with the exit status of the command."""
+    if end.said is not None and not end.hang:
+        failure = end.said
+        failure.exit_code = end.status if end.status > 0 else end.said.exit_code
+        return failure
+    text = f"the worker {describe(end)} {where}; {hint}"
+    if end.hang:
+        return EngineError(text)
+    failure = ModelTestError(text)
+    if end.status:
+        failure.exit_code = end.status if end.status > 0 else SIGNALLED - end.status
+    return failure
+
+
+def _is_oom(end: WorkerEnd) -> bool:
+    return end.was_oom_killed and end.status == -signal.SIGKILL and not end.hang
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,41 @@
+import pytest
+
+from engines.device_errors import is_device_error, naming_device_errors
+from modeltest.api import DeviceError, EngineError
+
+
+class AcceleratorError(RuntimeError):
+    """As torch names it."""
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("CUDA error: device-side assert triggered"),
+        RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx`"),
+        RuntimeError("call aclnnMatmul failed, the NPU function error: call acl api failed"),
+        AcceleratorError("an error that has no name yet"),
+    ],
+)
+def test_a_failing_device_is_named(problem):
+    assert is_device_error(problem)
+    with pytest.raises(DeviceError, match=str(problem)[:20]), naming_device_errors():
+        raise problem
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("shape '[2, 3]' is invalid for input of size 5"),
+        ValueError("CUDA error"),
+        EngineError("split a timed batch"),
+    ],
+)
+def test_everything_else_stays_what_it_is(problem):
+    assert not is_device_error(problem)
+    with pytest.raises(type(problem)) as caught, naming_device_errors():
+        raise problem
+    assert caught.value is problem
