@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from modeltest.api import HarnessTask
+from modeltest.api import HarnessTask, ModelTestError
 from modeltest.run.deadlines import Deadlines, Limits
 from modeltest.run.directory import LOG_FILE
 from modeltest.run.engine_files import engine_files
@@ -120,6 +120,8 @@ def _follow(
     except BaseException:
         with suppress(KeyboardInterrupt):  # a second one only ends the patience
             stop(process)
+        with suppress(ModelTestError):  # what is raised already says more
+            _take_in(reader, watch, deadlines)
         raise
     return None
 

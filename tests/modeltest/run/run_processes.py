@@ -81,7 +81,9 @@ def read(directory: Path, name: str = "run.json") -> dict:
 
 
 def journal(directory: Path) -> list[dict]:
-    return [json.loads(line) for line in (directory / "samples.jsonl").read_text().splitlines()]
+    """Return the whole lines of the journal: a killed worker may leave a torn one behind them."""
+    lines = (directory / "samples.jsonl").read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def children(pid: int) -> list[int]:

@@ -12,6 +12,7 @@ from modeltest.api import (
     Completion,
     DevicePeaks,
     EngineInfo,
+    Interruption,
     MaxBatchCase,
     MaxBatchSummary,
     Measurement,
@@ -163,7 +164,7 @@ def _timed_run(*, load_1min: float) -> RunResult:
             quick=True,
         ),
         started="2026-01-01T00:00:00+00:00",
-        status="partial",
+        status="complete",
         model=ModelInfo("auto", "auto", "W", "llama", "float32", None, None, 128, 1, None),
         adapter="hf",
         engine=EngineInfo("hf", "cpu", "float32", 9, (), None, {}, processors=ProcessorUse(2, 2)),
@@ -171,3 +172,23 @@ def _timed_run(*, load_1min: float) -> RunResult:
         machine={"load_1min": load_1min, "cpus": 2},
         measurements=[Measurement(0, 1, trial, phase, rows) for trial, phase in enumerate(phases)],
     )
+
+
+def test_the_reports_of_an_unfinished_run_lie_apart_and_say_so(tmp_path):
+    unfinished = replace(_timed_run(load_1min=0.0), status="partial", error="interrupted after 4 trials")
+    finished = finish(unfinished, tmp_path)
+    assert finished.verdict is Verdict.INVALID
+    assert finished.reasons[0] == "the run is partial: interrupted after 4 trials"
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "partial"}
+    written = json.loads((tmp_path / "partial" / "performance.json").read_text(encoding="utf-8"))
+    assert (written["run"]["status"], written["verdict"]) == ("partial", "INVALID")
+    finish(replace(unfinished, status="complete", error=None), tmp_path)
+    assert not (tmp_path / "partial").exists()
+    assert (tmp_path / "performance.json").exists()
+
+
+def test_what_was_given_up_is_a_reason(tmp_path):
+    lost = Interruption("t", "the worker was killed", 3, suspects=("0/1/4",), given_up=True)
+    passed = Interruption("t", "interrupted", 2)
+    result = replace(_timed_run(load_1min=0.0), interruptions=(passed, lost))
+    assert "given up, trial 0/1/4: the worker was killed" in finish(result, tmp_path).reasons
