@@ -158,7 +158,8 @@ def test_a_search_goes_on_below_a_batch_that_kills_its_worker(tmp_path):
     run(*MAXBS, *option("crash_at=16x4/b4/t1/r0"), output=tmp_path)
     (case,) = read(run_directory(tmp_path), "performance.json")["max_batch"]
     assert (case["max_batch"], case["status"]) == (3, "MEMORY_LIMITED")
-    assert {probe["batch_size"]: probe["out_of_memory"] for probe in case["probes"]}[4]
+    decisions = {probe["batch_size"]: probe["decision"] for probe in case["probes"]}
+    assert decisions[4] == "OUT_OF_MEMORY"
 
 
 def test_a_trial_that_hangs_twice_failed_but_is_not_out_of_memory(tmp_path):
