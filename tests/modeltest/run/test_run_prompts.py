@@ -411,3 +411,32 @@ def test_a_tiny_model_gives_the_log_probability_of_what_it_says(tmp_path, demo_m
     begin = len(output["prompt_token_ids"])
     expected = [float(logprobs[place - 1, ids[0, place]]) for place in range(begin, begin + 12)]
     assert output["output_logprobs"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_lost_worker_is_replaced_and_goes_on_with_the_same_rows(tmp_path, data_dir):
+    words = ["fake", "performance", "[[60,4]]", "2", "dataset", "gsm8k", "llama", "none", "1"]
+    run(*words, "--data-dir", str(data_dir), output=tmp_path / "whole")
+    crash = ["--engine-option", "crash_after=5"]
+    run(*words, "--data-dir", str(data_dir), *crash, output=tmp_path / "lost")
+    assert len(read(tmp_path / "lost", "run.json")["interruptions"]) >= 1
+    whole, lost = (
+        [(line["trial"], line["inputs_sha256"]) for line in journal(tmp_path / name)]
+        for name in ("whole", "lost")
+    )
+    assert lost == whole
+
+
+def test_a_run_does_not_go_on_with_prompts_that_were_changed_meanwhile(tmp_path, data_dir):
+    words = ["fake", "performance", "[[60,4]]", "2", "dataset", "customize", "llama", "none", "1"]
+    run(*words, "--data-dir", str(data_dir), output=tmp_path / "out")
+    (directory,) = (tmp_path / "out").iterdir()
+    lines = (directory / "samples.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (directory / "samples.jsonl").write_text("".join(lines[:3]), encoding="utf-8")
+    result = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+    (directory / "run.json").write_text(json.dumps({**result, "status": "partial"}), encoding="utf-8")
+    rows = [{"question": f"Ask {n}."} for n in range(5)]
+    write_jsonl(data_dir / "customize" / "customize.jsonl", rows)
+    command = [sys.executable, "-m", "modeltest", "run", "--resume", str(directory)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert "sha256" in done.stderr
