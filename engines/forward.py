@@ -46,6 +46,9 @@ class Forward:
     forward_calls: int = 0
     computed_tokens: int = 0
     padding_tokens: int = 0
+    choose: Callable[[Any], Any] = field(default_factory=lambda: greedy)
+    """Says the next token of each row by logits `[rows, vocabulary]`."""
+
     _parameters: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,7 +83,7 @@ class Forward:
             ids, mask = self._pad(prompts)
             clock = StepClock(self.device)
             output = self._call(ids, mask, keep=1, use_cache=True)
-            newest = greedy(output.logits[:, -1])
+            newest = self.choose(output.logits[:, -1])
             if ends is None:
                 marks = None if only_end_timed else clock
                 steps = self._free_run(marks, newest, output.past_key_values, mask, max_new_tokens)
@@ -122,7 +125,7 @@ class Forward:
                 newest.clamp(min=0)[:, None], mask, keep=1, use_cache=True, past_key_values=cache
             )
             cache = output.past_key_values
-            newest = greedy(output.logits[:, -1])
+            newest = self.choose(output.logits[:, -1])
         return steps if on_host else [step.tolist() for step in steps]
 
     def _decode(
@@ -144,7 +147,7 @@ class Forward:
                 newest.clamp(min=0)[:, None], mask, keep=1, use_cache=True, past_key_values=cache
             )
             cache = output.past_key_values
-            newest = greedy(output.logits[:, -1])
+            newest = self.choose(output.logits[:, -1])
         return Generation(tuple(tuple(row) for row in tokens), clock.times_ns(), tuple(ended))
 
     def _pad(self, rows: Sequence[tuple[int, ...]]) -> tuple[Any, Any]:

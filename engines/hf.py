@@ -67,7 +67,13 @@ class HFEngine:
 
     name = "hf"
     capabilities = frozenset(
-        {Capability.GENERATE, Capability.CHOICE_LOGPROBS, Capability.TOKEN_TIMES, Capability.IGNORE_EOS}
+        {
+            Capability.GENERATE,
+            Capability.CHOICE_LOGPROBS,
+            Capability.TOKEN_TIMES,
+            Capability.IGNORE_EOS,
+            Capability.SAMPLE,
+        }
     )
     needs_weights = True
 
@@ -211,6 +217,12 @@ class HFEngine:
         assert loaded is not None
         self._forward = Forward(loaded.model, self._device, loaded.pad_token_id)
         self._padded = PaddedRows(self._forward)
+        generation = spec.options.generation
+        if generation is not None and generation.sampling is not None:
+            from engines.sampling import sampler
+
+            self._forward.choose = sampler(generation.sampling, seed=spec.seed, device=self._device)
+            return "tokens are drawn at random, in padded batches"
         self._tree, note = tree_feeder(loaded.model, self._device, loaded.dtype)
         return note
 

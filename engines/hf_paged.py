@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engines.continuous_batching import obstacle
 from engines.hf import HFEngine
 from engines.open_attention import closed_attention
-from modeltest.api import Completion, EngineUsage, ModelInfo, PrerequisiteError, RunSpec
+from modeltest.api import Capability, Completion, EngineUsage, ModelInfo, PrerequisiteError, RunSpec
 
 if TYPE_CHECKING:
     from engines.encoding import Encoded
@@ -19,6 +19,7 @@ class HFPagedEngine(HFEngine):
     """Completes requests as `HFEngine` does; only what runs together, and where keys are kept, differs."""
 
     name = "hf_paged"
+    capabilities = HFEngine.capabilities - {Capability.SAMPLE}
 
     def __init__(self) -> None:
         super().__init__()

@@ -3,10 +3,21 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from modeltest.api import RunSpec, Sampling, from_plain
+from engines.hf import HFEngine
+from modeltest.api import (
+    Capability,
+    GenerationOptions,
+    PrerequisiteError,
+    RunSpec,
+    Sampling,
+    TaskOptions,
+    from_plain,
+)
+from modeltest.run.plan import plan
 
 
 def modeltest(place, *words):
@@ -94,12 +105,38 @@ def test_sampling_without_the_word_for_it_is_refused(tmp_path):
     )
 
 
-def test_an_engine_that_cannot_sample_says_so_before_it_loads(tmp_path, demo_model):
-    words = ("--engine", "hf_fp32", "--model", demo_model("llama"), "--input-text", "a", "--do-sample")
-    done = modeltest(tmp_path, *words)
-    assert done.returncode == 3
-    assert "engine 'hf' takes the likeliest token and cannot sample" in done.stderr
-    assert not (tmp_path / "out").exists()
+def test_an_engine_that_cannot_sample_says_so_before_it_loads(tmp_path, demo_model, monkeypatch):
+    monkeypatch.setattr(HFEngine, "capabilities", frozenset({Capability.GENERATE}))
+    sampled = GenerationOptions(max_new_tokens=4, input_texts=("a",), sampling=Sampling(temperature=0.5))
+    spec = RunSpec(
+        *("hf_fp32", "generate", "generate", "auto", str(demo_model("llama"))),
+        dtype="float32",
+        options=TaskOptions(generation=sampled),
+    )
+    with pytest.raises(PrerequisiteError, match="engine 'hf' takes the likeliest token and cannot sample"):
+        plan(spec)
+    plan(replace(spec, options=TaskOptions(generation=replace(sampled, sampling=None))))
+
+
+@pytest.mark.slow
+def test_sampled_texts_are_those_of_the_seed(tmp_path, demo_model):
+    words = ("--engine", "hf_fp32", "--model", demo_model("llama"), "--input-text", "The", "--batch-size", 3)
+    texts = {}
+    for place, seed, more in (
+        ("a", 1, ()),
+        ("b", 1, ()),
+        ("c", 2, ()),
+        ("d", 1, ("--top-k", 1)),
+        ("e", 1, None),
+    ):
+        (tmp_path / place).mkdir()
+        sampling = () if more is None else ("--do-sample", "--random-seed", seed, *more)
+        done = modeltest(tmp_path / place, *words, *sampling, "--max-output-length", 12)
+        assert done.returncode == 0, done.stderr
+        texts[place] = [line["output_tokens"] for line in generations(tmp_path / place)]
+    assert texts["a"] == texts["b"] != texts["c"]
+    assert len(set(map(tuple, texts["a"]))) == 3, "rows of one prompt are drawn apart"
+    assert texts["d"] == texts["e"], "of the likeliest token alone, greedy decoding is left"
 
 
 @pytest.mark.slow
