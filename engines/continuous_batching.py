@@ -18,7 +18,10 @@ from engines.sequence_attention import RowLengths, left_padded
 from modeltest.api import EngineError
 
 SUPPORTED_VERSIONS = ("5.19", "5.20", "5.21", "5.22", "5.23")
-"""Of transformers, by major and minor number: what is used here may change with any of them."""
+"""Of transformers, by major and minor number: `tests/engines/test_hf_paged.py` passes with each.
+
+What is used here may change with any other, so that one is added when the tests have passed with it.
+"""
 
 _MASKLESS = "flash"
 """What transformers looks for in an attention's name to know that no mask needs memory."""
