@@ -22,7 +22,7 @@ from modeltest.search.sequential_test import (
 )
 from modeltest.search.trial_plan import FULL_EFFORT, Ask, Effort, Reading
 
-CERTIFICATE_RISK = 0.01
+CERTIFICATE_RISK = 0.005
 """The chance of certifying a batch that is over the limit: the first candidate may spend half of it, the
 next half of what is left, and so on, so that a search with many candidates is no surer to err."""
 

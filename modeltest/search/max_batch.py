@@ -30,9 +30,6 @@ WORTHWHILE = 0.5
 _TOWARDS_A_ROUND_NUMBER = 8
 """A proposal may move to a rounder number by this part of its distance from what was measured."""
 
-MOST_STALLS = 1
-"""After that many the bracket is only bisected."""
-
 _STEP_SIZE = 8
 """Multiples of this are where the latency of kernels may jump."""
 
@@ -64,9 +61,8 @@ class _Search:
     bounds: SearchRange
     evidence: Evidence
     has_stalled: bool = False
-    """Whether the bracket was not halved by the last proposal."""
+    """Whether a proposal of the line did not halve the bracket; from then on it is bisected."""
 
-    stalls: int = 0
     failures_above: int = 0
     """How many proposals have failed since the best batch size was found."""
 
@@ -75,17 +71,19 @@ class _Search:
 
     def run(self) -> Trials:
         yield from self._start()
-        while self._good() is not None and len(self.evidence) < MOST_BATCH_SIZES:
-            proposal = self._propose()
-            if proposal is not None:
+        while self._top() >= self.bounds.lowest:
+            good = self._good()
+            if good is None:
+                yield from self._measure(self.bounds.lowest, self.evidence.effort.bound_trials)
+                if self._good() is None:
+                    return
+            elif len(self.evidence) >= MOST_BATCH_SIZES:
+                yield from self._measure(good, self.evidence.effort.answer_trials)
+                return
+            elif (proposal := self._propose()) is not None:
                 yield from self._try(proposal)
             elif (yield from self._certify()):
                 return
-        good = self._good()
-        if good is not None:
-            yield from self._measure(good, self.evidence.effort.answer_trials)
-        elif self._top() >= self.bounds.lowest:
-            yield from self._measure(self.bounds.lowest, self.evidence.effort.bound_trials)
 
     def _start(self) -> Trials:
         """Measure the lowest batch size and a small one: for the line of latency and for that of memory."""
@@ -108,8 +106,7 @@ class _Search:
             else:
                 yield from self._run(self._full_length(batch_size))
         after = self._width()
-        self.has_stalled = width is not None and after is not None and 2 * after > width
-        self.stalls += self.has_stalled
+        self.has_stalled |= width is not None and after is not None and 2 * after > width
         self.failures_above = self.failures_above + 1 if self._good() == good else 0
 
     def _certify(self) -> Generator[Ask, Reading, bool]:
@@ -130,7 +127,7 @@ class _Search:
         self.contradictions += 1
         if self._is_within_noise(above):
             yield from self._measure(above, self.evidence.effort.answer_trials)
-            return True
+            return self._passes(above) or self._passes(good)
         return False
 
     def _measure(self, batch_size: int, trials: int) -> Trials:
@@ -158,11 +155,11 @@ class _Search:
         """Return the next batch size to try, or `None` when the best one is to be certified."""
         good, bad = self._good(), self._bad()
         assert good is not None
-        ceiling = min(self._top(), MOST_GROWTH * good, *([bad - 1] if bad is not None else []))
+        ceiling = self._ceiling(good)
         if ceiling <= good or ((self.has_stalled or self.contradictions) and self._is_within_noise(good)):
             return None
-        aim = self._aim(good, ceiling)
-        if bad is not None and (self._line_is_blind() or (aim == bad - 1 and self._gave_no_reading(bad))):
+        aim = self._aim(good)
+        if bad is not None and (self.has_stalled or (aim == bad - 1 and self._gave_no_reading(bad))):
             return self._split(good, bad)
         if aim > good:
             return _roundest_near(aim, self._slack(aim), good + 1, ceiling)
@@ -170,24 +167,25 @@ class _Search:
             return None
         return self._split(good, bad) if bad is not None else min(ceiling, good + 2**self.contradictions)
 
-    def _line_is_blind(self) -> bool:
-        """Say whether the line is to be passed over: it did not help the last time, or has failed before."""
-        return self.has_stalled or self.stalls >= MOST_STALLS
-
     def _gave_no_reading(self, batch_size: int) -> bool:
         return self.evidence.of(batch_size).has_ended
 
-    def _aim(self, good: int, ceiling: int) -> int:
+    def _ceiling(self, good: int) -> int:
+        """Return the largest batch size that may be proposed now."""
+        bad = self._bad()
+        return min(self._top(), MOST_GROWTH * good, *([bad - 1] if bad is not None else []))
+
+    def _aim(self, good: int) -> int:
         """Return the largest batch size that should pass by the line, the width of the test left free.
 
         That is `good` where too little would be gained for another batch size.
         """
-        line = self.evidence.latency_fit()
+        line, bad, ceiling = self.evidence.latency_fit(), self._bad(), self._ceiling(good)
         if line is None:
             return ceiling
         resolution = self.evidence.resolution(self.evidence.effort.answer_trials)
         aim = min(ceiling, line.last_within(self.evidence.limit_ms * exp(-resolution)))
-        is_held_back = aim == min(self._top(), MOST_GROWTH * good)
+        is_held_back = aim == ceiling and (bad is None or self._gave_no_reading(bad))
         if aim <= good or is_held_back or line.latency_ms(good) <= 0:
             return aim
         gain = log(line.latency_ms(aim) / line.latency_ms(good))
@@ -213,13 +211,12 @@ class _Search:
 
     def _is_within_noise(self, good: int) -> bool:
         """Say whether one row more changes too little to be seen, and the line promises no more than that."""
-        line, bad = self.evidence.latency_fit(), self._bad()
+        line = self.evidence.latency_fit()
         if line is None or line.latency_ms(good) <= 0:
             return False
         resolution = self.evidence.resolution(self.evidence.effort.most_trials)
         one_row = log(line.latency_ms(good + 1) / line.latency_ms(good))
-        ceiling = min(self._top(), *([bad - 1] if bad is not None else []), MOST_GROWTH * good)
-        return one_row < WORTHWHILE * resolution and self._aim(good, ceiling) <= good
+        return one_row < WORTHWHILE * resolution and self._aim(good) <= good
 
     def _passes(self, batch_size: int) -> bool:
         return self.evidence.decision(batch_size) is ProbeDecision.PASS

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import exp, fsum, log, sqrt
-from statistics import fmean
+from statistics import fmean, median_low
 
 from modeltest.search.student_t import t_quantile
 
@@ -24,7 +24,8 @@ PRIOR_FREEDOM = 2
 DISTURBED_SHARE = 0.05
 DISTURBED_SDS = 6.0
 DISTURBED_FROM_TRIALS = 5
-"""Of five trials or more, the slowest is set aside when it lies that far above the mean of the others."""
+"""Of five or six trials the slowest, of seven the two slowest are set aside when they lie that far above the
+mean of the others."""
 
 _MOST_TYPICAL_VARIANCES = 9.0
 
@@ -77,14 +78,16 @@ def interval(
 
 
 def undisturbed(latencies_ms: Sequence[float]) -> Sequence[float]:
-    """Return `latencies_ms` without the slowest trial where something else must have slowed it."""
+    """Return `latencies_ms` without the slowest trials where something else must have slowed them."""
     if len(latencies_ms) < DISTURBED_FROM_TRIALS:
         return latencies_ms
-    *others, slowest = sorted(latencies_ms)
-    excess = log(slowest) - fmean(map(log, others))
-    if excess <= max(DISTURBED_SHARE, DISTURBED_SDS * sqrt(spread(others).variance)):
-        return latencies_ms
-    return others
+    ordered = sorted(latencies_ms)
+    for count in range((len(ordered) - 1) // 3, 0, -1):
+        others = ordered[:-count]
+        excess = log(ordered[-count]) - fmean(map(log, others))
+        if excess > max(DISTURBED_SHARE, DISTURBED_SDS * sqrt(spread(others).variance)):
+            return others
+    return latencies_ms
 
 
 def spread(latencies_ms: Sequence[float]) -> Spread:
@@ -100,7 +103,7 @@ def pool(spreads: Iterable[Spread]) -> Spread:
     A batch size far more scattered than is typical, by one disturbed trial say, counts as nine times typical.
     """
     free = [each for each in spreads if each.freedom > 0]
-    most = _MOST_TYPICAL_VARIANCES * _typical_variance([PRIOR, *free])
+    most = _MOST_TYPICAL_VARIANCES * median_low(each.variance for each in (PRIOR, *free))
     return Spread(
         PRIOR.squares + fsum(min(each.variance, most) * each.freedom for each in free),
         PRIOR.freedom + sum(each.freedom for each in free),
@@ -111,14 +114,3 @@ def half_width(elsewhere: Spread, trials: int, *, confidence: float) -> float:
     """Return the relative half-width to expect of the interval of a batch size with so many trials."""
     freedom = elsewhere.freedom + trials - 1
     return t_quantile(confidence, freedom) * sqrt(elsewhere.variance / trials)
-
-
-def _typical_variance(spreads: Sequence[Spread]) -> float:
-    """Return the median variance, each counted as often as it has degrees of freedom."""
-    counted = sorted((each.variance, each.freedom) for each in spreads)
-    half, seen = sum(freedom for _, freedom in counted) / 2, 0
-    for variance, freedom in counted:
-        seen += freedom
-        if seen >= half:
-            return variance
-    raise AssertionError("the prior is always there")
