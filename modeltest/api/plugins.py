@@ -250,6 +250,9 @@ class Evaluation(Protocol):
 class HarnessTask(Task, Protocol):
     """Another harness: it reads its own datasets, asks an engine and scores the answers by itself."""
 
+    goes_on: bool
+    """Whether its evaluation goes on with the files that a killed one left in the run directory."""
+
     def environment(self, spec: RunSpec) -> Mapping[str, str]:
         """Return variables of the worker that take precedence over the engine's."""
 

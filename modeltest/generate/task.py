@@ -43,6 +43,7 @@ class Generate:
     name = "generate"
     title = "text for your own prompts: modeltest generate"
     modes: tuple[Mode, ...] = ()
+    goes_on = True
 
     def check(self, spec: RunSpec) -> None:
         """Refuse prompts that are none, before anything is loaded.

@@ -19,6 +19,7 @@ class LmEval:
     name = "lm_eval"
     title = "any task of lm-evaluation-harness: modeltest lm-eval"
     modes: tuple[Mode, ...] = ()
+    goes_on = False
 
     def check(self, spec: RunSpec) -> None:
         """Refuse to run where lm-evaluation-harness is not installed."""

@@ -29,7 +29,7 @@ from modeltest.run.directory import (
 from modeltest.run.finish import finish
 from modeltest.run.journal import FILE_NAME, count_entries
 from modeltest.run.machine import describe_machine
-from modeltest.run.plan import Plan, plan, protocol_version, run_name
+from modeltest.run.plan import Plan, can_go_on, plan, protocol_version, run_name
 from modeltest.run.progress import Progress
 from modeltest.run.resume import refuse_other_run, unrecorded_interruption
 from modeltest.run.supervise import supervise
@@ -107,7 +107,8 @@ def resume(
         refuse_other_run(directory, result, planned)
         done = count_entries(directory / FILE_NAME)
         stopped = result.error or "its supervisor was killed"
-        progress.line(f"{directory}: going on after {done} questions or trials; it was stopped: {stopped}")
+        found_done = f" after {done} questions or trials" if done else ""
+        progress.line(f"{directory}: going on{found_done}; it was stopped: {stopped}")
         if result.status == RUNNING:
             found = unrecorded_interruption(time=utc_now(), done=done)
             result = replace(result, interruptions=(*result.interruptions, found))
@@ -127,7 +128,7 @@ def _carry_out(plan: Plan, watch: Watch, log: IO[bytes], *, limits: Limits, verb
         result = replace(read_result(watch.directory), status=COMPLETE)
         return Outcome(watch.directory, finish(result, watch.directory))
     except KeyboardInterrupt as interrupt:
-        return Outcome(watch.directory, _write_partial(watch), interrupt)
+        return Outcome(watch.directory, _write_partial(plan, watch), interrupt)
     except BaseException as problem:
         _write_failure(watch, reason=str(problem) or type(problem).__name__)
         raise
@@ -137,8 +138,8 @@ def _carry_out(plan: Plan, watch: Watch, log: IO[bytes], *, limits: Limits, verb
             watch.progress.line(_log_text(watch.directory))
 
 
-def _write_partial(watch: Watch) -> RunResult:
-    """Write `run.json` and, if anything was journalled, every report of what there is."""
+def _write_partial(plan: Plan, watch: Watch) -> RunResult:
+    """Write `run.json` and, if anything was finished and kept, every report of what there is."""
     stopped = Interruption(utc_now(), "interrupted", watch.done)
     result = replace(
         watch.result,
@@ -148,7 +149,7 @@ def _write_partial(watch: Watch) -> RunResult:
     )
     try:
         write_result(watch.directory, result)
-        if count_entries(watch.directory / FILE_NAME):
+        if watch.done and can_go_on(plan.task):
             return finish(read_result(watch.directory), watch.directory)
     except ModelTestError as problem:
         watch.progress.line(f"no partial result: {problem}")

@@ -83,9 +83,9 @@ def protocol_version(plan: Plan) -> str | None:
     return task.protocols.get(plan.spec.protocol) if isinstance(task, AccuracyTask) else None
 
 
-def keeps_journal(task: Task) -> bool:
-    """Say whether a run of `task` can go on where it was stopped: another harness keeps no journal."""
-    return not isinstance(task, HarnessTask)
+def can_go_on(task: Task) -> bool:
+    """Say whether a run of `task` can go on where it was stopped: another harness may keep no journal."""
+    return not isinstance(task, HarnessTask) or task.goes_on
 
 
 def _check_mode(spec: RunSpec, task: Task) -> None:

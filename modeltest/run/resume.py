@@ -21,7 +21,7 @@ from modeltest.api import (
     to_plain,
 )
 from modeltest.run.machine import describe_machine
-from modeltest.run.plan import Plan, keeps_journal, protocol_version
+from modeltest.run.plan import Plan, can_go_on, protocol_version
 
 _MACHINE_FACTS = ("architecture", "processor", "cpus")
 """What must not change between the trials of one measurement."""
@@ -70,7 +70,7 @@ def refuse_other_run(directory: Path, result: RunResult, plan: Plan) -> None:
 
     Raises: SpecError.
     """
-    if not keeps_journal(plan.task):
+    if not can_go_on(plan.task):
         raise SpecError(
             f"{directory} is a run of another harness, which keeps no journal and cannot be gone on with; "
             f"start it again: {result.command or 'with the same words'}"

@@ -23,7 +23,7 @@ from modeltest.run.events import VARIABLE, EventReader
 from modeltest.run.journal import FILE_NAME, count_entries
 from modeltest.run.losses import WorkerEnd, describe, failure_of, interruption, may_be_reloaded, succeeded
 from modeltest.run.oom_killer import oom_kills
-from modeltest.run.plan import Plan, keeps_journal
+from modeltest.run.plan import Plan, can_go_on
 from modeltest.run.watch import Watch, utc_now
 from modeltest.run.worker_process import has_ended, reap, start_worker, stop
 
@@ -51,9 +51,10 @@ def supervise(plan: Plan, watch: Watch, log: IO[bytes], limits: Limits) -> None:
             if end.status:
                 watch.progress.line(f"the worker {describe(end)} when all was done")
             return
-        if not may_be_reloaded(end) or not keeps_journal(plan.task):
+        if not may_be_reloaded(end) or not can_go_on(plan.task):
             break
-        watch.done = count_entries(watch.directory / FILE_NAME)  # its last event may be missing
+        if not isinstance(plan.task, HarnessTask):
+            watch.done = count_entries(watch.directory / FILE_NAME)  # its last event may be missing
         watch.interrupt(interruption(end, watch.flight, time=utc_now(), done=watch.done, where=watch.where))
         if reload <= MAX_RELOADS:
             lost = watch.result.interruptions[-1]
@@ -67,7 +68,7 @@ def _given_up(is_given_up: bool) -> str:
 
 def _hint(plan: Plan, watch: Watch) -> str:
     log = f"its output is in {watch.directory / LOG_FILE}"
-    if not keeps_journal(plan.task):
+    if not can_go_on(plan.task):
         return log
     return f"`modeltest run --resume {watch.directory}` goes on from there; {log}"
 
@@ -82,7 +83,7 @@ def _run_worker(
     kills_before = oom_kills()
     try:
         process = start_worker(watch.directory, _environment(plan, pipe, of_files), log)
-        deadlines = Deadlines(limits, has_batches=keeps_journal(plan.task))
+        deadlines = Deadlines(limits, has_batches=can_go_on(plan.task))
         hang = _follow(process, reader, watch, deadlines)
         return WorkerEnd(
             status=stop(process) if hang else reap(process),

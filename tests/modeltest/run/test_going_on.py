@@ -285,3 +285,20 @@ def answers(directory):
     return {
         line["score"]["request_id"]: (line["score"]["predicted"], line["prompt_sha256"]) for line in lines
     }
+
+
+def test_generated_text_goes_on_too(tmp_path):
+    prompts = [word for number in range(12) for word in ("--input-text", f"Say {number}.")]
+    options = ["--engine", "fake", "--model", "none", "--profile", "llama", "--max-batch-size", "2"]
+    words = ["generate", *prompts, *options, "--max-output-length", "4"]
+    run(*words, output=tmp_path / "whole")
+    process = start([*words, *option("sleep=yes"), *option("step_ms=100")], tmp_path / "out")
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size for path in (tmp_path / "out").glob("*/generations.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    end(process, signal.SIGKILL)
+    directory, whole = run_directory(tmp_path / "out"), run_directory(tmp_path / "whole")
+    resume(directory)
+    assert (directory / "generations.jsonl").read_bytes() == (whole / "generations.jsonl").read_bytes()
+    assert read(directory)["status"] == "complete"
