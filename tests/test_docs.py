@@ -44,11 +44,15 @@ from modeltest.metrics import METRICS
 from modeltest.run.disturbances import BUSY_SHARE
 from modeltest.run.measurement import run_measurements
 from modeltest.run.worker import INTERNAL_ERROR
+from modeltest.search import FULL_EFFORT, QUICK_EFFORT
+from modeltest.search.evidence import CERTIFICATE_RISK
+from modeltest.search.sequential_test import CONFIDENCE, PRIOR_SD
 from modeltest.statistics import proportion
 from modeltest.summary import NEAR_TIE_MARGIN
 from modeltest.tasks.mmlu import MMLU
 from modeltest.tasks.multiple_choice import FEW_SHOT_TOKENS, ZERO_SHOT_TOKENS
 from modeltest.tasks.performance import Performance
+from modeltest.tasks.performance_maxbs import SCREEN_TOKENS, SCREENED_FROM_TOKENS
 from modeltest.tasks.plausibility import TOLERANCE
 from modeltest.tasks.precision import DRIFT_DOUBT, NOISY_CV, PRECISE, SETTLED
 from modeltest.tasks.readings import BARE, MEASURE, WARMUP
@@ -239,6 +243,21 @@ def test_every_status_of_a_search_is_documented():
     text = section(ROOT / "docs" / "max-batch.md", "The sequential test")
     decisions = set(definitions["probe"]["properties"]["decision"]["enum"]) - {"OPEN"}
     assert all(decision in text for decision in decisions)
+
+
+def test_the_numbers_of_the_max_batch_search_are_those_of_the_code():
+    path = ROOT / "docs" / "max-batch.md"
+    trials, test, way = (
+        section(path, name) for name in ("Trials", "The sequential test", "The way to the answer")
+    )
+    assert f"{SCREEN_TOKENS} output tokens, for cases of {SCREENED_FROM_TOKENS} or more" in trials
+    assert f"at most {FULL_EFFORT.most_trials}, until" in test
+    assert f"each end at {CONFIDENCE:.0%}".replace("%", " %") in test
+    assert f"standard deviation of {PRIOR_SD:.0%}".replace("%", " %") in test
+    assert f"probability of {CERTIFICATE_RISK / 2:.2%}".replace("%", " %") in test
+    assert f"{FULL_EFFORT.answer_trials} or more trials of full length at the answer" in way
+    assert f"{FULL_EFFORT.bound_trials} or more at the batch above" in way
+    assert f"({QUICK_EFFORT.answer_trials} and {QUICK_EFFORT.bound_trials} with" in way
 
 
 def test_every_field_of_run_json_is_documented():

@@ -41,7 +41,7 @@ SCREEN = "screen"
 """Phase of a trial that decodes few tokens: it guides the search and stays out of the numbers of the case."""
 
 SCREEN_TOKENS = 16
-_SCREENED_FROM_TOKENS = 4 * SCREEN_TOKENS
+SCREENED_FROM_TOKENS = 4 * SCREEN_TOKENS
 """From here on a screen is so much shorter than the case that it pays."""
 
 
@@ -167,7 +167,7 @@ class _Search:
             index,
             case,
             SearchRange(given.lowest, given.highest, too_large=_too_large(case, before)),
-            Evidence(_limit_ms(spec), _effort(spec), can_screen=case.output_tokens >= _SCREENED_FROM_TOKENS),
+            Evidence(_limit_ms(spec), _effort(spec), can_screen=case.output_tokens >= SCREENED_FROM_TOKENS),
         )
 
     def trial(self, ask: Ask, *, seed: int, token_ids: Sequence[int]) -> Trial:
