@@ -10,6 +10,9 @@ from engines.mindie_pa import MindiePA
 from engines.mindie_runner import PagedRunner
 from engines.mindie_sizes import RunnerSize
 from modeltest.api import EngineError
+from modeltest.data.load import load_dataset
+from modeltest.registry import load_engine, load_task
+from modeltest.run.accuracy import run_accuracy
 
 PROMPTS = [list(range(30 + 7 * row, 42 + 8 * row)) for row in range(5)]
 """Prompts of different lengths, 12 tokens to 16."""
@@ -163,3 +166,26 @@ def only_import(spec: Any, model: Any) -> str:
     from atb_llm.utils.env import ENV
 
     return str(ENV.profiling_filepath)
+
+
+def ask(spec: Any, model: Any, tasks: Any) -> dict[str, Any]:
+    """Return the scores of each task's spec by question, asked through the engine that `spec` names."""
+    engine = load_engine(spec.engine)
+    try:
+        engine.load(spec, model)
+        found = {}
+        for of_task in tasks:
+            task = load_task(of_task.task)
+            dataset = load_dataset(
+                task.dataset,
+                of_task.split,
+                data_dir=None,
+                subjects=of_task.subjects,
+                limit=of_task.limit,
+                shots_needed=bool(of_task.options.shots),
+            )
+            batches = run_accuracy(task, engine, dataset.data, of_task)
+            found[of_task.mode] = {one.score.request_id: one for batch in batches for one in batch}
+        return found
+    finally:
+        engine.close()
