@@ -12,8 +12,9 @@ from engines.mindie_benchmark import token_times_ns
 from engines.mindie_files import RunnerFiles
 from engines.mindie_library import plain_ids
 from engines.mindie_questions import Question, check_order, rows_to_try
-from engines.mindie_runner import Inferred, PagedRunner
+from engines.mindie_runner import Inferred
 from engines.mindie_sizes import RunnerSize, prefill_groups
+from engines.mindie_team import LedRunner
 from modeltest.api import Completion, EngineError, Finish, OutOfMemory
 
 
@@ -30,16 +31,12 @@ class WorkDone:
 
 
 class PagedAnswers:
-    """Answers requests with one runner, which it sizes as they need it.
+    """Answers requests with one runner, which it sizes as they need it."""
 
-    A rank that `leads` reads the files; the others make the same calls and answer nothing.
-    """
-
-    def __init__(self, runner: PagedRunner, files: RunnerFiles, tokenizer: Any, *, leads: bool) -> None:
+    def __init__(self, runner: LedRunner, files: RunnerFiles, tokenizer: Any) -> None:
         self._runner = runner
         self._files = files
         self._tokenizer = tokenizer
-        self._leads = leads
         self._vocabulary_size: int = runner.raw.model.config.vocab_size
         self._dtype = runner.raw.dtype
         self._ends = frozenset(plain_ids(runner.raw.model.postprocessor.eos_token_id))
@@ -94,7 +91,7 @@ class PagedAnswers:
         inferred = self._infer(prompts, requests[0].request.max_new_tokens, ignore_eos=True)
         ids = self._output_ids(inferred, prompts)
         done = [self._generated(encoded, tokens) for encoded, tokens in zip(requests, ids, strict=True)]
-        if "times" not in self._files.records or not self._leads:
+        if "times" not in self._files.records:
             return done
         times = self._times(prompts, requests[0].request.max_new_tokens, inferred)
         return [replace(one, token_times_ns=times[row]) for row, one in enumerate(done)]
@@ -125,8 +122,6 @@ class PagedAnswers:
                 yield begin, end, answer
                 begin = end
                 continue
-            # Outside the handler: what it holds would keep the old runner alive.
-            self._runner.free()
             self.work.split_batches += 1
             if size.rows == 1:
                 yield begin, end, text
@@ -142,10 +137,9 @@ class PagedAnswers:
         self, prompts: Sequence[tuple[int, ...]], max_new_tokens: int, *, ignore_eos: bool
     ) -> Inferred:
         self._runner.warm_up()  # it writes files, too
-        if self._leads:
-            self._files.clear()
+        self._files.clear()
         inferred = self._runner.infer(prompts, max_new_tokens=max_new_tokens, ignore_eos=ignore_eos)
-        if self._leads and "ids" in self._files.records:
+        if "ids" in self._files.records:
             self._files.check_inputs(prompts)
         self.work.calls += max(inferred.counts)
         self.work.seconds += inferred.seconds
@@ -158,25 +152,19 @@ class PagedAnswers:
         if not self._is_order_known and len(set(prompts)) > 1:
             self._try_order(prompts, logits)
             self._is_order_known = True
-        if logits is None:
-            for question, prefix in group:
-                question.fail(prefix, "another rank answers")
-            return
         logprobs = logits.log_softmax(dim=-1)
         likeliest = logits.argmax(dim=-1).tolist()
         for row, (question, prefix) in enumerate(group):
             question.take(prefix, logprobs[row], likeliest[row])
 
     def _read_logits(self, prompts: Sequence[tuple[int, ...]], inferred: Inferred) -> Any:
-        """Return the logits behind each prompt, `[rows, vocabulary]`; nothing where another rank leads.
+        """Return the logits behind each prompt, `[rows, vocabulary]`.
 
         What was said must be a likeliest token of its row. Logits that are not numbers are told as they are:
         they fail their request alone.
 
         Raises: EngineError.
         """
-        if not self._leads:
-            return None
         logits = self._files.read_last_logits(len(prompts), self._vocabulary_size, self._dtype)
         for row, ids in enumerate(self._output_ids(inferred, prompts)):
             if bool(logits[row, ids[0]] < logits[row].max()):
@@ -190,12 +178,9 @@ class PagedAnswers:
         """Run some of the prompts alone: equal first words would hide rows in another order."""
         for row in rows_to_try(prompts):
             alone = self._read_logits([prompts[row]], self._infer([prompts[row]], 1, ignore_eos=False))
-            if together is not None:
-                check_order(prompts, together, row, alone[0])
+            check_order(prompts, together, row, alone[0])
 
     def _output_ids(self, inferred: Inferred, prompts: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-        if not self._leads:
-            return [() for _ in prompts]
         if "ids" in self._files.records:
             ids = [self._files.read_output_ids(row) for row in range(len(prompts))]
         else:
@@ -218,7 +203,7 @@ class PagedAnswers:
             text = self._tokenizer.decode(ids, skip_special_tokens=True)
             ended = ended or any(stop in text for stop in request.stop)
             text = cut_at(text, request.stop)
-        if len(ids) < request.max_new_tokens and not ended and self._leads:
+        if len(ids) < request.max_new_tokens and not ended:
             raise EngineError(
                 f"PARunner ended request {encoded.request.id!r} after {len(ids)} of {request.max_new_tokens} "
                 f"tokens with token {ids[-1]}, which ends no text"

@@ -127,11 +127,6 @@ def check_mindie(spec: RunSpec, model: ModelInfo, runner: str) -> None:
         raise PrerequisiteError(f"{runner} of MindIE cannot be used: {reason}")
     if MindieOptions.parse(spec).stand_in and spec.device == "npu":
         raise SpecError("the stand-in for MindIE runs on the cpu; leave out --device npu or stand_in=yes")
-    if spec.world_size != 1:
-        raise PrerequisiteError(
-            f"MindIE is driven on one device; the words ask for {spec.world_size} "
-            "(several ranks are not available yet): give 1"
-        )
     if spec.cluster is not None:
         raise PrerequisiteError("several nodes are not available yet for MindIE; give a number of chips")
     if spec.lora:
@@ -172,6 +167,8 @@ def environment(spec: RunSpec, model: ModelInfo) -> dict[str, str]:
         "MASTER_PORT": os.environ.get("MASTER_PORT") or str(free_port()),
         **model.environment,
     }
+    if spec.world_size == 1:  # else torchrun numbers the ranks
+        variables |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
     if not spec.cases:
         variables |= {name: os.environ.get(name, value) for name, value in _DETERMINISTIC.items()}
     return variables

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from engines.mindie_answers import PagedAnswers
     from engines.mindie_files import RunnerFiles
     from engines.mindie_runner import PagedRunner
+    from engines.mindie_team import LedRunner
 
 WINDOW_REQUESTS = 1024
 """How many requests are tokenized together."""
@@ -60,7 +61,7 @@ class MindiePA:
     needs_weights = True
 
     def __init__(self) -> None:
-        self._runner: PagedRunner | None = None
+        self._runner: LedRunner | None = None
         self._answers: PagedAnswers | None = None
         self._encoder: Encoder | None = None
         self._files: RunnerFiles | None = None
@@ -91,23 +92,22 @@ class MindiePA:
         """Load the model in a runner of the size that will be asked for first."""
         from engines.mindie_files import RunnerFiles
         from engines.mindie_library import errors_as_ours
-        from engines.mindie_runner import PagedRunner
         from engines.mindie_sizes import first_size
+        from engines.mindie_team import LedRunner, Team
 
         begin = time.perf_counter()
         self._files = RunnerFiles.of(os.environ)
-        # Without its tokenizer PARunner gives token ids; with it, text, and the ids are read from its files.
-        self._runner = PagedRunner(spec, model, with_tokenizer="ids" in self._files.records)
+        self._runner = LedRunner(_runner_for(spec, model, self._files), Team.of_this_process())
         self._runner.make(first_size(spec, model))
         with errors_as_ours("reading what PARunner has loaded"):
             return self._read_loaded(spec, model, self._files, self._runner, begin)
 
     def _read_loaded(
-        self, spec: RunSpec, model: ModelInfo, files: RunnerFiles, runner: PagedRunner, begin: float
+        self, spec: RunSpec, model: ModelInfo, files: RunnerFiles, runner: LedRunner, begin: float
     ) -> EngineInfo:
         from engines.encoding import Encoder
         from engines.mindie_answers import PagedAnswers
-        from engines.mindie_library import checked_dtype, plain_ids, ranks
+        from engines.mindie_library import checked_dtype, plain_ids
 
         raw = runner.raw
         dtype = checked_dtype(raw, spec)
@@ -115,7 +115,7 @@ class MindiePA:
             raise PrerequisiteError(f"device npu is demanded, PARunner runs on {raw.device}")
         context = spec.max_position_embeddings or model.max_position_embeddings
         self._tokenizer = raw.tokenizer or _own_tokenizer(spec, model)
-        self._answers = PagedAnswers(runner, files, self._tokenizer, leads=ranks()["rank"] == 0)
+        self._answers = PagedAnswers(runner, files, self._tokenizer)
         self._encoder = Encoder(self._tokenizer, context)
         ends = plain_ids(raw.model.postprocessor.eos_token_id)
         return EngineInfo(
@@ -143,6 +143,13 @@ class MindiePA:
                 yield failed[begin : begin + batch_size]
             for same_kind in by_kind(encoded):
                 yield from self._answer(same_kind, batch_size)
+
+    def follow(self, spec: RunSpec, model: ModelInfo) -> None:
+        """Make the calls of rank 0 on this rank's part of the model until it ends."""
+        from engines.mindie_files import RunnerFiles
+        from engines.mindie_team import Team
+
+        Team.of_this_process().follow(_runner_for(spec, model, RunnerFiles.of(os.environ)))
 
     def peak_memory_bytes(self) -> int | None:
         """Return the peak memory of this rank's device since the last call."""
@@ -175,7 +182,7 @@ class MindiePA:
         runner, files = self._runner, self._files
         self._runner = self._answers = self._encoder = self._files = None
         if runner is not None:
-            runner.free()
+            runner.end()
         if files is not None:
             files.clear()
 
@@ -194,6 +201,16 @@ class MindiePA:
                 yield self._answers.run_timed(batch, size)
         else:
             yield from self._answers.generate(same_kind, batch_size)
+
+
+def _runner_for(spec: RunSpec, model: ModelInfo, files: RunnerFiles) -> PagedRunner:
+    """Return a runner yet to be made, the same on every rank.
+
+    Without its tokenizer PARunner gives token ids; with it, text, and the ids are read from its files.
+    """
+    from engines.mindie_runner import PagedRunner
+
+    return PagedRunner(spec, model, with_tokenizer="ids" in files.records)
 
 
 def _own_tokenizer(spec: RunSpec, model: ModelInfo) -> Any:

@@ -45,7 +45,7 @@ class PagedRunner:
         self._with_tokenizer = with_tokenizer
         self._class = import_runner(spec, "run_pa", "PARunner")
         self._runner: Any = None
-        self._is_warm = False
+        self.is_warm = False
         self.size: RunnerSize | None = None
         self.device = "cpu"
 
@@ -85,8 +85,10 @@ class PagedRunner:
             return _checked(answer, len(prompts))
 
     def prefill_tokens(self) -> int:
-        """Return how many prompt tokens a prefill takes; requests beyond wait for the next."""
-        self.warm_up()
+        """Return how many prompt tokens a prefill takes; requests beyond wait for the next.
+
+        Raises: EngineError when the runner, which must be warm, does not say.
+        """
         said = self.raw.max_prefill_tokens
         if not isinstance(said, int) or said <= 0:
             raise EngineError(f"PARunner.max_prefill_tokens is {said!r} after warm_up; a number was expected")
@@ -94,7 +96,7 @@ class PagedRunner:
 
     def free(self) -> None:
         """Give the model's memory back."""
-        runner, self._runner, self.size, self._is_warm = self._runner, None, None, False
+        runner, self._runner, self.size, self.is_warm = self._runner, None, None, False
         if runner is not None:
             with errors_as_ours("shutting PARunner down"):
                 runner.shutdown()
@@ -107,7 +109,7 @@ class PagedRunner:
 
         Raises: OutOfMemory, after which there is no runner; EngineError.
         """
-        if self._is_warm:
+        if self.is_warm:
             return
         assert self.size is not None
         try:
@@ -116,7 +118,7 @@ class PagedRunner:
         except ModelTestError:
             self.free()  # its KV cache may be there in part
             raise
-        self._is_warm = True
+        self.is_warm = True
 
     def _arguments(self, size: RunnerSize) -> dict[str, Any]:
         spec, options = self._spec, self._spec.options

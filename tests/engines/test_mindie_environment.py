@@ -87,7 +87,6 @@ def test_unknown_options_are_refused(spec, options, reason):
     ("changes", "kind", "reason"),
     [
         ({"device": "npu"}, SpecError, "the stand-in for MindIE runs on the cpu"),
-        ({"world_size": 2}, PrerequisiteError, "the words ask for 2"),
         ({"cluster": Cluster("t.json", 2, 0, "10.0.0.1")}, PrerequisiteError, "several nodes"),
         ({"lora": "l.jsonl"}, PrerequisiteError, "LoRA is not available yet"),
         ({"dtype": "bfloat16"}, SpecError, "dtype is float16; MindIE cannot cast it to bfloat16"),

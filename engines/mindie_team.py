@@ -1,0 +1,181 @@
+"""Several ranks of MindIE: rank 0 decides on every call of a runner, the others make the same calls.
+
+MindIE connects its ranks itself once a runner is made. What rank 0 tells goes through the store that torchrun
+keeps for its ranks, so that no connection of ours is in MindIE's way. Each call ends with a word from every
+rank: what runs out of memory on one is given up on all.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from engines.mindie_library import ranks
+from engines.mindie_runner import Inferred, PagedRunner
+from engines.mindie_sizes import RunnerSize
+from modeltest.api import EngineError, OutOfMemory
+
+PATIENCE = timedelta(days=7)
+"""Another rank may compute for long; when one dies, torchrun ends the others."""
+
+_DONE = "done"
+_OUT_OF_MEMORY = "out of memory"
+_END = "end"
+
+
+class Team:
+    """The ranks of a run, numbered from 0, that make the calls of one runner together."""
+
+    def __init__(self, store: Any, *, rank: int, size: int) -> None:
+        self._store = store
+        self._rank = rank
+        self._size = size
+        self._calls = 0
+
+    @staticmethod
+    def of_this_process() -> Team:
+        """Return the team torchrun has started, or a team of one."""
+        own = ranks()
+        store = None if own["world_size"] == 1 else _store()
+        return Team(store, rank=own["rank"], size=own["world_size"])
+
+    @property
+    def size(self) -> int:
+        """How many ranks there are."""
+        return self._size
+
+    def lead(self, runner: Any, name: str, *arguments: Any, **named: Any) -> Any:
+        """Return what method `name` of `runner` returns, having the other ranks call it on theirs.
+
+        Raises: what it raises; OutOfMemory or EngineError for what another rank met.
+        """
+        if self._size == 1:
+            return getattr(runner, name)(*arguments, **named)
+        number = self._next()
+        self._store.set(f"call/{number}", pickle.dumps((name, arguments, named)))
+        value, problem = _attempt(lambda: getattr(runner, name)(*arguments, **named))
+        if problem is not None and not isinstance(problem, OutOfMemory):
+            raise problem  # the others may wait for this rank in the middle of the call
+        others = {rank: self._word(number, rank) for rank in range(1, self._size)}
+        if problem is not None:
+            raise problem
+        for rank, word in others.items():
+            if word.startswith(_OUT_OF_MEMORY):
+                raise OutOfMemory(f"rank {rank}: {word}")
+            if word != _DONE:
+                raise EngineError(f"rank {rank}: {word}")
+        return value
+
+    def end(self) -> None:
+        """Let the other ranks go."""
+        if self._size > 1:
+            self._store.set(f"call/{self._next()}", pickle.dumps((_END, (), {})))
+
+    def follow(self, runner: Any) -> None:
+        """Make the calls that rank 0 makes until it ends.
+
+        Raises: what a call raises, unless memory ran out.
+        """
+        while True:
+            number = self._next()
+            name, arguments, named = pickle.loads(self._store.get(f"call/{number}"))
+            if name == _END:
+                return
+            _, problem = _attempt(lambda: getattr(runner, name)(*arguments, **named))  # noqa: B023 - at once
+            self._store.set(f"word/{number}/{self._rank}", _word_of(problem))
+            if problem is not None and not isinstance(problem, OutOfMemory):
+                raise problem
+
+    def _word(self, number: int, rank: int) -> str:
+        key = f"word/{number}/{rank}"
+        word: bytes = self._store.get(key)
+        self._store.delete_key(key)
+        return word.decode()
+
+    def _next(self) -> int:
+        self._calls += 1
+        return self._calls
+
+
+class LedRunner:
+    """The runners of all ranks, as rank 0 calls them; one that ran out of memory is freed on all."""
+
+    def __init__(self, runner: PagedRunner, team: Team) -> None:
+        self._runner = runner
+        self._team = team
+
+    @property
+    def raw(self) -> Any:
+        """Rank 0's runner itself."""
+        return self._runner.raw
+
+    @property
+    def size(self) -> RunnerSize | None:
+        """What the runners are made for; `None` when there are none."""
+        return self._runner.size
+
+    @property
+    def device(self) -> str:
+        """The kind of device."""
+        return self._runner.device
+
+    def make(self, size: RunnerSize) -> None:
+        """Load the model for `size`; see `PagedRunner.make`."""
+        self._lead("make", size)
+
+    def warm_up(self) -> None:
+        """Make the KV cache, once for a runner; see `PagedRunner.warm_up`."""
+        if not self._runner.is_warm:
+            self._lead("warm_up")
+
+    def prefill_tokens(self) -> int:
+        """Return how many prompt tokens a prefill takes."""
+        self.warm_up()
+        return self._runner.prefill_tokens()
+
+    def infer(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, ignore_eos: bool) -> Inferred:
+        """Run prompts of token ids together; see `PagedRunner.infer`."""
+        answer: Inferred = self._lead("infer", prompts, max_new_tokens=max_new_tokens, ignore_eos=ignore_eos)
+        return answer
+
+    def end(self) -> None:
+        """Free the model on all ranks and let them go."""
+        try:
+            self._lead("free")
+        finally:
+            self._team.end()
+
+    def _lead(self, name: str, *arguments: Any, **named: Any) -> Any:
+        try:
+            return self._team.lead(self._runner, name, *arguments, **named)
+        except OutOfMemory as problem:
+            text = str(problem)
+        # Outside the handler: what it holds would keep the old runner alive.
+        self._team.lead(self._runner, "free")
+        raise OutOfMemory(text)
+
+
+def _attempt(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    try:
+        return work(), None
+    except Exception as problem:
+        return None, problem
+
+
+def _word_of(problem: Exception | None) -> str:
+    if problem is None:
+        return _DONE
+    return str(problem) if isinstance(problem, OutOfMemory) else f"{type(problem).__name__}: {problem}"
+
+
+def _store() -> Any:
+    from torch import distributed
+
+    torch_stores: Any = distributed  # they have no types
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    # torchrun's agent keeps the store; every rank is its client.
+    store = torch_stores.TCPStore(host, port, is_master=False, timeout=PATIENCE)
+    return torch_stores.PrefixStore("modeltest", store)
