@@ -20,7 +20,7 @@ from modeltest.api import (
 )
 from modeltest.tasks.case_summary import summarize_case
 from modeltest.tasks.plausibility import Hardware
-from modeltest.tasks.precision import precision_notes
+from modeltest.tasks.precision import overhead_notes, precision_notes
 from modeltest.tasks.prompt_sources import choose_prompts, least_trials
 from modeltest.tasks.readings import MEASURE, TrialReading, of_phase, read_trials
 from modeltest.tasks.shapes import (
@@ -122,7 +122,8 @@ def _summarize(
         absence=absence,
         hardware=Hardware.of(engine, spec),
     )
-    return replace(summary, notes=precision_notes(readings, summary.metrics))
+    notes = precision_notes(readings, summary.metrics) + overhead_notes(summary.overhead)
+    return replace(summary, notes=notes)
 
 
 def _is_too_large(combination: Combination, too_large: Mapping[int, int]) -> bool:

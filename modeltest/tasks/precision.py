@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from modeltest.api import Distribution, Drift
+from modeltest.api import Distribution, Drift, Overhead
 from modeltest.rank_statistics import drift
 from modeltest.statistics import distribution, relative_half_width
 from modeltest.tasks.readings import WARMUP, TrialReading, of_phase, values_of
@@ -26,6 +26,10 @@ DRIFT_DOUBT = 0.01
 
 DRIFT_CHANGE = 0.01
 """A drift matters when it changes a metric by more than this fraction over the trials."""
+
+
+COSTLY = 0.01
+"""Timing every token may cost this fraction of the time."""
 
 
 def has_settled(warmup: Sequence[TrialReading]) -> bool:
@@ -53,6 +57,15 @@ def precision_notes(readings: Sequence[TrialReading], metrics: Mapping[str, Dist
             f"±{PRECISE:.0%} was wanted"
         )
     return tuple(notes)
+
+
+def overhead_notes(cost: Overhead | None) -> tuple[str, ...]:
+    """Return that timing costs too much, where its interval leaves no doubt of it."""
+    if cost is None or cost.low is None or cost.low <= COSTLY:
+        return ()
+    return (
+        f"timing every token costs {cost.fraction:.1%} ({cost.low:.1%} at least): E2E is that much too long",
+    )
 
 
 def drifts(measured: Sequence[TrialReading]) -> dict[str, Drift]:

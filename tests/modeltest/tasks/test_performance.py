@@ -325,6 +325,17 @@ def test_what_timing_costs_is_told_in_percent() -> None:
     assert case.overhead.fraction == pytest.approx(100 / 98 - 1)
     assert case.overhead.bare_trials == 3
     assert case.metrics["e2e_s"].n == 5, "bare trials are in no other number"
+    assert case.notes == ("timing every token costs 2.0% (2.0% at least): E2E is that much too long",)
+
+
+def test_timing_that_costs_next_to_nothing_is_not_worth_a_note() -> None:
+    def answer(trial: Trial) -> Measurement:
+        return measurement(trial, step_ns=(995 if trial.phase == "bare" else 1000) * MS)
+
+    spec = performance_spec((6, 5), quick=False)
+    (case,) = _TASK.summarize_measurements(play(_TASK, spec, answer)[1], spec, engine_info()).cases
+    assert case.overhead is not None
+    assert case.notes == ()
 
 
 def test_a_bare_trial_that_was_timed_token_by_token_is_invalid() -> None:
