@@ -117,6 +117,8 @@ def generate_packed(
     batch: Sequence[Encoded], feeder: RowFeeder, forward: Forward, loaded: Loaded, batch_size: int
 ) -> Iterator[list[Completion]]:
     """Yield generations whose prompts are fed in packs; rows that go on are decoded together."""
+    import torch
+
     limit = batch[0].request.max_new_tokens
     rows = [Row(encoded.prompt_ids, len(encoded.prompt_ids) - 1) for encoded in batch]
     for fed in feeder.feed(rows, max_rows=batch_size, keep_rows=limit > 1):
@@ -124,7 +126,8 @@ def generate_packed(
         if fed.error:
             yield [completion(encoded, error=fed.error) for encoded in together]
             continue
-        first = [int(greedy(logits[-1:])) for logits in fed.logits]
+        newest = greedy(torch.cat([logits[-1:] for logits in fed.logits]))
+        first = forward.ranks.same(newest).tolist()
         ends = ends_of(together, loaded)
         done = [token == NOT_A_NUMBER or ends(row, token, [token]) for row, token in enumerate(first)]
         going = [row for row, ended in enumerate(done) if not ended and limit > 1]
@@ -147,11 +150,13 @@ def generate_padded(batch: Sequence[Encoded], forward: Forward, loaded: Loaded) 
     """Return generations of one padded batch; with `ignore_eos`, timed."""
     request = batch[0].request
     timed = request.ignore_eos
-    generation: Generation = forward.generate(
-        [encoded.prompt_ids for encoded in batch],
-        max_new_tokens=request.max_new_tokens,
-        ends=None if timed else ends_of(batch, loaded),
-        only_end_timed=timed and request.only_end_timed,
+    generation: Generation = forward.ranks.attempt(
+        lambda: forward.generate(
+            [encoded.prompt_ids for encoded in batch],
+            max_new_tokens=request.max_new_tokens,
+            ends=None if timed else ends_of(batch, loaded),
+            only_end_timed=timed and request.only_end_timed,
+        )
     )
     times_ns = () if generation.end_ns is not None else generation.times_ns
     return [

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engines.device import is_out_of_memory
+from engines.tensor_parallel import split_arguments, take_over
 from modeltest.api import (
     EngineError,
     ModelInfo,
@@ -17,6 +18,9 @@ from modeltest.api import (
     RunSpec,
     SpecError,
 )
+
+if TYPE_CHECKING:
+    from engines.rank_group import RankGroup
 
 INSTALL_HINT = "pip install 'modeltest[hf]'"
 
@@ -33,8 +37,8 @@ class Loaded:
     context_tokens: int | None
 
 
-def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str) -> Loaded:
-    """Load the checkpoint of `info` onto `device`.
+def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str, split_by: RankGroup | None = None) -> Loaded:
+    """Load the checkpoint of `info` onto `device`; with `split_by`, this rank's part of it.
 
     Raises: PrerequisiteError without transformers; SpecError when the options do not fit the checkpoint;
     OutOfMemory; EngineError when the files cannot be loaded.
@@ -44,7 +48,7 @@ def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str) -> Loaded:
     try:
         config = transformers.AutoConfig.from_pretrained(info.path, trust_remote_code=remote)
         _stretch_context(transformers, config, spec)
-        model = _load_model(transformers, spec, info, config)
+        model = _load_model(transformers, spec, info, config, split_by)
         model = model.to(device).eval()
     except ModelTestError:
         raise
@@ -78,7 +82,9 @@ def _import_transformers() -> Any:
     return transformers
 
 
-def _load_model(transformers: Any, spec: RunSpec, info: ModelInfo, config: Any) -> Any:
+def _load_model(
+    transformers: Any, spec: RunSpec, info: ModelInfo, config: Any, split_by: RankGroup | None
+) -> Any:
     import torch
 
     name = spec.dtype or info.dtype or "float32"
@@ -90,6 +96,7 @@ def _load_model(transformers: Any, spec: RunSpec, info: ModelInfo, config: Any) 
         trust_remote_code=spec.trust_remote_code,
         use_safetensors=True,
         output_loading_info=True,
+        **(split_arguments(split_by.size) if split_by else {}),
         **{argument: getattr(torch, name)},
     )
     missing = sorted(report["missing_keys"])
@@ -99,6 +106,9 @@ def _load_model(transformers: Any, spec: RunSpec, info: ModelInfo, config: Any) 
             f"{info.path} lacks {len(missing)} weights of its model, {missing[0]} among them; "
             "download or convert the checkpoint again"
         )
+    if split_by is not None:
+        assert split_by.model is not None
+        take_over(model, split_by.model, rank=split_by.rank, size=split_by.size)
     return model
 
 

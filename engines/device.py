@@ -6,6 +6,7 @@ torch is imported inside the functions: the supervisor reads engine classes with
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,42 @@ def choose_device(demanded: str | None, *, default: str | None = None) -> str:
         present = ", ".join(name for name in DEVICES if _is_present(name))
         raise PrerequisiteError(f"device {wanted} is demanded but not usable here; usable: {present}")
     return wanted
+
+
+def use_device(device: str, index: int, *, of: int) -> None:
+    """Make device number `index` of `of` this process's own; all processes share a cpu.
+
+    Raises: PrerequisiteError when there are fewer.
+    """
+    if device == "cpu":
+        return
+    count = _module(device).device_count()
+    if count < of:
+        raise PrerequisiteError(
+            f"{of} ranks need {of} {device} devices, {count} can be used here: ask for at most {count}"
+        )
+    _module(device).set_device(index)
+
+
+def describe_device(device: str) -> str:
+    """Return what this process computes on, in a few words."""
+    import torch
+
+    if device == "cpu":
+        return f"cpu, {torch.get_num_threads()} threads"
+    module = _module(device)
+    number = module.current_device()
+    return f"{device}:{number} {module.get_device_name(number)}"
+
+
+def rank_variables(demanded: str | None) -> dict[str, str]:
+    """Return the variables with which ranks of this machine find each other, and no device but `demanded`."""
+    own = {"GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo"}
+    found = {name: value for name, value in own.items() if name not in os.environ}
+    if demanded == "cpu":
+        # transformers splits a model over the accelerator torch finds, whatever is asked for.
+        found |= {"CUDA_VISIBLE_DEVICES": "", "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
+    return found
 
 
 def synchronize(device: str) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engines.device import StepClock, synchronize
+from engines.ranks import ALONE, Ranks
 
 NOT_A_NUMBER = -1
 """Stands for a token where the model's logits are NaN: there is no likeliest one."""
@@ -42,6 +43,9 @@ class Forward:
     model: Any
     device: str
     pad_token_id: int
+    ranks: Ranks = ALONE
+    """Those that compute the model together: all must be asked the same."""
+
     forward_s: float = 0.0
     forward_calls: int = 0
     computed_tokens: int = 0
@@ -81,6 +85,7 @@ class Forward:
 
         with torch.inference_mode():
             ids, mask = self._pad(prompts)
+            self.ranks.meet()
             clock = StepClock(self.device)
             output = self._call(ids, mask, keep=1, use_cache=True)
             newest = self.choose(output.logits[:, -1])
@@ -135,6 +140,7 @@ class Forward:
         tokens: list[list[int]] = [[] for _ in range(len(newest))]
         ended = [False] * len(tokens)
         for step in range(max_new_tokens):
+            newest = self.ranks.same(newest)  # what ends is decided by all ranks alike
             for row, token in enumerate(newest.tolist()):
                 if not ended[row]:
                     tokens[row].append(token)

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,14 @@ from engines.device import (
     is_out_of_memory,
     peak_memory_bytes,
     processor_use,
+    rank_variables,
     seed_everything,
+    use_device,
     versions,
 )
 from engines.device_errors import naming_device_errors
 from engines.memory_limit import memory_limit_bytes
+from engines.splitting import Degrees, check_replicas, check_split, degrees
 from modeltest.api import (
     Capability,
     Completion,
@@ -44,7 +47,9 @@ if TYPE_CHECKING:
     from engines.encoding import Encoded, Encoder
     from engines.forward import Forward
     from engines.packed import PackedRows
+    from engines.rank_group import RankGroup
     from engines.rows import PaddedRows
+    from engines.team import Leader, Member
 
 WINDOW_REQUESTS = 1024
 """How many requests are looked at together for common prefixes."""
@@ -84,24 +89,19 @@ class HFEngine:
         self._forward: Forward | None = None
         self._tree: PackedRows | None = None
         self._padded: PaddedRows | None = None
+        self._degrees = Degrees(replicas=1, split=1)
+        self._group: RankGroup | None = None
+        self._leader: Leader | None = None
+        self._peak_bytes: int | None = 0
 
     def check(self, spec: RunSpec, model: ModelInfo) -> None:
-        """Refuse several ranks, LoRA, quantised weights and unknown options."""
-        if spec.world_size != 1 or spec.cluster is not None:
-            raise PrerequisiteError(
-                f"engine {self.name} runs on one device; the words ask for {spec.world_size} "
-                "(tensor parallelism of this engine is not available yet): give 1"
-            )
+        """Refuse ranks that cannot share this work, LoRA, quantised weights and unknown options."""
+        asked = degrees(spec)
+        check_replicas(spec, asked)
         if model.quantize:
             raise PrerequisiteError(
                 f"engine {self.name} cannot run {model.quantize} weights ({model.path}); "
                 "use an engine that can, or the float checkpoint"
-            )
-        degrees = {name: value for name, value in asdict(spec.parallel).items() if value > 1}
-        if degrees:
-            asked = ", ".join(f"{name} {value}" for name, value in degrees.items())
-            raise PrerequisiteError(
-                f"engine {self.name} runs on one device; the words ask for {asked}: leave it out"
             )
         if spec.lora or spec.kw_args:
             raise PrerequisiteError(
@@ -111,24 +111,128 @@ class HFEngine:
             raise SpecError(
                 f"engine {self.name} has no options; given: {', '.join(sorted(spec.engine_options))}"
             )
+        check_split(model, asked.split)
 
     def environment(self, spec: RunSpec, model: ModelInfo) -> Mapping[str, str]:
         """Return the profile's variables; the checkpoint is local, so no hub is asked."""
-        return {**_WORKER_VARIABLES, **model.environment}
+        of_ranks = rank_variables(self._demanded_device(spec)) if spec.world_size > 1 else {}
+        return {**_WORKER_VARIABLES, **of_ranks, **model.environment}
 
     def load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         """Load the checkpoint; see `modeltest.api.Engine.load`."""
+        from engines.team import Leader
+
+        info = self._load_together(spec, model)
+        if self._group is not None:
+            self._leader = Leader(self._group, self._member())
+        return info
+
+    def follow(self, spec: RunSpec, model: ModelInfo) -> None:
+        """Load this rank's part and do what rank 0 asks; see `modeltest.api.Following`."""
+        from engines.team import follow
+
+        try:
+            self._load_together(spec, model)
+        except Exception as problem:
+            if self._group is not None and self._group.is_agreed(problem):
+                return
+            raise
+        assert self._group is not None
+        follow(self._group, self._member())
+
+    def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:
+        """Yield completions as they are computed; see `modeltest.api.Engine.complete`.
+
+        Requests are taken in windows whose size does not depend on the batch size, so that what is shared
+        does not either. The next window is tokenized beside the forward passes of this one.
+        """
+        if self._loaded is None:
+            raise EngineError(f"engine {self.name} is asked before it has loaded a model")
+        with naming_device_errors():
+            yield from self._complete(requests, batch_size)
+
+    def _complete(self, requests: Iterable[Request], batch_size: int) -> Iterator[Sequence[Completion]]:
+        remaining = iter(requests)
+        window = WINDOW_REQUESTS * self._degrees.replicas
+        with ThreadPoolExecutor(1, thread_name_prefix="tokenizing") as tokenizing:
+            ahead = tokenizing.submit(self._encode, list(islice(remaining, window)))
+            while True:
+                encoded, failed = ahead.result()
+                if not encoded and not failed:
+                    return
+                ahead = tokenizing.submit(self._encode, list(islice(remaining, window)))
+                if failed:
+                    yield failed
+                if encoded:
+                    yield from (self._leader or self._member()).answer(encoded, batch_size)
+
+    def peak_memory_bytes(self) -> int | None:
+        """Return the peak memory since the last call, of the rank that needed most."""
+        return (self._leader or self._member()).peak_memory_bytes()
+
+    def usage(self) -> EngineUsage:
+        """Return what was computed so far, by all ranks."""
+        return (self._leader or self._member()).usage()
+
+    def tokenizer(self) -> Tokenizer:
+        """Return the tokenizer of the checkpoint."""
+        from engines.tokenizing import CheckpointTokenizer
+
+        if self._loaded is None:
+            raise EngineError(f"engine {self.name} is asked for its tokenizer before it has loaded a model")
+        return CheckpointTokenizer(self._loaded.tokenizer)
+
+    def close(self) -> None:
+        """Free the model, on all ranks."""
+        if self._leader is not None:
+            self._leader.close()
+        self._leader = self._group = None
+        self._loaded = self._forward = self._tree = self._padded = None
+        empty_cache(self._device)
+
+    def _member(self) -> Member:
+        """Return what this rank can do."""
+        from engines.team import Member
+
+        return Member(self._answer_all, self._own_peak_memory_bytes, self._own_usage)
+
+    def _load_together(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
+        """Load this rank's part, or fail as every other rank does."""
+        if spec.world_size == 1:
+            self._choose_device(spec)
+            return self._load(spec, model)
+        from engines.model_group import ModelGroup
+        from engines.rank_group import join
+        from engines.team import rank_use
+
+        self._degrees = degrees(spec)
+        self._group = group = join(spec.world_size)
+        group.attempt(lambda: self._choose_device(spec))
+        if self._degrees.split > 1:
+            group.model = ModelGroup(self._device)
+        info = group.attempt(lambda: self._load(spec, model))
+        return replace(info, ranks=rank_use(group, self._device, self._degrees))
+
+    def _choose_device(self, spec: RunSpec) -> None:
+        self._device = choose_device(self._demanded_device(spec))
+        if self._group is not None:
+            use_device(self._device, self._group.rank, of=self._group.size)
+
+    def _demanded_device(self, spec: RunSpec) -> str | None:
+        is_reference = spec.engine.startswith(_REFERENCE_WORDS) and spec.engine != self.name
+        default = "cpu" if is_reference else None
+        return spec.device or os.environ.get("MODELTEST_DEVICE") or default
+
+    def _load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         from engines.checkpoint_loading import load_checkpoint
         from engines.device_peaks import peaks_for
         from engines.encoding import Encoder
         from engines.model_work import model_work
 
         begin = time.perf_counter()
-        is_reference = spec.engine.startswith(_REFERENCE_WORDS) and spec.engine != self.name
-        default = "cpu" if is_reference else None
-        self._device = choose_device(spec.device or os.environ.get("MODELTEST_DEVICE"), default=default)
         seed_everything(self._device, spec.seed)
-        self._loaded = loaded = load_checkpoint(spec, model, self._device)
+        split_by = self._group if self._degrees.split > 1 else None
+        self._loaded = loaded = load_checkpoint(spec, model, self._device, split_by)
         self._encoder = Encoder(loaded.tokenizer, loaded.context_tokens)
         note = self._prepare(spec, model)
         load_s = time.perf_counter() - begin
@@ -144,78 +248,22 @@ class HFEngine:
             load_s=load_s,
             notes=(note, *peaks_notes),
             processors=processor_use(),
-            work=model_work(loaded.model),
+            work=model_work(loaded.model, split=self._degrees.split),
             peaks=peaks,
             times_end_alone=True,
             memory_limit_bytes=memory_limit_bytes(self._device),
         )
 
-    def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:
-        """Yield completions as they are computed; see `modeltest.api.Engine.complete`.
-
-        Requests are taken in windows whose size does not depend on the batch size, so that what is shared
-        does not either. The next window is tokenized beside the forward passes of this one.
-        """
-        if self._loaded is None:
-            raise EngineError(f"engine {self.name} is asked before it has loaded a model")
-        with naming_device_errors():
-            yield from self._complete(requests, batch_size)
-
-    def _complete(self, requests: Iterable[Request], batch_size: int) -> Iterator[Sequence[Completion]]:
-        from engines.encoding import by_kind
-
-        remaining = iter(requests)
-        with ThreadPoolExecutor(1, thread_name_prefix="tokenizing") as tokenizing:
-            ahead = tokenizing.submit(self._encode, list(islice(remaining, WINDOW_REQUESTS)))
-            while True:
-                encoded, failed = ahead.result()
-                if not encoded and not failed:
-                    return
-                ahead = tokenizing.submit(self._encode, list(islice(remaining, WINDOW_REQUESTS)))
-                if failed:
-                    yield failed
-                for same_kind in by_kind(encoded):
-                    yield from self._answer(same_kind, batch_size)
-
-    def peak_memory_bytes(self) -> int | None:
-        """Return the peak memory since the last call."""
-        return peak_memory_bytes(self._device)
-
-    def usage(self) -> EngineUsage:
-        """Return what was computed so far."""
-        if self._forward is None:
-            return EngineUsage()
-        padded = EngineUsage(
-            forward_s=self._forward.forward_s,
-            forward_calls=self._forward.forward_calls,
-            computed_tokens=self._forward.computed_tokens,
-            reused_tokens=0,
-            padding_tokens=self._forward.padding_tokens,
-            split_batches=self._require(self._padded).split_batches,
-        )
-        return self._tree.add_usage(padded) if self._tree else padded
-
-    def tokenizer(self) -> Tokenizer:
-        """Return the tokenizer of the checkpoint."""
-        from engines.tokenizing import CheckpointTokenizer
-
-        if self._loaded is None:
-            raise EngineError(f"engine {self.name} is asked for its tokenizer before it has loaded a model")
-        return CheckpointTokenizer(self._loaded.tokenizer)
-
-    def close(self) -> None:
-        """Free the model."""
-        self._loaded = self._forward = self._tree = self._padded = None
-        empty_cache(self._device)
-
     def _prepare(self, spec: RunSpec, model: ModelInfo) -> str:
         """Make what feeds the loaded model and return a note on it."""
         from engines.forward import Forward
+        from engines.ranks import ALONE, Ranks
         from engines.rows import PaddedRows, tree_feeder
 
         loaded = self._loaded
         assert loaded is not None
-        self._forward = Forward(loaded.model, self._device, loaded.pad_token_id)
+        ranks: Ranks = self._group if self._group is not None and self._degrees.split > 1 else ALONE
+        self._forward = Forward(loaded.model, self._device, loaded.pad_token_id, ranks)
         self._padded = PaddedRows(self._forward)
         generation = spec.options.generation
         if generation is not None and generation.sampling is not None:
@@ -223,14 +271,41 @@ class HFEngine:
 
             self._forward.choose = sampler(generation.sampling, seed=spec.seed, device=self._device)
             return "tokens are drawn at random, in padded batches"
-        self._tree, note = tree_feeder(loaded.model, self._device, loaded.dtype)
+        self._tree, note = tree_feeder(loaded.model, self._device, loaded.dtype, ranks)
         return note
+
+    def _own_peak_memory_bytes(self) -> int | None:
+        peak = peak_memory_bytes(self._device)
+        known = self._peak_bytes is not None and peak is not None
+        self._peak_bytes = max(self._peak_bytes or 0, peak or 0) if known else None
+        return peak
+
+    def _own_usage(self) -> EngineUsage:
+        if self._forward is None:
+            return EngineUsage()
+        self._own_peak_memory_bytes()
+        padded = EngineUsage(
+            forward_s=self._forward.forward_s,
+            forward_calls=self._forward.forward_calls,
+            computed_tokens=self._forward.computed_tokens,
+            reused_tokens=0,
+            padding_tokens=self._forward.padding_tokens,
+            split_batches=self._require(self._padded).split_batches,
+            peak_memory_bytes=self._peak_bytes,
+        )
+        return self._tree.add_usage(padded) if self._tree else padded
 
     def _encode(self, window: Sequence[Request]) -> tuple[list[Encoded], list[Completion]]:
         from engines.encoding import encode_window
 
         assert self._encoder is not None
         return encode_window(self._encoder, window)
+
+    def _answer_all(self, encoded: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
+        from engines.encoding import by_kind
+
+        for same_kind in by_kind(encoded):
+            yield from self._answer(same_kind, batch_size)
 
     def _answer(self, same_kind: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
         from engines.answers import choose, generate_packed

@@ -11,8 +11,8 @@ _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_n
 _EXPERTS_USED = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k")
 
 
-def model_work(model: Any) -> ModelWork:
-    """Return what `model`, of transformers, must read and compute at least.
+def model_work(model: Any, *, split: int = 1) -> ModelWork:
+    """Return what `model`, of transformers, or one rank's part of it, must read and compute at least.
 
     Every number is a lower bound: of experts only those one token meets are counted, of a table of embeddings
     nothing, unless it is also the output matrix.
@@ -25,7 +25,7 @@ def model_work(model: Any) -> ModelWork:
     return ModelWork(
         parameters=sum(weight.numel() for weight in model.parameters()),
         step_weight_bytes=round(sum(w.numel() * w.element_size() * _share(name, share) for name, w in read)),
-        cache_token_bytes=_cache_token_bytes(config, model.dtype.itemsize),
+        cache_token_bytes=_cache_token_bytes(config, model.dtype.itemsize) // split,
         cache_window_tokens=_window(config),
         token_flop=round(
             sum(

@@ -8,6 +8,7 @@ from typing import Any
 
 from engines.device import empty_cache, is_out_of_memory
 from engines.prefix_planning import Pack, Row, plan
+from engines.ranks import ALONE, Ranks
 from engines.tree_forward import TreeForward
 from modeltest.api import EngineUsage
 
@@ -38,6 +39,7 @@ class PackedRows:
     forward: TreeForward
     device: str
     max_tokens: int
+    ranks: Ranks = ALONE
     computed_tokens: int = 0
     reused_tokens: int = 0
     split_batches: int = 0
@@ -83,8 +85,7 @@ class PackedRows:
         self, pack: Pack, rows: Sequence[Row], *, keep_rows: bool
     ) -> tuple[Fed | None, str | None]:
         try:
-            logits = self.forward.feed(pack, rows, keep_rows=keep_rows)
-            kept = tuple(self.forward.keys_values(pack, row) for row in pack.rows) if keep_rows else ()
+            logits, kept = self.ranks.attempt(lambda: self._fed(pack, rows, keep_rows=keep_rows))
         except Exception as problem:
             if not is_out_of_memory(problem):
                 raise
@@ -97,6 +98,11 @@ class PackedRows:
         self.forward.reset()
         empty_cache(self.device)
         return None, text
+
+    def _fed(self, pack: Pack, rows: Sequence[Row], *, keep_rows: bool) -> tuple[Any, tuple[Any, ...]]:
+        logits = self.forward.feed(pack, rows, keep_rows=keep_rows)
+        kept = tuple(self.forward.keys_values(pack, row) for row in pack.rows) if keep_rows else ()
+        return logits, kept
 
 
 @dataclass(frozen=True, slots=True)

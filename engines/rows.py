@@ -9,6 +9,7 @@ from engines.device import empty_cache, is_out_of_memory
 from engines.forward import Forward
 from engines.packed import Fed, PackedRows, pack_tokens
 from engines.prefix_planning import Row, plan
+from engines.ranks import ALONE, Ranks
 from engines.tree_forward import TreeForward
 
 PROBE_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25, "float16": 0.05}
@@ -54,7 +55,8 @@ class PaddedRows:
     def _feed_batch(self, rows: Sequence[Row]) -> tuple[tuple[Any, ...] | None, str | None]:
         counts = [len(row.ids) - row.read_from for row in rows]
         try:
-            return tuple(self._forward.last_logits([row.ids for row in rows], counts)), None
+            ids = [row.ids for row in rows]
+            return tuple(self._forward.ranks.attempt(lambda: self._forward.last_logits(ids, counts))), None
         except Exception as problem:
             if not is_out_of_memory(problem):
                 raise
@@ -63,7 +65,7 @@ class PaddedRows:
         return None, text
 
 
-def tree_feeder(model: Any, device: str, dtype: str) -> tuple[PackedRows | None, str]:
+def tree_feeder(model: Any, device: str, dtype: str, ranks: Ranks = ALONE) -> tuple[PackedRows | None, str]:
     """Return a feeder that shares prefixes, or `None`, and a note that says which and why.
 
     Whether the model's attention can be taken apart is not believed but tried: two short rows with a common
@@ -71,17 +73,18 @@ def tree_feeder(model: Any, device: str, dtype: str) -> tuple[PackedRows | None,
     """
     try:
         forward = TreeForward(model, device)
-        difference = _probe(model, forward, device)
+        difference = ranks.attempt(lambda: _probe(model, forward, device))
     except Exception as problem:
         if is_out_of_memory(problem):
             raise
         reason = f"{type(problem).__name__}: {problem}"
         return None, f"shared prefixes off: this model's attention is not open to them ({reason:.200})"
-    if not difference <= PROBE_TOLERANCE.get(dtype, 0.0):
+    # Ranks that share a model see the same logits; should one of them differ after all, none shares prefixes.
+    if not ranks.least(int(difference <= PROBE_TOLERANCE.get(dtype, 0.0))):
         return None, f"shared prefixes off: a packed forward differs from a plain one by {difference:.2g}"
     forward.forward_s, forward.forward_calls = 0.0, 0
-    tokens = pack_tokens(model.config, model.dtype.itemsize, budget_bytes(device))
-    return PackedRows(forward, device, tokens), f"shared prefixes on, at most {tokens} tokens a pass"
+    tokens = ranks.least(pack_tokens(model.config, model.dtype.itemsize, budget_bytes(device)))
+    return PackedRows(forward, device, tokens, ranks), f"shared prefixes on, at most {tokens} tokens a pass"
 
 
 def _probe(model: Any, forward: TreeForward, device: str) -> float:

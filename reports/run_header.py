@@ -89,4 +89,5 @@ def _describe_engine(adapter: str | None, engine: EngineInfo) -> dict[str, objec
         "context_tokens": engine.context_tokens,
         "versions": dict(engine.versions),
         "notes": list(engine.notes),
+        "ranks": to_plain(engine.ranks),
     }

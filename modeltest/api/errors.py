@@ -45,6 +45,10 @@ class DeviceError(EngineError):
     """The device or its driver failed: this process can use it no more, a fresh one may."""
 
 
+class RankLost(EngineError):
+    """Another rank is gone, so that this one cannot go on; what ended that one says why."""
+
+
 def error_by_name(name: str) -> type[ModelTestError]:
     """Return the error class called `name`, or the root when there is none.
 

@@ -168,6 +168,21 @@ class WritingFiles(Protocol):
         """
 
 
+@runtime_checkable
+class Following(Protocol):
+    """What an engine offers beside `Engine` that runs on several ranks: one process each, on one machine.
+
+    All ranks are started at once. Rank 0 alone is asked for completions; its `load` returns when all ranks
+    have loaded, and its `close` lets them end.
+    """
+
+    def follow(self, spec: RunSpec, model: ModelInfo) -> None:
+        """Load this rank's part and do what rank 0 asks until it ends, or until all failed alike.
+
+        Raises: whatever ended this rank but not the others.
+        """
+
+
 class Task(Protocol):
     """What is common to all tasks."""
 

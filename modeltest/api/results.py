@@ -35,6 +35,20 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class RankUse:
+    """How the processes of a run shared its work: replicas of the model, each split over some ranks."""
+
+    world_size: int
+    split: int
+    replicas: int
+    backend: str
+    """What carried data between ranks: gloo, nccl or hccl."""
+
+    devices: tuple[str, ...]
+    """Of each rank."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineInfo:
     """The engine and device really used, known after loading."""
 
@@ -58,6 +72,9 @@ class EngineInfo:
     memory_limit_bytes: int | None = None
     """The most that `Engine.peak_memory_bytes` can reach; `None` when the engine does not know."""
 
+    ranks: RankUse | None = None
+    """`None`: one process did it all."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineUsage:
@@ -76,6 +93,9 @@ class EngineUsage:
     padding_tokens: int | None = None
     split_batches: int | None = None
     """Batches that ran out of memory and were run again in halves."""
+
+    peak_memory_bytes: int | None = None
+    """Of the device, or of the process where there is none; of the rank that needed most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,9 @@ class WorkerEnd:
     is_started: bool = False
     """It said anything at all."""
 
+    rank: int | None = None
+    """The rank that was killed, of a worker that has several."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flight:
@@ -74,7 +77,8 @@ def describe(end: WorkerEnd) -> str:
         return f"ended with an error of the device: {end.said}"
     if end.status < 0:
         by_kernel = " (the kernel's out-of-memory killer)" if _is_oom(end) else ""
-        return f"was killed by {_signal_name(-end.status)}{by_kernel}"
+        whose = "" if end.rank is None else f", its rank {end.rank}"
+        return f"was killed by {_signal_name(-end.status)}{by_kernel}{whose}"
     return f"ended with status {end.status}"
 
 

@@ -12,6 +12,7 @@ from modeltest.api import (
     Capability,
     Demanding,
     Engine,
+    Following,
     HarnessTask,
     ModelInfo,
     PrerequisiteError,
@@ -74,6 +75,7 @@ def _plan_with(engine: Engine, spec: RunSpec, task: Task) -> Plan:
         spec = replace(spec, world_size=model.chips)
     _check_cases(spec, model)
     engine.check(spec, model)
+    _check_ranks(spec, engine)
     return Plan(spec, task, engine, model)
 
 
@@ -137,6 +139,17 @@ def _check_capabilities(spec: RunSpec, task: Task, engine: Engine) -> None:
     if missing:
         names = ", ".join(sorted(capability.value for capability in missing))
         raise PrerequisiteError(f"engine {engine.name!r} cannot run {spec.mode}: it lacks {names}")
+
+
+def _check_ranks(spec: RunSpec, engine: Engine) -> None:
+    """Refuse several ranks of an engine that has no part for them.
+
+    Raises: PrerequisiteError.
+    """
+    if spec.world_size > 1 and not isinstance(engine, Following):
+        raise PrerequisiteError(
+            f"engine {engine.name} runs as one rank; the words ask for {spec.world_size} chips: give 1"
+        )
 
 
 def _check_cases(spec: RunSpec, model: ModelInfo) -> None:

@@ -24,6 +24,7 @@ from modeltest.run.journal import FILE_NAME, count_entries
 from modeltest.run.losses import WorkerEnd, describe, failure_of, interruption, may_be_reloaded, succeeded
 from modeltest.run.oom_killer import oom_kills
 from modeltest.run.plan import Plan, can_go_on
+from modeltest.run.ranks import worker_command
 from modeltest.run.watch import Watch, utc_now
 from modeltest.run.worker_process import has_ended, reap, start_worker, stop
 
@@ -82,7 +83,9 @@ def _run_worker(
     watch.begin_worker()
     kills_before = oom_kills()
     try:
-        process = start_worker(watch.directory, _environment(plan, pipe, of_files), log)
+        process = start_worker(
+            worker_command(watch.directory, plan.spec.world_size), _environment(plan, pipe, of_files), log
+        )
         deadlines = Deadlines(limits, has_batches=can_go_on(plan.task))
         hang = _follow(process, reader, watch, deadlines)
         return WorkerEnd(
@@ -92,6 +95,7 @@ def _run_worker(
             said=watch.failure,
             is_done=watch.is_done,
             is_started=watch.is_started,
+            rank=watch.lost_rank,
         )
     finally:
         reader.close()

@@ -12,6 +12,7 @@ from modeltest.api import (
     EngineUsage,
     Interruption,
     ModelTestError,
+    RankLost,
     RunResult,
     error_by_name,
     from_plain,
@@ -38,6 +39,7 @@ class Watch:
     def begin_worker(self) -> None:
         """Forget what belongs to one worker: another is started."""
         self.failure: ModelTestError | None = None
+        self.lost_rank: int | None = None
         self.is_started = self.is_done = False
         self._flight = Flight()
         self._done_before: int | None = None
@@ -96,7 +98,14 @@ class Watch:
             self.where = f"after {self.done}{total} {event['unit']}"
 
     def _take_error(self, event: Event) -> None:
-        self.failure = error_by_name(event["type"])(event["message"])
+        failure = error_by_name(event["type"])(event["message"])
+        if self.failure is None or not isinstance(failure, RankLost):
+            self.failure = failure
+
+    def _take_lost(self, event: Event) -> None:
+        self.lost_rank = event["rank"]
+        if isinstance(self.failure, RankLost):  # what others say of a rank that was killed
+            self.failure = None
 
     def _take_done(self, _event: Event) -> None:
         self.is_done = True
@@ -105,10 +114,18 @@ class Watch:
 def describe_engine(engine: EngineInfo) -> str:
     """Return one line on the engine, device and versions really used."""
     versions = ", ".join(f"{name} {version}" for name, version in engine.versions.items())
-    used = f"engine {engine.engine} on {engine.device} in {engine.dtype}"
+    used = f"engine {engine.engine} on {engine.device}{_ranks(engine)} in {engine.dtype}"
     return f"{used} ({versions})" if versions else used
 
 
 def utc_now() -> str:
     """Return the time as `run.json` has it."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _ranks(engine: EngineInfo) -> str:
+    if engine.ranks is None:
+        return ""
+    ranks = engine.ranks
+    shared = f"{ranks.replicas} replicas" if ranks.replicas > 1 else f"split over {ranks.split} ranks"
+    return f", {shared} ({ranks.backend}),"

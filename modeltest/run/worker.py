@@ -21,6 +21,7 @@ from modeltest.api import (
     AccuracyTask,
     Engine,
     EngineInfo,
+    Following,
     HarnessTask,
     Measurement,
     MeasurementTask,
@@ -37,6 +38,7 @@ from modeltest.run.going_on import answered_in, begun_questions, trials_lost
 from modeltest.run.journal import FILE_NAME, JournalReader, JournalWriter, count_entries
 from modeltest.run.measurement import Measured, run_measurements
 from modeltest.run.prompts import ReadPrompts, read_prompts, with_prompts
+from modeltest.run.ranks import end_with_launcher, own_rank, status_without_ranks
 from modeltest.run.resume import refuse_other_dataset, refuse_other_engine
 
 INTERNAL_ERROR = 70
@@ -64,9 +66,12 @@ class _Run:
 def main(arguments: list[str]) -> int:
     """Run what `run.json` in the given directory asks for and return the exit status."""
     events = EventWriter(os.environ.get(VARIABLE))
+    end_with_launcher()
+    if own_rank() > 0:
+        return _as_follower(Path(arguments[0]), events)
     events.start_heartbeat()
     try:
-        _execute(Path(arguments[0]), events)
+        was_loaded = _execute(Path(arguments[0]), events)
     except ModelTestError as problem:
         traceback.print_exc()
         events.send("error", type=type(problem).__name__, message=str(problem))
@@ -78,17 +83,37 @@ def main(arguments: list[str]) -> int:
         events.send("error", type="", message=f"internal error: {type(problem).__name__}: {problem}")
         return INTERNAL_ERROR
     events.send("done")
+    return 0 if was_loaded else status_without_ranks()
+
+
+def _as_follower(directory: Path, events: EventWriter) -> int:
+    """Serve rank 0, which alone reads datasets, scores, journals and reports; return the exit status."""
+    try:
+        result = read_result(directory)
+        engine = registry.load_engine(_adapter(result))
+        if not isinstance(engine, Following):
+            raise ModelTestError(f"engine {engine.name!r} runs as one rank")
+        with closing(engine):
+            engine.follow(result.spec, result.model)
+    except Exception as problem:
+        traceback.print_exc()
+        is_known = isinstance(problem, ModelTestError)
+        name = type(problem).__name__ if is_known else ""
+        message = str(problem) if is_known else f"internal error: {type(problem).__name__}: {problem}"
+        events.send("error", type=name, message=f"rank {own_rank()}: {message}")
+        return problem.exit_code if isinstance(problem, ModelTestError) else INTERNAL_ERROR
     return 0
 
 
-def _execute(directory: Path, events: EventWriter) -> None:
+def _execute(directory: Path, events: EventWriter) -> bool:
+    """Do the work and say whether the engine was needed for it."""
     result = read_result(directory)
     task = registry.load_task(result.spec.task)
     engine = registry.load_engine(_adapter(result))
     run = _Run(directory, result, engine, events, is_timed=isinstance(task, MeasurementTask))
     if isinstance(task, AccuracyTask):
-        _ask(run, task)
-    elif isinstance(task, MeasurementTask):
+        return _ask(run, task)
+    if isinstance(task, MeasurementTask):
         prompts = _read_prompts(run, task)
         _with_engine(run, lambda info: _measure(run, with_prompts(task, prompts, run.engine), info))
     elif isinstance(task, HarnessTask):
@@ -97,6 +122,7 @@ def _execute(directory: Path, events: EventWriter) -> None:
         raise ModelTestError(
             f"task {task.name!r} is neither an accuracy nor a measurement task nor a harness"
         )
+    return True
 
 
 def _adapter(result: RunResult) -> str:
@@ -105,7 +131,7 @@ def _adapter(result: RunResult) -> str:
     return result.adapter
 
 
-def _ask(run: _Run, task: AccuracyTask) -> None:
+def _ask(run: _Run, task: AccuracyTask) -> bool:
     dataset = _load_dataset(run, task)
     spec, total = run.result.spec, dataset.info.records
     answered = answered_in(run.directory / FILE_NAME)
@@ -126,8 +152,10 @@ def _ask(run: _Run, task: AccuracyTask) -> None:
                 done += len(samples)
                 run.tell(done, total, "questions")
 
-    if len(answered) < total:
-        _with_engine(run, ask)
+    if len(answered) == total:
+        return False
+    _with_engine(run, ask)
+    return True
 
 
 def _load_dataset(run: _Run, task: AccuracyTask) -> LoadedDataset:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import IO
 
 GRACE_S = 10.0
@@ -19,11 +17,11 @@ _POLL_S = 0.02
 
 
 def start_worker(
-    directory: Path, environment: Mapping[str, str], output: IO[bytes]
+    command: Sequence[str], environment: Mapping[str, str], output: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    """Start the worker of the run in `directory`, as the leader of a new session and process group."""
+    """Start a worker by `command`, as the leader of a new session and process group."""
     return subprocess.Popen(
-        [sys.executable, "-m", "modeltest.run.worker", str(directory)],
+        command,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=output,

@@ -13,7 +13,6 @@ from modeltest.api import (
     EngineError,
     ModelInfo,
     OutOfMemory,
-    Parallel,
     PrerequisiteError,
     Request,
     RunSpec,
@@ -197,7 +196,6 @@ def test_a_longer_context_is_used_where_positions_are_computed(demo_model):
 @pytest.mark.parametrize(
     ("spec", "model", "error"),
     [
-        ({"world_size": 8}, {}, "one device"),
         ({}, {"quantize": "w8a8"}, "w8a8"),
         ({"lora": "x.jsonl"}, {}, "lora"),
         ({"engine_options": {"a": "b"}}, {}, "no options; given: a"),
@@ -327,12 +325,6 @@ def test_a_model_that_says_nan_fails_instead_of_answering(broken, ignore_eos):
     ]
     for completion in _one(broken, requests, 2).values():
         assert completion.error == "the model's logits are not numbers (NaN)"
-
-
-@pytest.mark.parametrize("degree", ["dp", "tp", "pp"])
-def test_parallel_degrees_are_refused_not_ignored(degree):
-    with pytest.raises(PrerequisiteError, match=f"{degree} 2"):
-        HFEngine().check(_spec("w", parallel=Parallel(**{degree: 2})), _info("w"))
 
 
 @pytest.mark.parametrize(("name", "text"), [("tokenizer.json", "garbage"), ("tokenizer.json", None)])

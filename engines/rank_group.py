@@ -1,0 +1,233 @@
+"""The ranks of a run as `torch.distributed` connects them, and how they agree.
+
+Two groups of connections. One, gloo on the host, carries what ranks tell each other; it lasts as long as
+the run, and when it breaks a rank has died. The other (`ModelGroup`) carries what the model computes and is
+cut on purpose by a rank that fails in the middle of a forward pass: the others, waiting for its part, fail
+too, and all meet in the first group to agree on what happened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from engines.device import is_out_of_memory
+from engines.device_errors import is_device_error
+from modeltest.api import DeviceError, EngineError, ModelTestError, RankLost, error_by_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engines.model_group import ModelGroup
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(days=7)
+"""A follower waits as long as rank 0 has nothing to ask; a rank that dies is noticed at once all the same."""
+
+
+class AnotherRankFailed(RuntimeError):
+    """Waiting for another rank's part was in vain: it cut the connection."""
+
+
+class OutOfMemoryOnARank(RuntimeError):
+    """Memory ran out on one of the ranks, so that the work was given up on all."""
+
+
+class _Outcome(IntEnum):
+    """How work went on one rank, from best to worst."""
+
+    DONE = 0
+    CUT_OFF = 1
+    OUT_OF_MEMORY = 2
+    FAILED = 3
+
+
+class RankGroup:
+    """All ranks of the run; see `engines.ranks.Ranks` for what those that share a model do with it."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank = rank
+        self.size = size
+        self.model: ModelGroup | None = None
+        self._attempts = 0
+        self._agreed: BaseException | None = None
+
+    def attempt(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns; if it fails on one rank, raise on all; see `Ranks.attempt`.
+
+        Attempts may be nested: what an inner one agreed on passes through an outer one.
+        """
+        self._attempts += 1
+        number = self._attempts
+        problem: Exception | None = None
+        try:
+            value = work()
+        except Exception as raised:
+            if raised is self._agreed or isinstance(raised, RankLost):
+                raise
+            problem = raised
+            if self.model is not None:
+                self.model.hang_up()
+        self._agree(number, problem)
+        return value
+
+    def is_agreed(self, problem: BaseException) -> bool:
+        """Say whether every rank raised `problem`, so that rank 0 can be left to report it."""
+        return problem is self._agreed
+
+    def tell(self, message: Any) -> None:
+        """Rank 0: give `message` to every other rank."""
+        import torch.distributed as dist
+
+        with _contact(self.rank):
+            dist.broadcast_object_list([message], src=0)
+
+    def hear(self) -> Any:
+        """Return what rank 0 tells."""
+        import torch.distributed as dist
+
+        heard = [None]
+        with _contact(self.rank):
+            dist.broadcast_object_list(heard, src=0)
+        return heard[0]
+
+    def deal(self, messages: Sequence[Any] | None) -> Any:
+        """Give `messages[r]` of rank 0 to each rank r and return this rank's."""
+        import torch.distributed as dist
+
+        mine = [None]
+        with _contact(self.rank):
+            dist.scatter_object_list(mine, list(messages) if messages is not None else None, src=0)
+        return mine[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return the `value` of every rank, in their order; nothing on ranks other than 0."""
+        import torch.distributed as dist
+
+        values = [None] * self.size if self.rank == 0 else None
+        with _contact(self.rank):
+            dist.gather_object(value, values, dst=0)
+        return values or []
+
+    def same(self, tensor: Any) -> Any:
+        """Return `tensor` as rank 0 has it."""
+        return tensor if self.model is None else self.model.broadcast(tensor)
+
+    def least(self, value: int) -> int:
+        """Return the smallest `value` of all ranks."""
+        import torch.distributed as dist
+
+        return self._reduced(value, dist.ReduceOp.MIN)
+
+    def meet(self) -> None:
+        """Wait until all ranks are here."""
+        self.least(0)
+
+    def leave(self) -> None:
+        """Close every connection."""
+        import torch.distributed as dist
+
+        self.model = None
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+    def _agree(self, number: int, problem: Exception | None) -> None:
+        """Return if nobody has a `problem`, else raise the worst one.
+
+        Raises: the same on every rank.
+        """
+        import torch.distributed as dist
+
+        outcome = _outcome(problem)
+        if self._reduced(int(outcome), dist.ReduceOp.MAX) == _Outcome.DONE:
+            return
+        reports: list[Any] = [None] * self.size
+        with _contact(self.rank):
+            dist.all_gather_object(reports, (number, int(outcome), *_named(problem)))
+        if self.model is not None:
+            self.model.renew()
+        self._agreed = _worst(reports)
+        raise self._agreed from problem
+
+    def _reduced(self, value: int, operation: Any) -> int:
+        import torch
+        import torch.distributed as dist
+
+        tensor = torch.tensor([value], dtype=torch.int64)
+        with _contact(self.rank):
+            dist.all_reduce(tensor, op=operation)
+        return int(tensor)
+
+
+def join(size: int) -> RankGroup:
+    """Connect this process with the other ranks, which torchrun has started.
+
+    Raises: EngineError when it has not.
+    """
+    import torch.distributed as dist
+
+    try:
+        rank, started = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    except (KeyError, ValueError):
+        raise EngineError(
+            f"a run on {size} ranks was started without torchrun; start it with modeltest or run.sh"
+        ) from None
+    if started != size:
+        raise EngineError(f"torchrun started {started} ranks for a run on {size}")
+    if not dist.is_initialized():
+        dist.init_process_group("gloo", timeout=PATIENCE)
+    return RankGroup(rank, size)
+
+
+@contextmanager
+def _contact(rank: int) -> Iterator[None]:
+    """Name what a broken connection of the host means."""
+    try:
+        yield
+    except RuntimeError as problem:
+        reason = " ".join(str(problem).split())
+        raise RankLost(f"rank {rank} lost contact with the other ranks: {reason:.200}") from problem
+
+
+def _outcome(problem: Exception | None) -> _Outcome:
+    if problem is None:
+        return _Outcome.DONE
+    if isinstance(problem, AnotherRankFailed):
+        return _Outcome.CUT_OFF
+    return _Outcome.OUT_OF_MEMORY if is_out_of_memory(problem) else _Outcome.FAILED
+
+
+def _named(problem: Exception | None) -> tuple[str, str]:
+    """Return the class, if it is one of ModelTest's, and the text of `problem`."""
+    if isinstance(problem, ModelTestError):
+        return type(problem).__name__, str(problem)
+    if problem is not None and is_device_error(problem):
+        return DeviceError.__name__, " ".join(str(problem).split())[:400]
+    text = " ".join(str(problem).split())
+    return "", text if problem is not None and is_out_of_memory(problem) else f"{_class_of(problem)}: {text}"
+
+
+def _class_of(problem: Exception | None) -> str:
+    return type(problem).__name__
+
+
+def _worst(reports: Sequence[tuple[int, int, str, str]]) -> Exception:
+    """Return the error that stands for what each rank reports: attempt, outcome, class and text.
+
+    Ranks that were at different attempts are out of step; no smaller batch brings them together again.
+    """
+    worst = max(outcome for _, outcome, _, _ in reports)
+    rank, name, text = next(
+        (rank, name, text) for rank, (_, outcome, name, text) in enumerate(reports) if outcome == worst
+    )
+    in_step = len({number for number, *_ in reports}) == 1
+    if worst == _Outcome.OUT_OF_MEMORY and in_step:
+        return OutOfMemoryOnARank(f"out of memory on rank {rank}: {text}")
+    said_by_all = all(said == (name, text) for _, _, *rest in reports for said in [tuple(rest)])
+    message = text if said_by_all and name else f"rank {rank}: {text}"
+    return error_by_name(name)(message) if name else EngineError(message)
