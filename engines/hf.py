@@ -203,7 +203,7 @@ class HFEngine:
             return self._load(spec, model)
         from engines.model_group import ModelGroup
         from engines.rank_group import join
-        from engines.team import rank_use
+        from engines.team import crowding_note, rank_use
 
         self._degrees = degrees(spec)
         self._group = group = join(spec.world_size)
@@ -211,7 +211,10 @@ class HFEngine:
         if self._degrees.split > 1:
             group.model = ModelGroup(self._device)
         info = group.attempt(lambda: self._load(spec, model))
-        return replace(info, ranks=rank_use(group, self._device, self._degrees))
+        crowding = crowding_note(self._device, group.size)
+        return replace(
+            info, ranks=rank_use(group, self._device, self._degrees), notes=(*info.notes, *crowding)
+        )
 
     def _choose_device(self, spec: RunSpec) -> None:
         self._device = choose_device(self._demanded_device(spec))

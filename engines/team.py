@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
 
-from engines.device import describe_device
+from engines.device import describe_device, processor_use
 from engines.encoding import Encoded
 from engines.model_group import BACKENDS
 from engines.rank_group import RankGroup
@@ -147,6 +147,14 @@ def rank_use(group: RankGroup, device: str, found: Degrees) -> RankUse:
         backend=BACKENDS[device] if found.split > 1 else "gloo",
         devices=tuple(group.gather(describe_device(device))),
     )
+
+
+def crowding_note(device: str, size: int) -> tuple[str, ...]:
+    """Return a note where `size` ranks must share fewer processors; devices are never shared."""
+    cpus = processor_use().cpus
+    if device != "cpu" or size <= cpus:
+        return ()
+    return (f"{size} ranks share {cpus} processors: they wait for each other",)
 
 
 def _follow_together(group: RankGroup, batches: Iterator[Any]) -> None:

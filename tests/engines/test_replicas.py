@@ -3,7 +3,8 @@ from hypothesis import strategies as st
 
 from engines.encoding import Encoded
 from engines.replicas import shares
-from modeltest.api import Request, TokenPrompt
+from engines.team import crowding_note
+from modeltest.api import ProcessorUse, Request, TokenPrompt
 
 
 def _encoded(*prompts: tuple[int, ...]) -> list[Encoded]:
@@ -47,3 +48,9 @@ def test_every_question_is_in_exactly_one_share(prompts, count):
     shared = shares(_encoded(*prompts), count)
     assert len(shared) == count
     assert sorted(name for share in _ids(shared) for name in share) == sorted(map(str, range(len(prompts))))
+
+
+def test_ranks_that_share_processors_are_told_to_wait_for_each_other(monkeypatch):
+    monkeypatch.setattr("engines.team.processor_use", lambda: ProcessorUse(threads=1, cpus=2, settings={}))
+    assert crowding_note("cpu", 2) == crowding_note("cuda", 8) == ()
+    assert crowding_note("cpu", 3) == ("3 ranks share 2 processors: they wait for each other",)
