@@ -174,6 +174,8 @@ def _word_of(problem: Exception | None) -> str:
 def _store() -> Any:
     from torch import distributed
 
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        raise EngineError("MindIE's ranks must be started by torchrun, whose store they share")
     torch_stores: Any = distributed  # they have no types
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     # torchrun's agent keeps the store; every rank is its client.

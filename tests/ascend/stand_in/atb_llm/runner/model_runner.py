@@ -19,7 +19,8 @@ QUANTIZE = (None, "w8a8", "w8a16", "w4a16", "w8a8_dynamic")
 class ModelRunner:
     """Loads a checkpoint and computes the logits behind a sequence.
 
-    `STAND_IN_MEMORY_ROWS=N` makes memory run out when more than N sequences are computed together.
+    `STAND_IN_MEMORY_ROWS=N` makes memory run out when more than N sequences are computed together,
+    `STAND_IN_MEMORY_ROWS_OF_R=N` on rank R alone, after the step.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class ModelRunner:
                 out = self.model(torch.tensor([ids]), past_key_values=cache, use_cache=True)
                 rows.append(out.logits[0, -1])
                 kept.append(out.past_key_values)
+            _use_memory(len(inputs), f"_OF_{self.rank}")
         return torch.stack(rows).to(self.dtype), kept
 
     def generate(
@@ -148,8 +150,8 @@ class _memory_errors_in_disguise:  # noqa: N801 - reads as what it does
             ) from problem
 
 
-def _use_memory(rows: int) -> None:
-    limit = int(os.getenv("STAND_IN_MEMORY_ROWS", "0"))
+def _use_memory(rows: int, whose: str = "") -> None:
+    limit = int(os.getenv(f"STAND_IN_MEMORY_ROWS{whose}", "0"))
     if limit and rows > limit:
         raise torch.OutOfMemoryError(
             "NPU out of memory. Tried to allocate 2.00 GiB (NPU 0; 60.97 GiB total capacity; 58.13 GiB "
