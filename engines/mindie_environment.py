@@ -127,11 +127,6 @@ def check_mindie(spec: RunSpec, model: ModelInfo, runner: str) -> None:
         raise PrerequisiteError(f"{runner} of MindIE cannot be used: {reason}")
     if MindieOptions.parse(spec).stand_in and spec.device == "npu":
         raise SpecError("the stand-in for MindIE runs on the cpu; leave out --device npu or stand_in=yes")
-    if spec.world_size != 1:
-        raise PrerequisiteError(
-            f"MindIE is driven on one device; the words ask for {spec.world_size} "
-            "(several ranks are not available yet): give 1"
-        )
     if spec.cluster is not None:
         raise PrerequisiteError("several nodes are not available yet for MindIE; give a number of chips")
     if spec.lora:

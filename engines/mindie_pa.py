@@ -28,6 +28,7 @@ from modeltest.api import (
     EngineUsage,
     ModelInfo,
     PrerequisiteError,
+    RankUse,
     Request,
     RunSpec,
     Tokenizer,
@@ -127,6 +128,7 @@ class MindiePA:
             context_tokens=context,
             versions=versions(runner.device, VERSIONED_PACKAGES),
             load_s=time.perf_counter() - begin,
+            ranks=_rank_use(spec, runner.device),
             notes=(STAND_IN_NOTE,) if MindieOptions.parse(spec).stand_in else (),
         )
 
@@ -211,6 +213,20 @@ def _runner_for(spec: RunSpec, model: ModelInfo, files: RunnerFiles) -> PagedRun
     from engines.mindie_runner import PagedRunner
 
     return PagedRunner(spec, model, with_tokenizer="ids" in files.records)
+
+
+def _rank_use(spec: RunSpec, device: str) -> RankUse | None:
+    """Return how MindIE shares the work: what dp leaves of the ranks splits each replica of the model."""
+    if spec.world_size == 1:
+        return None
+    replicas = max(spec.parallel.dp, 1)
+    return RankUse(
+        world_size=spec.world_size,
+        split=spec.world_size // replicas,
+        replicas=replicas,
+        backend="hccl" if device == "npu" else "gloo",
+        devices=tuple(device if device == "cpu" else f"{device}:{rank}" for rank in range(spec.world_size)),
+    )
 
 
 def _own_tokenizer(spec: RunSpec, model: ModelInfo) -> Any:

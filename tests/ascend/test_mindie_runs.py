@@ -41,6 +41,16 @@ def test_a_timed_run_on_the_stand_in_has_a_time_for_every_token_and_says_what_it
     assert not list(directory.glob(".engine"))
 
 
+@pytest.mark.slow
+def test_questions_are_asked_of_two_ranks(weights, tmp_path):
+    words = ["pa_fp16", "sample_BoolQ", "4", "auto", weights, "2", "--limit", "4"]
+    done, directory = _run(*words, "--engine-option", "stand_in=yes", output=tmp_path / "out")
+    assert directory is not None, done.stderr
+    result = json.loads((directory / "run.json").read_text())
+    assert (result["status"], result["verdict"]) == ("complete", "VALID")
+    assert (result["engine"]["ranks"]["world_size"], result["engine"]["ranks"]["split"]) == (2, 2)
+
+
 def test_a_task_that_needs_times_is_refused_on_fa_before_anything_is_loaded(weights, tmp_path):
     words = ["fa", "performance", "[[16,4]]", "1", "auto", weights, "1", "--engine-option", "stand_in=yes"]
     done, directory = _run(*words, output=tmp_path / "out")
