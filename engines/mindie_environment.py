@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modeltest.api import ModelInfo, PrerequisiteError, RunSpec, SpecError
+from modeltest.api.precision import MINDIE_KINDS
 
 HOME_VARIABLE = "ATB_SPEED_HOME_PATH"
 """Where `set_env.sh` of MindIE says that the packages `examples` and `atb_llm` are."""
@@ -131,6 +132,10 @@ def check_mindie(spec: RunSpec, model: ModelInfo, runner: str) -> None:
         raise PrerequisiteError("several nodes are not available yet for MindIE; give a number of chips")
     if spec.lora:
         raise PrerequisiteError("LoRA is not available yet for MindIE; leave the word lora out")
+    if model.quantize is not None and model.quantize not in MINDIE_KINDS:
+        raise PrerequisiteError(
+            f"{model.path} is quantised by {model.quantize}; MindIE runs {', '.join(MINDIE_KINDS)}"
+        )
     _check_dtype(spec, model)
     check_path("the folder of the weights", Path(model.path).resolve(), "rename or move it")
     check_path(

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modeltest.api import ModelTestError, SpecError
+from modeltest.api.precision import MINDIE_KINDS
 from modeltest.doctor.finding import Finding, State
 from modeltest.doctor.npu_smi import has_bfloat16, is_300i_duo
-from modeltest.models.quantisation import MINDIE_KINDS, SPARSE_KINDS
+from modeltest.models.quantisation import SPARSE_KINDS
 from modeltest.models.weights import WeightFile
 
 ATB_DTYPES = ("float16", "bfloat16")

@@ -9,22 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from modeltest.api import SpecError
+from modeltest.api.precision import MINDIE_KINDS
 from modeltest.models.config_json import JsonFile, read_json_object
-
-MINDIE_KINDS = (
-    "w8a8",
-    "w8a8s",
-    "w8a8sc",
-    "w8a16",
-    "w4a16",
-    "w8a8_dynamic",
-    "w8a8_pdmix",
-    "w8a8_mix",
-    "w4a8_dynamic",
-    "w16a16s",
-    "w16a16sc",
-)
-"""What MindIE-LLM accepts as `quantize`: bits of weights and activations, s sparse, c compressed."""
 
 SPARSE_KINDS = frozenset({"w8a8s", "w8a8sc", "w16a16s", "w16a16sc"})
 """Kinds that only the chips of a 300I DUO compute."""

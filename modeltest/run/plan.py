@@ -20,10 +20,9 @@ from modeltest.api import (
     SpecError,
     Task,
 )
-from modeltest.api.precision import precision_word
+from modeltest.api.precision import MINDIE_KINDS, precision_word
 from modeltest.grammar.modes import adapters_of
 from modeltest.models.checkpoint import inspect_checkpoint
-from modeltest.models.quantisation import MINDIE_KINDS
 from modeltest.run.prompts import check_prompts
 
 QUANTIZED_WORDS = ("pa_fp16", "pa_bf16", "fa")

@@ -150,3 +150,10 @@ def test_a_port_that_is_given_is_kept_and_one_that_is_taken_is_not_chosen(spec, 
         assert free_port() != taken.getsockname()[1]
     monkeypatch.setenv("MASTER_PORT", "12345")
     assert environment(spec, model)["MASTER_PORT"] == "12345"
+
+
+def test_other_methods_of_quantisation_than_mindie_s_are_refused(spec, demo_model):
+    model = inspect_checkpoint(spec)
+    check_mindie(spec, replace(model, quantize="w8a8"), "run_pa")
+    with pytest.raises(PrerequisiteError, match="is quantised by gptq; MindIE runs w8a8, "):
+        check_mindie(spec, replace(model, quantize="gptq"), "run_pa")

@@ -3,8 +3,9 @@ import json
 import pytest
 
 from modeltest.api import SpecError
+from modeltest.api.precision import MINDIE_KINDS
 from modeltest.models.config_json import read_json_object
-from modeltest.models.quantisation import MINDIE_KINDS, quantisation, weight_folders
+from modeltest.models.quantisation import quantisation, weight_folders
 
 DESCRIPTION = "quant_model_description.json"
 
