@@ -11,7 +11,7 @@ from engines.mindie_pa import MindiePA
 from modeltest.api import ModelInfo, RunSpec
 from modeltest.models.checkpoint import inspect_checkpoint
 
-CONTEXT = 128
+CONTEXT = 64
 """Small: a warm-up prefills as many tokens as fit."""
 
 
