@@ -81,6 +81,17 @@ def test_a_run_on_two_ranks_answers_as_on_one(demo_model, tmp_path):
     assert _answers(tmp_path / "one") == _answers(tmp_path / "two") == _answers(tmp_path / "replicas")
     ranks = json.loads((_directory(tmp_path / "two") / "run.json").read_text())["engine"]["ranks"]
     assert (ranks["world_size"], ranks["split"], len(ranks["devices"])) == (2, 2, 2)
+    _go_on_with_nothing_left(_directory(tmp_path / "two"))
+
+
+def _go_on_with_nothing_left(directory: Path) -> None:
+    """All questions are answered: rank 0 loads nothing, and the others must not wait for it."""
+    result = json.loads((directory / "run.json").read_text())
+    (directory / "run.json").write_text(json.dumps({**result, "status": "failed", "error": "no room left"}))
+    words = [*COMMAND, "run", "--resume", str(directory)]
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((directory / "run.json").read_text())["status"] == "complete"
 
 
 def test_a_split_that_cannot_be_is_refused_before_anything_starts(demo_model, tmp_path):
