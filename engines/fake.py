@@ -8,6 +8,7 @@ take. Options (`--engine-option NAME=VALUE`), all optional:
     row_ms                what each row adds to a decode step              [0.1]
     noise                 relative spread of every step, seeded            [0]
     sleep                 `yes` to take that time really                   [no]
+    load_ms               time of loading, taken really                    [0]
     answer                text that every generation says                  [a letter drawn from the prompt]
     fail_every            every N-th request fails                         [never]
     lose_every            every N-th request is never answered             [never]
@@ -69,6 +70,7 @@ class FakeOptions:
     row_ms: float = 0.1
     noise: float = 0.0
     sleep: bool = False
+    load_ms: float = 0.0
     answer: str | None = None
     fail_every: int = 0
     lose_every: int = 0
@@ -134,6 +136,7 @@ class FakeEngine:
     def load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         """Read the options."""
         self._options = FakeOptions.parse(spec.engine_options)
+        time.sleep(self._options.load_ms / 1000)
         self._random = Random(spec.seed)
         return EngineInfo(
             engine=self.name,

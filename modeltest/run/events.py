@@ -6,6 +6,7 @@ that no worker outlives its supervisor unnoticed.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -33,7 +34,7 @@ class EventWriter:
     """
 
     def __init__(self, path: str | None) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY) if path else None
+        self._descriptor = _open_for_writing(path) if path else None
         self._one_at_a_time = threading.Lock()
         if path and self._descriptor is not None:
             threading.Thread(target=_end_with_reader, args=(self._descriptor, path), daemon=True).start()
@@ -59,6 +60,21 @@ class EventWriter:
         while True:
             self.send("heartbeat")
             time.sleep(HEARTBEAT_S)
+
+
+def _open_for_writing(path: str) -> int:
+    """Open a pipe whose reader was there before this process; waiting for one that died would take forever.
+
+    Raises: SystemExit when it is gone.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as problem:
+        if problem.errno in (errno.ENXIO, errno.ENOENT):
+            raise SystemExit("the supervisor is gone") from None
+        raise
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _end_with_reader(descriptor: int, path: str) -> None:

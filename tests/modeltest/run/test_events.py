@@ -17,6 +17,12 @@ def test_events_arrive_in_order_and_whole(tmp_path):
     assert list(reader.read()) == []
 
 
+def test_a_worker_does_not_wait_for_a_supervisor_that_died_before_it_listened(tmp_path):
+    EventReader(tmp_path / "pipe").close()
+    with pytest.raises(SystemExit, match="the supervisor is gone"):
+        EventWriter(str(tmp_path / "pipe"))
+
+
 def test_an_event_longer_than_the_pipe_arrives(tmp_path):
     reader = EventReader(tmp_path / "pipe")
     writer = EventWriter(str(tmp_path / "pipe"))
