@@ -71,6 +71,8 @@ def _open_for_writing(path: str) -> int:
         descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
     except OSError as problem:
         if problem.errno in (errno.ENXIO, errno.ENOENT):
+            with suppress(OSError):
+                Path(path).unlink()
             raise SystemExit("the supervisor is gone") from None
         raise
     os.set_blocking(descriptor, True)

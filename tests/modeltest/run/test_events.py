@@ -21,6 +21,7 @@ def test_a_worker_does_not_wait_for_a_supervisor_that_died_before_it_listened(tm
     EventReader(tmp_path / "pipe").close()
     with pytest.raises(SystemExit, match="the supervisor is gone"):
         EventWriter(str(tmp_path / "pipe"))
+    assert not (tmp_path / "pipe").exists()
 
 
 def test_an_event_longer_than_the_pipe_arrives(tmp_path):
