@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from page_watch import NO_BROWSER
 
 # A shell without job control starts background jobs with SIGINT ignored, and processes inherit that: the
 # commands that tests interrupt would not hear it.
@@ -29,6 +30,16 @@ for _name in (
     "MODELTEST_HEARTBEAT_TIMEOUT",
 ):
     os.environ.pop(_name, None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end which tests of pages were left out for want of a browser; a dot does not."""
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", ())]
+    missing = [reason for reason in reasons if NO_BROWSER in reason]
+    if missing:
+        why = missing[0][missing[0].index(NO_BROWSER) :].rstrip("')")
+        tests = "1 test of pages was" if len(missing) == 1 else f"{len(missing)} tests of pages were"
+        terminalreporter.write_line(f"NOTICE: {tests} skipped: {why}", yellow=True)
 
 
 @pytest.fixture(scope="session")
