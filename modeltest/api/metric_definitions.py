@@ -17,6 +17,7 @@ class MetricDefinition:
     name: str
     unit: str
     formula: str
+    higher_is_better: bool = False
 
 
 METRIC_DEFINITIONS = (
@@ -24,8 +25,10 @@ METRIC_DEFINITIONS = (
     MetricDefinition("tpot_ms", "ms", "median over rows of (t[r][last] - t[r][0]) / (N[r] - 1)"),
     MetricDefinition("itl_ms", "ms", "median over rows and tokens of t[r][i] - t[r][i-1]"),
     MetricDefinition("e2e_s", "s", "max over rows of t[r][last]"),
-    MetricDefinition("output_tokens_per_s", "tokens/s", "sum over rows of N[r] / e2e_s"),
-    MetricDefinition("decode_tokens_per_s", "tokens/s", "B * 1000 / tpot_ms"),
+    MetricDefinition(
+        "output_tokens_per_s", "tokens/s", "sum over rows of N[r] / e2e_s", higher_is_better=True
+    ),
+    MetricDefinition("decode_tokens_per_s", "tokens/s", "B * 1000 / tpot_ms", higher_is_better=True),
     MetricDefinition("prefill_total_ms", "ms", "max over rows of t[r][0]"),
     MetricDefinition("prefill_average_ms", "ms", "prefill_total_ms / B"),
     MetricDefinition(

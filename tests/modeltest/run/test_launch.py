@@ -31,7 +31,15 @@ def test_a_run_leaves_its_files_and_prints_their_paths(tmp_path):
     done = run(*BOOLQ, output=tmp_path)
     directory = run_directory(tmp_path)
     names = {path.name for path in directory.iterdir()}
-    assert names == {"accuracy.json", "log.txt", "run.json", "samples.jsonl"}
+    assert names >= {
+        "accuracy.json",
+        "junit.xml",
+        "log.txt",
+        "metrics.json",
+        "run.json",
+        "samples.jsonl",
+        "summary.md",
+    }
     assert all(str(directory / name) in done.stdout for name in names)
     assert "verdict: VALID" in done.stdout
     result = read(directory)
