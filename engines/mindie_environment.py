@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.mindie_variables import check_kept, profile_variables, replaced_notes
 from modeltest.api import ModelInfo, PrerequisiteError, RunSpec, SpecError
 from modeltest.api.precision import MINDIE_KINDS
 
@@ -42,7 +43,7 @@ VERSIONED_PACKAGES = ("torch", "transformers", "atb_llm", "mindie_llm")
 
 _ALLOWED_PATH = re.compile(r"[0-9a-zA-Z_./-]*")
 _RECORDS = ("times", "ids", "logits")
-_OPTIONS = ("stand_in", "record")
+_OPTIONS = ("stand_in", "record", "keep")
 
 _DATASET = "modeltest"
 """Turns the saving of ids and logits on; the name means nothing else unless it is like `HumanEval_X_cpp`."""
@@ -54,10 +55,12 @@ class MindieOptions:
 
     `stand_in`: drive the stand-in of the checkout, which runs a model on the CPU, instead of MindIE.
     `record`: what the library is told to write while it runs: times (benchmark.csv), ids and logits.
+    `keep`: variables of the model's profile that stay as the shell has them, set or not.
     """
 
     stand_in: bool
     record: frozenset[str]
+    keep: frozenset[str]
 
     @staticmethod
     def parse(spec: RunSpec) -> MindieOptions:
@@ -82,7 +85,8 @@ class MindieOptions:
                 f"engine option record={given['record']!r}: {unknown[0]!r} is none of {', '.join(_RECORDS)} "
                 "(join several with +)"
             )
-        return MindieOptions(stand_in == "yes", frozenset(record))
+        keep = frozenset(name for name in given.get("keep", "").split("+") if name)
+        return MindieOptions(stand_in == "yes", frozenset(record), keep)
 
 
 def why_no_mindie(spec: RunSpec | None, runner: str) -> str | None:
@@ -104,6 +108,12 @@ def why_no_mindie(spec: RunSpec | None, runner: str) -> str | None:
 def device_name(device: str, spec: RunSpec) -> str:
     """Return what a report calls the device: a stand-in is never to be taken for MindIE."""
     return f"{device} (stand-in for MindIE)" if MindieOptions.parse(spec).stand_in else device
+
+
+def run_notes(spec: RunSpec) -> tuple[str, ...]:
+    """Return what a reader of the results must know of this worker: on what it ran, and what was replaced."""
+    stand_in = (STAND_IN_NOTE,) if MindieOptions.parse(spec).stand_in else ()
+    return (*stand_in, *replaced_notes(os.environ))
 
 
 def home_of(spec: RunSpec) -> Path:
@@ -137,6 +147,7 @@ def check_mindie(spec: RunSpec, model: ModelInfo, runner: str) -> None:
             f"{model.path} is quantised by {model.quantize}; MindIE runs {', '.join(MINDIE_KINDS)}"
         )
     _check_dtype(spec, model)
+    check_kept(model, MindieOptions.parse(spec).keep)
     check_path("the folder of the weights", Path(model.path).resolve(), "rename or move it")
     check_path(
         "the output directory",
@@ -166,11 +177,10 @@ def environment(spec: RunSpec, model: ModelInfo) -> dict[str, str]:
         HOME_VARIABLE: home,
         "PYTHONPATH": f"{home}{os.pathsep}{found}" if found else home,
         "HF_HUB_OFFLINE": "1",
-        "PYTORCH_NPU_ALLOC_CONF": "expandable_segments:True",
         "MODELTEST_PD_SPLIT_ENABLE": "1" if spec.options.prefill_length else "0",
         "ENABLE_GREEDY_SEARCH_OPT": "0",
         "MASTER_PORT": os.environ.get("MASTER_PORT") or str(free_port()),
-        **model.environment,
+        **profile_variables(model, keep=MindieOptions.parse(spec).keep, shell=os.environ),
     }
     if spec.world_size == 1:  # else torchrun numbers the ranks
         variables |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from engines.device import empty_cache, peak_memory_bytes, versions
 from engines.mindie_environment import (
-    STAND_IN_NOTE,
     VERSIONED_PACKAGES,
-    MindieOptions,
     check_mindie,
     device_name,
     environment,
     file_environment,
+    run_notes,
     why_no_mindie,
 )
 from modeltest.api import (
@@ -111,7 +110,6 @@ class MindieFA:
         context = spec.max_position_embeddings or model.max_position_embeddings
         self._encoder = Encoder(self._tokenizer, context)
         ends = plain_ids(self._runner.model.postprocessor.eos_token_id)
-        stand_in = (STAND_IN_NOTE,) if MindieOptions.parse(spec).stand_in else ()
         return EngineInfo(
             engine=self.name,
             device=device_name(self._device, spec),
@@ -121,7 +119,7 @@ class MindieFA:
             context_tokens=context,
             versions=versions(self._device, VERSIONED_PACKAGES),
             load_s=time.perf_counter() - begin,
-            notes=(*stand_in, TWICE_NOTE, TEXTS_NOTE),
+            notes=(*run_notes(spec), TWICE_NOTE, TEXTS_NOTE),
         )
 
     def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:

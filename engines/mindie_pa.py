@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from engines.device import peak_memory_bytes, versions
 from engines.mindie_environment import (
-    STAND_IN_NOTE,
     VERSIONED_PACKAGES,
-    MindieOptions,
     check_mindie,
     device_name,
     environment,
     file_environment,
+    run_notes,
     why_no_mindie,
 )
 from modeltest.api import (
@@ -129,7 +128,7 @@ class MindiePA:
             versions=versions(runner.device, VERSIONED_PACKAGES),
             load_s=time.perf_counter() - begin,
             ranks=_rank_use(spec, runner.device),
-            notes=(STAND_IN_NOTE,) if MindieOptions.parse(spec).stand_in else (),
+            notes=run_notes(spec),
         )
 
     def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -39,8 +39,10 @@ from modeltest.doctor.software import (
     check_cann,
     check_torch,
 )
+from modeltest.doctor.variables import check_variables
 from modeltest.models.checkpoint import context_of
 from modeltest.models.config_json import JsonFile, read_json_object
+from modeltest.models.profiles import profile_for_model_type
 from modeltest.models.quantisation import quantisation, weight_folders
 from modeltest.models.weights import WeightFile, read_weight_files
 
@@ -89,6 +91,7 @@ def examine(machine: Machine, plan: Plan) -> list[Finding]:
         _paths(machine, plan),
         _master_port(machine),
         _rank_table(machine),
+        check_variables(machine.environment, profile=_profile_environment(plan)),
         check_governor([machine.text_of(path) or "" for path in machine.paths(GOVERNORS)]),
     ]
 
@@ -118,6 +121,15 @@ def _atb_speed(machine: Machine) -> Finding:
         has_runner=machine.exists(f"{home}/examples/run_pa.py"),
         is_installed=machine.exists(MODELS_SETUP),
     )
+
+
+def _profile_environment(plan: Plan) -> Mapping[str, str]:
+    """Return the variables the profile of the checkpoint sets; none without a checkpoint that can be read."""
+    if plan.weights is None:
+        return {}
+    config = _attempt(lambda: read_json_object(Path(plan.weights or "") / "config.json"))
+    model_type = None if isinstance(config, ModelTestError) else _text(config.values.get("model_type"))
+    return profile_for_model_type(model_type).environment if model_type else {}
 
 
 def _checkpoint(plan: Plan, chips: Sequence[Chip]) -> list[Finding]:

@@ -73,7 +73,7 @@ def test_the_stand_in_needs_no_home_but_its_switch(spec):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"fast": "yes"}, "has no option 'fast'; available: stand_in, record"),
+        ({"fast": "yes"}, "has no option 'fast'; available: stand_in, record, keep"),
         ({"stand_in": "true"}, "must be yes or no"),
         ({"record": "ids+times+speed"}, "'speed' is none of times, ids, logits"),
     ],
@@ -157,3 +157,14 @@ def test_other_methods_of_quantisation_than_mindie_s_are_refused(spec, demo_mode
     check_mindie(spec, replace(model, quantize="w8a8"), "run_pa")
     with pytest.raises(PrerequisiteError, match="is quantised by gptq; MindIE runs w8a8, "):
         check_mindie(spec, replace(model, quantize="gptq"), "run_pa")
+
+
+def test_a_variable_of_the_profile_stays_as_the_shell_has_it_when_it_is_kept(spec, model, monkeypatch):
+    monkeypatch.setenv("TASK_QUEUE_ENABLE", "0")
+    assert environment(spec, model)["TASK_QUEUE_ENABLE"] == "1"
+    keeping = replace(spec, engine_options={"stand_in": "yes", "keep": "TASK_QUEUE_ENABLE"})
+    check_mindie(keeping, model, "run_pa")
+    assert "TASK_QUEUE_ENABLE" not in environment(keeping, model)
+    unknown = replace(spec, engine_options={"stand_in": "yes", "keep": "TASKS"})
+    with pytest.raises(SpecError, match="keep=TASKS: the profile of llama does not set it"):
+        check_mindie(unknown, model, "run_pa")

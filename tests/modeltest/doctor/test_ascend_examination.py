@@ -13,7 +13,7 @@ from modeltest.doctor.machine import CommandOutput
 NAMES = [
     *("driver", "npu-smi", "visible devices", "CANN", "ATB", "ATB_SPEED_HOME_PATH", "torch_npu"),
     *("BF16", "weights", "torch_dtype", "quantize", "context"),
-    *("paths", "MASTER_PORT", "RANK_TABLE_FILE", "CPU governor"),
+    *("paths", "MASTER_PORT", "RANK_TABLE_FILE", "variables", "CPU governor"),
 ]
 
 
@@ -124,3 +124,12 @@ def test_weights_split_by_rank_are_looked_for_by_the_number_of_chips(checkpoint)
     one = examine(machine, Plan(chips=1, weights=str(checkpoint)))
     assert states(two)["weights"] is State.OK
     assert states(one)["weights"] is State.ABSENT
+
+
+def test_a_variable_that_the_profile_of_the_checkpoint_replaces_is_named(checkpoint):
+    (checkpoint / "config.json").write_text(json.dumps({"model_type": "llama", "torch_dtype": "float16"}))
+    machine = sound_machine(environment={"TASK_QUEUE_ENABLE": "0"})
+    findings = {finding.name: finding for finding in examine(machine, Plan(chips=1, weights=str(checkpoint)))}
+    assert findings["variables"].said == "the model's profile replaces TASK_QUEUE_ENABLE=0 by 1"
+    without = {finding.name: finding for finding in examine(machine, Plan(chips=1))}
+    assert without["variables"].state is State.OK
