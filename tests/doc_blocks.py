@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+TRANSLATIONS = {
+    ROOT / "README.md": ROOT / "README.zh.md",
+    ROOT / "docs" / "ascend.md": ROOT / "docs" / "ascend.zh.md",
+}
+"""Chinese editions, by what they translate. Their code is the same byte for byte, so it is run once."""
+
+DOCUMENTS = (
+    *(ROOT / "README.md", ROOT / "CONTRIBUTING.md"),
+    *(path for path in sorted((ROOT / "docs").glob("*.md")) if path not in TRANSLATIONS.values()),
+)
 
 _FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"(?<!`)`(?!`)([^`]+)`(?!`)")
@@ -46,10 +55,13 @@ def blocks(path: Path, language: str | None = None, text: str | None = None) -> 
 
 
 def commands(block: Block) -> list[Command]:
-    """Return the commands of a shell block; with `$ ` before some lines, those are the commands."""
+    """Return the commands of a shell block; with `$ ` before some lines, those are the commands.
+
+    A line that ends with a backslash goes on with the next.
+    """
     if block.language not in _SHELL:
         return []
-    lines = block.text.splitlines()
+    lines = block.text.replace("\\\n", " ").splitlines()
     if not any(line.startswith("$ ") for line in lines):
         lines = [f"$ {line}" for line in lines if line.strip()]
     found: list[Command] = []

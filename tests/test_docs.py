@@ -8,6 +8,7 @@ import pytest
 from doc_blocks import (
     DOCUMENTS,
     ROOT,
+    TRANSLATIONS,
     anchors,
     blocks,
     inline_code,
@@ -96,7 +97,7 @@ def fields_of(part: dict, definitions: dict, *, depth: int) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*DOCUMENTS, *TRANSLATIONS.values()], ids=lambda path: path.name)
 def test_relative_links_lead_somewhere(path):
     for link in links(path):
         if link.startswith(("http://", "https://")):
@@ -107,14 +108,14 @@ def test_relative_links_lead_somewhere(path):
         assert not anchor or anchor in anchors(file), f"{path.name}: {link}"
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*DOCUMENTS, *TRANSLATIONS.values()], ids=lambda path: path.name)
 def test_files_named_in_a_document_exist(path):
     for code in inline_code(path):
         if code.startswith(CODE_FOLDERS) and re.fullmatch(r"[\w./-]+", code) and not NOT_HERE.search(code):
             assert (ROOT / code).exists(), f"{path.name}: {code}"
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*DOCUMENTS, *TRANSLATIONS.values()], ids=lambda path: path.name)
 def test_snippets_are_well_formed(path, tmp_path):
     for block in blocks(path, "python"):
         compile(block.text, f"{path.name}:{block.line}", "exec")

@@ -31,6 +31,9 @@ from modeltest.api import RunSpec, from_plain
 from modeltest.cli.quickstart import RUNS
 from modeltest.cli.root import root
 from modeltest.demo import build_demo_model
+from modeltest.doctor.host import DEVICE_FILES, check_npu_smi
+from modeltest.doctor.software import ATB_SETUP, CANN_SETUP, MODELS_SETUP
+from modeltest.doctor.variables import fates
 from modeltest.grammar.modes import all_modes, engine_word
 from modeltest.grammar.parse import parse
 from modeltest.models.profiles import model_keys
@@ -95,12 +98,21 @@ def check(command: Command, place: Path) -> None:
 
 
 def check_other(command: Command) -> None:
-    if command.words[:2] == ("git", "clone"):
+    first, *rest = command.words
+    if command.words[:2] == ("git", "clone") or re.fullmatch(r"[a-z]+=\S+", first):
         return
-    if command.words[0] == "python" and command.words[1].startswith("benchmarks/"):
-        check_benchmark(ROOT / command.words[1], command.words[2:])
-        return
-    raise UnknownCommandError(f"{command.where}: nobody knows how to check {shlex.join(command.words)}")
+    if first == "source":
+        assert rest[0] in (CANN_SETUP, ATB_SETUP, MODELS_SETUP), command.where
+    elif first == "export":
+        assert rest[0].partition("=")[0] in fates(), command.where
+    elif first == "docker":
+        shown = " ".join(command.words)
+        assert DEVICE_FILES in shown, command.where
+        assert check_npu_smi(None, []).mend.split()[3] in shown, command.where
+    elif first == "python" and rest[0].startswith("benchmarks/"):
+        check_benchmark(ROOT / rest[0], rest[1:])
+    else:
+        raise UnknownCommandError(f"{command.where}: nobody knows how to check {shlex.join(command.words)}")
 
 
 def check_benchmark(script: Path, words: Sequence[str]) -> None:
@@ -133,6 +145,8 @@ def check_run(words: list[str], place: Path) -> None:
         model = words[words.index("$weights") - 1]
         weights = demo(place, FAMILY_OF[model], engine_word(words[0]).dtype or "float32")
         words = [str(weights) if word == "$weights" else word for word in words]
+        if any(word.startswith("keep=") for word in words):  # an option of MindIE's engines
+            words = [*words, "--engine-option", "stand_in=yes"]
         plan(dry_run(words, place))
     elif words[0] == "fake":
         assert modeltest(place, *words).returncode in (0, 1)
@@ -145,7 +159,7 @@ def check_known(words: list[str], place: Path) -> None:
         check_syntax(words)
     elif words[:2] == ["doctor", "--ascend"]:
         model = demo(place, "llama", "float16")
-        done = modeltest(place, *[str(model) if word == "DIR" else word for word in words])
+        done = modeltest(place, *[str(model) if word in ("DIR", "$weights") else word for word in words])
         assert done.returncode in (0, 3), done.stderr  # this machine need not be one
     elif words[0] == "convert":
         check_convert(words, place)
@@ -189,9 +203,10 @@ def check_syntax(words: Sequence[str]) -> None:
         made = group.make_context("modeltest", list(words), parent=context)
     except click.exceptions.Exit:  # --help was shown
         return
-    if group.name == "run" and not set(made.params["words"]) & set(EXAMPLE_MODES):
+    words = made.params["words"] if group.name == "run" else ()
+    if words and not set(words) & set(EXAMPLE_MODES):
         modes = all_modes(registry.declared_modes())
-        parse(made.params["words"], modes=modes, model_keys=model_keys(), engines=registry.engine_names())
+        parse(words, modes=modes, model_keys=model_keys(), engines=registry.engine_names())
 
 
 @pytest.mark.parametrize("command", all_commands(), ids=lambda command: command.where)

@@ -33,6 +33,25 @@ GENERIC_TOKENIZER = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentedCheckpoints:
+    """What MindIE's own documents say of some checkpoints; `None` where they say nothing, empty where no."""
+
+    names: tuple[str, ...]
+    a2: tuple[int, ...] | None = None
+    """Numbers of chips of an 800I A2 that it runs on."""
+
+    duo: tuple[int, ...] | None = None
+    """Numbers of chips of 300I DUO cards."""
+
+    dtypes: tuple[str, ...] | None = None
+    attention: tuple[str, ...] | None = None
+    quantised: tuple[str, ...] | None = None
+    long_context: bool | None = None
+    older: bool = False
+    """Whether the documents of the release that `models.toml` names no longer say it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelProfile:
     """What is known of one model word; `models.toml` says what each field means."""
 
@@ -49,6 +68,7 @@ class ModelProfile:
     tokenizer_when: tuple[TokenizerRule, ...] = ()
     name: str | tuple[NameRule, ...] = ()
     in_mindie_head: bool = False
+    checkpoints: tuple[DocumentedCheckpoints, ...] = ()
     end_of_turn: tuple[str, ...] = ()
     note: str | None = None
 
