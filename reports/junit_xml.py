@@ -28,7 +28,7 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.api.files import write_text
-from reports.flat_metrics import shape_name
+from modeltest.api.flat_metrics import shape_name
 
 COMPLETE = "complete"
 RUN_CASE = "run"

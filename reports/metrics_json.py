@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modeltest.api import RunResult
 from modeltest.api.files import write_json
-from reports.flat_metrics import flat_metrics
+from modeltest.api.flat_metrics import flat_metrics
 from reports.run_header import describe_run
 
 FORMAT_VERSION = 1

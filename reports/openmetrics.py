@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from modeltest.api import RunResult, Verdict
 from modeltest.api.files import write_text
-from reports.flat_metrics import FlatMetric, flat_metrics
+from modeltest.api.flat_metrics import FlatMetric, flat_metrics
 
 if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily

@@ -24,7 +24,7 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.api.files import write_text
-from reports.flat_metrics import shape_name
+from modeltest.api.flat_metrics import shape_name
 from reports.markdown import bullets, details, escape, quoted, table
 
 MOST_BYTES = 512 * 1024

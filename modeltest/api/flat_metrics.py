@@ -10,21 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from modeltest.api import (
+from modeltest.api.metric_definitions import METRIC_DEFINITIONS
+from modeltest.api.results import (
     AccuracySummary,
-    Case,
-    CaseSummary,
     GenerationSummary,
     HarnessSummary,
-    MaxBatchCase,
-    MaxBatchSummary,
-    PerformanceSummary,
     PrecisionSummary,
     Proportion,
     RunResult,
-    Verdict,
 )
-from modeltest.api.metric_definitions import METRIC_DEFINITIONS
+from modeltest.api.spec import Case
+from modeltest.api.timed_results import CaseSummary, MaxBatchCase, MaxBatchSummary, PerformanceSummary
+from modeltest.api.verdict import Verdict
 
 HIGHER = "higher"
 LOWER = "lower"
@@ -107,6 +104,11 @@ def shape_name(case: Case) -> str:
     return f"{case.input_tokens}x{case.output_tokens}"
 
 
+def search_name(case: Case, limit_ms: float) -> str:
+    """Return what a search is called: `256x64.within_30_ms`."""
+    return f"{shape_name(case)}.within_{limit_ms:g}_ms"
+
+
 def _of_summary(result: RunResult) -> Iterator[FlatMetric]:
     summary = result.summary
     if isinstance(summary, AccuracySummary):
@@ -167,7 +169,7 @@ def _of_case(case: CaseSummary) -> Iterator[FlatMetric]:
 
 
 def _of_search(search: MaxBatchCase) -> Iterator[FlatMetric]:
-    name = f"{shape_name(search.case)}.within_{search.limit_ms:g}_ms"
+    name = search_name(search.case, search.limit_ms)
     is_usable = search.verdict is not Verdict.INVALID
     yield FlatMetric("max_batch", search.max_batch if is_usable else None, name)
     yield FlatMetric("max_batch_latency_ms", search.latency_ms if is_usable else None, name)
