@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from lm_eval_comparison.shapes import (
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
 
 DATASETS = ("boolq", "ceval", "mmlu")
 """Whose text the tokenizer is trained on."""
@@ -38,13 +39,19 @@ _GAINS = {"self_attn.q_proj": 1.5, "self_attn.k_proj": 1.5}
 
 
 def main(arguments: list[str]) -> None:
-    """Write the model named first into the directory named second, complete or not at all."""
-    shape, directory = SHAPES[arguments[0]], Path(arguments[1])
+    """Write the model named first into the directory named second."""
+    texts = dataset_texts(arguments[2])
+    write_checkpoint(arguments[0], Path(arguments[1]), lambda directory: write_tokenizer(directory, texts))
+
+
+def write_checkpoint(name: str, directory: Path, write_tokenizer: Callable[[Path], None]) -> None:
+    """Write the model `name` into `directory`, complete or not at all."""
+    shape = SHAPES[name]
     draft = directory.with_name(f".{directory.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     _write_json(draft / "config.json", shape.config)
-    write_tokenizer(draft, dataset_texts(arguments[2]))
+    write_tokenizer(draft)
     write_weights(shape, draft / "model.safetensors")
     draft.rename(directory)
 
@@ -61,7 +68,7 @@ def dataset_texts(data_dir: str) -> Iterator[str]:
 
 
 def write_tokenizer(directory: Path, texts: Iterator[str]) -> None:
-    """Train a byte-level BPE tokenizer on `texts` and write it as transformers reads it.
+    """Train a byte-level BPE tokenizer on `texts` and write it.
 
     Raises: ValueError when an answer is more than one token.
     """
@@ -80,6 +87,11 @@ def write_tokenizer(directory: Path, texts: Iterator[str]) -> None:
     for answer in ANSWERS:
         if len(tokenizer.encode(answer).ids) != 1:
             raise ValueError(f"{answer!r} became several tokens; train on more text")
+    save_tokenizer(tokenizer, directory)
+
+
+def save_tokenizer(tokenizer: Tokenizer, directory: Path) -> None:
+    """Write `tokenizer` as transformers reads it."""
     tokenizer.save(str(directory / "tokenizer.json"))
     _write_json(
         directory / "tokenizer_config.json",

@@ -28,8 +28,14 @@ INVALID = 1
 PROTOCOLS = ("modeltest", "lm-eval")
 DEVICES = ("npu", "cuda", "cpu")
 
-_SECONDS = click.FloatRange(min=0, min_open=True)
 _DEFAULT = Limits()
+
+_TIMEOUTS = {
+    "batch": "A worker is hung when no batch ends for S seconds, or for 10 times its slowest batch.",
+    "load": "... or when it takes longer to load the model.",
+    "heartbeat": "... or says nothing at all once it has; it beats every second. A hung worker is replaced.",
+}
+"""What each limit of `Limits` in seconds means."""
 
 _OWN_TASK_OPTIONS = (
     click.option(
@@ -108,46 +114,22 @@ _OPTIONS = (
         metavar="NAME=VALUE",
         help="An option of the engine, such as step_ms=2 of fake; its documentation has them.",
     ),
-    click.option(
-        "--batch-timeout",
-        type=_SECONDS,
-        default=_DEFAULT.batch_s,
-        envvar="MODELTEST_BATCH_TIMEOUT",
-        show_envvar=True,
-        show_default=True,
-        metavar="S",
-        help="A worker is hung when no batch ends for S seconds, or for 10 times its slowest batch.",
-    ),
-    click.option(
-        "--load-timeout",
-        type=_SECONDS,
-        default=_DEFAULT.load_s,
-        envvar="MODELTEST_LOAD_TIMEOUT",
-        show_envvar=True,
-        show_default=True,
-        metavar="S",
-        help="... or when it takes longer to load the model.",
-    ),
-    click.option(
-        "--heartbeat-timeout",
-        type=_SECONDS,
-        default=_DEFAULT.heartbeat_s,
-        envvar="MODELTEST_HEARTBEAT_TIMEOUT",
-        show_envvar=True,
-        show_default=True,
-        metavar="S",
-        help="... or says nothing at all once it has; it beats every second. A hung worker is replaced.",
+    *(
+        click.option(
+            f"--{what}-timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            default=getattr(_DEFAULT, f"{what}_s"),
+            envvar=f"MODELTEST_{what.upper()}_TIMEOUT",
+            show_envvar=True,
+            show_default=True,
+            metavar="S",
+            help=text,
+        )
+        for what, text in _TIMEOUTS.items()
     ),
     click.option("--dry-run", is_flag=True, help="Print the spec as JSON and start nothing."),
     click.option("-v", "--verbose", is_flag=True, help="Show the worker's output when it has ended."),
 )
-
-_LIMITS = {
-    "batch_timeout": "batch_s",
-    "load_timeout": "load_s",
-    "heartbeat_timeout": "heartbeat_s",
-}
-"""The options that are fields of `Limits`."""
 
 SPEC_FIELDS = (
     "subjects",
@@ -200,7 +182,7 @@ def with_options(spec: RunSpec, options: Mapping[str, Any]) -> RunSpec:
 
 def manner_of(options: Mapping[str, Any]) -> Manner:
     """Return the part of `run_options` or `harness_options` that is no part of what is asked."""
-    limits = Limits(**{name: options[option] for option, name in _LIMITS.items()})
+    limits = Limits(**{f"{what}_s": options[f"{what}_timeout"] for what in _TIMEOUTS})
     return Manner(dry_run=options["dry_run"], verbose=options["verbose"], limits=limits)
 
 
