@@ -59,13 +59,26 @@ def task_of(spec: RunSpec) -> Task:
     return load_task(spec.task)
 
 
+def report_names() -> tuple[str, ...]:
+    """Return the names of the installed reports, sorted."""
+    return tuple(sorted(_entry_points(REPORTS)))
+
+
+def load_report(name: str) -> Report:
+    """Return the report called `name`.
+
+    Raises: PrerequisiteError when none is installed under that name or its module does not import.
+    """
+    report = _load(REPORTS, "report", name)
+    if not isinstance(report, Report):
+        raise PrerequisiteError(f"report {name!r} does not have the methods of modeltest.api.Report")
+    return report
+
+
 def reports() -> Iterator[Report]:
     """Yield every installed report, in the order of their names."""
-    for name in sorted(_entry_points(REPORTS)):
-        report = _load(REPORTS, "report", name)
-        if not isinstance(report, Report):
-            raise PrerequisiteError(f"report {name!r} does not have the methods of modeltest.api.Report")
-        yield report
+    for name in report_names():
+        yield load_report(name)
 
 
 def declared_modes() -> Sequence[Mode]:

@@ -59,7 +59,13 @@ from modeltest.tasks.precision import DRIFT_DOUBT, NOISY_CV, PRECISE, SETTLED
 from modeltest.tasks.readings import BARE, MEASURE, WARMUP
 from modeltest.tasks.trials import MAX_TRIALS, MAX_WARMUP_TRIALS, MIN_TRIALS, QUICK_TRIALS, TrialPlan
 from modeltest.toml_file import read_toml
-from reports import legacy_columns, legacy_performance_csv, token_latency_csv
+from reports import (
+    benchmark_csv,
+    legacy_columns,
+    legacy_performance_csv,
+    older_benchmark_csv,
+    token_latency_csv,
+)
 
 OUTPUT = ROOT / "docs" / "output.md"
 METRICS_DOC = ROOT / "docs" / "metrics.md"
@@ -203,6 +209,17 @@ def test_columns_of_the_legacy_files_are_documented_in_order():
     renamed = set(legacy_performance_csv.FORMATTED_COLUMNS) - set(legacy_columns.COLUMNS)
     prose = section(OUTPUT, "The predecessor's CSV files").replace("\n", " ")
     assert all(f"`{name}`" in prose for name in renamed)
+
+
+def test_columns_of_the_table_of_times_are_documented_in_order():
+    assert column_names("benchmark.csv") == list(benchmark_csv.COLUMNS)
+    share = f"{benchmark_csv.SAME_PREFILL:.0%}".replace("%", " %")
+    assert f"less than {share} of the time to the first" in section(OUTPUT, "benchmark.csv")
+
+
+def test_columns_and_files_of_the_older_benchmark_are_documented_in_order():
+    names = ["cache0.csv", "result_0_classes_acc.json", "result_0_subject_acc.json"]
+    assert column_names("Older files") == [*older_benchmark_csv.COLUMNS, *names]
 
 
 @pytest.mark.parametrize("name", ["accuracy", "performance", "precision"])

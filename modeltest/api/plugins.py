@@ -292,3 +292,11 @@ class Report(Protocol):
 
     def write(self, result: RunResult, directory: Path) -> Sequence[Path]:
         """Write the file or files atomically and return their paths."""
+
+
+@runtime_checkable
+class OnRequest(Protocol):
+    """What a report offers beside `Report` that is written only where it is asked for by its name."""
+
+    def refusal(self, result: RunResult) -> str | None:
+        """Return why `result` cannot give this report; `None` where it can."""

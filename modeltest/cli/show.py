@@ -9,38 +9,75 @@ from pathlib import Path
 import click
 
 from modeltest import registry
-from modeltest.api import AccuracyTask, Demanding, HarnessTask, PrerequisiteError, Task
+from modeltest.api import AccuracyTask, Demanding, HarnessTask, OnRequest, PrerequisiteError, Task
 from modeltest.cli.execute import exit_status, show
 
 
+class _NamingReports(click.Command):
+    """A command whose help names the installed reports, which are not looked up at every start."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names at the end."""
+        with formatter.section("Reports"):
+            formatter.write_text(", ".join(registry.report_names()))
+
+
 @click.command("list")
-@click.argument("what", type=click.Choice(("engines", "tasks", "models", "datasets")))
+@click.argument("what", type=click.Choice(("engines", "tasks", "models", "datasets", "reports")))
 def list_(what: str) -> None:
-    """List engines, tasks, models or datasets."""
+    """List engines, tasks, models, datasets or reports."""
     header, rows = {
         "engines": _engines,
         "tasks": _tasks,
         "models": _models,
         "datasets": _datasets,
+        "reports": _reports,
     }[what]()
     from modeltest.tables import print_rows
 
     print_rows(header, rows)
 
 
-@click.command()
+@click.command(cls=_NamingReports)
 @click.argument("directory", type=click.Path(path_type=Path))
-def report(directory: Path) -> int:
-    """Write every report of the run in DIRECTORY anew, from run.json and samples.jsonl, without a model.
+@click.option(
+    "--format",
+    "formats",
+    metavar="NAME",
+    multiple=True,
+    help="Write this report only, and print the paths of its files; repeat it for more. Some, such as "
+    "legacy, are written in no other way: `modeltest list reports`.",
+)
+def report(directory: Path, formats: tuple[str, ...]) -> int:
+    """Write the reports of the run in DIRECTORY anew, from run.json and samples.jsonl, without a model.
 
     Of a run that was cut short too: what it finished is counted, and its verdict is INVALID (exit status 1).
     """
     from modeltest.run.directory import read_result
+
+    if formats:
+        return _write_formats(directory, formats)
     from modeltest.run.finish import finish
 
     result = finish(read_result(directory), directory)
     show(directory)
     return exit_status(result)
+
+
+def _write_formats(directory: Path, formats: Sequence[str]) -> int:
+    from modeltest.run.directory import read_result
+    from modeltest.run.formats import reports_named, write_formats
+
+    reports_named(formats)  # a wrong word is told before a wrong directory
+    written = write_formats(read_result(directory), directory, formats)
+    for path in written.paths:
+        click.echo(path)
+    status = exit_status(written.result)
+    if status:
+        click.echo("verdict: INVALID", err=True)
+        for reason in written.result.reasons:
+            click.echo(f"  {reason}", err=True)
+    return status
 
 
 def _engines() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
@@ -105,6 +142,16 @@ def _datasets() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
         card = load_card(name)
         rows.append((name, card.title, card.licence, states[name]))
     return ("dataset", "title", "licence", "here"), rows
+
+
+def _reports() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
+    rows = []
+    for name in registry.report_names():
+        if isinstance(registry.load_report(name), OnRequest):
+            rows.append((name, f"when asked for: modeltest report DIR --format {name}"))
+        else:
+            rows.append((name, "of every run it suits"))
+    return ("report", "written"), rows
 
 
 def dataset_states() -> Iterable[tuple[str, str]]:

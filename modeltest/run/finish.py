@@ -19,6 +19,7 @@ from modeltest.api import (
     MaxBatchSummary,
     MeasurementTask,
     ModelTestError,
+    OnRequest,
     PerformanceSummary,
     PrecisionSummary,
     PrerequisiteError,
@@ -43,27 +44,38 @@ def finish(result: RunResult, directory: Path) -> RunResult:
 
     Raises: PrerequisiteError when a file cannot be written.
     """
+    result = judged(result, directory)
+    write_reports(result, report_folder(result, directory))
+    if result.status == COMPLETE:
+        shutil.rmtree(directory / PARTIAL_FOLDER, ignore_errors=True)
+    # Last: a process killed before this leaves a run that goes on, not one that lacks its reports.
+    write_result(directory, result)
+    return result
+
+
+def judged(result: RunResult, directory: Path) -> RunResult:
+    """Return `result` with summary, verdict, reasons and warnings, all made of its journal."""
     summary = summarize(result, directory)
     verdict, reasons = judge(summary, expected_questions=result.dataset.records if result.dataset else None)
-    partial = directory / PARTIAL_FOLDER
     if result.status != COMPLETE:
         verdict, reasons = Verdict.INVALID, (_unfinished(result), *reasons)
-    result = replace(
+    return replace(
         result,
         summary=summary,
         verdict=verdict,
         reasons=(*reasons, *_given_up(result, summary)),
         warnings=_warnings(result, summary),
     )
-    write_reports(result, directory if result.status == COMPLETE else _make(partial))
+
+
+def report_folder(result: RunResult, directory: Path) -> Path:
+    """Return where the reports of `result` go: those of an unfinished run into a folder of their own.
+
+    Raises: PrerequisiteError when it cannot be made.
+    """
     if result.status == COMPLETE:
-        shutil.rmtree(partial, ignore_errors=True)
-    # Last: a process killed before this leaves a run that goes on, not one that lacks its reports.
-    write_result(directory, result)
-    return result
-
-
-def _make(folder: Path) -> Path:
+        return directory
+    folder = directory / PARTIAL_FOLDER
     try:
         folder.mkdir(exist_ok=True)
     except OSError as problem:
@@ -182,11 +194,11 @@ def _shape(case: Case) -> str:
 
 
 def write_reports(result: RunResult, directory: Path) -> tuple[Path, ...]:
-    """Write every report that has something to say of `result` and return the files' paths."""
+    """Write every report that has something to say of `result`, unasked, and return the files' paths."""
     return tuple(
         path
         for report in registry.reports()
-        if report.accepts(result)
+        if not isinstance(report, OnRequest) and report.accepts(result)
         for path in report.write(result, directory)
     )
 
