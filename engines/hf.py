@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.device import (
@@ -181,6 +182,12 @@ class HFEngine:
         if self._loaded is None:
             raise EngineError(f"engine {self.name} is asked for its tokenizer before it has loaded a model")
         return CheckpointTokenizer(self._loaded.tokenizer)
+
+    def traced(self, work: Callable[[], None], folder: Path, name: str) -> Path:
+        """Record what this rank computes in `work`; see `modeltest.api.Traceable`."""
+        from engines.profiling import traced
+
+        return traced(self._device, work, folder, name)
 
     def close(self) -> None:
         """Free the model, on all ranks."""

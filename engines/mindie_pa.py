@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,6 +177,17 @@ class MindiePA:
         if self._tokenizer is None:
             raise EngineError("engine mindie_pa is asked for its tokenizer before it has loaded a model")
         return CheckpointTokenizer(self._tokenizer)
+
+    def traced(self, work: Callable[[], None], folder: Path, name: str) -> Path:
+        """Record what this rank computes in `work`; see `modeltest.api.Traceable`.
+
+        Not by MindIE's own switch, which records every call from its import on.
+        """
+        from engines.profiling import traced
+
+        if self._runner is None:
+            raise EngineError("engine mindie_pa is asked for a trace before it has loaded a model")
+        return traced(self._runner.device, work, folder, name)
 
     def close(self) -> None:
         """Shut the runner down and remove what it has written."""

@@ -5,6 +5,7 @@ import re
 from statistics import median
 
 import pytest
+from click.testing import CliRunner
 from doc_blocks import (
     DOCUMENTS,
     ROOT,
@@ -35,6 +36,7 @@ from modeltest.api import (
 )
 from modeltest.api.metric_definitions import METRIC_DEFINITIONS
 from modeltest.cli.execute import INVALID
+from modeltest.cli.words import run as run_command
 from modeltest.data.load import load_dataset
 from modeltest.doctor.ascend import Plan as AscendPlan
 from modeltest.doctor.ascend import examine
@@ -42,8 +44,10 @@ from modeltest.doctor.finding import State
 from modeltest.doctor.machine import ThisMachine
 from modeltest.generate.generations import line_of
 from modeltest.metrics import METRICS
+from modeltest.run import asked_files
 from modeltest.run.disturbances import BUSY_SHARE
 from modeltest.run.measurement import run_measurements
+from modeltest.run.tracing import TRACED_TOKENS
 from modeltest.run.worker import INTERNAL_ERROR
 from modeltest.search import FULL_EFFORT, QUICK_EFFORT
 from modeltest.search.evidence import CERTIFICATE_RISK
@@ -220,6 +224,19 @@ def test_columns_of_the_table_of_times_are_documented_in_order():
 def test_columns_and_files_of_the_older_benchmark_are_documented_in_order():
     names = ["cache0.csv", "result_0_classes_acc.json", "result_0_subject_acc.json"]
     assert column_names("Older files") == [*older_benchmark_csv.COLUMNS, *names]
+
+
+def test_the_variables_that_ask_for_files_are_documented():
+    variables = (
+        *(asked_files.BENCHMARK_ENABLE, asked_files.BENCHMARK_PATH),
+        *(asked_files.TRACE_ENABLE, asked_files.TRACE_PATH, asked_files.TRACE_LEVEL),
+    )
+    assert column_names("Files asked for by variables") == list(variables)
+    text = section(OUTPUT, "Files asked for by variables")
+    assert f"at most {TRACED_TOKENS} new tokens" in text
+    assert all(f"`{level}`" in text for level in asked_files.LEVELS)
+    help_text = CliRunner().invoke(run_command, ["--help"]).output
+    assert all(name in help_text for name in variables[:-1])
 
 
 @pytest.mark.parametrize("name", ["accuracy", "performance", "precision"])

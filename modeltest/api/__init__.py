@@ -50,6 +50,7 @@ from modeltest.api.plugins import (
     Tell,
     Tokenizer,
     Tokenizing,
+    Traceable,
     WritingFiles,
 )
 from modeltest.api.results import (
@@ -187,6 +188,7 @@ __all__ = [
     "TokenPrompt",
     "Tokenizer",
     "Tokenizing",
+    "Traceable",
     "Trial",
     "TrialPrompts",
     "Turn",

@@ -169,6 +169,20 @@ class WritingFiles(Protocol):
 
 
 @runtime_checkable
+class Traceable(Protocol):
+    """What an engine may offer whose computation the profiler of its device can record."""
+
+    def traced(self, work: Callable[[], None], folder: Path, name: str) -> Path:
+        """Do `work`, which asks this engine, under the profiler and return the trace it wrote.
+
+        It is the Chrome trace `name`.json in `folder`, or a folder `name` where the profiler of the device
+        writes several files. Of several ranks, the one asked is recorded.
+
+        Raises: PrerequisiteError when it cannot be written; what `work` raises.
+        """
+
+
+@runtime_checkable
 class Following(Protocol):
     """What an engine offers beside `Engine` that runs on several ranks: one process each, on one machine.
 

@@ -20,12 +20,20 @@ from modeltest.grammar.modes import all_modes
 from modeltest.grammar.parse import parse, usage
 from modeltest.models.profiles import model_keys
 
+_VARIABLES = """\b
+Variables of MindIE that every timed run honours (docs/output.md):
+  ATB_LLM_BENCHMARK_ENABLE=1  write the times of all measured trials to
+  ATB_LLM_BENCHMARK_FILEPATH  (benchmark_result/benchmark.csv); one run at a time
+  ATB_PROFILING_ENABLE=1      after all trials, write a profiler trace of each case into
+  PROFILING_FILEPATH          (profiling); nothing that is measured is profiled
+"""
+
 
 @click.command(
     "run",
     # Words such as -1 look like options; the grammar itself refuses what it does not know.
     context_settings={"ignore_unknown_options": True},
-    epilog="\b\n" + usage(None),
+    epilog=f"\b\n{usage(None)}\n\n{_VARIABLES}",
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 @click.option(

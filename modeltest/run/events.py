@@ -22,7 +22,8 @@ VARIABLE = "MODELTEST_EVENTS"
 """The environment variable that names the pipe to a worker."""
 
 Event = dict[str, Any]
-"""`event` names the kind: heartbeat, phase, loaded, dataset, asking, progress, timing, usage, error, done."""
+"""`event` names the kind: heartbeat, phase, loaded, dataset, asking, progress, timing, usage, note, error,
+done."""
 
 HEARTBEAT_S = 1.0
 

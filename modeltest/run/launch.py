@@ -6,6 +6,7 @@ It is the only writer of `run.json`.
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ from typing import IO
 
 from modeltest import __version__
 from modeltest.api import Interruption, ModelTestError, PrerequisiteError, RunResult
+from modeltest.run.asked_files import AskedFiles, asked_files, prepared
+from modeltest.run.benchmark_file import write_benchmark
 from modeltest.run.deadlines import Limits
 from modeltest.run.directory import (
     COMPLETE,
@@ -63,6 +66,21 @@ def launch(
 
     Raises: the error a worker reported; ModelTestError when it was lost without a word.
     """
+    asked = asked_files(plan, os.environ)
+    with prepared(asked):
+        outcome = _launch(plan, asked, command=command, progress=progress, verbose=verbose, limits=limits)
+        return _with_benchmark(outcome, asked, progress)
+
+
+def _launch(
+    plan: Plan,
+    asked: AskedFiles,
+    *,
+    command: str | None,
+    progress: Progress,
+    verbose: bool,
+    limits: Limits | None,
+) -> Outcome:
     started = datetime.now(timezone.utc)
     spec = plan.spec
     directory = create_run_directory(spec.output_dir, started=started, name=run_name(plan))
@@ -83,9 +101,11 @@ def launch(
     progress.line(f"{spec.engine}: engine {plan.engine.name}, run directory {directory}")
     for name, reason in plan.passed_over.items():
         progress.line(f"not with {name}: {reason}")
+    for note in asked.notes:
+        progress.line(note)
     with _hold(directory) as log:
         watch = Watch(directory, result, progress)
-        return _carry_out(plan, watch, log, limits=limits or Limits(), verbose=verbose)
+        return _carry_out(plan, watch, log, asked, limits=limits or Limits(), verbose=verbose)
 
 
 def resume(
@@ -113,17 +133,22 @@ def resume(
             found = unrecorded_interruption(time=utc_now(), done=done)
             result = replace(result, interruptions=(*result.interruptions, found))
         watch = Watch(directory, _begun_again(result), progress, done=done)
-        return _carry_out(planned, watch, log, limits=limits or Limits(), verbose=verbose)
+        asked = asked_files(planned, os.environ)
+        with prepared(asked):
+            outcome = _carry_out(planned, watch, log, asked, limits=limits or Limits(), verbose=verbose)
+            return _with_benchmark(outcome, asked, progress)
 
 
 def _begun_again(result: RunResult) -> RunResult:
     return replace(result, status=RUNNING, error=None, summary=None, verdict=None, reasons=())
 
 
-def _carry_out(plan: Plan, watch: Watch, log: IO[bytes], *, limits: Limits, verbose: bool) -> Outcome:
+def _carry_out(
+    plan: Plan, watch: Watch, log: IO[bytes], asked: AskedFiles, *, limits: Limits, verbose: bool
+) -> Outcome:
     try:
         write_result(watch.directory, watch.result)
-        supervise(plan, watch, log, limits)
+        supervise(plan, watch, log, limits, trace_folder=asked.trace_folder)
         write_result(watch.directory, watch.result)
         result = replace(read_result(watch.directory), status=COMPLETE)
         return Outcome(watch.directory, finish(result, watch.directory))
@@ -136,6 +161,26 @@ def _carry_out(plan: Plan, watch: Watch, log: IO[bytes], *, limits: Limits, verb
         watch.progress.close()
         if verbose:
             watch.progress.line(_log_text(watch.directory))
+
+
+def _with_benchmark(outcome: Outcome, asked: AskedFiles, progress: Progress) -> Outcome:
+    """Write the table of times that is asked for of a run that came to its end, and say so.
+
+    Raises: PrerequisiteError when it cannot be written.
+    """
+    path = asked.benchmark
+    if path is None or outcome.interrupt is not None:
+        return outcome
+    directory = outcome.directory
+    try:
+        reason = write_benchmark(outcome.result, directory, path)
+    except PrerequisiteError as problem:
+        raise PrerequisiteError(
+            f"{problem}; the run is complete: `modeltest report {directory} --format benchmark` "
+            "writes it there"
+        ) from problem
+    progress.line(f"times of the measured trials: {path}" if reason is None else f"no {path}: {reason}")
+    return outcome
 
 
 def _write_partial(plan: Plan, watch: Watch) -> RunResult:

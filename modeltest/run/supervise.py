@@ -25,6 +25,7 @@ from modeltest.run.losses import WorkerEnd, describe, failure_of, interruption, 
 from modeltest.run.oom_killer import oom_kills
 from modeltest.run.plan import Plan, can_go_on
 from modeltest.run.ranks import worker_command
+from modeltest.run.tracing import VARIABLE as TRACE_FOLDER
 from modeltest.run.watch import Watch, utc_now
 from modeltest.run.worker_process import has_ended, reap, start_worker, stop
 
@@ -37,8 +38,10 @@ POLL_S = 0.2
 PIPE_FILE = ".events"
 
 
-def supervise(plan: Plan, watch: Watch, log: IO[bytes], limits: Limits) -> None:
-    """Have workers carry out `plan` until the work is done.
+def supervise(
+    plan: Plan, watch: Watch, log: IO[bytes], limits: Limits, *, trace_folder: Path | None = None
+) -> None:
+    """Have workers carry out `plan` until the work is done, and write profiler traces into `trace_folder`.
 
     A worker lost to a signal, a hang or its device is replaced at most `MAX_RELOADS` times, and its
     successor goes on from the journal.
@@ -47,7 +50,8 @@ def supervise(plan: Plan, watch: Watch, log: IO[bytes], limits: Limits) -> None:
     """
     for reload in range(1, MAX_RELOADS + 2):
         with engine_files(plan, watch.directory) as of_files:
-            end = _run_worker(plan, watch, log, limits, of_files=of_files)
+            own = {**of_files, TRACE_FOLDER: str(trace_folder or "")}
+            end = _run_worker(plan, watch, log, limits, own=own)
         if succeeded(end):
             if end.status:
                 watch.progress.line(f"the worker {describe(end)} when all was done")
@@ -75,7 +79,7 @@ def _hint(plan: Plan, watch: Watch) -> str:
 
 
 def _run_worker(
-    plan: Plan, watch: Watch, log: IO[bytes], limits: Limits, *, of_files: Mapping[str, str]
+    plan: Plan, watch: Watch, log: IO[bytes], limits: Limits, *, own: Mapping[str, str]
 ) -> WorkerEnd:
     pipe = watch.directory / PIPE_FILE
     pipe.unlink(missing_ok=True)  # of a supervisor that was killed
@@ -84,7 +88,7 @@ def _run_worker(
     kills_before = oom_kills()
     try:
         process = start_worker(
-            worker_command(watch.directory, plan.spec.world_size), _environment(plan, pipe, of_files), log
+            worker_command(watch.directory, plan.spec.world_size), _environment(plan, pipe, own), log
         )
         deadlines = Deadlines(limits, has_batches=can_go_on(plan.task))
         hang = _follow(process, reader, watch, deadlines)
@@ -102,11 +106,11 @@ def _run_worker(
         pipe.unlink(missing_ok=True)
 
 
-def _environment(plan: Plan, pipe: Path, of_files: Mapping[str, str]) -> dict[str, str]:
+def _environment(plan: Plan, pipe: Path, own: Mapping[str, str]) -> dict[str, str]:
     # A folder such as transformers/ in the current directory must not stand in for the package.
     fixed = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", VARIABLE: str(pipe)}
     of_task = plan.task.environment(plan.spec) if isinstance(plan.task, HarnessTask) else {}
-    return {**os.environ, **plan.engine.environment(plan.spec, plan.model), **of_files, **of_task, **fixed}
+    return {**os.environ, **plan.engine.environment(plan.spec, plan.model), **own, **of_task, **fixed}
 
 
 def _follow(

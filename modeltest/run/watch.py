@@ -83,6 +83,9 @@ class Watch:
     def _take_phase(self, event: Event) -> None:
         self.progress.phase(event["name"])
 
+    def _take_note(self, event: Event) -> None:
+        self.progress.line(event["text"])
+
     def _take_asking(self, event: Event) -> None:
         self._flight = Flight(event["taken"], tuple(event["alone"]), event["again"])
 

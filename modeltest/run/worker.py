@@ -40,6 +40,8 @@ from modeltest.run.measurement import Measured, run_measurements
 from modeltest.run.prompts import ReadPrompts, read_prompts, with_prompts
 from modeltest.run.ranks import end_with_launcher, own_rank, status_without_ranks
 from modeltest.run.resume import refuse_other_dataset, refuse_other_engine
+from modeltest.run.tracing import VARIABLE as TRACE_FOLDER
+from modeltest.run.tracing import trials_to_trace, write_traces
 
 INTERNAL_ERROR = 70
 """Exit status of a defect in ModelTest or an engine (EX_SOFTWARE of sysexits.h)."""
@@ -115,7 +117,11 @@ def _execute(directory: Path, events: EventWriter) -> bool:
         return _ask(run, task)
     if isinstance(task, MeasurementTask):
         prompts = _read_prompts(run, task)
-        _with_engine(run, lambda info: _measure(run, with_prompts(task, prompts, run.engine), info))
+        _with_engine(
+            run,
+            lambda info: _measure(run, with_prompts(task, prompts, run.engine), info),
+            afterwards=lambda info: _trace(run, task, prompts, info),
+        )
     elif isinstance(task, HarnessTask):
         _run_harness(run, task)
     else:
@@ -205,13 +211,35 @@ def _measure(run: _Run, task: MeasurementTask, info: EngineInfo) -> None:
             run.tell(done, None, "trials", note=note)
 
 
+def _trace(run: _Run, task: MeasurementTask, prompts: ReadPrompts | None, info: EngineInfo) -> None:
+    """Write the traces that are asked for. All that counts is journalled: losing this worker loses no run."""
+    folder = os.environ.get(TRACE_FOLDER)
+    if not folder:
+        return
+    run.events.send("done")
+    run.events.send("phase", name="tracing")
+    spec, task = run.result.spec, with_prompts(task, prompts, run.engine)
+    trials = trials_to_trace(task, spec, info, JournalReader(run.directory / FILE_NAME, Measurement))
+    write_traces(
+        run.engine,
+        trials,
+        spec,
+        Path(folder),
+        run=run.directory.name,
+        tell=lambda text: run.events.send("note", text=text),
+    )
+
+
 def _run_harness(run: _Run, task: HarnessTask) -> None:
     run.events.send("phase", name="reading datasets")
     evaluation = task.prepare(run.result.spec, run.engine)
     _with_engine(run, lambda info: evaluation.run(run.engine, info, directory=run.directory, tell=run.tell))
 
 
-def _with_engine(run: _Run, work: Callable[[EngineInfo], None]) -> None:
+def _with_engine(
+    run: _Run, work: Callable[[EngineInfo], None], *, afterwards: Callable[[EngineInfo], None] | None = None
+) -> None:
+    """Load the engine and do `work` with it; `afterwards` is neither timed nor counted."""
     with closing(run.engine):
         run.events.send("phase", name="loading model")
         with run.timed("load"):
@@ -222,6 +250,8 @@ def _with_engine(run: _Run, work: Callable[[EngineInfo], None]) -> None:
         with run.timed("run"):
             work(info)
         run.events.send("usage", usage=to_plain(run.engine.usage()))
+        if afterwards is not None:
+            afterwards(info)
 
 
 if __name__ == "__main__":

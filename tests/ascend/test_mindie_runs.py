@@ -66,3 +66,24 @@ def test_use_ascend_0_gives_the_words_to_the_plain_engines(weights, tmp_path):
     assert directory is not None, done.stderr
     assert "not with mindie_pa: USE_ASCEND is 0" in done.stderr
     assert json.loads((directory / "run.json").read_text())["passed_over"]["mindie_pa"] == "USE_ASCEND is 0"
+
+
+@pytest.mark.slow
+def test_the_users_variables_for_times_and_traces_are_honoured_outside_of_the_library(weights, tmp_path):
+    words = ["pa_fp16", "performance", "[[16,4]]", "2", "auto", weights, "1", "--quick"]
+    asked = {
+        "ATB_LLM_BENCHMARK_ENABLE": "1",
+        "ATB_LLM_BENCHMARK_FILEPATH": str(tmp_path / "asked" / "benchmark.csv"),
+        "ATB_PROFILING_ENABLE": "1",
+        "PROFILING_FILEPATH": str(tmp_path / "asked" / "traces"),
+    }
+    done, directory = _run(*words, "--engine-option", "stand_in=yes", output=tmp_path / "out", **asked)
+    assert directory is not None, done.stderr
+    result = json.loads((directory / "run.json").read_text())
+    assert (result["status"], result["adapter"]) == ("complete", "mindie_pa")
+    lines = (tmp_path / "asked" / "benchmark.csv").read_text().splitlines()
+    assert len(lines) == 1 + result["summary"]["cases"][0]["trials"]
+    assert all(line.startswith("2,16,4,") for line in lines[1:])
+    (trace,) = (tmp_path / "asked" / "traces").iterdir()
+    assert "aten::" in trace.read_text()
+    assert trace.name == f"{directory.name}_16x4_batch2.json"
