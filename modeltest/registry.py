@@ -10,10 +10,12 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from modeltest.api import Engine, Mode, PrerequisiteError, Report, RunSpec, Task
+from modeltest.api.comparison import ComparisonReport
 
 ENGINES = "modeltest.engines"
 TASKS = "modeltest.tasks"
 REPORTS = "modeltest.reports"
+COMPARISON_REPORTS = "modeltest.comparison_reports"
 
 
 def engine_names() -> tuple[str, ...]:
@@ -79,6 +81,30 @@ def reports() -> Iterator[Report]:
     """Yield every installed report, in the order of their names."""
     for name in report_names():
         yield load_report(name)
+
+
+def comparison_report_names() -> tuple[str, ...]:
+    """Return the names of the installed reports of comparisons, sorted."""
+    return tuple(sorted(_entry_points(COMPARISON_REPORTS)))
+
+
+def load_comparison_report(name: str) -> ComparisonReport:
+    """Return the report of comparisons called `name`.
+
+    Raises: PrerequisiteError when none is installed under that name or its module does not import.
+    """
+    report = _load(COMPARISON_REPORTS, "comparison report", name)
+    if not isinstance(report, ComparisonReport):
+        raise PrerequisiteError(
+            f"comparison report {name!r} does not have the methods of modeltest.api.ComparisonReport"
+        )
+    return report
+
+
+def comparison_reports() -> Iterator[ComparisonReport]:
+    """Yield every installed report of comparisons, in the order of their names."""
+    for name in comparison_report_names():
+        yield load_comparison_report(name)
 
 
 def declared_modes() -> Sequence[Mode]:

@@ -1,4 +1,4 @@
-"""JSON Schemas of `run.json` and `samples.jsonl`, made from the contract dataclasses.
+"""JSON Schemas of `run.json`, the journal, `comparison.json` and calibrations, made from the contracts.
 
 `python -m modeltest.schema` writes the files under `modeltest/schemas/`; a test keeps them up to date.
 """
@@ -14,17 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from modeltest.api import Measurement, RunResult, Sample
+from modeltest.api.comparison import Calibration, Comparison
 from modeltest.api.files import write_json
 from modeltest.run.directory import SCHEMA_VERSION
 
 DIRECTORY = Path(__file__).parent / "schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+FORMAT_VERSION = 1
+"""Of comparisons and calibrations."""
+
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Return every schema by its file name."""
-    return {"run.schema.json": run_schema(), "journal.schema.json": journal_schema()}
+    return {
+        "run.schema.json": run_schema(),
+        "journal.schema.json": journal_schema(),
+        "comparison.schema.json": file_schema(Comparison, "comparison.json"),
+        "calibration.schema.json": file_schema(Calibration, "a calibration"),
+    }
 
 
 def run_schema() -> dict[str, Any]:
@@ -34,6 +43,15 @@ def run_schema() -> dict[str, Any]:
     whole["properties"] = {"schema": {"const": SCHEMA_VERSION}, **whole["properties"]}
     whole["required"] = ["schema", *whole["required"]]
     return {"$schema": _DIALECT, "title": "run.json of ModelTest", **whole, "$defs": definitions}
+
+
+def file_schema(kind: type, name: str) -> dict[str, Any]:
+    """Return the schema of a file that holds one `kind` and the version of its format."""
+    definitions: dict[str, Any] = {}
+    whole = _dataclass_schema(kind, definitions)
+    whole["properties"] = {"format_version": {"const": FORMAT_VERSION}, **whole["properties"]}
+    whole["required"] = ["format_version", *whole["required"]]
+    return {"$schema": _DIALECT, "title": f"{name} of ModelTest", **whole, "$defs": definitions}
 
 
 def journal_schema() -> dict[str, Any]:

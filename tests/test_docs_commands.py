@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,7 @@ from modeltest.run.plan import plan
 
 OUTPUT = ROOT / "docs" / "output.md"
 FAMILY_OF = {"gemma": "gemma", "llama": "llama", "qwen": "qwen2", "internlm": "internlm2", "gpt2": "gpt2"}
-MODERN_RUNS = ("accuracy", "performance", "precision", "maxbs", "lm-eval", "generate")
+MODERN_RUNS = ("accuracy", "performance", "precision", "maxbs", "lm-eval", "generate", "calibrate")
 NETWORK = (["data", "fetch"],)
 FILES_OF_THE_READER = (["data", "add"],)
 # Modes of the example in add-a-task.md, which test_docs_add_a_task.py runs.
@@ -163,12 +164,27 @@ def check_known(words: list[str], place: Path) -> None:
         assert done.returncode in (0, 3), done.stderr  # this machine need not be one
     elif words[0] == "convert":
         check_convert(words, place)
+    elif words[0] == "compare":
+        check_compare(words, place)
     elif words[0] in MODERN_RUNS:
         model = demo(place, "llama", "float16" if "pa" in words else "float32")
         plan(dry_run([str(model) if word == "DIR" else word for word in words], place))
     else:
         done = modeltest(place, *words)
         assert done.returncode == 0, done.stderr
+
+
+def check_compare(words: list[str], place: Path) -> None:
+    """Compare runs that are all the same one, under the names the document gives them."""
+    run = place / "outputs" / "RUN"
+    for word in words[1:]:
+        if word.startswith("outputs/") or re.fullmatch(r"[AB]\d", word):
+            shutil.copytree(run, place / word, dirs_exist_ok=True)
+    if "calibration.json" in words:
+        done = modeltest(place, "calibrate", *(["--from", str(run)] * 4))
+        assert done.returncode == 0, done.stderr
+    done = modeltest(place, *words)
+    assert done.returncode == 0, done.stderr
 
 
 def check_convert(words: list[str], place: Path) -> None:

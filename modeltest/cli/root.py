@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from modeltest import __version__
+from modeltest.cli.calibrate import calibrate
+from modeltest.cli.compare import compare
 from modeltest.cli.convert import convert
 from modeltest.cli.data import data
 from modeltest.cli.demo import demo_model
@@ -64,6 +66,8 @@ for command in (
     precision,
     lm_eval,
     generate,
+    compare,
+    calibrate,
     report,
     list_,
     data,

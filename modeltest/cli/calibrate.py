@@ -1,0 +1,157 @@
+"""`modeltest calibrate`: how much equal runs differ on this machine, and the tolerance that follows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modeltest.api import Case, RunSpec, SpecError, Verdict
+from modeltest.cli.execute import dump, manner_of, run_options, with_options
+from modeltest.cli.modern import PAIRS, model_fields, model_options
+
+if TYPE_CHECKING:
+    from modeltest.api import RunResult
+    from modeltest.api.comparison import Calibration
+
+DEFAULT_SESSIONS = 6
+
+
+@click.command()
+@click.option("--case", "cases", **PAIRS, help="Input and output tokens; repeat it for more.")
+@click.option("--batch-size", "batch_sizes", type=click.IntRange(min=1), multiple=True, default=(1,))
+@click.option(
+    "--sessions",
+    type=click.IntRange(min=4),
+    default=DEFAULT_SESSIONS,
+    show_default=True,
+    metavar="N",
+    help="How often the same is run, each time with a model load of its own.",
+)
+@click.option(
+    "--to",
+    "path",
+    type=click.Path(path_type=Path),
+    default="calibration.json",
+    show_default=True,
+    metavar="FILE",
+    help="Where the tolerances go.",
+)
+@click.option(
+    "--from",
+    "directories",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="DIR",
+    help="Take this run instead of running; repeat it. All must be of the same thing.",
+)
+@model_options
+@run_options
+def calibrate(
+    cases: tuple[tuple[int, int], ...],
+    batch_sizes: tuple[int, ...],
+    sessions: int,
+    path: Path,
+    directories: tuple[Path, ...],
+    **options: Any,
+) -> int:
+    """Run the same measurement again and again, and write how much of a difference is noise here.
+
+    The sessions are as far apart as those of two builds in a pipeline: each loads the model anew. The file
+    holds one tolerance for each metric of each case, for `modeltest compare --calibration FILE`; a difference
+    above it has a probability of 1 % between equal sessions.
+    """
+    if directories:
+        return _conclude(_read(directories), path)
+    if options["weights"] is None:
+        raise SpecError("no model to measure: give --model DIR, or runs that were made with --from DIR")
+    if not cases:
+        raise SpecError("no case to measure: give --case 256,64, or runs that were made with --from DIR")
+    spec = RunSpec(
+        mode="performance",
+        task="performance",
+        cases=tuple(Case(*case) for case in cases),
+        batch_sizes=(batch_sizes,),
+        **model_fields(options),
+    )
+    spec = with_options(spec, options)
+    manner = manner_of(options)
+    if manner.dry_run:
+        return dump(spec)
+    return _conclude([_run(spec, manner, number, sessions) for number in range(1, sessions + 1)], path)
+
+
+for _parameter in calibrate.params:
+    if _parameter.name == "weights":
+        _parameter.required = False  # runs that were made need no model
+
+
+def _run(spec: RunSpec, manner: Any, number: int, sessions: int) -> RunResult:
+    from modeltest.run.launch import launch
+    from modeltest.run.plan import plan
+    from modeltest.run.progress import progress_for
+
+    progress = progress_for(sys.stderr.isatty())
+    progress.line(f"session {number} of {sessions}")
+    outcome = launch(
+        plan(spec), command=None, progress=progress, verbose=manner.verbose, limits=manner.limits
+    )
+    if outcome.interrupt is not None:
+        raise outcome.interrupt
+    _refuse_invalid(outcome.result, outcome.directory)
+    return outcome.result
+
+
+def _read(directories: Sequence[Path]) -> list[RunResult]:
+    from modeltest.compare.comparable import refuse, run_differences
+    from modeltest.run.directory import read_result
+
+    results = [read_result(directory) for directory in directories]
+    for result, directory in zip(results, directories, strict=True):
+        _refuse_invalid(result, directory)
+        refuse(run_differences("performance", results[0], result), ())
+    return results
+
+
+def _refuse_invalid(result: RunResult, directory: Path) -> None:
+    if result.spec.task != "performance":
+        raise SpecError(
+            f"{directory} is a run of {result.spec.task}; tolerances come from runs of performance"
+        )
+    if result.status != "complete" or result.verdict is Verdict.INVALID:
+        reasons = "; ".join(result.reasons) or result.status
+        raise SpecError(f"{directory} has no numbers to calibrate with: {reasons}")
+
+
+def _conclude(results: Sequence[RunResult], path: Path) -> int:
+    from modeltest.cli.calibration_file import write_calibration
+    from modeltest.compare.calibration import calibrate as calibrated
+
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    calibration = calibrated(results, created=now)
+    write_calibration(path, calibration)
+    _show(calibration)
+    click.echo(str(path))
+    return 0
+
+
+def _show(calibration: Calibration) -> None:
+    from modeltest.tables import print_rows
+
+    rows = [
+        (
+            f"{each.case.input_tokens}x{each.case.output_tokens}",
+            str(each.batch_size),
+            each.metric,
+            f"{each.session_cv:.2%}",
+            f"x{each.largest_ratio:.3f}",
+            f"{each.tolerance:.1%}",
+        )
+        for each in calibration.tolerances
+    ]
+    header = ("case", "batch", "metric", "spread of sessions", "slowest / fastest", "tolerance")
+    print_rows(header, rows)

@@ -1,0 +1,252 @@
+"""`modeltest compare`: whether a candidate answers as the reference does, and is as fast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modeltest import registry
+from modeltest.api import PrerequisiteError, SpecError
+from modeltest.api.comparison import Comparison, Outcome
+from modeltest.cli.percent import percent
+from modeltest.compare.comparable import ALLOWABLE
+
+if TYPE_CHECKING:
+    from modeltest.compare.runs import RunToCompare
+    from modeltest.compare.tolerances import Tolerances
+
+FAILED = 1
+"""Exit status of a candidate that does not keep to a gate."""
+
+_DIRECTORY = click.Path(path_type=Path)
+
+EPILOG = """\b
+What is judged:
+  accuracy     a drop of more than --max-drop; paired, McNemar's exact test
+  answers      questions answered differently with a wide margin: --max-flips
+  divergence   mean KL divergence of the choices: --max-kl
+  subjects     any subject that got worse beyond chance (Holm)
+  failures     questions that only the candidate failed
+  latency      TTFT, TPOT, E2E: the whole interval of the ratio past --tolerance
+  max_batch    the batch found, with its certificate: --max-batch-tolerance
+  criterion    KL divergence of output tokens: <= 1e-3, > 1e-4 in at most 0.5 %
+
+\b
+A gate says PASS, FAIL or INCONCLUSIVE: too few questions or too much noise to
+tell. Docs: docs/compare.md. Examples:
+  modeltest compare outputs/REFERENCE outputs/CANDIDATE
+  modeltest compare outputs/REFERENCE outputs/CANDIDATE --max-drop 0.5%
+  modeltest compare A1 B1 --reference A2 --candidate B2 --calibration cal.json
+
+Exit status: 0 pass, 1 fail, 2 not comparable or wrong options. INCONCLUSIVE
+counts as pass unless --inconclusive fail.
+"""
+
+
+def _reports(_: click.Context, __: click.Parameter, value: str) -> str:
+    known = ("table", *registry.comparison_report_names())
+    if value not in known:
+        raise click.BadParameter(f"{value!r} is none of {', '.join(known)}")
+    return value
+
+
+@click.command(epilog=EPILOG)
+@click.argument("reference", type=_DIRECTORY)
+@click.argument("candidate", type=_DIRECTORY)
+@click.option(
+    "--reference",
+    "more_reference",
+    type=_DIRECTORY,
+    multiple=True,
+    metavar="DIR",
+    help="One more session of the reference, of runs of performance; repeat it.",
+)
+@click.option(
+    "--candidate",
+    "more_candidate",
+    type=_DIRECTORY,
+    multiple=True,
+    metavar="DIR",
+    help="One more session of the candidate.",
+)
+@click.option(
+    "--max-drop",
+    type=percent,
+    default="0.5%",
+    show_default=True,
+    metavar="P%",
+    help="Accuracy may drop by less than this many percentage points.",
+)
+@click.option(
+    "--max-flips",
+    type=percent,
+    metavar="P%",
+    help="Questions that may be answered differently.  [default: 1% with a wide margin; 5% without margins]",
+)
+@click.option(
+    "--max-kl",
+    type=click.FloatRange(min=0),
+    metavar="NATS",
+    help="Mean KL divergence of the choices.  [default: fp32 1e-5, fp16 1e-3, bf16 1e-2, others 5e-2]",
+)
+@click.option(
+    "--near-tie",
+    type=click.FloatRange(min=0),
+    metavar="NATS",
+    help="Up to this margin rounding may decide.  [default: fp32 1e-3, fp16 0.05, bf16 0.3, others 0.5]",
+)
+@click.option(
+    "--min-identical",
+    type=percent,
+    metavar="P%",
+    help="Generated outputs that must be the same to the token.",
+)
+@click.option(
+    "--tolerance",
+    type=percent,
+    metavar="P%",
+    help="How much slower a median may be.  [default: --calibration's, or 5%]",
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Tolerances of this machine, from modeltest calibrate.",
+)
+@click.option(
+    "--max-batch-tolerance",
+    type=percent,
+    default="5%",
+    show_default=True,
+    metavar="P%",
+    help="How much smaller the batch found may be.",
+)
+@click.option(
+    "--confidence",
+    type=percent,
+    default="95%",
+    show_default=True,
+    metavar="P%",
+    help="Of the evidence behind PASS and FAIL.",
+)
+@click.option(
+    "--inconclusive",
+    type=click.Choice(("pass", "fail")),
+    default="pass",
+    show_default=True,
+    help="What an outcome that is neither counts as.",
+)
+@click.option(
+    "--allow",
+    type=click.Choice((*ALLOWABLE, "all")),
+    multiple=True,
+    help="Compare although this differs; repeat it.",
+)
+@click.option(
+    "--format",
+    "shown",
+    default="table",
+    show_default=True,
+    callback=_reports,
+    metavar="NAME",
+    help="What to print: table, json or markdown.",
+)
+@click.option(
+    "--output", "output_dir", type=_DIRECTORY, metavar="DIR", help="Also write every report into DIR."
+)
+def compare(reference: Path, candidate: Path, **options: Any) -> int:
+    """Say whether the run in CANDIDATE keeps to what the run in REFERENCE found.
+
+    Both must have asked the same: the same task, data, protocol, shots and prompts; timed runs on the same
+    device and machine. What differs in that is named and refused (exit status 2) unless it is allowed.
+    """
+    from modeltest.compare.runs import compare_runs
+
+    allow = ALLOWABLE if "all" in options["allow"] else options["allow"]
+    comparison = compare_runs(
+        [_read(path) for path in (reference, *options["more_reference"])],
+        [_read(path) for path in (candidate, *options["more_candidate"])],
+        tolerances=_tolerances(options),
+        allow=allow,
+    )
+    _print(comparison, options["shown"])
+    if options["output_dir"] is not None:
+        write_reports(comparison, options["output_dir"])
+    return exit_status(comparison, inconclusive=options["inconclusive"])
+
+
+def exit_status(comparison: Comparison, *, inconclusive: str) -> int:
+    """Return the exit status of an outcome; `inconclusive` says what one counts as."""
+    bad = {Outcome.FAIL} | ({Outcome.INCONCLUSIVE} if inconclusive == "fail" else set())
+    return FAILED if comparison.outcome in bad else 0
+
+
+def write_reports(comparison: Comparison, directory: Path) -> Sequence[Path]:
+    """Write every installed report and print its path; one that lacks a package is left out with a line.
+
+    Raises: PrerequisiteError when a file cannot be written.
+    """
+    from modeltest.api.files import write_text
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise PrerequisiteError(f"cannot create {directory}: {problem.strerror}") from problem
+    written = []
+    for report in registry.comparison_reports():
+        try:
+            text = report.render(comparison)
+        except PrerequisiteError as problem:
+            click.echo(f"no {report.file_name}: {problem}", err=True)
+            continue
+        write_text(directory / report.file_name, text)
+        written.append(directory / report.file_name)
+    for path in written:
+        click.echo(str(path), err=True)
+    return written
+
+
+def _print(comparison: Comparison, shown: str) -> None:
+    if shown == "table":
+        from modeltest.comparison_table import print_comparison
+        from modeltest.tables import result_console
+
+        print_comparison(result_console(), comparison)
+        return
+    report = registry.load_comparison_report(shown)
+    click.echo(report.render(comparison).rstrip("\n"))
+
+
+def _read(directory: Path) -> RunToCompare:
+    from modeltest.api import GenerationSummary
+    from modeltest.compare.runs import RunToCompare
+    from modeltest.generate.generations import FILE_NAME, read_lines
+    from modeltest.run.directory import read_result
+
+    result = read_result(directory)
+    lines = read_lines(directory / FILE_NAME) if isinstance(result.summary, GenerationSummary) else None
+    return RunToCompare(str(directory), result, lines)
+
+
+def _tolerances(options: dict[str, Any]) -> Tolerances:
+    from modeltest.cli.calibration_file import read_calibration
+    from modeltest.compare.tolerances import Tolerances
+
+    confidence = options["confidence"]
+    if not 0.5 < confidence < 1:
+        raise SpecError(f"--confidence {confidence:.4%} must lie between 50% and 100%")
+    path = options["calibration"]
+    return Tolerances(
+        max_drop=options["max_drop"],
+        max_flips=options["max_flips"],
+        max_kl=options["max_kl"],
+        near_tie=options["near_tie"],
+        min_identical=options["min_identical"],
+        latency=options["tolerance"],
+        max_batch=options["max_batch_tolerance"],
+        confidence=confidence,
+        calibration=None if path is None else read_calibration(path),
+    )

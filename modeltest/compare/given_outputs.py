@@ -1,0 +1,144 @@
+"""The outputs of precision runs and of generations, brought together by what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from modeltest.api import PrecisionOutput, PrecisionSummary, Verdict
+from modeltest.api.comparison import Gate, Outcome, OutputAgreement, RunDifference
+from modeltest.compare.divergence import CRITERION_MAX, CRITERION_RARE, CRITERION_SHARE, meets_criterion
+from modeltest.compare.outputs import Output, OutputPair
+from modeltest.compare.tolerances import Tolerances
+
+_SHOWN_CHARACTERS = 200
+
+Line = Mapping[str, Any]
+"""One line of `generations.jsonl`."""
+
+
+def precision_pairs(reference: PrecisionSummary, candidate: PrecisionSummary) -> list[OutputPair]:
+    """Return the outputs of both runs by case, batch size and prompt; INVALID ones make no pair."""
+    ours, theirs = _by_name(reference), _by_name(candidate)
+    return [
+        OutputPair(name, _output(one), _output(theirs[name]))
+        for name, one in ours.items()
+        if name in theirs and Verdict.INVALID not in (one.verdict, theirs[name].verdict)
+    ]
+
+
+def precision_differences(
+    reference: PrecisionSummary, candidate: PrecisionSummary
+) -> Iterator[RunDifference]:
+    """Yield how the prompts of two precision runs differ, as token ids."""
+    ours, theirs = _by_name(reference), _by_name(candidate)
+    differing = [
+        name
+        for name, one in ours.items()
+        if name in theirs
+        and one.prompt_tokens
+        and theirs[name].prompt_tokens
+        and one.prompt_tokens != theirs[name].prompt_tokens
+    ]
+    if differing:
+        yield RunDifference(
+            "prompts", "token ids of the prompts", f"{len(differing)} differ", f"such as {differing[0]}"
+        )
+
+
+def generation_pairs(reference: Mapping[int, Line], candidate: Mapping[int, Line]) -> list[OutputPair]:
+    """Return the outputs of both runs by prompt; those that failed make no pair."""
+    return [
+        OutputPair(f"prompt {index}", _generated(reference[index]), _generated(candidate[index]))
+        for index in sorted(set(reference) & set(candidate))
+        if reference[index]["error"] is None and candidate[index]["error"] is None
+    ]
+
+
+def generation_differences(
+    reference: Mapping[int, Line], candidate: Mapping[int, Line]
+) -> Iterator[RunDifference]:
+    """Yield how the prompts of two generations differ."""
+    if set(reference) != set(candidate):
+        yield RunDifference("prompts", "prompts asked", str(len(reference)), str(len(candidate)))
+    differing = [
+        index
+        for index in sorted(set(reference) & set(candidate))
+        if reference[index]["prompt"] != candidate[index]["prompt"]
+    ]
+    if differing:
+        yield RunDifference(
+            "prompts", "prompts", f"{len(differing)} differ", f"such as prompt {differing[0]}"
+        )
+
+
+def output_gates(found: OutputAgreement, tolerances: Tolerances) -> Iterator[Gate]:
+    """Yield whether the outputs agree: by the criterion for ports, or by the share that is identical."""
+    if found.divergence is not None:
+        yield criterion_gate(found)
+    is_decided = found.divergence is not None and found.divergence.is_whole
+    if tolerances.min_identical is not None or not is_decided:
+        yield identity_gate(found, tolerances.min_identical)
+
+
+def criterion_gate(found: OutputAgreement) -> Gate:
+    """Return whether the distributions of the tokens keep to the criterion for ports.
+
+    Log-probabilities of the tokens alone can break it; only whole distributions can meet it.
+    """
+    divergence = found.divergence
+    if divergence is None:
+        raise ValueError("there are no log-probabilities to judge")
+    least = "" if divergence.is_whole else "at least "
+    statement = (
+        f"the KL divergence of {divergence.tokens} tokens is {least}{divergence.max_kl:.2g} at most and "
+        f"above {CRITERION_RARE:g} in {least}{divergence.share_above:.2%}; {CRITERION_MAX:g} and "
+        f"{CRITERION_SHARE:.1%} are allowed"
+    )
+    if not meets_criterion(divergence):
+        outcome = Outcome.FAIL
+    elif divergence.is_whole:
+        outcome = Outcome.PASS
+    else:
+        outcome = Outcome.INCONCLUSIVE
+        statement += "; the whole distributions would tell"
+    return Gate("criterion", "", outcome, statement, divergence.max_kl, CRITERION_MAX, "nats")
+
+
+def identity_gate(found: OutputAgreement, min_identical: float | None) -> Gate:
+    """Return whether enough outputs are identical; without a limit only identical ones are above doubt."""
+    share = found.identical / found.outputs
+    statement = f"{found.identical} of {found.outputs} outputs are identical"
+    if found.earliest_divergence is not None:
+        statement += f", the others part from token {found.earliest_divergence} on at the earliest"
+    if min_identical is not None:
+        outcome = Outcome.PASS if share >= min_identical else Outcome.FAIL
+        statement += f"; {min_identical:.2%} are asked for"
+    elif share == 1:
+        outcome = Outcome.PASS
+    else:
+        outcome = Outcome.INCONCLUSIVE
+        statement += "; whether rounding explains that, outputs alone cannot tell"
+    return Gate("outputs", "", outcome, statement, share, min_identical, "fraction")
+
+
+def _by_name(summary: PrecisionSummary) -> dict[str, PrecisionOutput]:
+    return {_name(each): each for each in summary.outputs}
+
+
+def _name(output: PrecisionOutput) -> str:
+    shape = f"{output.case.input_tokens}x{output.case.output_tokens}"
+    return f"{shape} batch {output.batch_size}, prompt {output.prompt}"
+
+
+def _output(output: PrecisionOutput) -> Output:
+    return Output(output.output_tokens, _beginning(output.text), output.logprobs or ())
+
+
+def _generated(line: Line) -> Output:
+    tokens: Sequence[int] = line["output_tokens"]
+    return Output(tuple(tokens), _beginning(line["text"]))
+
+
+def _beginning(text: str | None) -> str | None:
+    return None if text is None else text[:_SHOWN_CHARACTERS]

@@ -1,0 +1,78 @@
+"""The answers of two max-batch searches side by side, with what certifies them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import floor
+
+from modeltest.api import MaxBatchCase, MaxBatchSummary
+from modeltest.api.comparison import Gate, MaxBatchComparison, Outcome
+
+
+def compare_searches(
+    reference: MaxBatchSummary, candidate: MaxBatchSummary
+) -> tuple[MaxBatchComparison, ...]:
+    """Return every case that both searched, in the order of the reference."""
+    others = {case.case: case for case in candidate.cases}
+    return tuple(_compare(case, others[case.case]) for case in reference.cases if case.case in others)
+
+
+def max_batch_gates(found: Sequence[MaxBatchComparison], *, tolerance: float) -> Iterator[Gate]:
+    """Yield one gate per case.
+
+    PASS: the candidate's answer, certified by its trials, is within the tolerance of the reference's.
+    FAIL: a batch that small is known not to do. Between its answer and that batch nothing is known.
+    """
+    for each in found:
+        part = f"{each.case.input_tokens}x{each.case.output_tokens} within {each.limit_ms:g} ms"
+        least = _least(each, tolerance)
+        value = None if each.candidate_batch is None else float(each.candidate_batch)
+        yield Gate(
+            *("max_batch", part, _outcome(each, least), _statement(each, least), value),
+            *(float(least), "requests"),
+        )
+
+
+def _compare(reference: MaxBatchCase, candidate: MaxBatchCase) -> MaxBatchComparison:
+    known = reference.max_batch is not None and candidate.max_batch is not None
+    return MaxBatchComparison(
+        case=reference.case,
+        limit_ms=reference.limit_ms,
+        reference_batch=reference.max_batch,
+        candidate_batch=candidate.max_batch,
+        reference_bound=reference.bound,
+        candidate_bound=candidate.bound,
+        reference_status=reference.status.value,
+        candidate_status=candidate.status.value,
+        difference=(candidate.max_batch or 0) - (reference.max_batch or 0) if known else None,
+    )
+
+
+def _least(each: MaxBatchComparison, tolerance: float) -> int:
+    """Return the smallest batch that is within the tolerance; 0 where the reference found none."""
+    if each.reference_batch is None:
+        return 0
+    # Rounding must not ask for more than the reference itself found.
+    return max(1, each.reference_batch - floor(each.reference_batch * tolerance + 1e-9))
+
+
+def _outcome(each: MaxBatchComparison, least: int) -> Outcome:
+    if least == 0 or (each.candidate_batch is not None and each.candidate_batch >= least):
+        return Outcome.PASS
+    if each.candidate_bound is not None and each.candidate_bound <= least:
+        return Outcome.FAIL
+    return Outcome.INCONCLUSIVE
+
+
+def _statement(each: MaxBatchComparison, least: int) -> str:
+    text = f"{_shown(each.reference_batch)} ({each.reference_status}) -> "
+    text += f"{_shown(each.candidate_batch)} ({each.candidate_status})"
+    if each.candidate_bound is not None:
+        text += f", {each.candidate_bound} does not do"
+    if least == 0:
+        return f"{text}; the reference has no batch to keep to"
+    return f"{text}; at least {least} is asked for"
+
+
+def _shown(batch: int | None) -> str:
+    return "none" if batch is None else str(batch)

@@ -1,0 +1,124 @@
+"""Timed runs side by side: each metric of each case, over the sessions of either side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from modeltest.api import Case, RunResult
+from modeltest.api.comparison import Gate, MetricComparison, Outcome
+from modeltest.api.metric_definitions import METRIC_DEFINITIONS
+from modeltest.compare.bootstrap import Change, change
+from modeltest.compare.tolerances import FLOORS, RELATIVE_TOLERANCE, Tolerances
+from modeltest.tasks.readings import MEASURE, of_phase, read_trials, values_of
+
+SHOWN = (*FLOORS, "output_tokens_per_s", "decode_tokens_per_s")
+"""The metrics compared; those without a floor follow from the others and are not judged."""
+
+Shape = tuple[Case, int]
+"""A case and a batch size."""
+
+TrialValues = Mapping[str, Sequence[float]]
+"""The values of each metric over the measured trials of one session."""
+
+
+def read_session(run: RunResult) -> dict[Shape, TrialValues]:
+    """Return the values of every case and batch size of one run."""
+    readings = read_trials(run.measurements, run.spec.cases)
+    found: dict[Shape, TrialValues] = {}
+    for (index, batch_size), trials in readings.items():
+        measured = of_phase(MEASURE, trials)
+        found[run.spec.cases[index], batch_size] = {name: values_of(name, measured) for name in SHOWN}
+    return found
+
+
+def compare_sessions(
+    reference: Sequence[Mapping[Shape, TrialValues]],
+    candidate: Sequence[Mapping[Shape, TrialValues]],
+    tolerances: Tolerances,
+) -> tuple[MetricComparison, ...]:
+    """Return every metric of every case that all sessions measured, in the order of the first of them."""
+    shapes = [shape for shape in reference[0] if all(shape in each for each in (*reference, *candidate))]
+    return tuple(
+        found
+        for shape in shapes
+        for name in SHOWN
+        if (found := _compare_metric(shape, name, reference, candidate, tolerances)) is not None
+    )
+
+
+def latency_gates(found: Sequence[MetricComparison], *, confidence: float) -> Iterator[Gate]:
+    """Yield one gate for each metric that is judged."""
+    for each in found:
+        if each.tolerance is not None and each.floor is not None:
+            yield _gate(each, each.tolerance, each.floor, confidence)
+
+
+def _compare_metric(
+    shape: Shape,
+    name: str,
+    reference: Sequence[Mapping[Shape, TrialValues]],
+    candidate: Sequence[Mapping[Shape, TrialValues]],
+    tolerances: Tolerances,
+) -> MetricComparison | None:
+    before = [each[shape][name] for each in reference if each[shape][name]]
+    after = [each[shape][name] for each in candidate if each[shape][name]]
+    if not before or not after:
+        return None
+    found: Change = change(before, after, confidence=tolerances.confidence)
+    if found.reference <= 0:
+        return None
+    case, batch_size = shape
+    calibrated = tolerances.calibrated(case, batch_size, name)
+    limit = tolerances.latency
+    if limit is None:
+        limit = calibrated.tolerance if calibrated else RELATIVE_TOLERANCE
+    return MetricComparison(
+        case=case,
+        batch_size=batch_size,
+        metric=name,
+        unit=_UNITS[name],
+        reference=found.reference,
+        candidate=found.candidate,
+        ratio=found.ratio,
+        ratio_interval=found.ratio_interval,
+        difference=found.difference,
+        difference_interval=found.difference_interval,
+        reference_sessions=len(before),
+        candidate_sessions=len(after),
+        tolerance=limit if name in FLOORS else None,
+        floor=FLOORS.get(name),
+        is_calibrated=calibrated is not None and tolerances.latency is None and name in FLOORS,
+    )
+
+
+_UNITS = {definition.name: definition.unit for definition in METRIC_DEFINITIONS}
+
+
+def _gate(each: MetricComparison, tolerance: float, floor: float, confidence: float) -> Gate:
+    part = f"{each.case.input_tokens}x{each.case.output_tokens} batch {each.batch_size} {each.metric}"
+    interval = each.ratio_interval
+    change_text = f"{each.reference:.4g} -> {each.candidate:.4g} {each.unit} (x{each.ratio:.3f}"
+    change_text += f", {interval.low:.3f} .. {interval.high:.3f})" if interval else ")"
+    allowed = f"x{1 + tolerance:.3f} or {floor:g} {each.unit} are allowed"
+    outcome = _outcome(each, tolerance, floor)
+    said = {
+        Outcome.PASS: "",
+        Outcome.FAIL: f"slower beyond doubt ({confidence:.0%}): ",
+        Outcome.INCONCLUSIVE: "too noisy to tell: ",
+    }
+    return Gate(
+        *("latency", part, outcome, f"{said[outcome]}{change_text}; {allowed}"),
+        *(each.ratio, 1 + tolerance, "ratio"),
+    )
+
+
+def _outcome(each: MetricComparison, tolerance: float, floor: float) -> Outcome:
+    """FAIL where both whole intervals are past what is allowed, PASS where one is within it."""
+    ratio, difference = each.ratio_interval, each.difference_interval
+    if ratio is None or difference is None:
+        return Outcome.INCONCLUSIVE
+    if ratio.low > 1 + tolerance and difference.low > floor:
+        return Outcome.FAIL
+    if ratio.high <= 1 + tolerance or difference.high <= floor:
+        return Outcome.PASS
+    return Outcome.INCONCLUSIVE

@@ -1,0 +1,256 @@
+"""From the runs of both sides to the comparison: refused, or judged by the gates that suit their kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from modeltest import __version__
+from modeltest.api import (
+    AccuracySummary,
+    GenerationSummary,
+    MaxBatchSummary,
+    PerformanceSummary,
+    PrecisionSummary,
+    RunResult,
+    SpecError,
+)
+from modeltest.api.comparison import (
+    ComparedRun,
+    Comparison,
+    Gate,
+    Outcome,
+    OutputAgreement,
+    RunDifference,
+)
+from modeltest.compare.accuracy import compare_answers
+from modeltest.compare.answer_gates import answer_gates
+from modeltest.compare.answers import read_answers
+from modeltest.compare.calibration import calibration_differences
+from modeltest.compare.comparable import (
+    answer_differences,
+    faults,
+    refuse,
+    run_differences,
+    tokenization_note,
+)
+from modeltest.compare.given_outputs import (
+    Line,
+    generation_differences,
+    generation_pairs,
+    output_gates,
+    precision_differences,
+    precision_pairs,
+)
+from modeltest.compare.max_batch import compare_searches, max_batch_gates
+from modeltest.compare.outputs import compare_outputs
+from modeltest.compare.performance import compare_sessions, latency_gates, read_session
+from modeltest.compare.tolerances import Tolerances, resolution_of
+
+KINDS: tuple[tuple[type, str], ...] = (
+    (AccuracySummary, "accuracy"),
+    (PerformanceSummary, "performance"),
+    (MaxBatchSummary, "max_batch"),
+    (PrecisionSummary, "precision"),
+    (GenerationSummary, "generation"),
+)
+
+_WORST_FIRST = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS)
+
+
+@dataclass(frozen=True, slots=True)
+class RunToCompare:
+    """One run as it was read; `generations` are the lines of `generations.jsonl`, where there are any."""
+
+    directory: str
+    result: RunResult
+    generations: Mapping[int, Line] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Both sides, what is asked of the candidate and what of their differences is allowed."""
+
+    reference: Sequence[RunToCompare]
+    candidate: Sequence[RunToCompare]
+    tolerances: Tolerances
+    allow: Collection[str]
+    differences: tuple[RunDifference, ...] = ()
+
+    @property
+    def results(self) -> tuple[RunResult, RunResult]:
+        """The first run of either side."""
+        return self.reference[0].result, self.candidate[0].result
+
+    def accept(self, found: Iterable[RunDifference]) -> _Sides:
+        """Return these sides knowing more of their differences.
+
+        Raises: NotComparableError where one stops the comparison.
+        """
+        found = tuple(found)
+        refuse(found, self.allow)
+        return replace(self, differences=(*self.differences, *found))
+
+
+def compare_runs(
+    reference: Sequence[RunToCompare],
+    candidate: Sequence[RunToCompare],
+    *,
+    tolerances: Tolerances,
+    allow: Collection[str] = (),
+) -> Comparison:
+    """Return how the candidate compares with the reference; each side is one run, or sessions of one thing.
+
+    Raises: NotComparableError naming what differs and is not in `allow`; SpecError for runs of a kind that
+    is not compared, and for several sessions of runs that are not timed.
+    """
+    kind = kind_of(reference[0])
+    runs = (*reference, *candidate)
+    for run in runs[1:]:
+        kind_of(run)
+    if kind != "performance" and len(runs) > 2:
+        raise SpecError(
+            f"several sessions on a side are for runs of performance; these are of {kind}: "
+            "give one reference and one candidate"
+        )
+    first = reference[0].result
+    sides = _Sides(reference, candidate, tolerances, allow)
+    among = chain.from_iterable(run_differences(kind, first, run.result) for run in runs[1:])
+    own_faults = chain(
+        *(faults("reference", run.result, failed_questions_count=True) for run in reference),
+        *(faults("candidate", run.result, failed_questions_count=kind != "accuracy") for run in candidate),
+    )
+    machine = calibration_differences(tolerances.calibration, [run.result for run in runs])
+    unique = tuple(dict.fromkeys((*among, *own_faults, *machine)))
+    return _COMPARE[kind](sides.accept(unique))
+
+
+def kind_of(run: RunToCompare) -> str:
+    """Return what kind of run it is, as far as comparisons go.
+
+    Raises: SpecError where there is nothing that is compared.
+    """
+    summary = run.result.summary
+    for summary_type, kind in KINDS:
+        if isinstance(summary, summary_type):
+            return kind
+    if summary is None:
+        raise SpecError(
+            f"{run.directory} has no results yet (status {run.result.status}); finish it with "
+            "modeltest run --resume, or summarise what there is with modeltest report"
+        )
+    raise SpecError(
+        f"{run.directory} is a run of another harness ({run.result.spec.task}), which is not compared here"
+    )
+
+
+def _accuracy(sides: _Sides) -> Comparison:
+    reference, candidate = (read_answers(result.samples) for result in sides.results)
+    sides = sides.accept(answer_differences(reference, candidate))
+    resolution = resolution_of(sides.results)
+    near_tie = sides.tolerances.near_tie
+    found = compare_answers(
+        reference, candidate, near_tie_margin=resolution.near_tie if near_tie is None else near_tie
+    )
+    gates = list(
+        answer_gates(found, sides.tolerances, resolution, judges_failures="invalid" not in sides.allow)
+    )
+    if found.outputs is not None and sides.tolerances.min_identical is not None:
+        gates += output_gates(found.outputs, sides.tolerances)
+    note = tokenization_note(reference, candidate)
+    comparison = _comparison("accuracy", sides, gates, notes=(note,) if note else ())
+    return replace(comparison, accuracy=found)
+
+
+def _performance(sides: _Sides) -> Comparison:
+    reference, candidate = (
+        [read_session(run.result) for run in side] for side in (sides.reference, sides.candidate)
+    )
+    found = compare_sessions(reference, candidate, sides.tolerances)
+    if not found:
+        raise SpecError("the runs have no case and batch size in common that was measured")
+    gates = list(latency_gates(found, confidence=sides.tolerances.confidence))
+    notes = [
+        f"one session on the side of the {side}: what differs from session to session is not in the "
+        "interval; measure again and give the runs with --reference and --candidate, or use --calibration"
+        for side, runs in (("reference", reference), ("candidate", candidate))
+        if len(runs) == 1 and sides.tolerances.calibration is None
+    ]
+    return replace(_comparison("performance", sides, gates, notes=notes), performance=found)
+
+
+def _max_batch(sides: _Sides) -> Comparison:
+    reference, candidate = (result.summary for result in sides.results)
+    if not isinstance(reference, MaxBatchSummary) or not isinstance(candidate, MaxBatchSummary):
+        raise TypeError("not runs of max-batch")
+    found = compare_searches(reference, candidate)
+    gates = list(max_batch_gates(found, tolerance=sides.tolerances.max_batch))
+    return replace(_comparison("max_batch", sides, gates), max_batch=found)
+
+
+def _precision(sides: _Sides) -> Comparison:
+    reference, candidate = (result.summary for result in sides.results)
+    if not isinstance(reference, PrecisionSummary) or not isinstance(candidate, PrecisionSummary):
+        raise TypeError("not runs of precision")
+    sides = sides.accept(precision_differences(reference, candidate))
+    found = compare_outputs(precision_pairs(reference, candidate))
+    return _of_outputs("precision", sides, found)
+
+
+def _generation(sides: _Sides) -> Comparison:
+    reference, candidate = (run.generations or {} for run in (sides.reference[0], sides.candidate[0]))
+    sides = sides.accept(generation_differences(reference, candidate))
+    found = compare_outputs(generation_pairs(reference, candidate))
+    return _of_outputs("generation", sides, found)
+
+
+def _of_outputs(kind: str, sides: _Sides, found: OutputAgreement | None) -> Comparison:
+    if found is None:
+        raise SpecError("the runs have no output in common")
+    return replace(_comparison(kind, sides, list(output_gates(found, sides.tolerances))), outputs=found)
+
+
+_COMPARE: Mapping[str, Callable[[_Sides], Comparison]] = {
+    "accuracy": _accuracy,
+    "performance": _performance,
+    "max_batch": _max_batch,
+    "precision": _precision,
+    "generation": _generation,
+}
+
+
+def _comparison(kind: str, sides: _Sides, gates: Sequence[Gate], notes: Iterable[str] = ()) -> Comparison:
+    warnings = dict.fromkeys(
+        warning for run in (*sides.reference, *sides.candidate) for warning in run.result.warnings
+    )
+    return Comparison(
+        kind=kind,
+        task=sides.results[0].spec.task,
+        outcome=min((gate.outcome for gate in gates), key=_WORST_FIRST.index, default=Outcome.INCONCLUSIVE),
+        gates=tuple(gates),
+        reference=tuple(map(_describe, sides.reference)),
+        candidate=tuple(map(_describe, sides.candidate)),
+        allowed=tuple(each for each in sides.differences if each.category),
+        differences=tuple(each for each in sides.differences if not each.category),
+        notes=(*notes, *warnings),
+        confidence=sides.tolerances.confidence,
+        modeltest_version=__version__,
+    )
+
+
+def _describe(run: RunToCompare) -> ComparedRun:
+    result = run.result
+    return ComparedRun(
+        directory=run.directory,
+        started=result.started,
+        model=result.model.name,
+        fingerprint=result.model.fingerprint,
+        engine_word=result.spec.engine,
+        adapter=result.adapter,
+        device=result.engine.device if result.engine else None,
+        dtype=result.engine.dtype if result.engine else result.spec.dtype,
+        quantize=result.model.quantize,
+        verdict=result.verdict.value if result.verdict else None,
+        command=result.command,
+    )

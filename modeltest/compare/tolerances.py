@@ -1,0 +1,82 @@
+"""What a candidate may differ by: the defaults of `modeltest compare`, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from modeltest.api import RunResult
+from modeltest.api.comparison import CalibratedTolerance, Calibration
+
+CONFIDENCE = 0.95
+MAX_DROP = 0.005
+MAX_WIDE_FLIPS = 0.01
+MAX_FLIPS = 0.05
+"""Of answers by choice only those that differ with a wide margin count; of generated ones all, for their
+margins are not known."""
+
+RELATIVE_TOLERANCE = 0.05
+MAX_BATCH_TOLERANCE = 0.05
+
+FLOORS = {"ttft_ms": 1.0, "tpot_ms": 0.1, "e2e_s": 0.01}
+"""The metrics that are judged, and the least difference of each that counts, in its unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What rounding does to the log-probability of a choice, in nats."""
+
+    near_tie: float
+    """Up to this margin rounding may decide between two choices."""
+
+    mean_kl: float
+    """The most that the distributions over the choices may be apart, mean over the questions."""
+
+
+RESOLUTIONS = {
+    "float32": Resolution(1e-3, 1e-5),
+    "float16": Resolution(0.05, 1e-3),
+    "bfloat16": Resolution(0.3, 1e-2),
+}
+COARSEST = Resolution(0.5, 5e-2)
+"""Of quantised weights, and of a dtype that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerances:
+    """What is asked of the candidate. `None`: the default that suits the runs."""
+
+    max_drop: float = MAX_DROP
+    max_flips: float | None = None
+    max_kl: float | None = None
+    near_tie: float | None = None
+    min_identical: float | None = None
+    latency: float | None = None
+    max_batch: float = MAX_BATCH_TOLERANCE
+    confidence: float = CONFIDENCE
+    calibration: Calibration | None = None
+
+    @property
+    def risk(self) -> float:
+        """How often chance may make a gate say what is not so."""
+        return 1 - self.confidence
+
+    def calibrated(self, case: object, batch_size: int, metric: str) -> CalibratedTolerance | None:
+        """Return what was calibrated for this case and metric; else the widest of the metric's cases."""
+        if self.calibration is None:
+            return None
+        of_metric = [each for each in self.calibration.tolerances if each.metric == metric]
+        same = [each for each in of_metric if (each.case, each.batch_size) == (case, batch_size)]
+        return max(same or of_metric, key=lambda each: each.tolerance, default=None)
+
+
+def resolution_of(runs: Iterable[RunResult]) -> Resolution:
+    """Return what rounding may do to the coarsest of `runs`."""
+    return max((_resolution(run) for run in runs), key=lambda each: each.near_tie, default=COARSEST)
+
+
+def _resolution(run: RunResult) -> Resolution:
+    dtype = run.engine.dtype if run.engine else run.spec.dtype or run.model.dtype
+    if run.model.quantize or dtype is None:
+        return COARSEST
+    return RESOLUTIONS.get(dtype, COARSEST)

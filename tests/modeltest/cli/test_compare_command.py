@@ -1,0 +1,234 @@
+"""`modeltest compare` as its users call it: what it prints, writes and returns."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+from made_answers import sample
+from made_runs import accuracy_result, performance_result, run_result
+
+from modeltest.api import GenerationSummary, RunSpec, SpecError
+from modeltest.cli.root import root
+from modeltest.run.directory import write_result
+from modeltest.run.journal import FILE_NAME, JournalWriter
+from modeltest.schema import schemas
+
+
+def write_run(directory: Path, result) -> str:
+    directory.mkdir()
+    write_result(directory, result)
+    with JournalWriter(directory / FILE_NAME) as journal:
+        journal.append((*result.samples, *result.measurements))
+    return str(directory)
+
+
+def compare(*arguments: str):
+    """Return the exit status and what was printed; an error of ours is raised, as main does."""
+    result = CliRunner().invoke(root, ["compare", *arguments], standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result.return_value, result.stdout
+
+
+def questions(count: int, wrong: int) -> list:
+    """Return questions of which the first are answered wrong, with a wide margin."""
+    return [
+        sample(f"boolq/{index}", "no", logprobs=(-2.4, -0.1))
+        if index < wrong
+        else sample(f"boolq/{index}", "yes", logprobs=(-0.1, -2.4))
+        for index in range(count)
+    ]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Return the directories of a reference and of a candidate with 12 more wrong answers of 100."""
+    return (
+        write_run(tmp_path / "reference", accuracy_result(questions(100, 0))),
+        write_run(tmp_path / "candidate", accuracy_result(questions(100, 12))),
+    )
+
+
+def test_a_run_compared_with_itself_passes(runs):
+    status, text = compare(runs[0], runs[0])
+    assert status == 0
+    assert "all 100 answers are identical" in text
+    assert text.rstrip().endswith("outcome: PASS")
+
+
+def test_a_broken_port_fails_with_its_table_and_its_questions(runs):
+    status, text = compare(*runs)
+    assert status == 1
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "reference right 88 12" in lines
+    assert "reference wrong 0 0" in lines
+    assert (
+        "accuracy 100.00% -> 88.00%, -12.00% (95 % interval -19.81% .. -7.00%), McNemar p = 0.00049" in lines
+    )
+    assert any(line.startswith("boolq/0 yes yes no 2.3 2.3 wide") for line in lines)
+    assert lines[-1] == "outcome: FAIL"
+
+
+def test_json_is_that_of_the_schema_and_nothing_else_is_printed(runs):
+    _, text = compare(*runs, "--format", "json")
+    content = json.loads(text)
+    jsonschema.validate(content, schemas()["comparison.schema.json"])
+    assert content["accuracy"]["overall"]["table"]["reference_only"] == 12
+
+
+def test_every_report_is_written_where_it_is_asked_for(runs, tmp_path):
+    folder = tmp_path / "new" / "folder"
+    compare(*runs, "--output", str(folder))
+    written = {path.name for path in folder.iterdir()}
+    assert {"comparison.json", "comparison.md"} <= written
+    assert (folder / "comparison.md").read_text(encoding="utf-8").startswith("# FAIL: boolq")
+
+
+def test_inconclusive_counts_as_asked(tmp_path):
+    one = write_run(tmp_path / "one", accuracy_result(questions(400, 0)))
+    other = write_run(tmp_path / "other", accuracy_result(questions(400, 1)))
+    words = (one, other, "--max-kl", "1")
+    status, text = compare(*words)
+    assert (status, text.rstrip().splitlines()[-1]) == (0, "outcome: INCONCLUSIVE")
+    assert compare(*words, "--inconclusive", "fail")[0] == 1
+    assert compare(*words, "--max-drop", "5%", "--max-flips", "5%", "--inconclusive", "fail")[0] == 0
+
+
+def test_what_cannot_be_compared_ends_with_two_and_a_list(runs, tmp_path):
+    other = accuracy_result(questions(100, 0), protocol_version="2")
+    with pytest.raises(SpecError, match=r"protocol version: 1 \| 2") as refusal:
+        compare(runs[0], write_run(tmp_path / "other", other))
+    assert refusal.value.exit_code == 2
+    status, text = compare(runs[0], str(tmp_path / "other"), "--allow", "protocol")
+    assert status == 0
+    assert "ALLOWED although protocol version differs: 1 | 2" in text
+    assert compare(runs[0], str(tmp_path / "other"), "--allow", "all")[0] == 0
+
+
+def test_sessions_of_timed_runs_are_given_by_repeating_options(tmp_path):
+    before = [write_run(tmp_path / f"a{i}", performance_result(10 + i / 100)) for i in range(3)]
+    after = [write_run(tmp_path / f"b{i}", performance_result(14 + i / 100)) for i in range(3)]
+    words = [before[0], after[0]]
+    for option, more in (("--reference", before), ("--candidate", after)):
+        words += [word for path in more[1:] for word in (option, path)]
+    status, text = compare(*words)
+    assert status == 1
+    assert "3 sessions" in text
+    assert "latency 8x3 batch 1 tpot_ms" in " ".join(text.split())
+    assert "note: one session" not in text
+    _, single = compare(before[0], before[1])
+    assert "note: one session on the side of the reference" in single
+
+
+def test_a_calibration_made_of_runs_is_used(tmp_path):
+    runs = [write_run(tmp_path / f"a{i}", performance_result(10 + 3 * (i % 2))) for i in range(4)]
+    path = tmp_path / "calibration.json"
+    words = ["calibrate", *(word for run in runs for word in ("--from", run)), "--to", str(path)]
+    result = CliRunner().invoke(root, words, standalone_mode=False)
+    assert result.return_value == 0, result.output
+    content = json.loads(path.read_text())
+    jsonschema.validate(content, schemas()["calibration.schema.json"])
+    tpot = next(each for each in content["tolerances"] if each["metric"] == "tpot_ms")
+    assert tpot["largest_ratio"] == pytest.approx(1.3)
+    assert compare(runs[0], runs[1])[0] == 1
+    status, text = compare(runs[0], runs[1], "--calibration", str(path))
+    assert status == 0
+    assert "*" in text
+
+
+def test_a_calibration_measured_here_holds_every_case(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = "calibrate --case 8,4 --engine fake --model none --profile llama --sessions 4 --quick"
+    result = CliRunner().invoke(root, words.split(), standalone_mode=False)
+    assert result.return_value == 0, result.exception or result.output
+    content = json.loads((tmp_path / "calibration.json").read_text())
+    assert content["sessions"] == 4
+    assert [each["metric"] for each in content["tolerances"]] == ["ttft_ms", "tpot_ms", "e2e_s"]
+    assert {each["tolerance"] for each in content["tolerances"]} == {0.01}, "the fake repeats itself exactly"
+    assert len(list((tmp_path / "outputs").iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["calibrate"], "no model to measure"),
+        (["calibrate", "--model", "none"], "no case to measure"),
+        (["calibrate", "--from", "nowhere"], "nowhere is not a run"),
+    ],
+)
+def test_calibrate_says_what_it_lacks(words, message):
+    with pytest.raises(SpecError, match=message):
+        root.main(words, standalone_mode=False)
+
+
+def test_generations_are_compared_token_by_token(tmp_path):
+    spec = RunSpec("hf", "generate", "generate", "llama", "/w")
+    for name, last in (("one", 7), ("other", 8)):
+        result = run_result(spec, summary=GenerationSummary(2, ()))
+        write_run(tmp_path / name, result)
+        lines = [
+            {"index": i, "prompt": "p", "text": "t", "output_tokens": [5, last if i else 6], "error": None}
+            for i in range(2)
+        ]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (tmp_path / name / "generations.jsonl").write_text(text)
+    words = (str(tmp_path / "one"), str(tmp_path / "other"))
+    status, text = compare(*words)
+    assert status == 0
+    assert "identical outputs: 1 of 2" in text
+    assert "INCONCLUSIVE" in text
+    assert compare(*words, "--min-identical", "60%")[0] == 1
+    assert compare(*words, "--min-identical", "50%")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--max-drop", "0.5"], "'0.5' may mean 0.5% or 50"),
+        (["--max-drop", "half"], "'half' is not a percentage such as 0.5%"),
+        (["--max-drop", "120%"], "'120%' is not between 0% and 100%"),
+        (["--format", "pdf"], "'pdf' is none of table,"),
+        (["--allow", "everything"], "'everything' is not one of"),
+    ],
+)
+def test_wrong_options_are_explained(runs, words, message):
+    result = CliRunner().invoke(root, ["compare", *runs, *words])
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format_version": 1}', '{"format_version": 9}'])
+def test_a_file_that_is_no_calibration_is_refused(runs, tmp_path, content):
+    path = tmp_path / "c.json"
+    path.write_text(content)
+    with pytest.raises(SpecError, match=r"c\.json"):
+        compare(*runs, "--calibration", str(path))
+
+
+def test_a_path_without_a_run_is_refused(runs, tmp_path):
+    with pytest.raises(SpecError, match=r"is not a run: it has no run\.json"):
+        compare(runs[0], str(tmp_path))
+
+
+def test_markup_in_answers_is_text(tmp_path):
+    answers = [sample(f"s/{i}", "[red]|<b>*x*", expected="[red]|<b>*x*") for i in range(3)]
+    one = write_run(tmp_path / "one", accuracy_result(answers))
+    other = write_run(
+        tmp_path / "other", accuracy_result([sample("s/0", "no", expected="[red]|<b>*x*"), *answers[1:]])
+    )
+    _, text = compare(one, other)
+    assert "[red]|<b>*x*" in text
+    _, markdown = compare(one, other, "--format", "markdown")
+    assert "\\[red\\]\\|\\<b\\>\\*x\\*" in markdown
+
+
+def test_the_invalid_candidate_of_questions_that_failed_is_a_failure(runs, tmp_path):
+    failed = [*questions(99, 0), sample("boolq/99", None, error="log-probabilities that are not finite: nan")]
+    result = accuracy_result(failed)
+    result = replace(result, verdict=type(result.verdict).INVALID, reasons=("1 of 100 questions failed",))
+    status, text = compare(runs[0], write_run(tmp_path / "nan", result))
+    assert status == 1
+    assert "the candidate failed on 1 questions" in text

@@ -1,0 +1,168 @@
+from dataclasses import replace
+
+import pytest
+from made_answers import answers, sample
+from made_runs import DATASET, ENGINE, accuracy_result, performance_result, precision_result, with_spec
+
+from modeltest.api import SpecError, TaskOptions, Verdict
+from modeltest.api.comparison import Outcome
+from modeltest.compare.comparable import (
+    ALLOWABLE,
+    NotComparableError,
+    answer_differences,
+    faults,
+    run_differences,
+    tokenization_note,
+)
+from modeltest.compare.runs import RunToCompare, compare_runs
+from modeltest.compare.tolerances import Tolerances
+
+
+def compare(reference, candidate, *allow):
+    return compare_runs(
+        [RunToCompare("A", reference)], [RunToCompare("B", candidate)], tolerances=Tolerances(), allow=allow
+    )
+
+
+ACCURACY = accuracy_result()
+
+
+@pytest.mark.parametrize(
+    ("candidate", "category"),
+    [
+        (replace(ACCURACY, dataset=replace(DATASET, sha256="b" * 64)), "dataset"),
+        (replace(ACCURACY, dataset=replace(DATASET, split="sample")), "dataset"),
+        (with_spec(ACCURACY, protocol="lm-eval"), "protocol"),
+        (replace(ACCURACY, protocol_version="2"), "protocol"),
+        (with_spec(ACCURACY, options=TaskOptions(shots=5)), "shots"),
+        (with_spec(ACCURACY, chat=True), "chat"),
+        (with_spec(ACCURACY, limit=500), "questions"),
+        (with_spec(ACCURACY, subjects=("law",)), "questions"),
+        (accuracy_result([sample("s/0", "yes")]), "questions"),
+        (accuracy_result([sample("s/0", "yes"), sample("s/1", "yes", prompt="other")]), "prompts"),
+        (accuracy_result([sample("s/0", "yes"), sample("s/1", "yes", cut=3)]), "prompts"),
+        (replace(ACCURACY, status="partial", verdict=Verdict.INVALID), "partial"),
+        (
+            replace(ACCURACY, verdict=Verdict.INVALID, reasons=("1 of 2 questions were asked: cut short",)),
+            "invalid",
+        ),
+        (replace(ACCURACY, verdict=None), "invalid"),
+    ],
+)
+def test_what_makes_answers_incomparable_is_named_and_can_be_allowed(candidate, category):
+    assert category in ALLOWABLE
+    with pytest.raises(NotComparableError, match=f"--allow {category}") as refusal:
+        compare(ACCURACY, candidate)
+    assert refusal.value.exit_code == 2
+    found = compare(ACCURACY, candidate, category)
+    assert found.outcome is Outcome.PASS
+    assert category in {each.category for each in found.allowed}
+
+
+PERFORMANCE = performance_result()
+
+
+@pytest.mark.parametrize(
+    ("candidate", "category"),
+    [
+        (replace(PERFORMANCE, engine=replace(ENGINE, device="npu")), "device"),
+        (replace(PERFORMANCE, machine={**PERFORMANCE.machine, "processor": "Q"}), "device"),
+        (with_spec(PERFORMANCE, world_size=2), "device"),
+        (with_spec(PERFORMANCE, batch_sizes=((1, 2),)), "cases"),
+    ],
+)
+def test_what_makes_times_incomparable_is_named_and_can_be_allowed(candidate, category):
+    with pytest.raises(NotComparableError, match=f"--allow {category}"):
+        compare(PERFORMANCE, candidate)
+    assert compare(PERFORMANCE, candidate, category).outcome is Outcome.PASS
+
+
+def test_accuracy_may_come_from_another_device_which_is_told():
+    candidate = replace(ACCURACY, engine=replace(ENGINE, device="npu", dtype="float16"))
+    found = compare(ACCURACY, candidate)
+    assert {"device", "dtype"} <= {each.fact for each in found.differences}
+    assert found.allowed == ()
+
+
+def test_runs_of_different_tasks_cannot_be_compared_whatever_is_allowed():
+    with pytest.raises(NotComparableError, match="runs of different tasks have nothing to compare"):
+        compare(ACCURACY, PERFORMANCE, *ALLOWABLE)
+
+
+def test_all_that_differs_is_named_at_once():
+    candidate = with_spec(ACCURACY, chat=True, protocol="lm-eval")
+    with pytest.raises(NotComparableError) as refusal:
+        compare(ACCURACY, candidate)
+    text = str(refusal.value)
+    assert "  chat: False | True" in text
+    assert "  protocol: modeltest | lm-eval" in text
+    assert text.endswith("--allow chat --allow protocol")
+
+
+def test_failed_questions_of_a_candidate_are_a_finding_and_of_a_reference_a_fault():
+    failed = accuracy_result(
+        [sample("s/0", "yes"), sample("s/1", None, error="NaN")],
+        verdict=Verdict.INVALID,
+        reasons=("1 of 2 questions failed",),
+    )
+    found = compare(ACCURACY, failed)
+    assert found.outcome is Outcome.FAIL
+    assert found.gates[0].name == "failures"
+    assert compare(ACCURACY, failed, "invalid").outcome is Outcome.PASS
+    with pytest.raises(NotComparableError, match="--allow invalid"):
+        compare(failed, ACCURACY)
+
+
+def test_a_run_without_results_says_what_to_do():
+    unfinished = replace(ACCURACY, summary=None, status="failed")
+    with pytest.raises(SpecError, match=r"B has no results yet \(status failed\).*--resume"):
+        compare(ACCURACY, unfinished)
+
+
+def test_several_sessions_are_for_timed_runs():
+    runs = [RunToCompare("A", ACCURACY)] * 2
+    with pytest.raises(SpecError, match="several sessions on a side are for runs of performance"):
+        compare_runs(runs, runs[:1], tolerances=Tolerances())
+
+
+def test_equal_prompts_that_became_other_tokens_are_pointed_out():
+    one = answers(sample("s/0", "yes", prompt_tokens=(1, 5, 6)))
+    other = answers(sample("s/0", "yes", prompt_tokens=(1, 1, 5, 6)))
+    note = tokenization_note(one, other)
+    assert note == (
+        "1 equal prompts became different tokens, such as s/0: 3 beginning [1, 5, 6], in the candidate 4 "
+        "beginning [1, 1, 5]"
+    )
+    assert tokenization_note(one, one) is None
+    assert list(answer_differences(one, other)) == [], "a finding, not a reason to refuse"
+
+
+def test_precision_runs_need_the_same_token_ids():
+    found = compare(precision_result(), precision_result())
+    assert found.outcome is Outcome.PASS
+    assert found.outputs.identical == 1
+    parted = compare(precision_result(), precision_result((5, 9, 7)))
+    assert parted.outcome is Outcome.INCONCLUSIVE
+    assert parted.outputs.divergent[0].token_index == 1
+
+
+def test_log_probabilities_of_the_tokens_can_break_the_criterion_but_not_meet_it():
+    logprobs = (-0.5, -0.5, -0.5)
+    close = compare(precision_result(logprobs=logprobs), precision_result(logprobs=logprobs))
+    assert {gate.name: gate.outcome for gate in close.gates} == {
+        "criterion": Outcome.INCONCLUSIVE,
+        "outputs": Outcome.PASS,
+    }
+    far = compare(precision_result(logprobs=logprobs), precision_result(logprobs=(-0.5, -0.6, -0.5)))
+    assert far.outcome is Outcome.FAIL
+    assert far.gates[0].value == pytest.approx(0.00679, abs=1e-5)
+
+
+def test_facts_that_may_differ_carry_no_category():
+    other = with_spec(replace(ACCURACY, modeltest_version="2"), batch_sizes=((16,),))
+    found = list(run_differences("accuracy", ACCURACY, other))
+    assert [(each.category, each.fact) for each in found] == [("", "batch size"), ("", "ModelTest")]
+
+
+def test_a_whole_valid_run_has_no_fault():
+    assert list(faults("reference", ACCURACY, failed_questions_count=True)) == []
