@@ -24,7 +24,7 @@ def test_a_machine_without_ascend_says_so_line_by_line_and_ends_with_three(monke
     assert result.exception.exit_code == 3
     assert "checks stand in the way of a run: " in str(result.exception)
     found = lines(result)
-    assert len(found) == 16
+    assert len(found) == 17
     assert any(line.startswith("absent   npu-smi ") and " -> docker run" in line for line in found)
     assert any(line.startswith("skipped  weights ") for line in found)
 
