@@ -26,7 +26,7 @@ def disturbances(machine: Facts, engine: EngineInfo | None) -> tuple[str, ...]:
         return ()
     found = [*_of_host(machine)]
     if engine.processors is not None:
-        found += _of_threads(machine, engine.processors)
+        found += [*_of_threads(machine, engine.processors), *_of_quota(machine, engine.processors)]
     return tuple(found)
 
 
@@ -61,6 +61,16 @@ def _of_threads(machine: Facts, use: ProcessorUse) -> Iterator[str]:
         yield (
             f"threads may wander between {sockets:.0f} sockets: numactl --cpunodebind=0 --membind=0, "
             "or OMP_PROC_BIND=close"
+        )
+
+
+def _of_quota(machine: Facts, use: ProcessorUse) -> Iterator[str]:
+    quota = _number(machine, "cpu_quota")
+    if quota is not None and quota < use.threads:
+        yield (
+            f"{use.threads} threads share the time of {quota:g} processors, all that the container's limit "
+            f"allows, and stand still when it is used up: OMP_NUM_THREADS={max(1, int(quota))}, or a higher "
+            "limit (docker run --cpus)"
         )
 
 

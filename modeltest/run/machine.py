@@ -6,6 +6,8 @@ import os
 import platform
 from pathlib import Path
 
+from modeltest.run.cpu_quota import cpu_quota
+
 _PROCESSORS = Path("/sys/devices/system/cpu")
 _MEMORY = Path("/proc/meminfo")
 _KIB = 1024
@@ -24,6 +26,7 @@ def describe_machine() -> dict[str, str | int | float | None]:
         "processor": _processor(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "cpus_online": os.cpu_count(),
+        "cpu_quota": cpu_quota(),
         "sockets": len(_texts("cpu[0-9]*/topology/physical_package_id")) or None,
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "memory_available_bytes": memory.get("MemAvailable"),

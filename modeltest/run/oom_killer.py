@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+
+from modeltest.run.control_groups import group_folders
 
 _ROOT = Path("/")
 
@@ -22,22 +25,10 @@ def oom_kills(root: Path = _ROOT) -> int | None:
     return None
 
 
-def _group_files(root: Path) -> list[Path]:
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    files = []
-    for line in lines:
-        _, _, rest = line.partition(":")
-        controllers, _, group = rest.partition(":")
-        folder = root / "sys/fs/cgroup"
-        if not controllers:
-            files += [folder / group.lstrip("/") / "memory.events", folder / "memory.events"]
-        elif "memory" in controllers.split(","):
-            of_memory = folder / "memory"
-            files += [of_memory / group.lstrip("/") / "memory.oom_control", of_memory / "memory.oom_control"]
-    return files
+def _group_files(root: Path) -> Iterator[Path]:
+    for folder in group_folders("memory", root):
+        yield folder / "memory.events"
+        yield folder / "memory.oom_control"
 
 
 def _read_count(path: Path) -> int | None:

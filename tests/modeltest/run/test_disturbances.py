@@ -47,6 +47,14 @@ def test_more_threads_than_processors_take_turns():
     assert found == "16 threads take turns on 8 processors: OMP_NUM_THREADS=8"
 
 
+@pytest.mark.parametrize(("quota", "threads"), [(1.5, 1), (0.5, 1), (6.0, 6)])
+def test_threads_beyond_the_limit_of_the_container_stand_still(quota, threads):
+    (found,) = disturbances({**QUIET, "cpu_quota": quota}, ENGINE)
+    assert found.startswith(f"8 threads share the time of {quota:g} processors")
+    assert f"OMP_NUM_THREADS={threads}," in found
+    assert disturbances({**QUIET, "cpu_quota": 8.0}, ENGINE) == ()
+
+
 @pytest.mark.parametrize(
     "use",
     [
