@@ -13,7 +13,7 @@ from functools import partial
 from itertools import cycle
 from typing import Any
 
-from engines.device import empty_cache, is_out_of_memory, synchronize
+from engines.device import empty_cache, is_out_of_memory, processor_use, synchronize
 from modeltest.api import BandwidthPeak, DevicePeaks, RunSpec
 
 SIZES = tuple(1 << exponent for exponent in (18, 20, 22, 24, 26, 28))
@@ -31,6 +31,12 @@ _CHUNK_S = 0.004
 _ENOUGH_S = 0.03
 """After this time the best call so far is believed to be the best."""
 
+_PATIENCE = 10
+"""Beside other work it takes so many times as long until some call was not interrupted."""
+
+_BUSY_SHARE = 0.5
+"""Of the processors, on average over the last minute: with more than this, others work too."""
+
 _LONG_S = 0.01
 
 _PIECE_BYTES = 1 << 22
@@ -43,8 +49,11 @@ _FREE_SHARE = 4
 
 
 def peaks_for(spec: RunSpec, device: str, dtype: Any) -> tuple[DevicePeaks | None, tuple[str, ...]]:
-    """Return the peaks where `spec` times something, or a note that says why there are none."""
-    if not spec.cases:
+    """Return the peaks where the times of `spec` are held against them, or a note that says why there are none.
+
+    Those of a max-batch search are not: what counts there is which batch is slower than a limit.
+    """
+    if not spec.cases or spec.options.batch_ranges:
         return None, ()
     try:
         return measure_peaks(device, dtype), ()
@@ -129,7 +138,8 @@ def _best_s(device: str, works: Sequence[Callable[[], Any]]) -> float:
         work()  # the first call allocates and compiles
     turns = cycle(works)
     calls, done, spent_s, best_s = 1, 0, 0.0, float("inf")
-    while spent_s < _ENOUGH_S or done < len(works):
+    enough_s = _ENOUGH_S * (_PATIENCE if device == "cpu" and _is_busy() else 1)
+    while spent_s < enough_s or done < len(works):
         chunk_s = _chunk_s(device, next(turns), calls)
         best_s = min(best_s, chunk_s / calls)
         spent_s += chunk_s
@@ -137,6 +147,10 @@ def _best_s(device: str, works: Sequence[Callable[[], Any]]) -> float:
         if chunk_s < _CHUNK_S and len(works) == 1:
             calls *= 4
     return best_s
+
+
+def _is_busy() -> bool:
+    return os.getloadavg()[0] > _BUSY_SHARE * processor_use().cpus
 
 
 def _chunk_s(device: str, work: Callable[[], Any], calls: int) -> float:

@@ -4,9 +4,15 @@ import pytest
 
 from engines import device_peaks
 from engines.device_peaks import SIZES, measure_peaks, peaks_for
-from modeltest.api import BandwidthPeak, Case, DevicePeaks, RunSpec
+from modeltest.api import BandwidthPeak, BatchRange, Case, DevicePeaks, ProcessorUse, RunSpec, TaskOptions
 
 SPEC = RunSpec("hf_fp32", "performance", "performance", "m", "w", cases=(Case(4, 4),))
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """Whatever else the machine does."""
+    monkeypatch.setattr(device_peaks.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
 
 
 @pytest.fixture
@@ -41,6 +47,17 @@ def test_the_best_call_counts(monkeypatch):
     monkeypatch.setattr(device_peaks, "_chunk_s", lambda device, work, calls: next(seconds))
     monkeypatch.setattr(device_peaks, "_ENOUGH_S", 0.012)
     assert device_peaks._best_s("cpu", [lambda: None]) == 0.0041
+
+
+@pytest.mark.parametrize(("device", "load", "calls"), [("cpu", 0.1, 3), ("cpu", 9.0, 30), ("npu", 9.0, 3)])
+def test_beside_other_work_the_cpu_is_timed_for_longer(monkeypatch, device, load, calls):
+    timed = []
+    monkeypatch.setattr(device_peaks.os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(device_peaks, "processor_use", lambda: ProcessorUse(2, 2))
+    monkeypatch.setattr(device_peaks, "_chunk_s", lambda *_: timed.append(1) or 0.005)
+    monkeypatch.setattr(device_peaks, "_ENOUGH_S", 0.0149)
+    device_peaks._best_s(device, [lambda: None])
+    assert len(timed) == calls
 
 
 def test_short_calls_are_timed_together(monkeypatch):
@@ -84,6 +101,8 @@ def test_large_data_is_timed_in_pieces_on_the_cpu_alone(monkeypatch, device, pie
 def test_a_run_that_times_nothing_measures_nothing(monkeypatch):
     monkeypatch.setattr(device_peaks, "measure_peaks", pytest.fail)
     assert peaks_for(replace(SPEC, cases=()), "cpu", None) == (None, ())
+    search = replace(SPEC, options=TaskOptions(batch_ranges=(BatchRange(1, 8),)))
+    assert peaks_for(search, "cpu", None) == (None, ())
 
 
 def test_a_device_that_cannot_be_measured_is_noted_and_no_reason_to_fail(monkeypatch):
