@@ -16,6 +16,7 @@ from modeltest.search.sequential_test import (
     Spread,
     half_width,
     interval,
+    is_hopeless,
     pool,
     spread,
     undisturbed,
@@ -194,8 +195,7 @@ class Evidence:
             return ProbeDecision.PASS
         if self._fails(found.trials_ms, self._elsewhere(found)):
             return ProbeDecision.FAIL
-        is_out_of_trials = len(found.trials_ms) >= self.effort.most_trials
-        return ProbeDecision.BORDERLINE if is_out_of_trials else ProbeDecision.OPEN
+        return ProbeDecision.BORDERLINE if self._is_hopeless(found) else ProbeDecision.OPEN
 
     def _decide_screens(self, found: BatchEvidence) -> ProbeDecision:
         screens = found.warm_screens_ms
@@ -208,6 +208,20 @@ class Evidence:
         """Say whether the lower bound is above the limit without the slowest trial: one must not decide."""
         others = sorted(latencies_ms)[:-1]
         return bool(others) and interval(others, elsewhere).low_ms > self.limit_ms
+
+    def _is_hopeless(self, found: BatchEvidence) -> bool:
+        """Say whether the trials left can hardly decide, without the slowest trial too: one must not decide."""
+        trials, left = found.trials_ms, self.effort.most_trials - len(found.trials_ms)
+        return left <= 0 or all(
+            is_hopeless(
+                latencies_ms,
+                self._elsewhere(found),
+                limit_ms=self.limit_ms,
+                trials_left=left,
+                high=self._pass_confidence(found),
+            )
+            for latencies_ms in (trials, sorted(trials)[:-1])
+        )
 
     def _pass_confidence(self, found: BatchEvidence) -> float:
         if found.batch_size not in self._candidates:

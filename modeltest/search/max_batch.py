@@ -149,7 +149,10 @@ class _Search:
         self.evidence.add(ask, reading)
 
     def _full_length(self, batch_size: int) -> Ask:
-        return Ask(batch_size, is_warmup=not self.evidence.of(batch_size).warmups_ms)
+        # Screens have warmed up what a batch size needs: a first trial that is slow nevertheless is set aside
+        # as a disturbed one, and decides nothing alone.
+        found = self.evidence.of(batch_size)
+        return Ask(batch_size, is_warmup=not (found.warmups_ms or found.screens_ms))
 
     def _propose(self) -> int | None:
         """Return the next batch size to try, or `None` when the best one is to be certified."""

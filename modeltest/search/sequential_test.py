@@ -27,6 +27,9 @@ DISTURBED_FROM_TRIALS = 5
 """Of five or six trials the slowest, of seven the two slowest are set aside when they lie that far above the
 mean of the others."""
 
+HOPELESS_SDS = 3.0
+"""A mean moves by so many of its standard deviations, either way, in one case of 370."""
+
 _MOST_TYPICAL_VARIANCES = 9.0
 
 
@@ -75,6 +78,32 @@ def interval(
         high_ms=exp(centre + t_quantile(high, freedom) * error),
         disturbed=len(latencies_ms) - len(kept),
     )
+
+
+def is_hopeless(
+    latencies_ms: Sequence[float],
+    elsewhere: Spread,
+    *,
+    limit_ms: float,
+    trials_left: int,
+    high: float = CONFIDENCE,
+) -> bool:
+    """Say whether `trials_left` more can hardly decide: `limit_ms` is too near to the mean.
+
+    With them the interval will be about so wide, and the mean will have moved by about so much:
+    variance x (1 / trials - 1 / all trials), that of the mean of all against that of the first of them.
+    """
+    kept = undisturbed(latencies_ms)
+    if not kept:
+        return False
+    own = spread(kept)
+    freedom = own.freedom + elsewhere.freedom
+    variance = (own.squares + elsewhere.squares) / freedom
+    final = len(kept) + trials_left
+    half = t_quantile(high, freedom + trials_left) * sqrt(variance / final)
+    moves = sqrt(variance * (1 / len(kept) - 1 / final))
+    distance = abs(log(limit_ms) - fmean(map(log, kept)))
+    return distance + HOPELESS_SDS * moves < half
 
 
 def undisturbed(latencies_ms: Sequence[float]) -> Sequence[float]:
