@@ -24,19 +24,27 @@ def main(arguments: list[str]) -> None:
 def measure(order: dict[str, Any]) -> list[dict[str, float]]:
     """Return `ttft_ms` and `tpot_ms` of each trial after the warm-up; every trial has fresh token ids."""
     import torch
-    from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(order["model"], dtype=torch.float32).eval()
+    model = load_model(order["model"])
     generator = torch.Generator().manual_seed(0)
     shape = (order["batch_size"], order["input_tokens"])
     trials = []
     for _ in range(order["warmup"] + order["trials"]):
         ids = torch.randint(1, model.config.vocab_size, shape, generator=generator)
-        trials.append(_time_trial(model, ids, order["output_tokens"]))
+        trials.append(time_trial(model, ids, order["output_tokens"]))
     return trials[order["warmup"] :]
 
 
-def _time_trial(model: Any, ids: Any, new_tokens: int) -> dict[str, float]:
+def load_model(path: str) -> Any:
+    """Return the model as transformers loads it by default, in fp32."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+
+
+def time_trial(model: Any, ids: Any, new_tokens: int) -> dict[str, float]:
+    """Return what `new_tokens` after `ids` [batch, tokens] take, in ms; the clock is read three times."""
     import torch
 
     with torch.inference_mode():
@@ -46,7 +54,11 @@ def _time_trial(model: Any, ids: Any, new_tokens: int) -> dict[str, float]:
         for _ in range(new_tokens - 1):
             newest, cache = _step(model, newest, cache)
         last = time.perf_counter_ns()
-    return {"ttft_ms": (first - begin) / 1e6, "tpot_ms": (last - first) / (new_tokens - 1) / 1e6}
+    return {
+        "ttft_ms": (first - begin) / 1e6,
+        "tpot_ms": (last - first) / (new_tokens - 1) / 1e6,
+        "e2e_ms": (last - begin) / 1e6,
+    }
 
 
 def _step(model: Any, ids: Any, cache: Any) -> tuple[Any, Any]:

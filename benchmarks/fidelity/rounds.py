@@ -1,4 +1,4 @@
-"""One model and shape: the checkpoint, then ModelTest, the bare loop and optimum-benchmark in turn."""
+"""One model and shape: the checkpoint, the turns in one process, then every side in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fidelity.in_turn import Turn
 from fidelity.summary import Round, Side, side
 from lm_eval_comparison import machine
 from lm_eval_comparison.processes import run_command
@@ -24,12 +25,13 @@ OPTIMUM_NEEDS = ("transformers>=4.51,<5", "setuptools<81")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is measured: a shape on a model, for some rounds of some trials."""
+    """What is measured: a shape on a model, for some turns, then some rounds of some trials."""
 
     model: str
     input_tokens: int
     output_tokens: int
     batch_size: int
+    turns: int
     rounds: int
     trials: int
     warmup: int = 3
@@ -41,22 +43,35 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """Everything that was measured of a job."""
+
+    turns: tuple[Turn, ...]
+    rounds: tuple[Round, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Bench:
     """Where files go, what is left out, and where to say what is going on."""
 
     work_dir: Path
     with_optimum: bool
-    quick: bool
     say: Callable[[str], None]
 
-    def measure(self, job: Job) -> tuple[Round, ...]:
-        """Run every round of `job`; which side goes first alternates.
+    def measure(self, job: Job) -> Measured:
+        """Run every turn and every round of `job`; which side goes first alternates.
 
         Raises: CommandFailed.
         """
         model = self._checkpoint(job.model)
-        python = self._optimum_environment() if self.with_optimum else None
+        python = self._optimum_environment() if self.with_optimum and job.rounds else None
         folder = self._fresh_folder(job)
+        self.say(f"{job.model}, {job.shape}: {job.turns} turns")
+        command = [sys.executable, "-m", "fidelity.in_turn"]
+        turns = self._own(job, model, folder / "in-turn", command, _engine_environment())["turns"]
+        return Measured(tuple(turns), self._rounds(job, model, python, folder))
+
+    def _rounds(self, job: Job, model: Path, python: Path | None, folder: Path) -> tuple[Round, ...]:
         rounds = []
         for number in range(job.rounds):
             directory = folder / f"round-{number + 1}"
@@ -68,17 +83,14 @@ class Bench:
     def _round(
         self, job: Job, model: Path, python: Path | None, directory: Path, *, ours_first: bool
     ) -> Round:
-        report: dict[str, Any] = {}
-
         def modeltest() -> Side:
-            report.update(self._modeltest(job, model, directory))
-            (case,) = report["cases"]
+            (case,) = self._modeltest(job, model, directory)["cases"]
             medians = {name: case["metrics"][name]["median"] for name in ("tpot_ms", "ttft_ms")}
             return Side(medians, case["trials"])
 
         def bare() -> Side:
             command = [sys.executable, "-m", "fidelity.bare_loop"]
-            return self._own(job, model, directory / "bare", command, _engine_environment())
+            return side(self._own(job, model, directory / "bare", command, _engine_environment())["trials"])
 
         sides = {"ModelTest": modeltest, "bare loop": bare}
         taken = {}
@@ -88,24 +100,15 @@ class Bench:
         optimum = None
         if python is not None:
             command = [str(python), str(BENCHMARKS / "fidelity" / "optimum_side.py")]
-            optimum = self._own(job, model, directory / "optimum", command, {})
+            optimum = side(self._own(job, model, directory / "optimum", command, {})["trials"])
             self._say_side("optimum-benchmark", optimum)
-        (case,) = report["cases"]
-        overhead = case["overhead"]
-        return Round(
-            modeltest=taken["ModelTest"],
-            bare=taken["bare loop"],
-            optimum=optimum,
-            overhead=None if overhead is None else overhead["fraction"],
-            verdict=case["verdict"],
-            reasons=tuple(case["reasons"]),
-        )
+        return Round(taken["ModelTest"], taken["bare loop"], optimum)
 
     def _modeltest(self, job: Job, model: Path, directory: Path) -> dict[str, Any]:
         output = directory / "modeltest"
         words = ["-m", "modeltest", "performance", "--case", f"{job.input_tokens},{job.output_tokens}"]
         words += ["--batch-size", str(job.batch_size), "--engine", "hf", "--dtype", "fp32", "--device", "cpu"]
-        words += ["--min-trials", str(job.trials), *(["--quick"] if self.quick else [])]
+        words += ["--quick", "--min-trials", str(job.trials)]  # as many as the others have
         command = [sys.executable, *words, "--model", str(model), "--output", str(output)]
         run_command(command, environment={"HF_HUB_OFFLINE": "1"}, log=directory / "modeltest.log")
         (run,) = output.iterdir()
@@ -114,7 +117,7 @@ class Bench:
 
     def _own(
         self, job: Job, model: Path, folder: Path, command: list[str], environment: Mapping[str, str]
-    ) -> Side:
+    ) -> dict[str, Any]:
         folder.mkdir()
         order = {
             "model": str(model),
@@ -123,13 +126,16 @@ class Bench:
             "batch_size": job.batch_size,
             "warmup": job.warmup,
             "trials": job.trials,
+            "turns": job.turns,
             "directory": str(folder),
         }
         path = folder / "order.json"
         path.write_text(json.dumps(order, indent=2) + "\n", encoding="utf-8")
         own = {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(BENCHMARKS), **environment}
-        run_command([*command, str(path)], environment=own, log=folder / "log.txt")
-        return side(json.loads((folder / "result.json").read_text(encoding="utf-8"))["trials"])
+        # Beside its result: optimum-benchmark leaves a log in the folder it is started from.
+        run_command([*command, str(path)], environment=own, log=folder / "log.txt", folder=folder)
+        result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        return result
 
     def _checkpoint(self, name: str) -> Path:
         shape = SHAPES[name]

@@ -1,4 +1,4 @@
-"""What the rounds say: how far ModelTest is from the bare loop, and what its timing costs. Pure."""
+"""What turns and rounds say: how far ModelTest is from the bare loop, and what its timing costs. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ AGREEMENT = 0.02
 OVERHEAD = 0.01
 """The most that timing every token may cost."""
 
-GOAL_ROUNDS = 5
-"""Goals hold for the median of at least so many rounds."""
+GOAL_TURNS = 5
+"""Goals hold for the median of at least so many turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,11 @@ class Round:
     modeltest: Side
     bare: Side
     optimum: Side | None
-    overhead: float | None
-    """What ModelTest says that its timing costs, as a fraction."""
-
-    verdict: str
-    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The ratio of one side to the bare loop within a round: median over the rounds and its 95 % interval."""
+    """The ratio of two times that were taken together: its median and the 95 % interval of that."""
 
     ratio: float
     low: float | None
@@ -52,18 +47,33 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """All rounds together. `missed` names the goals that were not reached."""
+class InTurn:
+    """What the turns in one process say. `missed` names the goals that were not reached."""
+
+    medians: Mapping[str, Mapping[str, float]]
+    """By side, then by metric."""
+
+    agreement: Mapping[str, Agreement]
+    """ModelTest to the bare loop within a turn, by metric."""
+
+    timing: Agreement
+    """A batch of which every token is timed to one of which the end alone is, end to end."""
+
+    turns: int
+    missed: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """What the rounds of whole processes say; they are held to no goal."""
 
     medians: Mapping[str, Mapping[str, float]]
     """By side, then by metric: the median over the rounds."""
 
     agreement: Mapping[str, Mapping[str, Agreement]]
-    """By side but the bare loop, then by metric."""
+    """By side but the bare loop, then by metric: within a round."""
 
-    overhead: float | None
     rounds: int
-    missed: tuple[str, ...] = field(default=())
 
 
 def side(trials: Sequence[Mapping[str, float]]) -> Side:
@@ -71,8 +81,29 @@ def side(trials: Sequence[Mapping[str, float]]) -> Side:
     return Side({name: median(trial[name] for trial in trials) for name in METRICS}, len(trials))
 
 
-def summarize(rounds: Sequence[Round]) -> Summary:
-    """Return what `rounds` say; with fewer than `GOAL_ROUNDS` no goal can be missed."""
+def summarize_turns(turns: Sequence[Mapping[str, Mapping[str, float]]]) -> InTurn:
+    """Return what `turns` say; with fewer than `GOAL_TURNS` no goal can be missed."""
+    agreement = {
+        metric: _agreement([(turn["modeltest"][metric], turn["bare"][metric]) for turn in turns])
+        for metric in METRICS
+    }
+    timing = _agreement([(turn["modeltest"]["e2e_ms"], turn["end_alone"]["e2e_ms"]) for turn in turns])
+    return InTurn(
+        medians={
+            name: {metric: median(turn[name][metric] for turn in turns) for metric in METRICS}
+            for name in ("modeltest", "bare")
+        },
+        agreement=agreement,
+        timing=timing,
+        turns=len(turns),
+        missed=_missed(agreement, timing) if len(turns) >= GOAL_TURNS else (),
+    )
+
+
+def summarize_rounds(rounds: Sequence[Round]) -> Apart:
+    """Return what whole processes say; nothing, of no round."""
+    if not rounds:
+        return Apart({}, {}, 0)
     sides: dict[str, list[Side]] = {
         "ModelTest": [each.modeltest for each in rounds],
         "bare loop": [each.bare for each in rounds],
@@ -80,39 +111,38 @@ def summarize(rounds: Sequence[Round]) -> Summary:
     optimum = [each.optimum for each in rounds if each.optimum is not None]
     if optimum:
         sides["optimum-benchmark"] = optimum
-    agreement = {
-        name: {metric: _agreement(found, sides["bare loop"], metric) for metric in METRICS}
-        for name, found in sides.items()
-        if name != "bare loop"
-    }
-    overheads = [each.overhead for each in rounds if each.overhead is not None]
-    overhead = median(overheads) if overheads else None
-    return Summary(
+    bare = sides["bare loop"]
+    return Apart(
         medians={
             name: {metric: median(each.medians[metric] for each in found) for metric in METRICS}
             for name, found in sides.items()
         },
-        agreement=agreement,
-        overhead=overhead,
+        agreement={
+            name: {
+                metric: _agreement(
+                    [(one.medians[metric], two.medians[metric]) for one, two in zip(found, bare, strict=True)]
+                )
+                for metric in METRICS
+            }
+            for name, found in sides.items()
+            if found is not bare
+        },
         rounds=len(rounds),
-        missed=_missed(agreement["ModelTest"], overhead) if len(rounds) >= GOAL_ROUNDS else (),
     )
 
 
-def _agreement(found: Sequence[Side], bare: Sequence[Side], metric: str) -> Agreement:
-    ratios = [one.medians[metric] / other.medians[metric] for one, other in zip(found, bare, strict=True)]
+def _agreement(pairs: Sequence[tuple[float, float]]) -> Agreement:
+    ratios = [one / other for one, other in pairs]
     interval = median_interval(ratios)
     return Agreement(median(ratios), interval.low if interval else None, interval.high if interval else None)
 
 
-def _missed(agreement: Mapping[str, Agreement], overhead: float | None) -> tuple[str, ...]:
+def _missed(agreement: Mapping[str, Agreement], timing: Agreement) -> tuple[str, ...]:
     missed = [
         f"{metric} differs from the bare loop by {found.ratio - 1:+.1%}, {AGREEMENT:.0%} is allowed"
         for metric, found in agreement.items()
         if abs(found.ratio - 1) > AGREEMENT
     ]
-    if overhead is None:
-        missed.append("ModelTest does not say what its timing costs")
-    elif overhead > OVERHEAD:
-        missed.append(f"timing costs {overhead:+.1%}, {OVERHEAD:.0%} is allowed")
+    if timing.ratio - 1 > OVERHEAD:
+        missed.append(f"timing costs {timing.ratio - 1:+.1%}, {OVERHEAD:.0%} is allowed")
     return tuple(missed)

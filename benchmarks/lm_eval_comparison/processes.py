@@ -25,8 +25,10 @@ class Finished:
     peak_bytes: int
 
 
-def run_command(command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> Finished:
-    """Run `command`, with its output in `log`, and return what it took.
+def run_command(
+    command: Sequence[str], *, environment: Mapping[str, str], log: Path, folder: Path | None = None
+) -> Finished:
+    """Run `command` in `folder` (here), with its output in `log`, and return what it took.
 
     The kernel reports the resident peak of the command and of the processes it waited for, but never less
     than that of the process which starts it: that one has to stay small and imports nothing heavy.
@@ -37,6 +39,7 @@ def run_command(command: Sequence[str], *, environment: Mapping[str, str], log: 
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
+            cwd=folder,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -5,22 +5,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from fidelity.markdown import table
+from fidelity.markdown import document, table_apart, table_in_turn
 from fidelity.optimum_side import measure as measure_optimum
-from fidelity.summary import Round, Side, side, summarize
+from fidelity.summary import Round, Side, side, summarize_rounds, summarize_turns
 
 ROOT = Path(__file__).resolve().parents[2]
+NO_ROUNDS = summarize_rounds([])
 
 
-def one_round(tpot_ratio: float, ttft_ratio: float = 1.0, overhead: float | None = 0.002) -> Round:
-    return Round(
-        modeltest=Side({"tpot_ms": 2.0 * tpot_ratio, "ttft_ms": 30.0 * ttft_ratio}, 7),
-        bare=Side({"tpot_ms": 2.0, "ttft_ms": 30.0}, 7),
-        optimum=None,
-        overhead=overhead,
-        verdict="VALID",
-        reasons=(),
-    )
+def turn(tpot: float = 1.0, ttft: float = 1.0, timing: float = 1.0) -> dict[str, dict[str, float]]:
+    """A turn of which each argument is a ratio: to the bare loop, and of timed to untimed batches."""
+    return {
+        "modeltest": {"tpot_ms": 2.0 * tpot, "ttft_ms": 30.0 * ttft, "e2e_ms": 100.0 * timing},
+        "end_alone": {"e2e_ms": 100.0},
+        "bare": {"tpot_ms": 2.0, "ttft_ms": 30.0, "e2e_ms": 101.0},
+    }
 
 
 def test_a_side_is_the_median_of_its_trials() -> None:
@@ -28,45 +27,54 @@ def test_a_side_is_the_median_of_its_trials() -> None:
     assert found == Side({"tpot_ms": 2.0, "ttft_ms": 20.0}, 3)
 
 
-def test_ratios_are_made_within_a_round() -> None:
-    summary = summarize([one_round(ratio) for ratio in (1.0, 1.01, 1.005, 1.2, 0.99)])
-    found = summary.agreement["ModelTest"]["tpot_ms"]
-    assert found.ratio == pytest.approx(1.005)
-    assert found.low is not None
-    assert found.low < found.ratio
-    assert summary.medians["ModelTest"]["tpot_ms"] == pytest.approx(2.01)
-    assert summary.missed == ()
+def test_ratios_are_made_within_a_turn() -> None:
+    found = summarize_turns([turn(ratio) for ratio in (1.0, 1.01, 1.005, 1.2, 0.99)])
+    agreement = found.agreement["tpot_ms"]
+    assert agreement.ratio == pytest.approx(1.005)
+    assert agreement.low is not None
+    assert agreement.low < agreement.ratio
+    assert found.medians["modeltest"]["tpot_ms"] == pytest.approx(2.01)
+    assert found.missed == ()
 
 
 @pytest.mark.parametrize(
-    ("rounds", "missed"),
+    ("found", "missed"),
     [
-        ([one_round(1.03)] * 5, "tpot_ms differs from the bare loop by +3.0%, 2% is allowed"),
-        ([one_round(1.0, 0.95)] * 5, "ttft_ms differs from the bare loop by -5.0%, 2% is allowed"),
-        ([one_round(1.0, overhead=0.02)] * 5, "timing costs +2.0%, 1% is allowed"),
-        ([one_round(1.0, overhead=None)] * 5, "ModelTest does not say what its timing costs"),
+        (turn(1.03), "tpot_ms differs from the bare loop by +3.0%, 2% is allowed"),
+        (turn(1.0, 0.95), "ttft_ms differs from the bare loop by -5.0%, 2% is allowed"),
+        (turn(timing=1.02), "timing costs +2.0%, 1% is allowed"),
     ],
 )
-def test_a_goal_that_is_missed_is_named(rounds: list[Round], missed: str) -> None:
-    assert summarize(rounds).missed == (missed,)
-    assert f"missed: {missed}" in table([("15M", "128x64, batch 1", summarize(rounds))])
+def test_a_goal_that_is_missed_is_named(found: dict[str, dict[str, float]], missed: str) -> None:
+    summary = summarize_turns([found] * 5)
+    assert summary.missed == (missed,)
+    assert f"missed: {missed}" in table_in_turn([("15M", "128x64, batch 1", summary, NO_ROUNDS)])
 
 
-def test_few_rounds_miss_no_goal() -> None:
-    assert summarize([one_round(2.0)] * 4).missed == ()
-    assert "too few rounds" in table([("15M", "128x64, batch 1", summarize([one_round(2.0)]))])
+def test_few_turns_miss_no_goal() -> None:
+    assert summarize_turns([turn(2.0)] * 4).missed == ()
+    table = table_in_turn([("15M", "128x64, batch 1", summarize_turns([turn(2.0)]), NO_ROUNDS)])
+    assert "too few turns" in table
 
 
-def test_optimum_is_shown_beside_but_held_to_no_goal() -> None:
-    rounds = [
-        Round(each.modeltest, each.bare, Side({"tpot_ms": 4.0, "ttft_ms": 15.0}, 7), 0.0, "VALID", ())
-        for each in [one_round(1.0)] * 5
-    ]
-    summary = summarize(rounds)
-    assert summary.agreement["optimum-benchmark"]["tpot_ms"].ratio == 2.0
-    assert summary.missed == ()
-    (line,) = [line for line in table([("15M", "s", summary)]).splitlines() if "optimum" in line]
-    assert "| 4.000 | 2.000 (2.000 .. 2.000) | 15.00 | 0.500 (0.500 .. 0.500) | - |" in line
+def test_whole_processes_are_shown_beside_but_held_to_no_goal() -> None:
+    ours, bare, optimum = (
+        Side({"tpot_ms": tpot, "ttft_ms": ttft}, 7) for tpot, ttft in ((3.0, 30.0), (2.0, 30.0), (4.0, 15.0))
+    )
+    apart = summarize_rounds([Round(ours, bare, optimum)] * 5)
+    assert apart.agreement["ModelTest"]["tpot_ms"].ratio == 1.5
+    (line,) = (
+        line
+        for line in table_apart([("15M", "s", summarize_turns([turn()]), apart)]).splitlines()
+        if "optimum" in line
+    )
+    assert "| 4.000 | 2.000 (2.000 .. 2.000) | 15.000 | 0.500 (0.500 .. 0.500) | 5 |" in line
+
+
+def test_without_rounds_there_is_one_table() -> None:
+    text = document([("15M", "s", summarize_turns([turn()]), NO_ROUNDS)], machine={}, command="c")
+    assert text.count("| model |") == 1
+    assert "whole processes" not in text
 
 
 def test_optimum_s_decode_is_divided_by_the_tokens_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +117,8 @@ def test_a_look_runs_both_sides_and_writes_every_figure(tmp_path: Path) -> None:
     (job,) = json.loads((tmp_path / "f.json").read_text(encoding="utf-8"))["jobs"]
     (found,) = job["rounds"]
     assert found["modeltest"]["trials"] == found["bare"]["trials"] == 3
-    assert found["overhead"] is not None
-    assert min(*found["modeltest"]["medians"].values(), *found["bare"]["medians"].values()) > 0
+    assert len(job["turns"]) == job["in_turn"]["turns"] == 3
+    times = [value for turn in job["turns"] for side in turn.values() for value in side.values()]
+    assert len(times) == 3 * (3 + 1 + 3)
+    assert min(times) > 0
     assert "| 2M | 8x4, batch 1 | ModelTest |" in (tmp_path / "t.md").read_text(encoding="utf-8")
