@@ -49,7 +49,7 @@ _FREE_SHARE = 4
 
 
 def peaks_for(spec: RunSpec, device: str, dtype: Any) -> tuple[DevicePeaks | None, tuple[str, ...]]:
-    """Return the peaks where the times of `spec` are held against them, or a note that says why there are none.
+    """Return the peaks where times of `spec` are held against them, or a note that says why there are none.
 
     Those of a max-batch search are not: what counts there is which batch is slower than a limit.
     """

@@ -210,7 +210,7 @@ class Evidence:
         return bool(others) and interval(others, elsewhere).low_ms > self.limit_ms
 
     def _is_hopeless(self, found: BatchEvidence) -> bool:
-        """Say whether the trials left can hardly decide, without the slowest trial too: one must not decide."""
+        """Say whether the trials left can hardly decide, without the slowest too: one must not decide."""
         trials, left = found.trials_ms, self.effort.most_trials - len(found.trials_ms)
         return left <= 0 or all(
             is_hopeless(

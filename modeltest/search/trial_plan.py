@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One trial to run. A screen decodes few tokens; a warm-up is the first trial of a batch without screens."""
+    """One trial to run. A screen decodes few tokens; a warm-up is a batch's first trial without screens."""
 
     batch_size: int
     is_screen: bool = False
