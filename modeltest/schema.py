@@ -16,7 +16,7 @@ from typing import Any
 from modeltest.api import Measurement, RunResult, Sample
 from modeltest.api.comparison import Calibration, Comparison
 from modeltest.api.files import write_json
-from modeltest.run.directory import SCHEMA_VERSION
+from modeltest.run.directory import ELSEWHERE, SCHEMA_VERSION
 
 DIRECTORY = Path(__file__).parent / "schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -39,7 +39,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 def run_schema() -> dict[str, Any]:
     """Return the schema of `run.json`."""
     definitions: dict[str, Any] = {}
-    whole = _dataclass_schema(RunResult, definitions, leave_out={"samples", "measurements"})
+    whole = _dataclass_schema(RunResult, definitions, leave_out=frozenset(ELSEWHERE))
     whole["properties"] = {"schema": {"const": SCHEMA_VERSION}, **whole["properties"]}
     whole["required"] = ["schema", *whole["required"]]
     return {"$schema": _DIALECT, "title": "run.json of ModelTest", **whole, "$defs": definitions}

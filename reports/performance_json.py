@@ -114,6 +114,7 @@ def _describe_search(search: MaxBatchCase) -> dict[str, object]:
         "reasons": list(search.reasons),
         "probes": to_plain(search.probes),
         "measured": [_describe_case(case) for case in search.measured],
+        "line": to_plain(search.line),
     }
 
 

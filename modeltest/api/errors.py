@@ -25,6 +25,10 @@ class PrerequisiteError(ModelTestError):
     exit_code = 3
 
 
+class MissingExtra(PrerequisiteError):
+    """An optional package is not installed. A run leaves out the file that needs it and goes on."""
+
+
 class DatasetError(ModelTestError):
     """A dataset is absent, incomplete or malformed."""
 

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any, TextIO, cast
 
 from modeltest.api.errors import PrerequisiteError
 
@@ -24,22 +24,8 @@ def open_atomic(path: Path) -> Iterator[TextIO]:
 
     Raises: PrerequisiteError when the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{SCRATCH_SUFFIX}")
-    try:
-        with temporary.open("x", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as problem:
-        if problem.filename not in (None, str(temporary)):
-            raise  # the block could not read what it writes from; that is no fault of this file
-        raise PrerequisiteError(
-            f"cannot write {path}: {problem.strerror or problem}; free or choose another output directory"
-        ) from problem
-    finally:
-        with suppress(OSError):  # gone after success, never there when it could not be opened
-            temporary.unlink()
+    with _open_atomic(path, "x") as file:
+        yield cast(TextIO, file)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -57,3 +43,33 @@ def write_json(path: Path, value: object) -> None:
     Raises: PrerequisiteError when the file cannot be written; ValueError for NaN and infinity.
     """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, atomically.
+
+    Raises: PrerequisiteError when the file cannot be written.
+    """
+    with _open_atomic(path, "xb") as file:
+        file.write(data)
+
+
+@contextmanager
+def _open_atomic(path: Path, mode: str) -> Iterator[IO[Any]]:
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{SCRATCH_SUFFIX}")
+    try:
+        with temporary.open(mode, encoding=encoding, newline=newline) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as problem:
+        if problem.filename not in (None, str(temporary)):
+            raise  # the block could not read what it writes from; that is no fault of this file
+        raise PrerequisiteError(
+            f"cannot write {path}: {problem.strerror or problem}; free or choose another output directory"
+        ) from problem
+    finally:
+        with suppress(OSError):  # gone after success, never there when it could not be opened
+            temporary.unlink()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from modeltest.api.exchange import Completion, Finish, Measurement
+from modeltest.api.exchange import Completion, Finish, Measurement, Request
 from modeltest.api.hardware import DevicePeaks, ModelWork, ProcessorUse
 from modeltest.api.spec import Case, RunSpec
 from modeltest.api.timed_results import MaxBatchSummary, PerformanceSummary
@@ -135,6 +135,14 @@ class Sample:
 
     score: Score
     completion: Completion
+    prompt_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a sample answers, made again from the dataset; an equal digest means that it is what was asked."""
+
+    request: Request
     prompt_sha256: str
 
 
@@ -301,7 +309,7 @@ class Interruption:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """Everything a report may read. `samples` and `measurements` can be iterated more than once."""
+    """Everything a report may read. Samples, measurements and questions can be iterated more than once."""
 
     spec: RunSpec
     started: str
@@ -336,3 +344,6 @@ class RunResult:
     error: str | None = None
     interruptions: tuple[Interruption, ...] = ()
     """Every time it was stopped and went on, or could have."""
+
+    questions: Iterable[Question] = ()
+    """What the samples answer, as far as the dataset is still there; no part of `run.json`."""

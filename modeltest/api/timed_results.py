@@ -165,6 +165,14 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class LatencyLine:
+    """The latency of a batch as a straight line: `start_ms + slope_ms * batch_size`, near the limit."""
+
+    start_ms: float
+    slope_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class MaxBatchCase:
     """The answer for one case: the largest batch certified to be within the limit, or `None`.
 
@@ -186,6 +194,8 @@ class MaxBatchCase:
     reasons: tuple[str, ...]
     probes: tuple[Probe, ...]
     measured: tuple[CaseSummary, ...]
+    line: LatencyLine | None = None
+    """By which the search chose its batch sizes, in the end; `None` while nothing rises."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ _PACKAGES = {
     "safetensors": "hf",
     "torch_npu": "",
     "datasets": "fetch",
-    "pandas": "report",
+    "jinja2": "report",
     "matplotlib": "report",
     "lm_eval": "lm-eval",
 }

@@ -59,7 +59,7 @@ def report(directory: Path, formats: tuple[str, ...]) -> int:
         return _write_formats(directory, formats)
     from modeltest.run.finish import finish
 
-    result = finish(read_result(directory), directory)
+    result = finish(read_result(directory), directory, tell=lambda line: click.echo(line, err=True))
     show(directory)
     return exit_status(result)
 

@@ -33,6 +33,9 @@ COMPLETE = "complete"
 PARTIAL_FOLDER = "partial"
 """Where the reports of a run lie that has not come to its end."""
 
+ELSEWHERE = ("samples", "measurements", "questions")
+"""The fields of a result that `run.json` leaves to the journal and the dataset."""
+
 SCRATCH_PREFIX = "."
 """Files of a run directory whose names begin so are being written and mean nothing yet."""
 
@@ -64,13 +67,13 @@ def remove_scratch(directory: Path) -> None:
 
 
 def write_result(directory: Path, result: RunResult) -> None:
-    """Write `run.json` atomically: all of `result` but the journalled samples and measurements.
+    """Write `run.json` atomically: all of `result` but what is journalled or read from the dataset.
 
     Raises: PrerequisiteError when it cannot be written.
     """
-    plain = to_plain(replace(result, samples=(), measurements=()))
-    for journalled in ("samples", "measurements"):
-        del plain[journalled]
+    plain = to_plain(replace(result, samples=(), measurements=(), questions=()))
+    for name in ELSEWHERE:
+        del plain[name]
     write_json(directory / RUN_FILE, {"schema": SCHEMA_VERSION, **plain})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from modeltest.api import (
     HarnessTask,
     MaxBatchSummary,
     MeasurementTask,
+    MissingExtra,
     ModelTestError,
     OnRequest,
     PerformanceSummary,
     PrecisionSummary,
     PrerequisiteError,
+    Question,
     RunResult,
     Summary,
     Verdict,
@@ -30,22 +32,28 @@ from modeltest.api import (
 from modeltest.data.card import load_card
 from modeltest.run.directory import COMPLETE, PARTIAL_FOLDER, write_result
 from modeltest.run.disturbances import disturbances
+from modeltest.run.questions import Questions
 
 _NAMED_PROMPTS = 3
 _WORST_FIRST = (Verdict.INVALID, Verdict.NOISY, Verdict.VALID)
 _NAMED = 3
 
 
-def finish(result: RunResult, directory: Path) -> RunResult:
+def _unheard(line: str) -> None:
+    """Nobody asked to hear it."""
+
+
+def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = _unheard) -> RunResult:
     """Summarize `result` from its journal, write every report and `run.json`, and return it completed.
 
     The reports of a run that has not come to its end lie in a folder of their own, so that nobody takes them
-    for those of a whole one, and its verdict is INVALID.
+    for those of a whole one, and its verdict is INVALID. `tell` hears which reports are left out
+    for want of a package.
 
     Raises: PrerequisiteError when a file cannot be written.
     """
     result = judged(result, directory)
-    write_reports(result, report_folder(result, directory))
+    write_reports(result, report_folder(result, directory), tell=tell)
     if result.status == COMPLETE:
         shutil.rmtree(directory / PARTIAL_FOLDER, ignore_errors=True)
     # Last: a process killed before this leaves a run that goes on, not one that lacks its reports.
@@ -54,7 +62,7 @@ def finish(result: RunResult, directory: Path) -> RunResult:
 
 
 def judged(result: RunResult, directory: Path) -> RunResult:
-    """Return `result` with summary, verdict, reasons and warnings, all made of its journal."""
+    """Return `result` with summary, verdict, reasons and warnings made of its journal, and its questions."""
     summary = summarize(result, directory)
     verdict, reasons = judge(summary, expected_questions=result.dataset.records if result.dataset else None)
     if result.status != COMPLETE:
@@ -65,6 +73,7 @@ def judged(result: RunResult, directory: Path) -> RunResult:
         verdict=verdict,
         reasons=(*reasons, *_given_up(result, summary)),
         warnings=_warnings(result, summary),
+        questions=_questions(result, summary),
     )
 
 
@@ -193,14 +202,28 @@ def _shape(case: Case) -> str:
     return f"{case.input_tokens}x{case.output_tokens}"
 
 
-def write_reports(result: RunResult, directory: Path) -> tuple[Path, ...]:
-    """Write every report that has something to say of `result`, unasked, and return the files' paths."""
-    return tuple(
-        path
-        for report in registry.reports()
-        if not isinstance(report, OnRequest) and report.accepts(result)
-        for path in report.write(result, directory)
-    )
+def write_reports(
+    result: RunResult, directory: Path, *, tell: Callable[[str], None] = _unheard
+) -> tuple[Path, ...]:
+    """Write every report that has something to say of `result`, unasked, and return the files' paths.
+
+    A report that lacks an optional package is left out: `tell` hears which package that is.
+    """
+    paths: list[Path] = []
+    for report in registry.reports():
+        if isinstance(report, OnRequest) or not report.accepts(result):
+            continue
+        try:
+            paths.extend(report.write(result, directory))
+        except MissingExtra as missing:
+            tell(str(missing))
+    return tuple(paths)
+
+
+def _questions(result: RunResult, summary: Summary) -> Iterable[Question]:
+    if result.dataset is None or not isinstance(summary, AccuracySummary):
+        return ()
+    return Questions(result.spec, result.dataset)
 
 
 def _subjects(dataset: str) -> Mapping[str, Mapping[str, str]]:

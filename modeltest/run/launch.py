@@ -151,7 +151,7 @@ def _carry_out(
         supervise(plan, watch, log, limits, trace_folder=asked.trace_folder)
         write_result(watch.directory, watch.result)
         result = replace(read_result(watch.directory), status=COMPLETE)
-        return Outcome(watch.directory, finish(result, watch.directory))
+        return Outcome(watch.directory, finish(result, watch.directory, tell=watch.progress.line))
     except KeyboardInterrupt as interrupt:
         return Outcome(watch.directory, _write_partial(plan, watch), interrupt)
     except BaseException as problem:
@@ -195,7 +195,7 @@ def _write_partial(plan: Plan, watch: Watch) -> RunResult:
     try:
         write_result(watch.directory, result)
         if watch.done and can_go_on(plan.task):
-            return finish(read_result(watch.directory), watch.directory)
+            return finish(read_result(watch.directory), watch.directory, tell=watch.progress.line)
     except ModelTestError as problem:
         watch.progress.line(f"no partial result: {problem}")
     return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from modeltest.api import Case, CaseSummary, MaxBatchCase, SearchStatus, Verdict
+from modeltest.api import Case, CaseSummary, LatencyLine, MaxBatchCase, SearchStatus, Verdict
 from modeltest.search import FULL_EFFORT, Evidence, SearchOutcome, SearchRange, conclude
 from modeltest.tasks.case_summary import summarize_case
 from modeltest.tasks.plausibility import Hardware, implausible
@@ -33,6 +33,7 @@ def summarize_search(
         if any(trial.phase == MEASURE or trial.problems for trial in trials)
     }
     verdict, reasons = _judge(outcome, measured.get(outcome.max_batch or 0))
+    line = evidence.latency_fit()
     return MaxBatchCase(
         case=case,
         lowest=bounds.lowest,
@@ -48,6 +49,7 @@ def summarize_search(
         reasons=reasons,
         probes=outcome.probes,
         measured=tuple(measured.values()),
+        line=LatencyLine(line.start_ms, line.slope_ms) if line else None,
     )
 
 
