@@ -51,11 +51,11 @@ def print_result(result: RunResult, directory: Path) -> None:
 
 
 def files_of(directory: Path) -> list[Path]:
-    """Return the files of a run in the order of their names, those of a partial result last."""
+    """Return the files of a run in the order of their names, a partial result last; a folder is one."""
     files: list[Path] = []
     for folder in (directory, directory / PARTIAL_FOLDER):
         found = folder.iterdir() if folder.is_dir() else ()
-        files += sorted(path for path in found if path.is_file() and not path.name.startswith(SCRATCH_PREFIX))
+        files += sorted(path for path in found if not path.name.startswith((SCRATCH_PREFIX, PARTIAL_FOLDER)))
     return files
 
 

@@ -27,6 +27,10 @@ from modeltest.run.worker_process import GRACE_S
 SLOW = ["fake", "performance", "[[16,64]]", "1", "llama", "none", "1"]
 
 
+def contents(directory):
+    return {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
 def test_a_run_leaves_its_files_and_prints_their_paths(tmp_path):
     done = run(*BOOLQ, output=tmp_path)
     directory = run_directory(tmp_path)
@@ -36,6 +40,8 @@ def test_a_run_leaves_its_files_and_prints_their_paths(tmp_path):
         "junit.xml",
         "log.txt",
         "metrics.json",
+        "plots",
+        "report.html",
         "run.json",
         "samples.jsonl",
         "summary.md",
@@ -189,7 +195,7 @@ def test_a_report_of_a_run_that_was_cut_short_is_invalid(tmp_path):
 
 
 def test_a_report_that_cannot_be_written_makes_the_run_failed(tmp_path):
-    # Measurements fit, the larger table of their tokens does not.
+    # Measurements fit, the larger page about them does not.
     words = ["fake", "performance", "[[16,400]]", "1", "llama", "none", "1", "--output", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-c", FILL_THE_DISK.replace("20000", "50000"), *words],
@@ -199,10 +205,10 @@ def test_a_report_that_cannot_be_written_makes_the_run_failed(tmp_path):
         timeout=120,
     )
     assert done.returncode == 3
-    assert "token_latency.csv" in done.stderr.splitlines()[-1]
+    assert "report.html" in done.stderr.splitlines()[-1]
     result = read(run_directory(tmp_path))
     assert result["status"] == "failed"
-    assert "token_latency.csv" in result["error"]
+    assert "report.html" in result["error"]
 
 
 def test_a_mode_that_its_task_does_not_serve_yet_ends_before_anything_is_started(tmp_path):
@@ -264,9 +270,9 @@ def test_a_full_disk_is_one_line_and_no_half_written_file(tmp_path):
 def test_report_writes_the_same_files_again_without_a_model(tmp_path, kind, protocol):
     run("fake", *kind.split(), "llama", "none", "1", "--protocol", protocol, output=tmp_path)
     directory = run_directory(tmp_path)
-    before = {path.name: path.read_bytes() for path in directory.iterdir()}
-    for path in directory.iterdir():
-        if path.name not in ("run.json", "samples.jsonl", "log.txt"):
+    before = contents(directory)
+    for path in directory.rglob("*"):
+        if path.is_file() and path.name not in ("run.json", "samples.jsonl", "log.txt"):
             path.unlink()
     subprocess.run([*COMMAND, "report", str(directory)], check=True, capture_output=True)
-    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+    assert contents(directory) == before
