@@ -77,3 +77,8 @@ def test_a_current_directory_with_a_plus_breaks_the_import_unless_paths_are_ours
     assert place.call(calls.only_import, cwd=odd) == f"{place.scratch.resolve()}/profiling"
     with pytest.raises(Raised, match="special characters"):
         place.call(calls.only_import, cwd=odd, PROFILING_FILEPATH=f"{odd}/profiling")
+
+
+def test_a_number_of_processors_to_bind_breaks_the_import(place):
+    with pytest.raises(Raised, match="CPU_BINDING_NUM"):
+        place.call(calls.only_import, CPU_BINDING_NUM="4")
