@@ -57,7 +57,8 @@ def report(capsys):
 
 
 def _contents(directory):
-    return {path.name: path.read_bytes() for path in directory.iterdir()}
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
 def test_names_are_looked_up_and_asked_for_once():
