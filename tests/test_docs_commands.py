@@ -301,7 +301,7 @@ def test_the_files_of_a_run_are_those_documented(task, words, tmp_path):
     patterns = [
         _pattern(names_in(row[0])[0]) for row in rows if {"every run", task} & set(row[1].split(", "))
     ]
-    written = [path.name for path in directory.iterdir()]
+    written = [path.name + "/" * path.is_dir() for path in directory.iterdir()]
     for pattern in patterns:
         assert any(re.fullmatch(pattern, name) for name in written), pattern
     for name in written:
