@@ -173,7 +173,7 @@ def _flips(flips: Sequence[Flip]) -> Table:
     ]
     return _table(
         f"answered differently, widest margins first: {len(rows)} of {len(flips)}",
-        ("question", "expected", "reference", "candidate", "its margin", "its margin", ""),
+        ("question", "expected", "reference", "candidate", "margin", "margin", ""),
         rows,
     )
 

@@ -15,8 +15,7 @@ from modeltest.api.comparison import (
     OutputAgreement,
     PairedAccuracy,
 )
-
-_MARKUP = "\\`*_[]<>|&~@"
+from reports.markdown import escape, table
 
 SHOWN = 20
 """Rows of a table; the JSON has all of them."""
@@ -34,14 +33,14 @@ class ComparisonMarkdown:
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:
-    yield f"# {comparison.outcome.value}: {_cell(comparison.task)}, candidate against reference"
+    yield f"# {comparison.outcome.value}: {escape(comparison.task)}, candidate against reference"
     yield ""
     gates = [
         (f"{gate.name} {gate.part}".strip(), gate.outcome.value, gate.statement) for gate in comparison.gates
     ]
     yield from _table(("gate", "outcome", "why"), gates)
     for line in (*comparison.notes, *_allowed(comparison)):
-        yield f"> {_cell(line)}"
+        yield f"> {escape(line)}"
         yield ""
     yield from _runs(comparison)
     if comparison.accuracy is not None:
@@ -194,17 +193,7 @@ def _batches(found: Sequence[MaxBatchComparison]) -> Iterator[str]:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(header)} |"
-    yield "|" + "---|" * len(header)
-    for row in rows:
-        yield f"| {' | '.join(map(_cell, row))} |"
-    yield ""
-
-
-def _cell(text: str) -> str:
-    """Return text of models and datasets as text: no markup, no line end, no column of its own."""
-    line = " ".join(text.split())
-    return "".join(f"\\{character}" if character in _MARKUP else character for character in line)
+    yield table(header, (tuple(map(escape, row)) for row in rows), has_numbers=False)
 
 
 def _percent(interval: Bounds | None) -> str:

@@ -356,5 +356,5 @@ class ComparisonReport(Protocol):
     def render(self, comparison: Comparison) -> str:
         """Return the whole file.
 
-        Raises: PrerequisiteError where a package it needs is not installed.
+        Raises: MissingExtra where a package it needs is not installed.
         """

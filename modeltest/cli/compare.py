@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modeltest import registry
-from modeltest.api import PrerequisiteError, SpecError
+from modeltest.api import MissingExtra, PrerequisiteError, SpecError
 from modeltest.api.comparison import Comparison, Outcome
 from modeltest.cli.percent import percent
 from modeltest.compare.comparable import ALLOWABLE
@@ -152,7 +152,7 @@ def _reports(_: click.Context, __: click.Parameter, value: str) -> str:
     show_default=True,
     callback=_reports,
     metavar="NAME",
-    help="What to print: table, json or markdown.",
+    help="What to print: table, json, markdown or html.",
 )
 @click.option(
     "--output", "output_dir", type=_DIRECTORY, metavar="DIR", help="Also write every report into DIR."
@@ -199,8 +199,8 @@ def write_reports(comparison: Comparison, directory: Path) -> Sequence[Path]:
     for report in registry.comparison_reports():
         try:
             text = report.render(comparison)
-        except PrerequisiteError as problem:
-            click.echo(f"no {report.file_name}: {problem}", err=True)
+        except MissingExtra as problem:
+            click.echo(str(problem), err=True)
             continue
         write_text(directory / report.file_name, text)
         written.append(directory / report.file_name)

@@ -120,10 +120,7 @@ def flip_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
     total = found.questions
     what = "differently with a wide margin" if by_margin else "differently"
     beside = f" and {found.near_tie_flips} near a tie" if found.near_tie_flips else ""
-    statement = (
-        f"{flips} of {total} questions are answered {what if not by_margin else 'differently ' + what}"
-    )
-    statement += f"{beside}; {allowed:.2%} are allowed"
+    statement = f"{flips} of {total} questions are answered {what}{beside}; {allowed:.2%} are allowed"
     needed = None
     if flips and total and at_least(flips, total, allowed) <= tolerances.risk:
         outcome = Outcome.FAIL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil, exp, floor, fsum, inf, lgamma, log, log1p, sqrt
+from math import exp, floor, fsum, inf, lgamma, log, log1p, sqrt
 from statistics import NormalDist
 
 from modeltest.api.comparison import Bounds
@@ -57,15 +57,24 @@ def questions_needed(
 ) -> int | None:
     """Return how many questions would show that accuracy drops by less than `max_drop`, if it does not drop.
 
-    With the share of different questions found here, and a probability of `POWER`; never fewer than it takes
-    when no question differs: n > z^2 (1 / max_drop - 1). `None` for a drop of 0, which nothing can show.
+    With the share of different questions found here, and a probability of about `POWER`: the number at which
+    the drop that chance exceeds in one of five runs can still be excluded. Never fewer than it takes when no
+    question differs, n > z^2 (1 / max_drop - 1). `None` for a drop of 0, which nothing can show.
     """
     if max_drop <= 0 or not questions:
         return None
     z = NormalDist().inv_cdf(confidence)
     share = (reference_only + candidate_only) / questions
-    least = floor(z**2 * (1 / max_drop - 1)) + 1
-    return max(least, ceil(share * ((z + NormalDist().inv_cdf(POWER)) / max_drop) ** 2))
+    few = floor(z**2 * (1 / max_drop - 1)) + 1
+    if _is_enough(few, share, z, max_drop):
+        return few
+    many = 2 * few
+    while not _is_enough(many, share, z, max_drop):
+        many *= 2
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if _is_enough(middle, share, z, max_drop) else (middle, many)
+    return many
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -103,7 +112,15 @@ def _tail(counts: range, total: int, share: float) -> float:
     return min(1.0, fsum(map(exp, logs)))
 
 
-def _lower(reference_only: int, candidate_only: int, questions: int, z: float) -> float:
+def _is_enough(questions: int, share: float, z: float, max_drop: float) -> bool:
+    """Say whether a drop by chance, in one of five runs as large or larger, is told from `max_drop`."""
+    different = share * questions
+    drop = NormalDist().inv_cdf(POWER) * sqrt(different)
+    lost = (different + drop) / 2
+    return _lower(lost, max(0.0, different - lost), questions, z) > -max_drop
+
+
+def _lower(reference_only: float, candidate_only: float, questions: int, z: float) -> float:
     """Return the difference below the one found at which the score statistic is z, by bisection."""
     low, high = -1.0, (candidate_only - reference_only) / questions
     for _ in range(_HALVINGS):
@@ -115,7 +132,7 @@ def _lower(reference_only: int, candidate_only: int, questions: int, z: float) -
     return low
 
 
-def _score(difference: float, reference_only: int, candidate_only: int, questions: int) -> float:
+def _score(difference: float, reference_only: float, candidate_only: float, questions: int) -> float:
     """Return Tango's statistic: the distance from `difference`, in standard deviations it would imply."""
     a = 2 * questions
     b = -reference_only - candidate_only + (a - candidate_only + reference_only) * difference

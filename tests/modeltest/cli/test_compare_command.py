@@ -222,7 +222,7 @@ def test_markup_in_answers_is_text(tmp_path):
     _, text = compare(one, other)
     assert "[red]|<b>*x*" in text
     _, markdown = compare(one, other, "--format", "markdown")
-    assert "\\[red\\]\\|\\<b\\>\\*x\\*" in markdown
+    assert "&#91;red&#93;&#124;&#60;b&#62;" in markdown
 
 
 def test_the_invalid_candidate_of_questions_that_failed_is_a_failure(runs, tmp_path):

@@ -46,7 +46,8 @@ class PlainEngine:
         hidden = torch.ones(length, length, dtype=torch.bool).triu(1 + self._lookahead)
         hidden[0, 0] = False  # a row that sees nothing has no softmax
         mask = torch.zeros(1, 1, length, length).masked_fill(hidden, torch.finfo(torch.float32).min)
-        logits = self._model(input_ids=torch.tensor([ids]), attention_mask=mask, use_cache=False).logits
+        inputs = {"input_ids": torch.tensor([ids]), "attention_mask": mask}
+        logits = self._model(**inputs, use_cache=False, logits_to_keep=1).logits
         logprobs = logits[0, -1].float().log_softmax(-1)
         tokens = [(self._tokenizer(text + str(choice))["input_ids"][-1],) for choice in request.choices]
         return Completion(

@@ -58,9 +58,9 @@ def test_a_small_drop_on_few_questions_is_neither():
     gate = accuracy_gate(counted(500, 4, 1), DEFAULT)
     assert gate.outcome is Outcome.INCONCLUSIVE
     assert (gate.value, gate.limit) == (-0.006, -0.005)
-    assert gate.questions_needed == 2474
+    assert gate.questions_needed == 2706
     assert "accuracy changes by -0.60%" in gate.statement
-    assert "about 2474 questions would tell" in gate.statement
+    assert "about 2706 questions would tell" in gate.statement
 
 
 def test_identical_answers_pass_however_few_they_are():
