@@ -11,11 +11,16 @@ from typing import Any
 
 from modeltest.api import Engine, Mode, PrerequisiteError, Report, RunSpec, Task
 from modeltest.api.comparison import ComparisonReport
+from modeltest.api.dashboard import SiteBuilder
 
 ENGINES = "modeltest.engines"
 TASKS = "modeltest.tasks"
 REPORTS = "modeltest.reports"
 COMPARISON_REPORTS = "modeltest.comparison_reports"
+SITE_BUILDERS = "modeltest.site_builders"
+
+SITE_BUILDER = "html"
+"""The one that is taken."""
 
 
 def engine_names() -> tuple[str, ...]:
@@ -105,6 +110,19 @@ def comparison_reports() -> Iterator[ComparisonReport]:
     """Yield every installed report of comparisons, in the order of their names."""
     for name in comparison_report_names():
         yield load_comparison_report(name)
+
+
+def site_builder() -> SiteBuilder:
+    """Return what makes the pages of a dashboard.
+
+    Raises: PrerequisiteError when it is not installed, or lacks a package.
+    """
+    builder = _load(SITE_BUILDERS, "site builder", SITE_BUILDER)
+    if not isinstance(builder, SiteBuilder):
+        raise PrerequisiteError(
+            f"site builder {SITE_BUILDER!r} does not have the methods of modeltest.api.dashboard.SiteBuilder"
+        )
+    return builder
 
 
 def declared_modes() -> Sequence[Mode]:

@@ -158,6 +158,8 @@ def check_run(words: list[str], place: Path) -> None:
 def check_known(words: list[str], place: Path) -> None:
     if words[:2] in NETWORK or words[:2] in FILES_OF_THE_READER:
         check_syntax(words)
+    elif words[:2] == ["dashboard", "serve"]:
+        check_syntax(words)  # it would serve for ever
     elif words[:2] == ["doctor", "--ascend"]:
         model = demo(place, "llama", "float16")
         done = modeltest(place, *[str(model) if word in ("DIR", "$weights") else word for word in words])

@@ -8,6 +8,7 @@ from modeltest import __version__
 from modeltest.cli.calibrate import calibrate
 from modeltest.cli.compare import compare
 from modeltest.cli.convert import convert
+from modeltest.cli.dashboard import dashboard
 from modeltest.cli.data import data
 from modeltest.cli.demo import demo_model
 from modeltest.cli.doctor import doctor
@@ -69,6 +70,7 @@ for command in (
     compare,
     calibrate,
     report,
+    dashboard,
     list_,
     data,
     doctor,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from modeltest.api.comparison import AccuracyComparison, Gate, Outcome
+from modeltest.api.comparison import AccuracyComparison, Gate, Outcome, PairedAccuracy
 from modeltest.compare.paired import at_least, at_most, lower_bound, questions_needed
 from modeltest.compare.tolerances import MAX_FLIPS, MAX_WIDE_FLIPS, Resolution, Tolerances
 
@@ -61,7 +61,7 @@ def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
             f"accuracy changes by {overall.difference:+.2%}; a drop of {-low:.2%} or more is excluded "
             f"({tolerances.confidence:.0%}), {allowed:.2%} are allowed"
         )
-    elif overall.difference < -allowed and overall.p_value <= tolerances.risk:
+    elif is_drop(overall, tolerances):
         outcome = Outcome.FAIL
         statement = (
             f"accuracy drops by {-overall.difference:.2%}, {allowed:.2%} are allowed, and chance does not "
@@ -82,6 +82,15 @@ def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
     return Gate(
         *("accuracy", "", outcome, statement, overall.difference, -allowed, "fraction"),
         questions_needed=needed,
+    )
+
+
+def is_drop(found: PairedAccuracy, tolerances: Tolerances) -> bool:
+    """Say whether accuracy drops by more than is allowed, and McNemar's test does not call it chance."""
+    return (
+        found.difference is not None
+        and found.difference < -tolerances.max_drop
+        and found.p_value <= tolerances.risk
     )
 
 

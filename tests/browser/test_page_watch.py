@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from page_watch import PageWatch, find_chromium
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+
+PATIENCE_S = 10.0
 
 QUIET = "<!doctype html><meta charset=utf-8><title>t</title><p>quiet</p>"
 POLICY = (
@@ -21,13 +24,15 @@ POLICY = (
 
 @pytest.fixture
 def watched(browser):
-    """Return a function from a page's text to what the watch has to say of it."""
+    """Return a function from a page's address to its watch, once that has a problem if one is expected."""
 
-    def look(address):
+    def look(address, *, until_problem=False):
         page = browser.new_page()
         watch = PageWatch(page)
         page.goto(address)
-        page.wait_for_timeout(50)
+        deadline = time.monotonic() + PATIENCE_S
+        while until_problem and not watch.problems() and time.monotonic() < deadline:
+            page.wait_for_timeout(20)
         page.close()
         return watch
 
@@ -53,12 +58,14 @@ def test_a_quiet_page_has_no_problems(watched, html_file):
     ],
 )
 def test_what_a_page_may_not_do_is_noticed(watched, html_file, text, problem):
-    problems = watched(html_file(QUIET + text)).problems()
+    problems = watched(html_file(QUIET + text), until_problem=True).problems()
     assert any(problem in each for each in problems), problems
 
 
 def test_what_the_policy_of_a_page_forbids_is_noticed(watched, html_file):
-    problems = watched(html_file(f"{POLICY}<script>document.title = 'ran'</script>")).problems()
+    problems = watched(
+        html_file(f"{POLICY}<script>document.title = 'ran'</script>"), until_problem=True
+    ).problems()
     assert any("Content Security Policy" in each for each in problems), problems
 
 

@@ -31,8 +31,10 @@ def test_every_text_of_a_page_is_in_every_language_with_the_same_arguments(name)
 def test_every_text_is_used_somewhere():
     sources = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
     # "state.w" is put together from "state." and a letter.
-    families = set(re.findall(r"[\"'`](\w+)\.(?:[\"'`]| ?\$\{|\{)", sources))
-    unused = [key for key in EVERY_KEY if f'"{key}"' not in sources and key.partition(".")[0] not in families]
+    families = set(re.findall(r"[\"'`](\w+(?:\.\w+)*)\.(?:[\"'`]| ?\$\{|\{)", sources))
+    unused = [
+        key for key in EVERY_KEY if f'"{key}"' not in sources and key.rpartition(".")[0] not in families
+    ]
     assert unused == []
 
 

@@ -1,0 +1,133 @@
+"""What the index keeps of one run, read from its directory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modeltest.api import (
+    ModelTestError,
+    RunResult,
+    Verdict,
+)
+from modeltest.api.dashboard import RunState
+from modeltest.api.flat_metrics import FlatMetric, flat_metrics
+from modeltest.api.precision import precision_word
+from modeltest.dashboard.evidence import Evidence, evidence_of
+from modeltest.dashboard.find import report_of
+from modeltest.dashboard.identity import device_of, engine_of, model_of, task_of
+from modeltest.run.directory import RUN_FILE, read_result
+
+FOLLOWED = frozenset(
+    {
+        "accuracy",
+        "ttft_ms",
+        "tpot_ms",
+        "output_tokens_per_s",
+        "peak_memory_bytes",
+        "max_batch",
+        "harness",
+        "rows_that_differ",
+        "failed_prompts",
+    }
+)
+"""Families whose numbers a site shows over time; the index has all of them."""
+
+_UNFOLLOWED_PARTS = ("subject.",)
+"""Fifty-seven lines of a chart are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One run as it is now. `run_sha256` tells two copies of a run and two runs apart."""
+
+    directory: str
+    state: RunState
+    problem: str | None = None
+    run_sha256: str | None = None
+    started: str | None = None
+    model: str = ""
+    task: str = ""
+    engine: str = ""
+    device: str = ""
+    verdict: Verdict | None = None
+    reasons: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    command: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    report: str | None = None
+    metrics: Sequence[FlatMetric] = ()
+    evidence: Evidence | None = None
+
+
+def read_entry(directory: Path) -> Entry:
+    """Return what there is in `directory`; what cannot be read is said, never raised."""
+    try:
+        digest = digest_of(directory)
+        return _entry(directory, read_result(directory), digest)
+    except (ModelTestError, OSError, ValueError, RecursionError) as problem:
+        return Entry(str(directory), RunState.UNREADABLE, problem=_in_short(problem, directory))
+
+
+def digest_of(directory: Path) -> str:
+    """Return the digest of the run's run.json.
+
+    Raises: OSError.
+    """
+    return hashlib.sha256((directory / RUN_FILE).read_bytes()).hexdigest()
+
+
+def is_followed(metric: FlatMetric) -> bool:
+    """Say whether a site shows the metric over time."""
+    return metric.family in FOLLOWED and not metric.case.startswith(_UNFOLLOWED_PARTS)
+
+
+def _entry(directory: Path, result: RunResult, digest: str) -> Entry:
+    report = report_of(directory)
+    state = RunState(result.status)
+    return Entry(
+        directory=str(directory),
+        state=state,
+        problem=result.error,
+        run_sha256=digest,
+        started=result.started,
+        model=model_of(result),
+        task=task_of(result.spec),
+        engine=engine_of(result),
+        device=device_of(result),
+        verdict=result.verdict,
+        reasons=result.reasons,
+        warnings=result.warnings,
+        command=result.command,
+        facts=dict(_facts(result)),
+        report=str(report) if report else None,
+        # Numbers of a part of the questions are not those of the whole.
+        metrics=flat_metrics(result) if state is RunState.COMPLETE else (),
+        evidence=evidence_of(result) if state is RunState.COMPLETE else None,
+    )
+
+
+def _facts(result: RunResult) -> Iterator[tuple[str, str]]:
+    """Yield what identifies a run beside its names, for those who ask what has changed."""
+    engine = result.engine
+    dtype = engine.dtype if engine else result.spec.dtype or result.model.dtype
+    found = {
+        "precision": precision_word(dtype, result.model.quantize),
+        "fingerprint": result.model.fingerprint,
+        "modeltest": result.modeltest_version,
+        "protocol": result.protocol_version,
+        "processor": result.machine.get("processor"),
+        "python": result.machine.get("python"),
+        "dataset_sha256": result.dataset.sha256 if result.dataset else None,
+        **({f"{name} version": version for name, version in engine.versions.items()} if engine else {}),
+    }
+    for name, value in found.items():
+        if value not in (None, ""):
+            yield name, str(value)
+
+
+def _in_short(problem: Exception, directory: Path) -> str:
+    text = str(problem) or type(problem).__name__
+    return text.replace(f"{directory}/", "").replace(str(directory), "it")
