@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from modeltest.api import AccuracySummary, Proportion
 from reports.page.texts import Texts
-from reports.plots.drawing import Plot, Words, make_plot, new_figure
+from reports.plots.drawing import Plot, Words, legend_above, make_plot, new_figure, plot_name
 from reports.plots.palette import FAINT, INK, MUTED, SERIES
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _by_category(summary: AccuracySummary, chance: float | None, words: Words) -
     figure, (axes,) = new_figure(0.75 + _ROW_IN * len(rows))
     for place, (_, proportion) in enumerate(rows):
         _interval(axes, place, proportion, colour=INK if place == 0 else SERIES[0])
-    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set_yticks(range(len(rows)), [plot_name(name) for name, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
@@ -100,7 +100,8 @@ def _interval(axes: Axes, place: int, proportion: Proportion, *, colour: str) ->
 def _margins(margins: Margins, words: Words) -> Figure:
     figure, (axes,) = new_figure(2.6)
     positive = [margin for margin in (*margins.right, *margins.wrong) if margin > 0]
-    lowest = log10(max(min(positive, default=1e-6), 1e-8))
+    # The near-ties are in sight, also where there are none: that is what the plot is asked.
+    lowest = log10(max(min((*positive, margins.near_tie / 2)), 1e-8))
     highest = max(log10(max(positive, default=1.0)), lowest + 1)
     edges = [10 ** (lowest + (highest - lowest) * step / _BINS) for step in range(_BINS + 1)]
     named = ((margins.right, "plot.right", SERIES[2]), (margins.wrong, "plot.wrong", SERIES[1]))
@@ -112,19 +113,18 @@ def _margins(margins: Margins, words: Words) -> Figure:
         axes.hist(clipped, bins=edges, color=colour, alpha=0.14)
     axes.set_xscale("log")
     axes.set_xlim(edges[0], edges[-1])
-    if edges[0] < margins.near_tie < edges[-1]:
-        axes.axvline(margins.near_tie, color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
-        axes.annotate(
-            words("plot.near_tie"),
-            *((margins.near_tie, 1), (-3, -9)),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha="right",
-            color=MUTED,
-            fontsize=8,
-        )
+    axes.axvline(margins.near_tie, color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
+    axes.annotate(
+        words("plot.near_tie"),
+        *((margins.near_tie, 1), (-3, -9)),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        ha="right",
+        color=MUTED,
+        fontsize=8,
+    )
     axes.set_xlabel(words("plot.margin"))
     axes.set_ylabel(words("plot.questions"))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.legend(loc="upper left")
+    legend_above(axes)
     return figure

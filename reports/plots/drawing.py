@@ -7,7 +7,9 @@ Nothing of pyplot is imported: there is no window and no state.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+import logging
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 from modeltest.api.files import write_bytes, write_text
 from reports.page.texts import Texts, fill
 from reports.plots.page_svg import PageText, page_svg
-from reports.plots.palette import FAINT, INK, LINE, LINE_STRONG, MUTED, PAPER, series_colour
+from reports.plots.palette import FAINT, INK, LINE, LINE_STRONG, MUTED, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 WIDTH_IN = 8.4
 _PNG_DPI = 144
+_NAME_CHARACTERS = 32
 
 _SETTINGS = {
     "svg.fonttype": "none",
@@ -107,7 +110,10 @@ def make_plot(
 
     words = Words(texts)
     values = arguments or {}
-    with matplotlib.rc_context(_SETTINGS):  # type: ignore[arg-type]
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells users of its caches and fonts
+    with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():  # type: ignore[arg-type]
+        # Names in Chinese are boxes in the PNG where no font has them; the SVG and the page have the text.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = draw(words)
         svg = _svg(figure)
         png = io.BytesIO()
@@ -139,12 +145,14 @@ def new_figure(height_in: float, *, panels: int = 1, share_y: bool = False) -> t
     return figure, list(axes[0])
 
 
-def colours() -> Iterator[str]:
-    """Yield the colours of series, without end."""
-    index = 0
-    while True:
-        yield series_colour(index)
-        index += 1
+def plot_name(name: str) -> str:
+    """Return a name that comes from data short enough to leave room for what is plotted."""
+    return name if len(name) <= _NAME_CHARACTERS else name[: _NAME_CHARACTERS - 1] + "…"
+
+
+def legend_above(axes: Axes) -> None:
+    """Say what the series are above the plot, where nothing is drawn."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=6, borderaxespad=0.2, columnspacing=1.6)
 
 
 def _svg(figure: Figure) -> str:

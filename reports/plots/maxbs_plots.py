@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from modeltest.api import MaxBatchCase, Probe, ProbeDecision
 from reports.page.texts import Texts
-from reports.plots.drawing import Plot, Words, make_plot, new_figure
+from reports.plots.drawing import Plot, Words, legend_above, make_plot, new_figure
 from reports.plots.palette import BAD, FAINT, GOOD, INK, PAPER, WARN
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _probes(search: MaxBatchCase, words: Words) -> Figure:
     _line(axes, search, words)
     axes.set_xlabel(words("plot.batch_size"))
     axes.set_ylabel(words("plot.non_first_token_ms"))
-    axes.legend(loc="upper left", ncols=3)
+    legend_above(axes)
     return figure
 
 
@@ -70,10 +70,9 @@ def _limit(axes: Axes, search: MaxBatchCase, words: Words) -> None:
     axes.axhline(search.limit_ms, color=INK, linewidth=1.2)
     axes.annotate(
         words("plot.limit", limit=f"{search.limit_ms:g}"),
-        *((1, search.limit_ms), (-2, 3)),
+        *((0, search.limit_ms), (4, 3)),
         xycoords=("axes fraction", "data"),
         textcoords="offset points",
-        ha="right",
         color=INK,
         fontsize=8,
     )

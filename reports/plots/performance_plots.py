@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from modeltest.api import Case, CaseSummary, Distribution
 from reports.page.texts import Texts
-from reports.plots.drawing import Plot, Words, make_plot, new_figure
+from reports.plots.drawing import Plot, Words, legend_above, make_plot, new_figure
 from reports.plots.palette import FAINT, INK, MUTED, PAPER, series_colour
 from reports.plots.timed_trials import MEASURE, TrialNumbers, of_phase
 
@@ -86,7 +86,7 @@ def _by_token(trials: Mapping[int, Sequence[TrialNumbers]], words: Words) -> Fig
     axes.set_xlabel(words("plot.token_index"))
     axes.set_ylabel(words("plot.gap_ms"))
     if len(trials) > 1:
-        axes.legend(loc="upper left", ncols=min(6, len(trials)))
+        legend_above(axes)
     return figure
 
 
@@ -174,10 +174,10 @@ def _trend(lines: Mapping[str, Sequence[CaseSummary]], x_key: str, x_of: _Place,
         axes.set_xticks(sorted(places), [str(place) for place in sorted(places)])
         axes.minorticks_off()
         axes.set_ylim(0, None)
-        axes.set_title(f"{words(f'metric.{metric}')} (ms)")
         axes.set_xlabel(words(x_key))
+        axes.set_ylabel(words(f"plot.{metric}"))
     if len(lines) > 1:
-        panels[0].legend(loc="upper left")
+        legend_above(panels[0])
     return figure
 
 
@@ -216,7 +216,7 @@ def _trade_off(lines: Mapping[str, Sequence[CaseSummary]], words: Words) -> Figu
     axes.set_ylabel(words("plot.tpot_ms"))
     axes.yaxis.label.set_color(MUTED)
     if len(lines) > 1:
-        axes.legend(loc="upper left")
+        legend_above(axes)
     return figure
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modeltest.api import AccuracySummary, Proportion, RunResult, Sample
 from reports.page.texts import Texts
@@ -93,7 +93,13 @@ def _in_order(samples: Iterable[Sample], summary: AccuracySummary) -> list[Sampl
         name, _, row = sample.score.request_id.rpartition("/")
         return places.get(sample.score.subject, len(places)), int(row) if row.isdecimal() else 0, name
 
-    return sorted(samples, key=place)
+    return sorted(map(_without_tokens, samples), key=place)
+
+
+def _without_tokens(sample: Sample) -> Sample:
+    """Return `sample` without token ids: with them, all samples at once would fill the memory."""
+    shown = replace(sample.completion, prompt_tokens=(), output_tokens=(), choice_tokens=())
+    return replace(sample, completion=shown)
 
 
 def _answer_table(counted: Counter[tuple[str, str | None]], expected: Sequence[str]) -> AnswerTable:

@@ -110,6 +110,8 @@ def _machine(result: RunResult) -> Iterator[Fact]:
         value = result.machine.get(name)
         if name.endswith("_bytes") and isinstance(value, int | float):
             value = data_size(value)
+        elif isinstance(value, float):
+            value = significant(value, 3)
         yield Fact(f"machine.{name}", value)
     engine = result.engine
     if engine is not None and engine.processors is not None:

@@ -10,7 +10,7 @@ from reports.plots.performance_plots import performance_plots
 from reports.plots.timed_trials import read_trials
 from reports.run_page.content import Content
 
-SHOWN = ("ttft_ms", "tpot_ms", "e2e_s", "output_tokens_per_s", "decode_tokens_per_s")
+SHOWN = ("ttft_ms", "tpot_ms", "e2e_s", "output_tokens_per_s")
 """The metrics of the table of cases."""
 
 

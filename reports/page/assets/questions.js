@@ -26,7 +26,7 @@
   const gist = (i) => {
     const own = questionText(i).trim();
     const asked = own.lastIndexOf("\nQuestion: ");
-    return (asked >= 0 ? own.slice(asked + 11) : own).replace(/\s+/g, " ").slice(0, 160) || data.id[i];
+    return (asked >= 0 ? own.slice(asked + 11) : own).replace(/\s*(Answer|答案)[:：]\s*$/, "").replace(/\s+/g, " ").slice(0, 160) || data.id[i];
   };
 
   const fill = (row, i) => {
