@@ -127,6 +127,9 @@ class TaskOptions:
     logprobs: bool = False
     """`precision_single`: ask for the log-probability of every output token too."""
 
+    logits: bool = False
+    """`precision_single`: ask for those of all tokens that could have stood in its place, for the journal."""
+
     lm_eval: LmEvalOptions | None = None
     generation: GenerationOptions | None = None
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 DEFAULT_SESSIONS = 6
 
+TOO_WIDE = 0.2
+"""Above this tolerance a machine tells little of a candidate."""
+
 
 @click.command()
 @click.option("--case", "cases", **PAIRS, help="Input and output tokens; repeat it for more.")
@@ -155,3 +158,9 @@ def _show(calibration: Calibration) -> None:
     ]
     header = ("case", "batch", "metric", "spread of sessions", "slowest / fastest", "tolerance")
     print_rows(header, rows)
+    widest = max(each.tolerance for each in calibration.tolerances)
+    if widest > TOO_WIDE:
+        click.echo(
+            f"warning: a slowdown of less than {widest:.0%} will pass unseen: equal runs differ too much "
+            "on this machine; end other work and calibrate again"
+        )

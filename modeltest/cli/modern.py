@@ -134,6 +134,11 @@ def performance(
 @_BATCH_SIZES
 @prompts_option
 @click.option("--logprobs", is_flag=True, help="Also write the log-probability of every output token.")
+@click.option(
+    "--logits",
+    is_flag=True,
+    help="Also keep those of the whole vocabulary in each place, for modeltest compare; a large journal.",
+)
 @click.option("--chat", is_flag=True, help="Lay the prompts out by the model's chat template.")
 @model_options
 @run_options
@@ -142,6 +147,7 @@ def precision(
     batch_sizes: tuple[int, ...],
     chat: bool,
     logprobs: bool,
+    logits: bool,
     prompt_input: str | None,
     **options: Any,
 ) -> int:
@@ -151,7 +157,7 @@ def precision(
         task="precision_single",
         cases=tuple(Case(*case) for case in cases),
         batch_sizes=(batch_sizes,),
-        options=TaskOptions(prompt_input=prompt_input, logprobs=logprobs),
+        options=TaskOptions(prompt_input=prompt_input, logprobs=logprobs, logits=logits),
         chat=chat,
         **model_fields(options),
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from modeltest.api import PrecisionOutput, PrecisionSummary, Verdict
+from modeltest.api import Case, PrecisionOutput, PrecisionSummary, RunResult, Verdict
 from modeltest.api.comparison import Gate, Outcome, OutputAgreement, RunDifference
 from modeltest.compare.divergence import CRITERION_MAX, CRITERION_RARE, CRITERION_SHARE, meets_criterion
 from modeltest.compare.outputs import Output, OutputPair
 from modeltest.compare.tolerances import Tolerances
+from modeltest.tasks.output_logprobs import Distributions
+from modeltest.tasks.precision_single import distributions_by_prompt
 
 _SHOWN_CHARACTERS = 200
 
@@ -17,11 +19,24 @@ Line = Mapping[str, Any]
 """One line of `generations.jsonl`."""
 
 
-def precision_pairs(reference: PrecisionSummary, candidate: PrecisionSummary) -> list[OutputPair]:
+def distributions_of(run: RunResult) -> dict[str, Distributions]:
+    """Return the log-probabilities of the whole vocabulary by output, where a precision run kept them."""
+    return {
+        _name_of(combination.case, combination.batch_size, prompt): found
+        for combination, prompt, found in distributions_by_prompt(run.measurements, run.spec)
+    }
+
+
+def precision_pairs(
+    reference: PrecisionSummary,
+    candidate: PrecisionSummary,
+    distributions: tuple[Mapping[str, Distributions], Mapping[str, Distributions]] = ({}, {}),
+) -> list[OutputPair]:
     """Return the outputs of both runs by case, batch size and prompt; INVALID ones make no pair."""
     ours, theirs = _by_name(reference), _by_name(candidate)
+    before, after = distributions
     return [
-        OutputPair(name, _output(one), _output(theirs[name]))
+        OutputPair(name, _output(one, before.get(name, ())), _output(theirs[name], after.get(name, ())))
         for name, one in ours.items()
         if name in theirs and Verdict.INVALID not in (one.verdict, theirs[name].verdict)
     ]
@@ -101,7 +116,7 @@ def criterion_gate(found: OutputAgreement) -> Gate:
         outcome = Outcome.PASS
     else:
         outcome = Outcome.INCONCLUSIVE
-        statement += "; the whole distributions would tell"
+        statement += "; whole distributions would tell (precision with --logits)"
     return Gate("criterion", "", outcome, statement, divergence.max_kl, CRITERION_MAX, "nats")
 
 
@@ -123,16 +138,15 @@ def identity_gate(found: OutputAgreement, min_identical: float | None) -> Gate:
 
 
 def _by_name(summary: PrecisionSummary) -> dict[str, PrecisionOutput]:
-    return {_name(each): each for each in summary.outputs}
+    return {_name_of(each.case, each.batch_size, each.prompt): each for each in summary.outputs}
 
 
-def _name(output: PrecisionOutput) -> str:
-    shape = f"{output.case.input_tokens}x{output.case.output_tokens}"
-    return f"{shape} batch {output.batch_size}, prompt {output.prompt}"
+def _name_of(case: Case, batch_size: int, prompt: int) -> str:
+    return f"{case.input_tokens}x{case.output_tokens} batch {batch_size}, prompt {prompt}"
 
 
-def _output(output: PrecisionOutput) -> Output:
-    return Output(output.output_tokens, _beginning(output.text), output.logprobs or ())
+def _output(output: PrecisionOutput, distributions: Distributions) -> Output:
+    return Output(output.output_tokens, _beginning(output.text), output.logprobs or (), distributions)
 
 
 def _generated(line: Line) -> Output:

@@ -80,14 +80,11 @@ def _token(output: Output, index: int) -> int | None:
 
 
 def _divergence(pairs: Sequence[OutputPair]) -> TokenDivergence | None:
-    """Return the divergences of all tokens, from whole distributions where every pair has them."""
-    if all(pair.reference.distributions and pair.candidate.distributions for pair in pairs):
-        whole = (value for pair in pairs for value in _whole_divergences(pair))
+    """Return the divergences of all tokens that have distributions, or else log-probabilities."""
+    whole = [value for pair in pairs for value in _whole_divergences(pair)]
+    if whole:
         return token_divergence(whole, is_whole=True)
-    if all(pair.reference.logprobs and pair.candidate.logprobs for pair in pairs):
-        least = (value for pair in pairs for value in _least_divergences(pair))
-        return token_divergence(least, is_whole=False)
-    return None
+    return token_divergence((value for pair in pairs for value in _least_divergences(pair)), is_whole=False)
 
 
 def _whole_divergences(pair: OutputPair) -> Iterable[float]:

@@ -37,6 +37,7 @@ from modeltest.compare.comparable import (
 )
 from modeltest.compare.given_outputs import (
     Line,
+    distributions_of,
     generation_differences,
     generation_pairs,
     output_gates,
@@ -194,7 +195,8 @@ def _precision(sides: _Sides) -> Comparison:
     if not isinstance(reference, PrecisionSummary) or not isinstance(candidate, PrecisionSummary):
         raise TypeError("not runs of precision")
     sides = sides.accept(precision_differences(reference, candidate))
-    found = compare_outputs(precision_pairs(reference, candidate))
+    distributions = distributions_of(sides.results[0]), distributions_of(sides.results[1])
+    found = compare_outputs(precision_pairs(reference, candidate, distributions))
     return _of_outputs("precision", sides, found)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import isnan
 
 from modeltest.api import (
     Completion,
@@ -26,6 +27,9 @@ from modeltest.api import (
 )
 from modeltest.api.host_memory import forget_resident_peak, resident_peak_bytes
 from modeltest.run.recovery import Recovery
+
+LEAST_LOGPROB = -1e9
+"""Stands for minus infinity, which JSON does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +148,21 @@ def _unmeasured(trial: Trial) -> Measurement:
 
 
 def _without_inputs(completion: Completion) -> Completion:
-    """Leave out what the seed reproduces and the digest proves; it would dwarf the journal."""
-    return replace(completion, prompt_tokens=(), text=None)
+    """Leave out what the seed reproduces and the digest proves; it would dwarf the journal.
+
+    So would choices, which may be the whole vocabulary. What is impossible is written as the least number.
+    """
+    logprobs = completion.choice_logprobs
+    if any(isnan(value) for value in logprobs):
+        return Completion(completion.request_id, error="a log-probability is not a number")
+    return replace(
+        completion,
+        prompt_tokens=(),
+        text=None,
+        choice_tokens=(),
+        choice_is_greedy=(),
+        choice_logprobs=tuple(max(value, LEAST_LOGPROB) for value in logprobs),
+    )
 
 
 def _with_text(completion: Completion, engine: Engine) -> Completion:

@@ -1,6 +1,7 @@
-"""Log-probabilities of an output's tokens: each is asked as the one choice after the tokens before it.
+"""Log-probabilities of an output's tokens, or of all that could have stood in their places.
 
-Any engine that scores choices can answer; one that shares prefixes computes each token once.
+Each place is asked as choices of one token after the tokens before it. Any engine that scores choices can
+answer; one that shares prefixes computes each token once.
 """
 
 from __future__ import annotations
@@ -14,32 +15,59 @@ from modeltest.tasks.shapes import Combination
 LOGPROBS = "logprobs"
 """The phase of such a trial."""
 
+Distributions = tuple[tuple[float, ...], ...]
+"""Place -> the log-probabilities asked for there: of the output token, or of every token by its id."""
+
 
 def logprobs_trial(
-    combination: Combination, number: int, prompt: Sequence[int], output: Sequence[int]
+    combination: Combination,
+    number: int,
+    prompt: Sequence[int],
+    output: Sequence[int],
+    *,
+    vocabulary_size: int | None = None,
 ) -> Trial:
-    """Return the trial that asks for the log-probability of every token of `output` after `prompt`."""
+    """Return the trial that asks for the log-probability of every token of `output` after `prompt`.
+
+    With `vocabulary_size`, of every token of the vocabulary in each place.
+    """
     before = (*prompt, *output)
+    every = tuple((token,) for token in range(vocabulary_size or 0))
     requests = tuple(
         Request(
             request_id(combination.case, combination.batch_size, number, place),
             TokenPrompt(before[: len(prompt) + place]),
-            choices=((token,),),
+            choices=every or ((token,),),
         )
         for place, token in enumerate(output)
     )
     return Trial(combination.case_index, combination.batch_size, number, LOGPROBS, requests)
 
 
-def read_logprobs(combination: Combination, measurement: Measurement) -> tuple[float, ...] | str:
-    """Return the log-probability of every output token, or what is wrong with `measurement`."""
+def read_distributions(combination: Combination, measurement: Measurement) -> Distributions | str:
+    """Return what was answered for each place, or what is wrong with `measurement`."""
     if measurement.error is not None or measurement.out_of_memory:
         return f"no log-probabilities: {measurement.error or 'out of memory'}"
     answers = {completion.request_id: completion for completion in measurement.completions}
     values = []
     for place in range(combination.case.output_tokens):
         answer = answers.get(request_id(combination.case, combination.batch_size, measurement.trial, place))
-        if answer is None or answer.error or len(answer.choice_logprobs) != 1:
+        if answer is None or answer.error or not answer.choice_logprobs:
             return f"no log-probability of token {place}: {answer.error if answer else 'no answer came back'}"
-        values.append(answer.choice_logprobs[0])
+        values.append(answer.choice_logprobs)
     return tuple(values)
+
+
+def read_logprobs(
+    combination: Combination, measurement: Measurement, output: Sequence[int]
+) -> tuple[float, ...] | str:
+    """Return the log-probability of every token of `output`, or what is wrong with `measurement`."""
+    read = read_distributions(combination, measurement)
+    if isinstance(read, str):
+        return read
+    found = []
+    for place, (token, values) in enumerate(zip(output, read, strict=True)):
+        if len(values) > 1 and token >= len(values):
+            return f"token {place} is {token}, the vocabulary asked for has {len(values)}"
+        found.append(values[token] if len(values) > 1 else values[0])
+    return tuple(found)

@@ -23,7 +23,13 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.tasks.inputs import request_id
-from modeltest.tasks.output_logprobs import logprobs_trial, read_logprobs
+from modeltest.tasks.output_logprobs import (
+    LOGPROBS,
+    Distributions,
+    logprobs_trial,
+    read_distributions,
+    read_logprobs,
+)
 from modeltest.tasks.prompt_sources import choose_prompts
 from modeltest.tasks.readings import MEASURE
 from modeltest.tasks.shapes import (
@@ -73,7 +79,8 @@ class PrecisionSingle:
     def requires(self, spec: RunSpec) -> frozenset[Capability]:
         """Return what the engine must be capable of."""
         needed = {Capability.GENERATE, Capability.IGNORE_EOS}
-        return frozenset(needed | {Capability.CHOICE_LOGPROBS} if spec.options.logprobs else needed)
+        is_scored = spec.options.logprobs or spec.options.logits
+        return frozenset(needed | {Capability.CHOICE_LOGPROBS} if is_scored else needed)
 
     def trials(self, spec: RunSpec, engine: EngineInfo) -> Generator[Trial, Measurement, None]:
         """Yield one trial per case and batch size.
@@ -94,7 +101,8 @@ class PrecisionSingle:
                 keeps_text=True,
             )
             if _wants_logprobs(combination, spec):
-                yield from _logprobs_trials(combination, measurement)
+                every = engine.vocabulary_size if spec.options.logits else None
+                yield from _logprobs_trials(combination, measurement, every)
 
     def summarize_measurements(
         self, measurements: Iterable[Measurement], spec: RunSpec, engine: EngineInfo | None = None
@@ -119,20 +127,40 @@ class PrecisionSingle:
 def _wants_logprobs(combination: Combination, spec: RunSpec) -> bool:
     """Say whether log-probabilities are asked for: once per case, at its first batch size."""
     is_first = combination.batch_size == spec.batch_sizes_of(combination.case_index)[0]
-    return spec.options.logprobs and is_first
+    return (spec.options.logprobs or spec.options.logits) and is_first
 
 
 def _logprobs_trials(
-    combination: Combination, measurement: Measurement
+    combination: Combination, measurement: Measurement, vocabulary_size: int | None
 ) -> Generator[Trial, Measurement, None]:
     for output in _outputs(combination, {TRIAL: measurement}):
         if output.output_tokens:
             number = _logprobs_number(output.prompt)
-            yield logprobs_trial(combination, number, output.prompt_tokens, output.output_tokens)
+            yield logprobs_trial(
+                combination,
+                number,
+                output.prompt_tokens,
+                output.output_tokens,
+                vocabulary_size=vocabulary_size,
+            )
 
 
 def _logprobs_number(prompt: int) -> int:
     return TRIAL + 1 + prompt
+
+
+def distributions_by_prompt(
+    measurements: Iterable[Measurement], spec: RunSpec
+) -> Iterator[tuple[Combination, int, Distributions]]:
+    """Yield case, prompt and the log-probabilities of the whole vocabulary in each place of its output."""
+    for measurement in measurements if spec.options.logits else ():
+        if measurement.phase != LOGPROBS:
+            continue
+        case = spec.cases[measurement.case_index]
+        combination = Combination(measurement.case_index, case, measurement.batch_size)
+        read = read_distributions(combination, measurement)
+        if not isinstance(read, str):
+            yield combination, measurement.trial - _logprobs_number(0), read
 
 
 def _whole_outputs(
@@ -147,7 +175,9 @@ def _with_logprobs(
     output: PrecisionOutput, combination: Combination, trials: Mapping[int, Measurement]
 ) -> PrecisionOutput:
     measurement = trials.get(_logprobs_number(output.prompt))
-    read = read_logprobs(combination, measurement) if measurement else "no log-probabilities were measured"
+    read: tuple[float, ...] | str = "no log-probabilities were measured"
+    if measurement:
+        read = read_logprobs(combination, measurement, output.output_tokens)
     if isinstance(read, tuple):
         return replace(output, logprobs=read)
     reason = f"prompt {output.prompt}: {read}"

@@ -4,7 +4,7 @@ import pytest
 from made_answers import answers, sample
 from made_runs import DATASET, ENGINE, accuracy_result, performance_result, precision_result, with_spec
 
-from modeltest.api import SpecError, TaskOptions, Verdict
+from modeltest.api import Case, Completion, Measurement, SpecError, TaskOptions, Verdict
 from modeltest.api.comparison import Outcome
 from modeltest.compare.comparable import (
     ALLOWABLE,
@@ -16,6 +16,8 @@ from modeltest.compare.comparable import (
 )
 from modeltest.compare.runs import RunToCompare, compare_runs
 from modeltest.compare.tolerances import Tolerances
+from modeltest.tasks.inputs import request_id
+from modeltest.tasks.output_logprobs import LOGPROBS
 
 
 def compare(reference, candidate, *allow):
@@ -156,6 +158,29 @@ def test_log_probabilities_of_the_tokens_can_break_the_criterion_but_not_meet_it
     far = compare(precision_result(logprobs=logprobs), precision_result(logprobs=(-0.5, -0.6, -0.5)))
     assert far.outcome is Outcome.FAIL
     assert far.gates[0].value == pytest.approx(0.00679, abs=1e-5)
+
+
+def with_distributions(result, *places):
+    """Return `result` with these log-probabilities of a vocabulary of two in its places."""
+    rows = tuple(
+        Completion(request_id(Case(2, 3), 1, 1, place), choice_logprobs=values)
+        for place, values in enumerate(places)
+    )
+    options = replace(result.spec.options, logits=True)
+    return replace(with_spec(result, options=options), measurements=(Measurement(0, 1, 1, LOGPROBS, rows),))
+
+
+def test_whole_distributions_decide_the_criterion():
+    even, near, far = (-0.6931, -0.6931), (-0.6930, -0.6932), (-0.6, -0.8)
+    reference = with_distributions(precision_result(), even, even, even)
+    close = compare(reference, with_distributions(precision_result(), even, near, even))
+    assert [(gate.name, gate.outcome) for gate in close.gates] == [("criterion", Outcome.PASS)]
+    assert close.outputs.divergence.is_whole
+    broken = compare(reference, with_distributions(precision_result(), even, far, even))
+    assert broken.outcome is Outcome.FAIL
+    parted = compare(reference, with_distributions(precision_result((5, 9, 7)), even, near, far))
+    assert parted.outputs.divergence.tokens == 2, "behind the token that differs the texts are others"
+    assert parted.outcome is Outcome.PASS
 
 
 def test_facts_that_may_differ_carry_no_category():

@@ -19,7 +19,13 @@ from modeltest.api import (
     TrialPrompts,
 )
 from modeltest.run import measurement as measurement_module
-from modeltest.run.measurement import Measured, inputs_digest, measure, run_measurements
+from modeltest.run.measurement import (
+    LEAST_LOGPROB,
+    Measured,
+    inputs_digest,
+    measure,
+    run_measurements,
+)
 
 SPEC = RunSpec(engine="fake", mode="m", task="t", model="m", weights="w")
 INFO = EngineInfo("scripted", "none", "none", 100, (), None, {})
@@ -152,6 +158,29 @@ def test_a_batch_that_is_not_timed_may_come_back_in_parts() -> None:
     trial = _trial(2)
     scored = tuple(replace(request, max_new_tokens=0, choices=((1,),)) for request in trial.requests)
     assert len(measure(ScriptedEngine(split=True), replace(trial, requests=scored)).completions) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "kept", "error"),
+    [
+        ((-0.5, float("-inf")), (-0.5, LEAST_LOGPROB), None),
+        ((-0.5, float("nan")), (), "a log-probability is not a number"),
+    ],
+)
+def test_log_probabilities_in_a_journal_are_numbers_and_their_choices_are_left_out(said, kept, error):
+    class Scoring(ScriptedEngine):
+        def complete(self, requests, *, batch_size):
+            yield [
+                Completion(
+                    each.id, choice_logprobs=said, choice_tokens=((1,), (2,)), choice_is_greedy=(True, False)
+                )
+                for each in requests
+            ]
+
+    trial = _trial(1)
+    scored = tuple(replace(request, max_new_tokens=0, choices=((1,), (2,))) for request in trial.requests)
+    (completion,) = measure(Scoring(), replace(trial, requests=scored)).completions
+    assert completion == Completion("r0", choice_logprobs=kept, error=error)
 
 
 def test_the_peak_of_the_process_is_that_of_the_trial_alone(monkeypatch):

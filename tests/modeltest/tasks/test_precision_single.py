@@ -19,7 +19,7 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.tasks.output_logprobs import LOGPROBS
-from modeltest.tasks.precision_single import PrecisionSingle, first_difference
+from modeltest.tasks.precision_single import PrecisionSingle, distributions_by_prompt, first_difference
 
 PROMPTS = (TokenPrompt((5, 6)), TokenPrompt((7, 8, 9)))
 TASK = PrecisionSingle(PROMPTS)
@@ -241,3 +241,42 @@ def test_log_probabilities_that_are_still_to_come_are_invalid():
         Verdict.VALID,
         Verdict.INVALID,
     ]
+
+
+def test_of_whole_distributions_the_output_token_is_read_and_all_are_kept():
+    spec = precision_spec((4, 3))
+    spec = replace(spec, options=replace(spec.options, logits=True))
+    assert Capability.CHOICE_LOGPROBS in TASK.requires(spec)
+
+    def answer(trial):
+        if trial.phase != LOGPROBS:
+            return say(trial)
+        rows = [
+            Completion(request.id, choice_logprobs=tuple(-float(token) for (token,) in request.choices))
+            for request in trial.requests
+        ]
+        return Measurement(trial.case_index, trial.batch_size, trial.trial, trial.phase, tuple(rows))
+
+    trials, measurements = play(TASK, spec, answer)
+    assert trials[1].requests[0].choices == tuple((token,) for token in range(1000)), "the vocabulary"
+    outputs = TASK.summarize_measurements(measurements, spec).outputs
+    assert [each.logprobs for each in outputs] == [(-5.0, -6.0, -7.0), (-7.0, -8.0, -9.0)]
+    kept = list(distributions_by_prompt(measurements, spec))
+    assert [prompt for _, prompt, _ in kept] == [0, 1]
+    assert [len(place) for place in kept[1][2]] == [1000] * 3
+    assert list(distributions_by_prompt(measurements, logprobs_spec((4, 3)))) == []
+
+
+def test_a_token_beyond_the_vocabulary_asked_for_is_invalid():
+    spec = precision_spec((4, 3))
+    spec = replace(spec, options=replace(spec.options, logits=True))
+
+    def answer(trial):
+        if trial.phase != LOGPROBS:
+            return say(trial)
+        rows = [Completion(request.id, choice_logprobs=(-0.5, -1.0)) for request in trial.requests]
+        return Measurement(trial.case_index, trial.batch_size, trial.trial, trial.phase, tuple(rows))
+
+    output = summary(spec, answer).outputs[0]
+    assert output.verdict is Verdict.INVALID
+    assert "token 0 is 5, the vocabulary asked for has 2" in output.reasons[0]
