@@ -74,9 +74,12 @@ def describe_device(device: str) -> str:
     return f"{device}:{number} {module.get_device_name(number)}"
 
 
-def rank_variables(demanded: str | None) -> dict[str, str]:
-    """Return the variables with which ranks of this machine find each other, and no device but `demanded`."""
-    own = {"GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo"}
+def rank_variables(demanded: str | None, *, is_alone: bool = True) -> dict[str, str]:
+    """Return the variables with which ranks find each other, and no device but `demanded`.
+
+    `is_alone`: all of them are on this machine; else the run has said on which network they meet.
+    """
+    own = {"GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo"} if is_alone else {}
     found = {name: value for name, value in own.items() if name not in os.environ}
     if demanded == "cpu":
         # transformers splits a model over the accelerator torch finds, whatever is asked for.

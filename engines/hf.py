@@ -96,7 +96,7 @@ class HFEngine:
         self._peak_bytes: int | None = 0
 
     def check(self, spec: RunSpec, model: ModelInfo) -> None:
-        """Refuse ranks that cannot share this work, LoRA, quantised weights and unknown options."""
+        """Refuse ranks that cannot share this work, encryption, quantised weights and unknown options."""
         asked = degrees(spec)
         check_replicas(spec, asked)
         if model.quantize:
@@ -104,10 +104,8 @@ class HFEngine:
                 f"engine {self.name} cannot run {model.quantize} weights ({model.path}); "
                 "use an engine that can, or the float checkpoint"
             )
-        if spec.lora or spec.kw_args:
-            raise PrerequisiteError(
-                f"engine {self.name} does not take lora or encryption words; leave them out"
-            )
+        if spec.kw_args:
+            raise PrerequisiteError(f"engine {self.name} does not take encryption words; leave them out")
         if spec.engine_options:
             raise SpecError(
                 f"engine {self.name} has no options; given: {', '.join(sorted(spec.engine_options))}"
@@ -116,7 +114,11 @@ class HFEngine:
 
     def environment(self, spec: RunSpec, model: ModelInfo) -> Mapping[str, str]:
         """Return the profile's variables; the checkpoint is local, so no hub is asked."""
-        of_ranks = rank_variables(self._demanded_device(spec)) if spec.world_size > 1 else {}
+        of_ranks = (
+            rank_variables(self._demanded_device(spec), is_alone=spec.cluster is None)
+            if spec.world_size > 1
+            else {}
+        )
         return {**_WORKER_VARIABLES, **of_ranks, **model.environment}
 
     def load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
@@ -218,7 +220,7 @@ class HFEngine:
         if self._degrees.split > 1:
             group.model = ModelGroup(self._device)
         info = group.attempt(lambda: self._load(spec, model))
-        crowding = crowding_note(self._device, group.size)
+        crowding = crowding_note(self._device, group.local_size)
         return replace(
             info, ranks=rank_use(group, self._device, self._degrees), notes=(*info.notes, *crowding)
         )
@@ -226,7 +228,7 @@ class HFEngine:
     def _choose_device(self, spec: RunSpec) -> None:
         self._device = choose_device(self._demanded_device(spec))
         if self._group is not None:
-            use_device(self._device, self._group.rank, of=self._group.size)
+            use_device(self._device, self._group.local_rank, of=self._group.local_size)
 
     def _demanded_device(self, spec: RunSpec) -> str | None:
         is_reference = spec.engine.startswith(_REFERENCE_WORDS) and spec.engine != self.name

@@ -12,9 +12,10 @@ from engines.mindie_benchmark import token_times_ns
 from engines.mindie_files import RunnerFiles
 from engines.mindie_library import plain_ids
 from engines.mindie_questions import Question, check_order, rows_to_try
-from engines.mindie_runner import Inferred
+from engines.mindie_runner import Inferred, Row
 from engines.mindie_sizes import RunnerSize, prefill_groups
 from engines.mindie_team import LedRunner
+from engines.mindie_timed_sizes import TimedSizes
 from modeltest.api import Completion, EngineError, Finish, OutOfMemory
 
 
@@ -33,7 +34,10 @@ class WorkDone:
 class PagedAnswers:
     """Answers requests with one runner, which it sizes as they need it."""
 
-    def __init__(self, runner: LedRunner, files: RunnerFiles, tokenizer: Any) -> None:
+    def __init__(
+        self, runner: LedRunner, files: RunnerFiles, tokenizer: Any, timed_sizes: TimedSizes
+    ) -> None:
+        self._timed_sizes = timed_sizes
         self._runner = runner
         self._files = files
         self._tokenizer = tokenizer
@@ -55,13 +59,14 @@ class PagedAnswers:
         self._require("logits", "choices cannot be scored")
         questions = [Question.of(encoded) for encoded in requests]
         rows = [(question, prefix) for question in questions for prefix in question.wanted]
-        for begin, end, inferred in self._in_groups([prefix for _, prefix in rows], batch_size, 1):
+        asked = [Row(prefix, question.encoded.request.adapter) for question, prefix in rows]
+        for begin, end, inferred in self._in_groups(asked, batch_size, 1):
             group = rows[begin:end]
             if isinstance(inferred, str):
                 for question, prefix in group:
                     question.fail(prefix, inferred)
             else:
-                self._score(group, inferred)
+                self._score(group, asked[begin:end], inferred)
             finished = {id(question): question for question, _ in group if not question.wanted}
             if finished:
                 yield [question.completion() for question in finished.values()]
@@ -72,50 +77,67 @@ class PagedAnswers:
         Raises: EngineError.
         """
         limit = requests[0].request.max_new_tokens
-        prompts = [encoded.prompt_ids for encoded in requests]
-        for begin, end, inferred in self._in_groups(prompts, batch_size, limit):
+        rows = _rows(requests)
+        for begin, end, inferred in self._in_groups(rows, batch_size, limit):
             group = requests[begin:end]
             if isinstance(inferred, str):
                 yield [completion(encoded, error=inferred) for encoded in group]
             else:
-                ids = self._output_ids(inferred, prompts[begin:end])
+                ids = self._output_ids(inferred, len(group))
                 yield [self._generated(*pair) for pair in zip(group, ids, strict=True)]
 
-    def run_timed(self, requests: Sequence[Encoded], size: RunnerSize) -> list[Completion]:
+    def run_timed(self, requests: Sequence[Encoded], asked: RunnerSize) -> list[Completion]:
         """Return generations of one batch of exactly the tokens asked for, with the time of each token.
 
         Raises: OutOfMemory when the batch does not fit; EngineError.
         """
-        self._fit_exactly(size)
-        prompts = [encoded.prompt_ids for encoded in requests]
-        inferred = self._infer(prompts, requests[0].request.max_new_tokens, ignore_eos=True)
-        ids = self._output_ids(inferred, prompts)
+        inferred = self._infer_timed(requests, asked)
+        ids = self._output_ids(inferred, len(requests))
         done = [self._generated(encoded, tokens) for encoded, tokens in zip(requests, ids, strict=True)]
         if "times" not in self._files.records:
             return done
+        prompts = [encoded.prompt_ids for encoded in requests]
         times = self._times(prompts, requests[0].request.max_new_tokens, inferred)
         return [replace(one, token_times_ns=times[row]) for row, one in enumerate(done)]
 
+    def _infer_timed(self, requests: Sequence[Encoded], asked: RunnerSize) -> Inferred:
+        """Run a timed batch in a runner that may have room for more; if that fails, in one of its own."""
+        size: RunnerSize | None = self._timed_sizes.size_for(asked, self._runner.size)
+        text = ""
+        while size is not None:
+            try:
+                if self._runner.size != size:
+                    self._runner.make(size, prefill_rows=asked.rows)
+                inferred = self._infer(_rows(requests), requests[0].request.max_new_tokens, ignore_eos=True)
+            except OutOfMemory as problem:
+                text = str(problem)
+            else:
+                self._timed_sizes.worked(asked, size)
+                return inferred
+            # Outside the handler: what it holds would keep the old runner alive.
+            size = self._timed_sizes.ran_out(asked, size)
+        raise OutOfMemory(text)
+
     def _in_groups(
-        self, prompts: Sequence[tuple[int, ...]], batch_size: int, max_new_tokens: int
+        self, asked: Sequence[Row], batch_size: int, max_new_tokens: int
     ) -> Iterator[tuple[int, int, Inferred | str]]:
         """Yield `(begin, end, answer)` of the groups that are prefilled together; a text is what went wrong.
 
         A group that does not fit in memory is run again in a runner for half as many rows.
         """
-        longest = max(map(len, prompts))
-        rows = min(batch_size, len(prompts), self._most_rows or batch_size)
+        longest = max(len(row.ids) for row in asked)
+        rows = min(batch_size, len(asked), self._most_rows or batch_size)
         wanted = RunnerSize(longest, max_new_tokens, rows)
         size = self._runner.size.joined(wanted) if self._runner.size else wanted
         begin = 0
-        while begin < len(prompts):
+        while begin < len(asked):
             end = begin + 1
             try:
                 if self._runner.size is None or not self._runner.size.holds(size):
                     self._runner.make(size)
-                lengths = [len(prompt) for prompt in prompts[begin : begin + batch_size]]
+                lengths = [len(row.ids) for row in asked[begin : begin + batch_size]]
                 end = begin + prefill_groups(lengths, rows=size.rows, tokens=self._runner.prefill_tokens())[0]
-                answer = self._infer(prompts[begin:end], max_new_tokens, ignore_eos=False)
+                answer = self._infer(asked[begin:end], max_new_tokens, ignore_eos=False)
             except OutOfMemory as problem:
                 text = str(problem)
             else:
@@ -129,35 +151,30 @@ class PagedAnswers:
             self._most_rows = max(size.rows // 2, 1)
             size = replace(size, rows=self._most_rows)
 
-    def _fit_exactly(self, size: RunnerSize) -> None:
-        if self._runner.size != size:
-            self._runner.make(size)
-
-    def _infer(
-        self, prompts: Sequence[tuple[int, ...]], max_new_tokens: int, *, ignore_eos: bool
-    ) -> Inferred:
+    def _infer(self, rows: Sequence[Row], max_new_tokens: int, *, ignore_eos: bool) -> Inferred:
         self._runner.warm_up()  # it writes files, too
         self._files.clear()
-        inferred = self._runner.infer(prompts, max_new_tokens=max_new_tokens, ignore_eos=ignore_eos)
+        inferred = self._runner.infer(rows, max_new_tokens=max_new_tokens, ignore_eos=ignore_eos)
         if "ids" in self._files.records:
-            self._files.check_inputs(prompts)
+            self._files.check_inputs([row.ids for row in rows])
         self.work.calls += max(inferred.counts)
         self.work.seconds += inferred.seconds
-        self.work.tokens += sum(map(len, prompts)) + sum(inferred.counts) - len(prompts)
+        self.work.tokens += sum(len(row.ids) for row in rows) + sum(inferred.counts) - len(rows)
         return inferred
 
-    def _score(self, group: Sequence[tuple[Question, tuple[int, ...]]], inferred: Inferred) -> None:
-        prompts = [prefix for _, prefix in group]
-        logits = self._read_logits(prompts, inferred)
-        if not self._is_order_known and len(set(prompts)) > 1:
-            self._try_order(prompts, logits)
+    def _score(
+        self, group: Sequence[tuple[Question, tuple[int, ...]]], asked: Sequence[Row], inferred: Inferred
+    ) -> None:
+        logits = self._read_logits(len(group), inferred)
+        if not self._is_order_known and len({row.ids for row in asked}) > 1:
+            self._try_order(asked, logits)
             self._is_order_known = True
         logprobs = logits.log_softmax(dim=-1)
         likeliest = logits.argmax(dim=-1).tolist()
         for row, (question, prefix) in enumerate(group):
             question.take(prefix, logprobs[row], likeliest[row])
 
-    def _read_logits(self, prompts: Sequence[tuple[int, ...]], inferred: Inferred) -> Any:
+    def _read_logits(self, rows: int, inferred: Inferred) -> Any:
         """Return the logits behind each prompt, `[rows, vocabulary]`.
 
         What was said must be a likeliest token of its row. Logits that are not numbers are told as they are:
@@ -165,8 +182,8 @@ class PagedAnswers:
 
         Raises: EngineError.
         """
-        logits = self._files.read_last_logits(len(prompts), self._vocabulary_size, self._dtype)
-        for row, ids in enumerate(self._output_ids(inferred, prompts)):
+        logits = self._files.read_last_logits(rows, self._vocabulary_size, self._dtype)
+        for row, ids in enumerate(self._output_ids(inferred, rows)):
             if bool(logits[row, ids[0]] < logits[row].max()):
                 raise EngineError(
                     f"row {row} of logits_0.pth is not that of request {row}: it puts token "
@@ -174,15 +191,16 @@ class PagedAnswers:
                 )
         return logits
 
-    def _try_order(self, prompts: Sequence[tuple[int, ...]], together: Any) -> None:
+    def _try_order(self, asked: Sequence[Row], together: Any) -> None:
         """Run some of the prompts alone: equal first words would hide rows in another order."""
+        prompts = [row.ids for row in asked]
         for row in rows_to_try(prompts):
-            alone = self._read_logits([prompts[row]], self._infer([prompts[row]], 1, ignore_eos=False))
+            alone = self._read_logits(1, self._infer([asked[row]], 1, ignore_eos=False))
             check_order(prompts, together, row, alone[0])
 
-    def _output_ids(self, inferred: Inferred, prompts: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    def _output_ids(self, inferred: Inferred, rows: int) -> list[tuple[int, ...]]:
         if "ids" in self._files.records:
-            ids = [self._files.read_output_ids(row) for row in range(len(prompts))]
+            ids = [self._files.read_output_ids(row) for row in range(rows)]
         else:
             ids = [_ids_of(text) for text in inferred.texts]
         said = [len(tokens) for tokens in ids]
@@ -242,6 +260,10 @@ class PagedAnswers:
                 f"this process was not started to record ids and {record}, so that {consequence}: "
                 f"give --engine-option record={'+'.join(sorted({'ids', record, *self._files.records}))}"
             )
+
+
+def _rows(requests: Sequence[Encoded]) -> list[Row]:
+    return [Row(encoded.prompt_ids, encoded.request.adapter) for encoded in requests]
 
 
 def _ids_of(text: Any) -> tuple[int, ...]:

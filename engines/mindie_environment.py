@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from engines.mindie_variables import check_kept, profile_variables, replaced_notes
 from modeltest.api import ModelInfo, PrerequisiteError, RunSpec, SpecError
+from modeltest.api.ports import free_port
 from modeltest.api.precision import MINDIE_KINDS
 
 HOME_VARIABLE = "ATB_SPEED_HOME_PATH"
@@ -31,10 +32,9 @@ STAND_IN_HOME = Path(__file__).resolve().parents[1] / "tests" / "ascend" / "stan
 DTYPES = ("float16", "bfloat16")
 """What MindIE loads."""
 
-FIRST_PORT, LAST_PORT = 20000, 20050
-"""MASTER_PORT is chosen among these when none is given."""
-
 BENCHMARK_FILE = "benchmark.csv"
+
+LOOPBACK = "127.0.0.1"
 
 STAND_IN_NOTE = "this is the stand-in for MindIE on the CPU: nothing here ran on Ascend"
 
@@ -139,9 +139,7 @@ def check_mindie(spec: RunSpec, model: ModelInfo, runner: str) -> None:
     if MindieOptions.parse(spec).stand_in and spec.device == "npu":
         raise SpecError("the stand-in for MindIE runs on the cpu; leave out --device npu or stand_in=yes")
     if spec.cluster is not None:
-        raise PrerequisiteError("several nodes are not available yet for MindIE; give a number of chips")
-    if spec.lora:
-        raise PrerequisiteError("LoRA is not available yet for MindIE; leave the word lora out")
+        _check_rank_table(Path(spec.cluster.rank_table).expanduser())
     if model.quantize is not None and model.quantize not in MINDIE_KINDS:
         raise PrerequisiteError(
             f"{model.path} is quantised by {model.quantize}; MindIE runs {', '.join(MINDIE_KINDS)}"
@@ -173,17 +171,23 @@ def environment(spec: RunSpec, model: ModelInfo) -> dict[str, str]:
     """Return the variables of the worker that do not name files."""
     home = str(home_of(spec))
     found = os.environ.get("PYTHONPATH")
+    devices = ",".join(map(str, range(spec.world_size)))
     variables = {
         HOME_VARIABLE: home,
         "PYTHONPATH": f"{home}{os.pathsep}{found}" if found else home,
         "HF_HUB_OFFLINE": "1",
         "MODELTEST_PD_SPLIT_ENABLE": "1" if spec.options.prefill_length else "0",
         "ENABLE_GREEDY_SEARCH_OPT": "0",
-        "MASTER_PORT": os.environ.get("MASTER_PORT") or str(free_port()),
         **profile_variables(model, keep=MindieOptions.parse(spec).keep, shell=os.environ),
     }
-    if spec.world_size == 1:  # else torchrun numbers the ranks
+    if spec.cluster is None:  # else the rank table says which
+        variables["ASCEND_RT_VISIBLE_DEVICES"] = os.environ.get("ASCEND_RT_VISIBLE_DEVICES") or devices
+    if spec.world_size == 1:  # else torchrun numbers the ranks and says where they meet
         variables |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+        variables["MASTER_PORT"] = str(free_port(os.environ))
+    if spec.parallel.pp > 1:
+        variables |= {"MASTER_IP": LOOPBACK, "ATB_LLM_HCCL_ENABLE": "1"}
+        variables["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME") or "lo"
     if not spec.cases:
         variables |= {name: os.environ.get(name, value) for name, value in _DETERMINISTIC.items()}
     return variables
@@ -231,21 +235,14 @@ def recorded(variables: Mapping[str, str]) -> frozenset[str]:
     return frozenset(name for name, is_on in switches.items() if is_on)
 
 
-def free_port() -> int:
-    """Return a port from 20000 to 20050 that nobody listens on.
+def _check_rank_table(path: Path) -> None:
+    """Refuse a rank table that MindIE would not open: it reads none that every user may change.
 
-    Raises: PrerequisiteError when all are taken.
+    Raises: SpecError.
     """
-    for port in range(FIRST_PORT, LAST_PORT + 1):
-        with socket.socket() as attempt:
-            try:
-                attempt.bind(("", port))
-            except OSError:
-                continue
-            return port
-    raise PrerequisiteError(
-        f"all ports from {FIRST_PORT} to {LAST_PORT} are taken; end old runs or set MASTER_PORT"
-    )
+    check_path("the rank table", path.resolve(), "rename or move it")
+    if os.environ.get("MINDIE_CHECK_INPUTFILES_PERMISSION") != "0" and path.stat().st_mode & stat.S_IWOTH:
+        raise SpecError(f"every user may write to the rank table {path}; MindIE refuses it: chmod 640 {path}")
 
 
 def _check_dtype(spec: RunSpec, model: ModelInfo) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,10 @@ class MindieFA:
         check_mindie(spec, model, "run_fa")
         if spec.kw_args:
             raise PrerequisiteError("FARunner does not read kw_args; leave the encryption word out")
+        if any(value > 1 for value in asdict(spec.parallel).values()):
+            raise PrerequisiteError(
+                "FARunner takes no parallel degrees; leave the brackets out, or use pa_fp16 or pa_bf16"
+            )
 
     def environment(self, spec: RunSpec, model: ModelInfo) -> Mapping[str, str]:
         """Return what MindIE reads when it is imported."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.device import peak_memory_bytes, versions
+from engines.mindie_degrees import check_degrees, check_pipeline
 from engines.mindie_environment import (
     VERSIONED_PACKAGES,
+    MindieOptions,
     check_mindie,
     device_name,
     environment,
@@ -19,6 +22,8 @@ from engines.mindie_environment import (
     run_notes,
     why_no_mindie,
 )
+from engines.mindie_lora import check_lora
+from engines.mindie_timed_sizes import KeyValueMemory, TimedSizes, rows_asked
 from modeltest.api import (
     Capability,
     Completion,
@@ -56,6 +61,7 @@ class MindiePA:
             Capability.IGNORE_EOS,
             Capability.PREFILL_LIMITS,
             Capability.QUANTIZED_WEIGHTS,
+            Capability.LORA,
         }
     )
     needs_weights = True
@@ -66,6 +72,7 @@ class MindiePA:
         self._encoder: Encoder | None = None
         self._files: RunnerFiles | None = None
         self._tokenizer: Any = None
+        self._timed_sizes = TimedSizes({})
 
     def obstacle(self, spec: RunSpec | None = None) -> str | None:
         """Return why MindIE is not used here."""
@@ -74,11 +81,9 @@ class MindiePA:
     def check(self, spec: RunSpec, model: ModelInfo) -> None:
         """Refuse what PARunner cannot run, or would refuse after minutes of loading."""
         check_mindie(spec, model, "run_pa")
-        if spec.parallel.pp > 1:
-            raise PrerequisiteError(
-                f"pp {spec.parallel.pp}: with pipeline parallelism MindIE writes its logits on another rank "
-                "and zeros for its times; leave it out"
-            )
+        check_degrees(spec)
+        check_pipeline(spec)
+        check_lora(spec, model)
 
     def environment(self, spec: RunSpec, model: ModelInfo) -> Mapping[str, str]:
         """Return what MindIE reads when it is imported."""
@@ -92,13 +97,19 @@ class MindiePA:
         """Load the model in a runner of the size that will be asked for first."""
         from engines.mindie_files import RunnerFiles
         from engines.mindie_library import errors_as_ours
-        from engines.mindie_sizes import first_size
+        from engines.mindie_sizes import RunnerSize, first_size
         from engines.mindie_team import LedRunner, Team
 
         begin = time.perf_counter()
         self._files = RunnerFiles.of(os.environ)
         self._runner = LedRunner(_runner_for(spec, model, self._files), Team.of_this_process())
-        self._runner.make(first_size(spec, model))
+        self._timed_sizes = TimedSizes.of(spec, _free_memory(spec, model))
+        if spec.cases:
+            fewest, _ = rows_asked(spec, 0)
+            first = RunnerSize(spec.cases[0].input_tokens, spec.cases[0].output_tokens, fewest)
+            self._runner.make(self._timed_sizes.size_for(first, None), fewest)
+        else:
+            self._runner.make(first_size(spec, model))
         with errors_as_ours("reading what PARunner has loaded"):
             return self._read_loaded(spec, model, self._files, self._runner, begin)
 
@@ -115,7 +126,7 @@ class MindiePA:
             raise PrerequisiteError(f"device npu is demanded, PARunner runs on {raw.device}")
         context = spec.max_position_embeddings or model.max_position_embeddings
         self._tokenizer = raw.tokenizer or _own_tokenizer(spec, model)
-        self._answers = PagedAnswers(runner, files, self._tokenizer)
+        self._answers = PagedAnswers(runner, files, self._tokenizer, self._timed_sizes)
         self._encoder = Encoder(self._tokenizer, context)
         ends = plain_ids(raw.model.postprocessor.eos_token_id)
         return EngineInfo(
@@ -168,6 +179,7 @@ class MindiePA:
             reused_tokens=0,
             padding_tokens=0,
             split_batches=work.split_batches,
+            model_loads=None if self._runner is None else self._runner.loads,
         )
 
     def tokenizer(self) -> Tokenizer:
@@ -225,17 +237,38 @@ def _runner_for(spec: RunSpec, model: ModelInfo, files: RunnerFiles) -> PagedRun
     return PagedRunner(spec, model, with_tokenizer="ids" in files.records)
 
 
+def _free_memory(spec: RunSpec, model: ModelInfo) -> KeyValueMemory | None:
+    """Return what a device has left for keys and values beside the weights, before anything is loaded."""
+    import torch
+
+    npu: Any = getattr(torch, "npu", None)
+    if MindieOptions.parse(spec).stand_in or npu is None or not npu.is_available():
+        return None
+    folder = Path(model.path)
+    return KeyValueMemory.of(
+        json.loads((folder / "config.json").read_text(encoding="utf-8-sig")),
+        free_bytes=npu.mem_get_info()[0],
+        weights_bytes=sum(path.stat().st_size for path in folder.rglob("*.safetensors")),
+        split=spec.world_size // max(spec.parallel.dp, 1),
+    )
+
+
 def _rank_use(spec: RunSpec, device: str) -> RankUse | None:
     """Return how MindIE shares the work: what dp leaves of the ranks splits each replica of the model."""
     if spec.world_size == 1:
         return None
     replicas = max(spec.parallel.dp, 1)
+    nodes = 1 if spec.cluster is None else spec.cluster.nodes
+    each = spec.world_size // nodes
+    names = [f"node {rank // each} {device}" if nodes > 1 else device for rank in range(spec.world_size)]
     return RankUse(
         world_size=spec.world_size,
         split=spec.world_size // replicas,
         replicas=replicas,
         backend="hccl" if device == "npu" else "gloo",
-        devices=tuple(device if device == "cpu" else f"{device}:{rank}" for rank in range(spec.world_size)),
+        devices=tuple(
+            name if device == "cpu" else f"{name}:{rank % each}" for rank, name in enumerate(names)
+        ),
     )
 
 

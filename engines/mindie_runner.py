@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import copy
 import gc
+import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +19,19 @@ from typing import Any
 
 from engines.device import empty_cache
 from engines.mindie_library import errors_as_ours, import_runner, ranks
+from engines.mindie_lora import NO_ADAPTER, adapter_paths
 from engines.mindie_sizes import RunnerSize
 from modeltest.api import EngineError, ModelInfo, ModelTestError, RunSpec
 
 _DEGREES = ("dp", "tp", "sp", "cp", "moe_tp", "moe_ep", "pp")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One request: its prompt, and the LoRA adapter that answers it; `None` for the model as it is."""
+
+    ids: tuple[int, ...]
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,7 @@ class PagedRunner:
         self._spec = spec
         self._model = model
         self._with_tokenizer = with_tokenizer
+        self._adapters = adapter_paths(model) if spec.lora else None
         self._class = import_runner(spec, "run_pa", "PARunner")
         self._runner: Any = None
         self.is_warm = False
@@ -59,30 +71,31 @@ class PagedRunner:
             raise EngineError("MindIE's PARunner is asked before it is made")
         return self._runner
 
-    def make(self, size: RunnerSize) -> None:
+    def make(self, size: RunnerSize, prefill_rows: int | None = None) -> None:
         """Load the model in a runner of `size`, after freeing the one before.
+
+        `prefill_rows`: how many requests its warm-up prefills, of a runner with room for more; the words may
+        say otherwise.
 
         Raises: OutOfMemory, EngineError.
         """
         self.free()
         with errors_as_ours(f"making PARunner for {size}"):
-            self._runner = self._class(**self._arguments(size))
+            self._runner = self._class(**self._arguments(size, prefill_rows))
         self.size = size
         self.device = str(self._runner.device).partition(":")[0]
 
-    def infer(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, ignore_eos: bool) -> Inferred:
-        """Run prompts of token ids together, in their order.
+    def infer(self, rows: Sequence[Row], *, max_new_tokens: int, ignore_eos: bool) -> Inferred:
+        """Run requests together, in their order.
 
         Raises: OutOfMemory; EngineError also when the answer is not of the form PARunner gives.
         """
         runner = self.raw
         self.warm_up()
-        with _kept_end_of_text(runner), errors_as_ours(f"running {len(prompts)} requests"):
+        with _kept_end_of_text(runner), errors_as_ours(f"running {len(rows)} requests"):
             # A single prompt would be repeated batch_size times; with more, batch_size is not looked at.
-            answer = runner.infer(
-                [list(prompt) for prompt in prompts], len(prompts), max_new_tokens, ignore_eos
-            )
-            return _checked(answer, len(prompts))
+            answer = runner.infer(self._inputs(rows), len(rows), max_new_tokens, ignore_eos)
+            return _checked(answer, len(rows))
 
     def prefill_tokens(self) -> int:
         """Return how many prompt tokens a prefill takes; requests beyond wait for the next.
@@ -120,14 +133,16 @@ class PagedRunner:
             raise
         self.is_warm = True
 
-    def _arguments(self, size: RunnerSize) -> dict[str, Any]:
-        spec, options = self._spec, self._spec.options
-        optional = {
-            "max_prefill_batch_size": options.prefill_batch_size,
-            "prefill_length": options.prefill_length,
-            "kw_args": spec.kw_args,
-        }
-        parallel = spec.parallel
+    def _inputs(self, rows: Sequence[Row]) -> list[Any]:
+        """Return requests as PARunner takes them: of which kind all are, it judges from the first."""
+        if self._adapters is None:
+            return [list(row.ids) for row in rows]
+        import torch
+
+        return [{"prompt": torch.tensor(row.ids), "adapter": row.adapter or NO_ADAPTER} for row in rows]
+
+    def _arguments(self, size: RunnerSize, prefill_rows: int | None) -> dict[str, Any]:
+        spec, parallel = self._spec, self._spec.parallel
         return {
             **ranks(),
             "model_path": str(Path(self._model.path).resolve()),
@@ -137,12 +152,27 @@ class PagedRunner:
             "max_batch_size": size.rows,
             "max_input_length": size.input_tokens,
             "max_output_length": size.output_tokens,
-            "max_prefill_tokens": -1,
+            **self._prefill(size, prefill_rows),
             "max_position_embeddings": spec.max_position_embeddings,
             **{name: getattr(parallel, name) for name in _DEGREES},
-            "microbatch_size": parallel.microbatch,
-            **{name: value for name, value in optional.items() if value is not None},
+            "microbatch_size": min(parallel.microbatch, size.rows),
+            **({} if spec.kw_args is None else {"kw_args": spec.kw_args}),
+            **({} if self._adapters is None else {"lora_modules": json.dumps(self._adapters)}),
         }
+
+    def _prefill(self, size: RunnerSize, prefill_rows: int | None) -> dict[str, int]:
+        """Return what says how many prompts are prefilled together: the words, or room for all at once."""
+        options = self._spec.options
+        given = {
+            "max_prefill_batch_size": options.prefill_batch_size,
+            "prefill_length": options.prefill_length,
+        }
+        found = {name: value for name, value in given.items() if value is not None}
+        if found or prefill_rows is None:
+            return {"max_prefill_tokens": -1, **found}
+        rows_of_replica = math.ceil(size.rows / max(self._spec.parallel.dp, 1))
+        tokens = rows_of_replica * (size.input_tokens + size.output_tokens)
+        return {"max_prefill_tokens": tokens, "max_prefill_batch_size": min(prefill_rows, size.rows)}
 
 
 @contextmanager

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from engines.mindie_library import ranks
-from engines.mindie_runner import Inferred, PagedRunner
+from engines.mindie_runner import Inferred, PagedRunner, Row
 from engines.mindie_sizes import RunnerSize
-from modeltest.api import EngineError, OutOfMemory
+from modeltest.api import EngineError, OutOfMemory, RankLost
 
 PATIENCE = timedelta(days=7)
 """Another rank may compute for long; when one dies, torchrun ends the others."""
@@ -81,11 +83,14 @@ class Team:
         """
         while True:
             number = self._next()
-            name, arguments, named = pickle.loads(self._store.get(f"call/{number}"))
+            with _contact(self._rank):
+                call = self._store.get(f"call/{number}")
+            name, arguments, named = pickle.loads(call)
             if name == _END:
                 return
             _, problem = _attempt(lambda: getattr(runner, name)(*arguments, **named))  # noqa: B023 - at once
-            self._store.set(f"word/{number}/{self._rank}", _word_of(problem))
+            with _contact(self._rank):
+                self._store.set(f"word/{number}/{self._rank}", _word_of(problem))
             if problem is not None and not isinstance(problem, OutOfMemory):
                 raise problem
 
@@ -106,6 +111,8 @@ class LedRunner:
     def __init__(self, runner: PagedRunner, team: Team) -> None:
         self._runner = runner
         self._team = team
+        self.loads = 0
+        """How often the model was loaded."""
 
     @property
     def raw(self) -> Any:
@@ -122,9 +129,12 @@ class LedRunner:
         """The kind of device."""
         return self._runner.device
 
-    def make(self, size: RunnerSize) -> None:
+    def make(self, size: RunnerSize, prefill_rows: int | None = None) -> None:
         """Load the model for `size`; see `PagedRunner.make`."""
-        self._lead("make", size)
+        before = f", after one for {self.size}" if self.size else ""
+        self.loads += 1
+        sys.stderr.write(f"load {self.loads} of the model, for {size}{before}\n")  # the log of the run
+        self._lead("make", size, prefill_rows)
 
     def warm_up(self) -> None:
         """Make the KV cache, once for a runner; see `PagedRunner.warm_up`."""
@@ -136,9 +146,9 @@ class LedRunner:
         self.warm_up()
         return self._runner.prefill_tokens()
 
-    def infer(self, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, ignore_eos: bool) -> Inferred:
-        """Run prompts of token ids together; see `PagedRunner.infer`."""
-        answer: Inferred = self._lead("infer", prompts, max_new_tokens=max_new_tokens, ignore_eos=ignore_eos)
+    def infer(self, rows: Sequence[Row], *, max_new_tokens: int, ignore_eos: bool) -> Inferred:
+        """Run requests together; see `PagedRunner.infer`."""
+        answer: Inferred = self._lead("infer", rows, max_new_tokens=max_new_tokens, ignore_eos=ignore_eos)
         return answer
 
     def end(self) -> None:
@@ -156,6 +166,16 @@ class LedRunner:
         # Outside the handler: what it holds would keep the old runner alive.
         self._team.lead(self._runner, "free")
         raise OutOfMemory(text)
+
+
+@contextmanager
+def _contact(rank: int) -> Iterator[None]:
+    """Name what it means when the store of torchrun, on the first node, is gone."""
+    try:
+        yield
+    except RuntimeError as problem:
+        reason = " ".join(str(problem).split())
+        raise RankLost(f"rank {rank} lost contact with the first node: {reason:.200}") from problem
 
 
 def _attempt(work: Callable[[], Any]) -> tuple[Any, Exception | None]:

@@ -29,6 +29,8 @@ T = TypeVar("T")
 PATIENCE = timedelta(days=7)
 """A follower waits as long as rank 0 has nothing to ask; a rank that dies is noticed at once all the same."""
 
+_OF_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+
 
 class AnotherRankFailed(RuntimeError):
     """Waiting for another rank's part was in vain: it cut the connection."""
@@ -50,9 +52,13 @@ class _Outcome(IntEnum):
 class RankGroup:
     """All ranks of the run; see `engines.ranks.Ranks` for what those that share a model do with it."""
 
-    def __init__(self, rank: int, size: int) -> None:
+    def __init__(self, rank: int, size: int, *, local_rank: int, local_size: int) -> None:
         self.rank = rank
         self.size = size
+        self.local_rank = local_rank
+        """Among the ranks of this machine, of which there are `local_size`."""
+
+        self.local_size = local_size
         self.model: ModelGroup | None = None
         self._attempts = 0
         self._agreed: BaseException | None = None
@@ -172,7 +178,7 @@ def join(size: int) -> RankGroup:
     import torch.distributed as dist
 
     try:
-        rank, started = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        rank, started, local_rank, local_size = (int(os.environ[name]) for name in _OF_TORCHRUN)
     except (KeyError, ValueError):
         raise EngineError(
             f"a run on {size} ranks was started without torchrun; start it with modeltest or run.sh"
@@ -181,7 +187,7 @@ def join(size: int) -> RankGroup:
         raise EngineError(f"torchrun started {started} ranks for a run on {size}")
     if not dist.is_initialized():
         dist.init_process_group("gloo", timeout=PATIENCE)
-    return RankGroup(rank, size)
+    return RankGroup(rank, size, local_rank=local_rank, local_size=local_size)
 
 
 @contextmanager

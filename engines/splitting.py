@@ -37,11 +37,6 @@ def degrees(spec: RunSpec) -> Degrees:
     Raises: PrerequisiteError for what does not come out as the world size, or is not available.
     """
     size = spec.world_size
-    if spec.cluster is not None:
-        raise PrerequisiteError(
-            f"engine hf runs on one machine; the words ask for {spec.cluster.nodes} nodes: "
-            "give the number of chips instead of the rank table"
-        )
     given = {name: value for name, value in asdict(spec.parallel).items() if value > 1}
     others = [f"{name} {value}" for name, value in given.items() if name not in _USABLE]
     if others:

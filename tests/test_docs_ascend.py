@@ -116,6 +116,12 @@ def test_fates_are_what_the_code_does(tmp_path):
     by_fate = {fate: {name for name, found in fates().items() if found is fate} for fate in Fate}
     set_here = names_set(tmp_path)
     by_ranks = {"MASTER_ADDR", "OMP_NUM_THREADS"}  # of several ranks only, by torchrun and its launcher
+    by_ranks |= {
+        "RANK_TABLE_FILE",
+        "GLOO_SOCKET_IFNAME",
+        "MASTER_IP",
+        "ATB_LLM_HCCL_ENABLE",
+    }  # nodes, pipelines
     assert by_fate[Fate.SET] | by_fate[Fate.DEFAULT] <= set_here | by_ranks
     of_profiles = {name for key in model_keys() for name in profile(key).environment}
     assert by_fate[Fate.PROFILE] == of_profiles

@@ -98,6 +98,9 @@ class Request:
     only_end_timed: bool = False
     """Of a timed batch: no time is taken before its last token, which says what taking them costs."""
 
+    adapter: str | None = None
+    """The LoRA adapter that is to answer, of an engine capable of `LORA`; `None`: the model as it is."""
+
 
 class Finish(str, Enum):
     """Why a generation ended."""

@@ -25,6 +25,9 @@ class Capability(str, Enum):
     SAMPLE = "sample"
     """Draws tokens at random, as `GenerationOptions.sampling` says."""
 
+    LORA = "lora"
+    """Answers each request with the LoRA adapter it names."""
+
     QUANTIZED_WEIGHTS = "quantized_weights"
     """Runs checkpoints of msModelSlim, in the kinds MindIE knows: w8a8, w8a16, ..."""
 

@@ -97,6 +97,9 @@ class EngineUsage:
     peak_memory_bytes: int | None = None
     """Of the device, or of the process where there is none; of the rank that needed most."""
 
+    model_loads: int | None = None
+    """How often the weights were loaded: a runner of fixed size is made anew for what it has no room for."""
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
@@ -314,7 +317,7 @@ class RunResult:
     spec: RunSpec
     started: str
     status: str
-    """running, complete, partial or failed."""
+    """running, complete, partial or failed; followed: the part of a node that is not the first."""
 
     model: ModelInfo
     adapter: str | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,10 @@ import click
 
 from modeltest import registry
 from modeltest.api import AccuracyTask, RunResult, RunSpec, SpecError, Verdict, to_plain
+from modeltest.cluster.launch_lines import launch_lines
+from modeltest.cluster.place import checked_table, node_of
+from modeltest.grammar.modes import all_modes
+from modeltest.grammar.write import to_words
 from modeltest.run.deadlines import Limits
 
 if TYPE_CHECKING:
@@ -34,6 +39,7 @@ _TIMEOUTS = {
     "batch": "A worker is hung when no batch ends for S seconds, or for 10 times its slowest batch.",
     "load": "... or when it takes longer to load the model.",
     "heartbeat": "... or says nothing at all once it has; it beats every second. A hung worker is replaced.",
+    "node": "Several nodes wait S seconds for each other before anything is loaded.",
 }
 """What each limit of `Limits` in seconds means."""
 
@@ -127,7 +133,11 @@ _OPTIONS = (
         )
         for what, text in _TIMEOUTS.items()
     ),
-    click.option("--dry-run", is_flag=True, help="Print the spec as JSON and start nothing."),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Print the spec as JSON, and what starts on each of several nodes; start nothing.",
+    ),
     click.option("-v", "--verbose", is_flag=True, help="Show the worker's output when it has ended."),
 )
 
@@ -197,9 +207,24 @@ def execute(spec: RunSpec, manner: Manner) -> int:
 
 
 def dump(spec: RunSpec) -> int:
-    """Print `spec` as JSON and return the exit status."""
+    """Print `spec` as JSON and, on standard error, what starts on each of several nodes.
+
+    Raises: SpecError for a rank table that cannot be used.
+    """
+    table = checked_table(spec)
     click.echo(json.dumps(to_plain(spec), ensure_ascii=False, indent=2))
+    if table is not None:
+        for line in launch_lines(spec, table, os.environ, words=_words_of):
+            click.echo(line, err=True)
     return 0
+
+
+def _words_of(spec: RunSpec) -> list[str] | None:
+    """Return the words of `run.sh` for `spec`; `None` for what only another command can ask."""
+    try:
+        return to_words(spec, modes=all_modes(registry.declared_modes()))
+    except SpecError:
+        return None
 
 
 def singles(spec: RunSpec) -> list[RunSpec]:
@@ -228,6 +253,11 @@ def conclude(outcome: Outcome) -> int:
 
     Raises: what stopped the run early, when its partial result has been shown.
     """
+    from modeltest.run.directory import FOLLOWED
+
+    if outcome.result.status == FOLLOWED:
+        click.echo(_followed(outcome))
+        return 0
     if outcome.interrupt is None:
         show(outcome.directory)
         return exit_status(outcome.result)
@@ -235,6 +265,15 @@ def conclude(outcome: Outcome) -> int:
         with suppress(OSError):  # the terminal may be what ended the run
             show(outcome.directory)
     raise outcome.interrupt
+
+
+def _followed(outcome: Outcome) -> str:
+    cluster = outcome.result.spec.cluster
+    assert cluster is not None
+    return (
+        f"node {node_of(outcome.result.spec)} of {cluster.nodes} did its part; "
+        f"the results are on the first node, {cluster.master_address}"
+    )
 
 
 def exit_status(result: RunResult) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
@@ -11,6 +12,7 @@ from modeltest import registry
 from modeltest.api import AccuracyTask, BatchRange, Case, RunSpec, SpecError, TaskOptions
 from modeltest.api.precision import DTYPE_WORDS
 from modeltest.cli.execute import execute, manner_of, run_options, with_options
+from modeltest.cli.place_options import place_fields, place_options, prefill_options
 from modeltest.cli.prompt_options import dataset_options, prompts_asked, prompts_option
 from modeltest.grammar.modes import PREDECESSOR_MODES, did_you_mean, engine_word
 
@@ -30,7 +32,6 @@ _MODEL_OPTIONS = (
         metavar="KEY",
         help="Model key as in run.sh; auto takes it from config.json.",
     ),
-    click.option("--world-size", type=click.IntRange(min=0), default=1, show_default=True, metavar="N"),
     click.option("--trust-remote-code", is_flag=True, help="Run the Python code in the checkpoint."),
     click.option(
         "--max-position-embeddings",
@@ -60,6 +61,7 @@ PAIRS: dict[str, Any] = {"multiple": True, "metavar": "N,M", "callback": _pairs}
 
 def model_options(command: Command) -> Command:
     """Add the options that say which model runs on which engine."""
+    command = place_options(command)
     for option in reversed(_MODEL_OPTIONS):
         command = option(command)
     return command
@@ -101,6 +103,7 @@ _BATCH_SIZES = click.option(
 @_BATCH_SIZES
 @dataset_options
 @prompts_option
+@prefill_options
 @click.option("--chat", is_flag=True, help="Lay the prompts out by the model's chat template.")
 @model_options
 @run_options
@@ -117,12 +120,15 @@ def performance(
     """
     mode = "performance" if prompt_input is None else "performance_single"
     asked = {name: options.pop(name) for name in ("dataset", "padding", "batches")}
+    prefill = {name: options.pop(name) for name in ("prefill_batch_size", "prefill_length")}
+    if prompt_input is not None and any(prefill.values()):
+        raise SpecError("--prefill-batch-size and --prefill-length do not go with --prompts: leave them out")
     spec = RunSpec(
         mode=mode,
         task=mode,
         cases=tuple(Case(*case) for case in cases),
         batch_sizes=(batch_sizes,),
-        options=prompts_asked(prompt_input=prompt_input, **asked),
+        options=replace(prompts_asked(prompt_input=prompt_input, **asked), **prefill),
         chat=chat,
         **model_fields(options),
     )
@@ -207,8 +213,8 @@ def model_fields(options: dict[str, Any]) -> dict[str, Any]:
     dtype = DTYPES[options["dtype"]] if options["dtype"] else word.dtype
     if word.dtype and dtype != word.dtype:
         raise SpecError(f"--engine {word.word} means {word.dtype}, --dtype asks for {dtype}; use --engine hf")
-    names = ("engine", "weights", "model", "world_size", "trust_remote_code", "max_position_embeddings")
-    return {"dtype": dtype, **{name: options[name] for name in names}}
+    names = ("engine", "weights", "model", "trust_remote_code", "max_position_embeddings")
+    return {"dtype": dtype, **{name: options[name] for name in names}, **place_fields(options)}
 
 
 def _accuracy_task(name: str) -> AccuracyTask:

@@ -26,6 +26,7 @@ from modeltest.api import (
     TokenPrompt,
     to_plain,
 )
+from modeltest.run.adapters import adapters_of, asked_requests
 
 Asking = Callable[[int, Sequence[str]], None]
 """Hears how many questions the engine has taken in, and which batch it is given alone, before it is."""
@@ -81,9 +82,9 @@ def refuse_other_prompts(
     Raises: SpecError when one is another, or is not asked at all.
     """
     unmet = dict(answered)
-    for request in task.requests(data, spec):
+    for request in asked_requests(task, data, spec, adapters_of(spec)):
         digest = unmet.pop(request.id, None)
-        if digest is not None and digest != prompt_digest(request.prompt):
+        if digest is not None and digest != request_digest(request):
             raise SpecError(
                 f"the journal cannot be continued: question {request.id!r} was asked with another prompt"
             )
@@ -111,7 +112,8 @@ class _Questions:
         """Yield what is neither answered nor given up, and say how much is taken before each batch of it."""
         passing = _Passing(self._data.records)
         batch_size = self._spec.batch_sizes[0][0]
-        for request in self._task.requests(replace(self._data, records=passing), self._spec):
+        data = replace(self._data, records=passing)
+        for request in asked_requests(self._task, data, self._spec, adapters_of(self._spec)):
             record = passing.take(request.id)
             if request.id in self.begun.answered:
                 continue
@@ -137,7 +139,7 @@ class _Questions:
         completion = _checked(completion)
         score = self._task.score(record, self._data, completion, self._spec)
         # Times belong to measurements; in a journal of questions they would only be noise.
-        return Sample(score, replace(completion, token_times_ns=()), prompt_digest(request.prompt))
+        return Sample(score, replace(completion, token_times_ns=()), request_digest(request))
 
     def unanswered(self) -> list[Completion]:
         """Return a failed completion for every question that still waits."""
@@ -187,6 +189,14 @@ class _Passing(Collection[Record]):
             raise ModelTestError(
                 f"a task asked {record_id!r}, which is no record's id or was asked already"
             ) from None
+
+
+def request_digest(request: Request) -> str:
+    """Return the digest of what decides an answer: the prompt, and the adapter if there is one."""
+    digest = prompt_digest(request.prompt)
+    if request.adapter is None:
+        return digest
+    return hashlib.sha256(f"{digest} {request.adapter}".encode()).hexdigest()
 
 
 def prompt_digest(prompt: Prompt) -> str:

@@ -31,6 +31,9 @@ class Limits:
     batch_s: float = 3600.0
     """Without the end of a batch; or `SLOWEST_BATCH_FACTOR` times the slowest batch, if that is longer."""
 
+    node_s: float = 600.0
+    """At the roll call of several nodes, until all are there."""
+
 
 class _Stage(Enum):
     LOADING = auto()

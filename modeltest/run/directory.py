@@ -28,7 +28,9 @@ SCHEMA_VERSION = 1
 
 RUNNING = "running"
 COMPLETE = "complete"
-"""What `RunResult.status` says of a run that has not ended, and of one that came to its end."""
+FOLLOWED = "followed"
+"""What `RunResult.status` says of a run that has not ended, of one that came to its end, and of the part of a
+node that is not the first: its results are there."""
 
 PARTIAL_FOLDER = "partial"
 """Where the reports of a run lie that has not come to its end."""

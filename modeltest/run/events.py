@@ -23,7 +23,7 @@ VARIABLE = "MODELTEST_EVENTS"
 
 Event = dict[str, Any]
 """`event` names the kind: heartbeat, phase, loaded, dataset, asking, progress, timing, usage, note, error,
-done."""
+lost, node_lost, done."""
 
 HEARTBEAT_S = 1.0
 

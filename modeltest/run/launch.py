@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import IO
 
 from modeltest import __version__
-from modeltest.api import Interruption, ModelTestError, PrerequisiteError, RunResult
+from modeltest.api import Interruption, ModelTestError, PrerequisiteError, RunResult, SpecError
+from modeltest.cluster.place import TABLE_VARIABLE, node_of
 from modeltest.run.asked_files import AskedFiles, asked_files, prepared
 from modeltest.run.benchmark_file import write_benchmark
 from modeltest.run.deadlines import Limits
 from modeltest.run.directory import (
     COMPLETE,
+    FOLLOWED,
     LOG_FILE,
     RUNNING,
     create_run_directory,
@@ -66,7 +68,8 @@ def launch(
 
     Raises: the error a worker reported; ModelTestError when it was lost without a word.
     """
-    asked = asked_files(plan, os.environ)
+    # What is asked by the shell of another node would be of no times there.
+    asked = AskedFiles() if node_of(plan.spec) else asked_files(plan, os.environ)
     with prepared(asked):
         outcome = _launch(plan, asked, command=command, progress=progress, verbose=verbose, limits=limits)
         return _with_benchmark(outcome, asked, progress)
@@ -103,6 +106,8 @@ def _launch(
         progress.line(f"not with {name}: {reason}")
     for note in asked.notes:
         progress.line(note)
+    if spec.cluster is None and os.environ.get(TABLE_VARIABLE):
+        progress.line(f"{TABLE_VARIABLE} is set and not used: this run is on one node")
     with _hold(directory) as log:
         watch = Watch(directory, result, progress)
         return _carry_out(plan, watch, log, asked, limits=limits or Limits(), verbose=verbose)
@@ -116,7 +121,12 @@ def resume(
     Raises: what `launch` does; SpecError when weights, prompts or rules are no longer those of the journal;
     PrerequisiteError when a process is still at work on it.
     """
-    read_result(directory)  # a directory without a run gets no lock
+    begun = read_result(directory)  # a directory without a run gets no lock
+    if node_of(begun.spec):
+        raise SpecError(
+            f"{directory} is the part of node {node_of(begun.spec)} of a run whose journal is on the first "
+            f"node: go on there, and here give the same command again: {begun.command}"
+        )
     with _hold(directory) as log:
         result = read_result(directory)
         if result.status == COMPLETE:
@@ -149,6 +159,8 @@ def _carry_out(
     try:
         write_result(watch.directory, watch.result)
         supervise(plan, watch, log, limits, trace_folder=asked.trace_folder)
+        if node_of(plan.spec):
+            return Outcome(watch.directory, _write_followed(watch))
         write_result(watch.directory, watch.result)
         result = replace(read_result(watch.directory), status=COMPLETE)
         return Outcome(watch.directory, finish(result, watch.directory, tell=watch.progress.line))
@@ -181,6 +193,13 @@ def _with_benchmark(outcome: Outcome, asked: AskedFiles, progress: Progress) -> 
         ) from problem
     progress.line(f"times of the measured trials: {path}" if reason is None else f"no {path}: {reason}")
     return outcome
+
+
+def _write_followed(watch: Watch) -> RunResult:
+    """Write `run.json` of a node that is not the first, whose ranks did what rank 0 asked."""
+    result = replace(watch.result, status=FOLLOWED)
+    write_result(watch.directory, result)
+    return result
 
 
 def _write_partial(plan: Plan, watch: Watch) -> RunResult:

@@ -26,6 +26,7 @@ from modeltest.api import (
     to_plain,
 )
 from modeltest.api.host_memory import forget_resident_peak, resident_peak_bytes
+from modeltest.run.adapters import adapters_of, with_adapters
 from modeltest.run.recovery import Recovery
 
 LEAST_LOGPROB = -1e9
@@ -63,9 +64,11 @@ def run_measurements(
     measured = measured or Measured()
     recovery = Recovery(engine, info)
     journalled = iter(measured.journalled)
+    adapters = adapters_of(spec)
     trials = task.trials(spec, info)
     trial = next(trials, None)
     while trial is not None:
+        trial = with_adapters(trial, adapters)
         measurement = next(journalled, None)
         if measurement is not None:
             _refuse_other_trial(trial, measurement)
@@ -187,7 +190,8 @@ def inputs_digest(trial: Trial) -> str:
     """
     digest = hashlib.sha256()
     for request in trial.requests:
-        digest.update(_line(request.prompt).encode() + b"\n")
+        adapter = "" if request.adapter is None else f" {request.adapter}"
+        digest.update(f"{_line(request.prompt)}{adapter}\n".encode())
     return digest.hexdigest()
 
 

@@ -21,8 +21,11 @@ from modeltest.api import (
     Task,
 )
 from modeltest.api.precision import MINDIE_KINDS, precision_word
+from modeltest.cluster.place import check_address, checked_table, node_of
+from modeltest.cluster.rank_table import RankTable
 from modeltest.grammar.modes import adapters_of
 from modeltest.models.checkpoint import inspect_checkpoint
+from modeltest.run.adapters import check_adapters
 from modeltest.run.prompts import check_prompts
 
 QUANTIZED_WORDS = ("pa_fp16", "pa_bf16", "fa")
@@ -39,6 +42,9 @@ class Plan:
     passed_over: Mapping[str, str] = field(default_factory=dict)
     """Adapters that come before the one chosen, and why they cannot serve this run."""
 
+    table: RankTable | None = None
+    """Of a run over several nodes."""
+
 
 def plan(spec: RunSpec) -> Plan:
     """Choose the first adapter that can serve the run and check everything that needs no model.
@@ -48,6 +54,17 @@ def plan(spec: RunSpec) -> Plan:
     task = registry.task_of(spec)
     _check_mode(spec, task)
     task.check(spec)
+    table = checked_table(spec)
+    if table is not None:
+        check_address(spec, table)
+    return replace(_chosen(spec, task), table=table)
+
+
+def _chosen(spec: RunSpec, task: Task) -> Plan:
+    """Return the plan with the first adapter that can serve it.
+
+    Raises: SpecError, PrerequisiteError, EngineError.
+    """
     *others, last = _adapters(spec.engine)
     passed_over: dict[str, str] = {}
     for name in others:
@@ -105,7 +122,8 @@ def run_name(plan: Plan) -> str:
     """Return what a run's directory is called, after its time: with the precision of quantised weights."""
     spec, model = plan.spec, plan.model
     label = precision_word(spec.dtype or model.dtype, model.quantize) if model.quantize else ""
-    return "_".join(part for part in (spec.mode, model.name, label, plan.engine.name) if part)
+    node = f"node{node_of(spec)}" if node_of(spec) else ""
+    return "_".join(part for part in (spec.mode, model.name, label, plan.engine.name, node) if part)
 
 
 def _check_quantized(engine: Engine, model: ModelInfo) -> None:
@@ -126,6 +144,7 @@ def _check_capabilities(spec: RunSpec, task: Task, engine: Engine) -> None:
     Raises: PrerequisiteError.
     """
     missing = task.requires(spec) - engine.capabilities
+    check_adapters(spec, task, engine)
     if Capability.PREFILL_LIMITS in missing:
         raise PrerequisiteError(
             f"engine {engine.name!r} chooses its prefills itself and cannot honour a prefill batch size or "

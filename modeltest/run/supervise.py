@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from modeltest.api import HarnessTask, ModelTestError
+from modeltest.cluster.place import TABLE_VARIABLE, node_of, node_variables
 from modeltest.run.deadlines import Deadlines, Limits
 from modeltest.run.directory import LOG_FILE
 from modeltest.run.engine_files import engine_files
@@ -30,7 +31,8 @@ from modeltest.run.watch import Watch, utc_now
 from modeltest.run.worker_process import has_ended, reap, start_worker, stop
 
 MAX_RELOADS = 2
-"""How many workers may take the place of a lost one before a run is given up."""
+"""How many workers may take the place of a lost one before a run is given up; none where each node would have
+to start another at the same time."""
 
 POLL_S = 0.2
 """How often a silent worker is checked for life."""
@@ -48,7 +50,8 @@ def supervise(
 
     Raises: the error the last worker reported, or one that says how it was lost.
     """
-    for reload in range(1, MAX_RELOADS + 2):
+    reloads = MAX_RELOADS if plan.spec.cluster is None else 0
+    for reload in range(1, reloads + 2):
         with engine_files(plan, watch.directory) as of_files:
             own = {**of_files, TRACE_FOLDER: str(trace_folder or "")}
             end = _run_worker(plan, watch, log, limits, own=own)
@@ -61,9 +64,9 @@ def supervise(
         if not isinstance(plan.task, HarnessTask):
             watch.done = count_entries(watch.directory / FILE_NAME)  # its last event may be missing
         watch.interrupt(interruption(end, watch.flight, time=utc_now(), done=watch.done, where=watch.where))
-        if reload <= MAX_RELOADS:
+        if reload <= reloads:
             lost = watch.result.interruptions[-1]
-            watch.progress.line(f"{lost.reason}; reload {reload} of {MAX_RELOADS}{_given_up(lost.given_up)}")
+            watch.progress.line(f"{lost.reason}; reload {reload} of {reloads}{_given_up(lost.given_up)}")
     raise failure_of(end, where=watch.where, hint=_hint(plan, watch))
 
 
@@ -75,6 +78,10 @@ def _hint(plan: Plan, watch: Watch) -> str:
     log = f"its output is in {watch.directory / LOG_FILE}"
     if not can_go_on(plan.task):
         return log
+    if node_of(plan.spec):
+        return f"the first node has the journal; {log}"
+    if plan.spec.cluster is not None:
+        log = f"on the other nodes the same command again; {log}"
     return f"`modeltest run --resume {watch.directory}` goes on from there; {log}"
 
 
@@ -88,9 +95,9 @@ def _run_worker(
     kills_before = oom_kills()
     try:
         process = start_worker(
-            worker_command(watch.directory, plan.spec.world_size), _environment(plan, pipe, own), log
+            worker_command(watch.directory, plan.spec, limits), _environment(plan, pipe, own), log
         )
-        deadlines = Deadlines(limits, has_batches=can_go_on(plan.task))
+        deadlines = Deadlines(limits, has_batches=can_go_on(plan.task) and node_of(plan.spec) == 0)
         hang = _follow(process, reader, watch, deadlines)
         return WorkerEnd(
             status=stop(process) if hang else reap(process),
@@ -110,7 +117,10 @@ def _environment(plan: Plan, pipe: Path, own: Mapping[str, str]) -> dict[str, st
     # A folder such as transformers/ in the current directory must not stand in for the package.
     fixed = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", VARIABLE: str(pipe)}
     of_task = plan.task.environment(plan.spec) if isinstance(plan.task, HarnessTask) else {}
-    return {**os.environ, **plan.engine.environment(plan.spec, plan.model), **own, **of_task, **fixed}
+    found = {name: value for name, value in os.environ.items() if name != TABLE_VARIABLE}
+    of_node = node_variables(plan.spec, plan.table, os.environ)
+    of_engine = plan.engine.environment(plan.spec, plan.model)
+    return {**found, **of_engine, **of_node, **own, **of_task, **fixed}
 
 
 def _follow(

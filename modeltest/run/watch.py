@@ -8,6 +8,7 @@ from pathlib import Path
 
 from modeltest.api import (
     DatasetInfo,
+    EngineError,
     EngineInfo,
     EngineUsage,
     Interruption,
@@ -17,6 +18,7 @@ from modeltest.api import (
     error_by_name,
     from_plain,
 )
+from modeltest.cluster.place import node_of
 from modeltest.run.directory import write_result
 from modeltest.run.events import Event
 from modeltest.run.losses import Flight
@@ -109,6 +111,16 @@ class Watch:
         self.lost_rank = event["rank"]
         if isinstance(self.failure, RankLost):  # what others say of a rank that was killed
             self.failure = None
+
+    def _take_node_lost(self, event: Event) -> None:
+        if event["is_certain"] or self.failure is None or isinstance(self.failure, RankLost):
+            message = event["message"]
+            if node_of(self.result.spec) == 0:  # which has the journal
+                message += (
+                    f"; `modeltest run --resume {self.directory}` goes on from there, on the other nodes the "
+                    "same command again"
+                )
+            self.failure = EngineError(message)
 
     def _take_done(self, _event: Event) -> None:
         self.is_done = True

@@ -31,6 +31,7 @@ from modeltest.api import (
 )
 from modeltest.data.load import LoadedDataset, load_dataset
 from modeltest.run.accuracy import refuse_other_prompts, run_accuracy
+from modeltest.run.adapters import check_numbers
 from modeltest.run.deadlines import RUNNING_PHASE
 from modeltest.run.directory import read_result
 from modeltest.run.events import VARIABLE, EventWriter
@@ -38,7 +39,7 @@ from modeltest.run.going_on import answered_in, begun_questions, trials_lost
 from modeltest.run.journal import FILE_NAME, JournalReader, JournalWriter, count_entries
 from modeltest.run.measurement import Measured, run_measurements
 from modeltest.run.prompts import ReadPrompts, read_prompts, with_prompts
-from modeltest.run.ranks import end_with_launcher, own_rank, status_without_ranks
+from modeltest.run.ranks import end_with_launcher, own_rank, status_without_ranks, tell_launcher
 from modeltest.run.resume import refuse_other_dataset, refuse_other_engine
 from modeltest.run.tracing import VARIABLE as TRACE_FOLDER
 from modeltest.run.tracing import trials_to_trace, write_traces
@@ -77,6 +78,7 @@ def main(arguments: list[str]) -> int:
     except ModelTestError as problem:
         traceback.print_exc()
         events.send("error", type=type(problem).__name__, message=str(problem))
+        tell_launcher(str(problem))
         return problem.exit_code
     except KeyboardInterrupt:
         return 130
@@ -103,6 +105,7 @@ def _as_follower(directory: Path, events: EventWriter) -> int:
         name = type(problem).__name__ if is_known else ""
         message = str(problem) if is_known else f"internal error: {type(problem).__name__}: {problem}"
         events.send("error", type=name, message=f"rank {own_rank()}: {message}")
+        tell_launcher(message)
         return problem.exit_code if isinstance(problem, ModelTestError) else INTERNAL_ERROR
     return 0
 
@@ -176,6 +179,7 @@ def _load_dataset(run: _Run, task: AccuracyTask) -> LoadedDataset:
         shots_needed=bool(spec.options.shots),
     )
     refuse_other_dataset(run.directory, run.result.dataset, dataset.info)
+    check_numbers(spec, dataset.data.records)
     if spec.options.shots:
         for _ in task.requests(dataset.data, spec):
             pass  # too few rows for the shots are found here, before they cost a model load

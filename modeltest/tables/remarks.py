@@ -28,6 +28,8 @@ def _engine_lines(result: RunResult) -> Iterable[str]:
     yield text
     if usage.split_batches:
         yield f"{usage.split_batches} batches ran out of memory and were run again in smaller ones"
+    if usage.model_loads is not None and usage.model_loads > 1:
+        yield f"the model was loaded {usage.model_loads} times: see log.txt"
 
 
 def _case_lines(summary: Summary | None) -> Iterable[str]:

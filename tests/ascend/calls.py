@@ -7,7 +7,7 @@ from typing import Any
 from engines.mindie_benchmark import parse_benchmark
 from engines.mindie_files import RunnerFiles
 from engines.mindie_pa import MindiePA
-from engines.mindie_runner import PagedRunner
+from engines.mindie_runner import PagedRunner, Row
 from engines.mindie_sizes import RunnerSize
 from modeltest.api import EngineError
 from modeltest.data.load import load_dataset
@@ -16,6 +16,8 @@ from modeltest.run.accuracy import run_accuracy
 
 PROMPTS = [list(range(30 + 7 * row, 42 + 8 * row)) for row in range(5)]
 """Prompts of different lengths, 12 tokens to 16."""
+
+ROWS = [Row(tuple(prompt)) for prompt in PROMPTS]
 
 
 def complete(spec: Any, model: Any, batches: Any, batch_size: int) -> Any:
@@ -86,7 +88,7 @@ def end_of_text_after_ignoring_it(spec: Any, model: Any) -> tuple[Any, Any, Any]
     after_own = raw.model.postprocessor.eos_token_id
     ours = PagedRunner(spec, model, with_tokenizer=True)
     ours.make(RunnerSize(32, 16, 1))
-    ours.infer(PROMPTS[:1], max_new_tokens=3, ignore_eos=True)
+    ours.infer(ROWS[:1], max_new_tokens=3, ignore_eos=True)
     return before, after_own, ours.raw.model.postprocessor.eos_token_id
 
 
@@ -95,7 +97,7 @@ def repeated_prompt(spec: Any, model: Any) -> tuple[int, int]:
     texts, _, _ = raw_runner(spec, model, 4).infer(PROMPTS[:1], 4, 2, False)
     ours = PagedRunner(spec, model, with_tokenizer=True)
     ours.make(RunnerSize(32, 16, 4))
-    return len(texts), len(ours.infer(PROMPTS[:1], max_new_tokens=2, ignore_eos=False).texts)
+    return len(texts), len(ours.infer(ROWS[:1], max_new_tokens=2, ignore_eos=False).texts)
 
 
 def more_prompts_than_rows(spec: Any, model: Any) -> tuple[list[Any], list[Any], str]:
@@ -154,11 +156,11 @@ def more_than_fits(spec: Any, model: Any, size: RunnerSize) -> Any:
     said = "nothing"
     try:
         ours.make(size)
-        ours.infer(PROMPTS[: size.rows], max_new_tokens=2, ignore_eos=False)
+        ours.infer(ROWS[: size.rows], max_new_tokens=2, ignore_eos=False)
     except EngineError as problem:
         said = f"{type(problem).__name__}: {problem}"
     ours.make(RunnerSize(32, 16, 1))
-    return said, len(ours.infer(PROMPTS[:1], max_new_tokens=2, ignore_eos=False).texts)
+    return said, len(ours.infer(ROWS[:1], max_new_tokens=2, ignore_eos=False).texts)
 
 
 def only_import(spec: Any, model: Any) -> str:

@@ -197,7 +197,7 @@ def test_a_longer_context_is_used_where_positions_are_computed(demo_model):
     ("spec", "model", "error"),
     [
         ({}, {"quantize": "w8a8"}, "w8a8"),
-        ({"lora": "x.jsonl"}, {}, "lora"),
+        ({"kw_args": '{"encrypt_enable": 1}'}, {}, "encryption"),
         ({"engine_options": {"a": "b"}}, {}, "no options; given: a"),
     ],
 )

@@ -345,7 +345,7 @@ def test_what_is_used_is_noted(llama):
     [
         ({"world_size": 8}, {}, "engine hf_paged runs on one device"),
         ({}, {"quantize": "w8a8"}, "engine hf_paged cannot run w8a8"),
-        ({"lora": "x.jsonl"}, {}, "engine hf_paged does not take lora"),
+        ({"kw_args": '{"encrypt_enable": 1}'}, {}, "engine hf_paged does not take encryption"),
         ({"engine_options": {"a": "b"}}, {}, "engine hf_paged has no options; given: a"),
     ],
 )

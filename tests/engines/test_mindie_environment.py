@@ -10,17 +10,23 @@ from engines.mindie_environment import (
     check_mindie,
     environment,
     file_environment,
-    free_port,
     recorded,
     why_no_mindie,
 )
-from modeltest.api import Case, Cluster, PrerequisiteError, RunSpec, SpecError, TaskOptions
+from modeltest.api import Case, Cluster, Parallel, PrerequisiteError, RunSpec, SpecError, TaskOptions
+from modeltest.api.ports import free_port
 from modeltest.models.checkpoint import inspect_checkpoint
 
 
 @pytest.fixture(autouse=True)
 def _no_mindie(monkeypatch):
-    for name in ("ATB_SPEED_HOME_PATH", "USE_ASCEND", "MASTER_PORT", "PYTHONPATH"):
+    for name in (
+        "ATB_SPEED_HOME_PATH",
+        "USE_ASCEND",
+        "MASTER_PORT",
+        "PYTHONPATH",
+        "ASCEND_RT_VISIBLE_DEVICES",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -87,8 +93,11 @@ def test_unknown_options_are_refused(spec, options, reason):
     ("changes", "kind", "reason"),
     [
         ({"device": "npu"}, SpecError, "the stand-in for MindIE runs on the cpu"),
-        ({"cluster": Cluster("t.json", 2, 0, "10.0.0.1")}, PrerequisiteError, "several nodes"),
-        ({"lora": "l.jsonl"}, PrerequisiteError, "LoRA is not available yet"),
+        (
+            {"cluster": Cluster("/a b/t.json", 2, 0, "10.0.0.1")},
+            SpecError,
+            "the rank table '/a b/t.json' conta",
+        ),
         ({"dtype": "bfloat16"}, SpecError, "dtype is float16; MindIE cannot cast it to bfloat16"),
         ({"output_dir": "/tmp/a b+c"}, SpecError, r"the output directory '/tmp/a b\+c' contains ' ' '\+'"),
     ],
@@ -97,6 +106,16 @@ def test_what_mindie_would_refuse_later_is_refused_at_once(spec, model, changes,
     check_mindie(spec, model, "run_pa")
     with pytest.raises(kind, match=reason):
         check_mindie(replace(spec, **changes), model, "run_pa")
+
+
+def test_a_rank_table_that_others_may_change_is_refused(spec, model, tmp_path):
+    path = tmp_path / "t.json"
+    path.touch(0o640)
+    several = replace(spec, cluster=Cluster(str(path), 2, 0, "10.0.0.1"))
+    check_mindie(several, model, "run_pa")
+    path.chmod(0o646)
+    with pytest.raises(SpecError, match=rf"every user may write to the rank table {path}.*chmod 640"):
+        check_mindie(several, model, "run_pa")
 
 
 def test_a_checkpoint_of_another_dtype_is_refused(spec, demo_model):
@@ -144,12 +163,36 @@ def test_a_prefill_length_switches_the_split_on(spec, model):
     assert environment(split, model)["MODELTEST_PD_SPLIT_ENABLE"] == "1"
 
 
-def test_a_port_that_is_given_is_kept_and_one_that_is_taken_is_not_chosen(spec, model, monkeypatch):
+def test_one_rank_meets_nobody_and_has_a_port_all_the_same(spec, model, monkeypatch):
+    port = str(free_port({}))
+    monkeypatch.setenv("MASTER_PORT", port)
+    variables = environment(spec, model)
+    assert (variables["MASTER_PORT"], variables["RANK"], variables["WORLD_SIZE"]) == (port, "0", "1")
     with socket.socket() as taken:
-        taken.bind(("", free_port()))
-        assert free_port() != taken.getsockname()[1]
-    monkeypatch.setenv("MASTER_PORT", "12345")
-    assert environment(spec, model)["MASTER_PORT"] == "12345"
+        taken.bind(("", 0))
+        taken.listen()
+        monkeypatch.setenv("MASTER_PORT", str(taken.getsockname()[1]))
+        with pytest.raises(PrerequisiteError, match="is taken by another process"):
+            environment(spec, model)
+
+
+def test_torchrun_tells_several_ranks_who_they_are_and_where_they_meet(spec, model):
+    variables = environment(replace(spec, world_size=4), model)
+    assert not {"MASTER_PORT", "RANK", "LOCAL_RANK", "WORLD_SIZE"} & variables.keys()
+    assert variables["ASCEND_RT_VISIBLE_DEVICES"] == "0,1,2,3"
+
+
+def test_the_devices_the_user_has_chosen_stay(spec, model, monkeypatch):
+    monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", "4,5")
+    assert environment(replace(spec, world_size=2), model)["ASCEND_RT_VISIBLE_DEVICES"] == "4,5"
+    several = replace(spec, world_size=2, cluster=Cluster("t.json", 2, 0, "10.0.0.1"))
+    assert "ASCEND_RT_VISIBLE_DEVICES" not in environment(several, model), "the rank table says which"
+
+
+def test_a_pipeline_is_told_where_its_ranks_meet(spec, model):
+    variables = environment(replace(spec, world_size=2, parallel=Parallel(pp=2)), model)
+    assert (variables["MASTER_IP"], variables["ATB_LLM_HCCL_ENABLE"]) == ("127.0.0.1", "1")
+    assert "GLOO_SOCKET_IFNAME" in variables
 
 
 def test_other_methods_of_quantisation_than_mindie_s_are_refused(spec, demo_model):

@@ -71,9 +71,10 @@ def test_split_replicas_are_refused():
     )
 
 
-def test_several_machines_are_refused():
-    with pytest.raises(PrerequisiteError, match="runs on one machine; the words ask for 2 nodes"):
-        degrees(_spec(16, cluster=Cluster("table.json", 2, 0, "10.0.0.1")))
+def test_the_ranks_of_several_nodes_share_the_work_as_those_of_one():
+    cluster = Cluster("table.json", 2, 0, "10.0.0.1")
+    assert degrees(_spec(16, cluster=cluster)) == Degrees(1, 16)
+    assert degrees(_spec(16, cluster=cluster, parallel=Parallel(dp=16))) == Degrees(16, 1)
 
 
 def test_a_timed_run_is_not_split_over_replicas(tmp_path):

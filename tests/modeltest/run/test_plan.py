@@ -139,7 +139,14 @@ def test_an_adapter_that_cannot_serve_is_passed_over_with_its_reason(demo_model,
 
 
 def test_when_none_can_serve_the_last_one_says_why(demo_model):
-    with pytest.raises(PrerequisiteError, match="engine hf does not take lora"):
+    with pytest.raises(PrerequisiteError, match="engine hf does not take encryption words"):
+        plan(_paged_word(demo_model, kw_args='{"encrypt_enable": 1}'))
+
+
+def test_adapters_are_refused_by_an_engine_that_has_none(demo_model):
+    with pytest.raises(
+        PrerequisiteError, match=r"'hf\w*' does not take the word lora; leave it out, or use pa_"
+    ):
         plan(_paged_word(demo_model, lora="adapters.jsonl"))
 
 

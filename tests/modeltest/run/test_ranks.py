@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from modeltest.api import RunSpec
+from modeltest.run.deadlines import Limits
 from modeltest.run.ranks import (
     RANKS_VARIABLE,
     RankEnd,
@@ -21,14 +24,16 @@ from modeltest.run.ranks import (
 
 COMMAND = [sys.executable, "-m", "modeltest"]
 PATIENCE_S = 60.0
+SPEC = RunSpec(engine="hf_fp32", mode="full_BoolQ", task="boolq", model="m", weights="w")
 
 
 def test_one_rank_is_a_plain_worker(tmp_path):
-    assert worker_command(tmp_path, 1)[1:] == ["-m", "modeltest.run.worker", str(tmp_path)]
+    assert worker_command(tmp_path, SPEC, Limits())[1:] == ["-m", "modeltest.run.worker", str(tmp_path)]
 
 
 def test_several_ranks_are_started_by_torchrun(tmp_path):
-    assert worker_command(tmp_path, 4)[1:] == ["-m", "modeltest.run.ranks", "4", str(tmp_path)]
+    command = worker_command(tmp_path, replace(SPEC, world_size=4), Limits(node_s=7))
+    assert command[1:] == ["-m", "modeltest.run.ranks", str(tmp_path), "7"]
 
 
 def test_processors_are_shared_out_unless_threads_are_set():

@@ -23,7 +23,9 @@ class Pass:
     blocks: BlockCounter
     max_batch_size: int
     max_prefill_tokens: int
-    rank: int
+    writes: bool
+    """Whether this process saves logits."""
+
     prefill_s: list[float] = field(default_factory=list)
     decode_s: list[float] = field(default_factory=list)
 
@@ -66,10 +68,13 @@ class Pass:
         return group
 
     def _step(self, requests: list[Request], inputs: list[list[int]], produced: int) -> list[Request]:
-        logits, caches = self.model.forward(inputs, [request.cache for request in requests])
+        logits, caches = self.model.forward(
+            inputs, [request.cache for request in requests], [request.adapter for request in requests]
+        )
         if ENV.modeltest_dataset_specified:
             ENV.update()
-        save_logits(logits, produced, self.rank)
+        if self.writes:
+            save_logits(logits, produced)
         for request, cache, token in zip(requests, caches, logits.argmax(dim=-1).tolist(), strict=True):
             request.cache = cache
             request.output_ids.append(token)
@@ -90,18 +95,18 @@ def ends_text(token: int, eos: Any) -> bool:
     return eos is not None and token == eos
 
 
-def save_logits(logits: torch.Tensor, produced: int, rank: Any) -> None:
+def save_logits(logits: torch.Tensor, produced: int) -> None:
     """Write the last-position logits of a step, if that is on."""
-    if not (ENV.modeltest_dataset_specified and ENV.logits_save_enable and rank == 0):
+    if not (ENV.modeltest_dataset_specified and ENV.logits_save_enable):
         return
     path = Path(check_file_safety(f"{ENV.logits_save_folder}/logits_{produced}.pth"))
     torch.save(logits.cpu(), path)
     path.chmod(FILE_MODE)
 
 
-def save_token_ids(requests: list[Request], local_rank: Any) -> None:
+def save_token_ids(requests: list[Request], writes: bool) -> None:
     """Write the ids of every request, if that is on; files of other requests stay."""
-    if not (ENV.modeltest_dataset_specified and ENV.token_ids_save_enable and local_rank == 0):
+    if not (ENV.modeltest_dataset_specified and ENV.token_ids_save_enable and writes):
         return
     for request in requests:
         inputs = Path(check_file_safety(f"{ENV.token_ids_save_folder}/input_ids_{request.number}.pth"))

@@ -12,6 +12,7 @@ class Request:
     number: int
     input_ids: list[int]
     output_ids: list[int] = field(default_factory=list)
+    adapter: str | None = None
     cache: Any = None
     blocks: int = 0
 

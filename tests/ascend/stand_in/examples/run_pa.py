@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from atb_llm.utils.env import ENV
 from atb_llm.utils.log import logger, print_log
 
 from examples.generate import Pass, save_benchmark, save_token_ids
+from examples.records import record_made
 from examples.requests import BlockCounter, Request
 
 MAX_JSON_LENGTH = 4096
@@ -27,6 +29,7 @@ class PARunner:
     """Paged attention with continuous batching; names it does not know are ignored."""
 
     def __init__(self, **kwargs: Any) -> None:
+        record_made("PARunner", kwargs)
         self.rank = kwargs.get("rank", "0")
         self.local_rank = kwargs.get("local_rank", self.rank)
         self.world_size = kwargs.get("world_size", "1")
@@ -46,6 +49,7 @@ class PARunner:
             load_tokenizer_too=kwargs.get("load_tokenizer", True),
             max_position_embeddings=kwargs.get("max_position_embeddings"),
             trust_remote_code=kwargs.get("trust_remote_code", False),
+            pp=kwargs.get("pp", -1),
         )
         self._check_limits(kwargs)
         self._check_mapping(kwargs)
@@ -53,6 +57,7 @@ class PARunner:
         self.dtype = self.model.dtype
         self.quantize = self.model.quantize
         self.model.load_weights()
+        self.model.load_adapters(self._adapters(kwargs))
         self.device = self.model.device
         self.max_memory = 0
         self.warm_up_memory = 0
@@ -100,15 +105,17 @@ class PARunner:
                 )
         if ignore_eos:
             self.model.postprocessor.eos_token_id = []
-        requests = [Request(number, list(one)) for number, one in enumerate(ids)]
+        adapters = [item["adapter"] if isinstance(item, dict) else None for item in inputs]
+        adapters *= len(ids) // len(inputs)
+        requests = [Request(number, list(one), adapter=adapters[number]) for number, one in enumerate(ids)]
         if ENV.benchmark_enable:
             self._run(copy.deepcopy(requests), 2)
         begin = time.perf_counter()
         self._run(requests, max_output_length)
         texts = [self._text_of(request, kwargs.get("skip_special_tokens", False)) for request in requests]
         seconds = time.perf_counter() - begin
-        save_token_ids(requests, self.local_rank)
-        if ENV.modeltest_dataset_specified:
+        save_token_ids(requests, self._writes(self.local_rank))
+        if ENV.modeltest_dataset_specified or self.model.mapping.has_pp():
             ENV.update()
         counts, total = [], 0
         for request in requests:
@@ -124,10 +131,22 @@ class PARunner:
         self.model.postprocessor.max_new_tokens = max_new_tokens
         # A pass that failed keeps its blocks in the library, too; here every pass begins with all of them.
         self.cache_manager.free = self.cache_manager.num_blocks
-        done = Pass(self.model, self.cache_manager, self.max_batch_size, self.max_prefill_tokens, self.rank)
+        done = Pass(
+            self.model,
+            self.cache_manager,
+            self.max_batch_size,
+            self.max_prefill_tokens,
+            self._writes(self.rank),
+        )
         done.run(requests)
         if ENV.benchmark_enable:
+            if self.model.mapping.has_pp():
+                done.prefill_s, done.decode_s = [0.0], [0.0] * (max_new_tokens - 1)
             save_benchmark(requests, done, max_new_tokens, self.rank)
+
+    def _writes(self, rank: Any) -> bool:
+        """Say whether this process writes logits and ids: rank 0, or the last of a pipeline."""
+        return self.rank == self.world_size - 1 if self.model.mapping.has_pp() else rank == 0
 
     def _ids_of(self, item: Any, first: Any, is_chat: bool, truncation: bool) -> list[int]:
         """Return the ids of one input; of which kind all are is judged from the first."""
@@ -151,6 +170,15 @@ class PARunner:
         if self.tokenizer is None:
             return torch.tensor(request.output_ids, dtype=torch.int64)
         return self.tokenizer.decode(request.output_ids, skip_special_tokens=skip_special_tokens)
+
+    @staticmethod
+    def _adapters(kwargs: dict[str, Any]) -> dict[str, str]:
+        """Return the folder of each adapter: of the argument, else of a file beside the weights."""
+        if kwargs.get("lora_modules") is not None:
+            found: dict[str, str] = json.loads(kwargs["lora_modules"])
+            return found
+        file = Path(kwargs["model_path"]) / "lora_adapter.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
     @staticmethod
     def _check_json(text: str) -> None:
@@ -183,6 +211,8 @@ class PARunner:
         world = int(self.world_size)
         plain = {name: 1 if value == -1 else value for name, value in degree.items()}
         tp = degree["tp"] if degree["tp"] != -1 else world // (plain["dp"] * plain["cp"] * plain["pp"])
+        if plain["pp"] > 1 and not (ENV.master_ip and ENV.master_port):
+            raise ValueError("MASTER_IP and MASTER_PORT should be set for pp.")
         if plain["pp"] > 1 and tp * plain["pp"] != world:
             raise ValueError("tp * pp should equal world_size.")
         if plain["pp"] == 1 and tp * plain["cp"] * plain["dp"] != world:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from atb_llm.runner.tokenizer_wrapper import chat_input_ids, load_tokenizer
+from atb_llm.utils.env import ENV
 from atb_llm.utils.file_utils import standardize_path
 from atb_llm.utils.log import logger, print_log
 
@@ -19,6 +20,7 @@ QUANTIZE = (None, "w8a8", "w8a16", "w4a16", "w8a8_dynamic")
 class ModelRunner:
     """Loads a checkpoint and computes the logits behind a sequence.
 
+    With pipeline parallelism every rank computes the whole model, and the last one writes.
     `STAND_IN_MEMORY_ROWS=N` makes memory run out when more than N sequences are computed together,
     `STAND_IN_MEMORY_ROWS_OF_R=N` on rank R alone, after the step.
     """
@@ -32,12 +34,16 @@ class ModelRunner:
         load_tokenizer_too: bool = True,
         max_position_embeddings: int | None = None,
         trust_remote_code: bool = False,
+        pp: int = 1,
     ) -> None:
         from transformers import AutoConfig
 
         self.model_path = standardize_path(model_name_or_path)
         self.rank, self.world_size = int(rank), int(world_size)
         self.device = torch.device("cpu")
+        self.device_index = ENV.devices.get(self.rank, ENV.local_rank)
+        if self.world_size % ENV.nodes:
+            raise ValueError("world_size should be divisible by the number of nodes.")
         self.trust_remote_code = trust_remote_code
         written = json.loads((Path(self.model_path) / "config.json").read_text(encoding="utf-8"))
         self.quantize = written.get("quantize")
@@ -56,10 +62,13 @@ class ModelRunner:
         self.tokenizer: Any = None
         if load_tokenizer_too:
             self.tokenizer = load_tokenizer(self.model_path, trust_remote_code=trust_remote_code)
-        self.mapping = SimpleNamespace(has_pp=lambda: False, attn_dp=SimpleNamespace(group_size=1))
+        self.mapping = SimpleNamespace(has_pp=lambda: pp > 1, attn_dp=SimpleNamespace(group_size=1))
         self.postprocessor = self._postprocessor()
         self.soc_info = SimpleNamespace(need_nz=False, support_bf16=True)
         self.model: Any = None
+        self.adapters: dict[str, Any] = {}
+        """The model with each adapter."""
+
         self.warmup_is_end = False
         if self.world_size > 1 and not torch.distributed.is_initialized():
             torch.distributed.init_process_group("gloo", rank=self.rank, world_size=self.world_size)
@@ -81,7 +90,16 @@ class ModelRunner:
         """Return the ids of conversations."""
         return [torch.tensor(chat_input_ids(self.tokenizer, turns)) for turns in conversations]
 
-    def forward(self, inputs: list[list[int]], caches: list[Any]) -> tuple[torch.Tensor, list[Any]]:
+    def load_adapters(self, folders: dict[str, str]) -> None:
+        """Load the adapters in `folders`, by name."""
+        from atb_llm.runner.adapters import with_adapter
+
+        for name, folder in folders.items():
+            self.adapters[name] = with_adapter(self.model, standardize_path(folder))
+
+    def forward(
+        self, inputs: list[list[int]], caches: list[Any], adapters: list[str | None]
+    ) -> tuple[torch.Tensor, list[Any]]:
         """Return the last-position logits `[rows, vocabulary]` and the caches, one sequence after the other.
 
         Every rank must compute the same step: a rank that does not would leave the others waiting.
@@ -90,8 +108,9 @@ class ModelRunner:
             _use_memory(len(inputs))
             self._agree(inputs)
             rows, kept = [], []
-            for ids, cache in zip(inputs, caches, strict=True):
-                out = self.model(torch.tensor([ids]), past_key_values=cache, use_cache=True)
+            for ids, cache, adapter in zip(inputs, caches, adapters, strict=True):
+                model = self.model if adapter in (None, "base") else self.adapters[adapter]
+                out = model(torch.tensor([ids]), past_key_values=cache, use_cache=True)
                 rows.append(out.logits[0, -1])
                 kept.append(out.past_key_values)
             _use_memory(len(inputs), f"_OF_{self.rank}")

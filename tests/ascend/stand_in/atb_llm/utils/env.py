@@ -1,6 +1,10 @@
 """The environment, read once when the library is first imported; five values can be read again."""
 
+import ipaddress
+import json
 import os
+from pathlib import Path
+from typing import Any
 
 from atb_llm.utils.file_utils import check_file_safety
 
@@ -32,6 +36,7 @@ class EnvVar:
         self.local_rank = int(os.getenv("LOCAL_RANK", "0"))
         self.world_size = int(os.getenv("WORLD_SIZE", "1"))
         self.rank_table_file = os.getenv("RANK_TABLE_FILE", "")
+        self.devices, self.nodes = self._rank_table(self.rank_table_file)
         self.master_ip = os.getenv("MASTER_IP", None)
         self.master_port = os.getenv("MASTER_PORT", None)
         if os.getenv("INF_NAN_MODE_ENABLE", "1") == "0":
@@ -46,6 +51,20 @@ class EnvVar:
         self.token_ids_save_enable = _is_on("ATB_LLM_TOKEN_IDS_SAVE_ENABLE")
         self.token_ids_save_folder = os.getenv("ATB_LLM_TOKEN_IDS_SAVE_FOLDER", "./")
         self.modeltest_dataset_specified = os.getenv("MODELTEST_DATASET_SPECIFIED", "")
+
+    @staticmethod
+    def _rank_table(path: str) -> tuple[dict[int, int], int]:
+        """Return the device of each rank and the number of nodes; looks at less than it could."""
+        if not path:
+            return {}, 1
+        table: dict[str, Any] = json.loads(Path(check_file_safety(path)).read_text(encoding="utf-8"))
+        devices = [device for server in table["server_list"] for device in server["device"]]
+        addresses = [server["server_id"] for server in table["server_list"]]
+        for address in [*addresses, *(device["device_ip"] for device in devices)]:
+            ipaddress.ip_address(address)  # a ValueError
+        if any(int(device["rank_id"]) >= len(devices) for device in devices):
+            raise ValueError("rank_id should be less than the number of devices.")
+        return {int(one["rank_id"]): int(one["device_id"]) for one in devices}, int(table["server_count"])
 
     @staticmethod
     def _devices(text: str | None) -> list[int] | None:

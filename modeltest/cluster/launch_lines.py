@@ -1,0 +1,54 @@
+"""What is started on each node of a run, in the words of a shell. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from modeltest.api import RunSpec
+from modeltest.cluster.place import Place, local_size_of, node_variables, place_of
+from modeltest.cluster.rank_table import RankTable
+
+WORKER_MODULE = "modeltest.run.worker"
+
+DIRECTORY = "RUN_DIRECTORY"
+"""Stands for the directory that the run makes on each node."""
+
+
+def torchrun_words(place: Place, directory: str) -> list[str]:
+    """Return the words after `torchrun` that start the ranks of one node."""
+    return [
+        *("--nnodes", str(place.nodes), "--node_rank", str(place.node)),
+        *("--master_addr", place.master_address, "--master_port", str(place.port)),
+        *("--nproc_per_node", str(place.local_size), "--max_restarts", "0"),
+        *("-m", WORKER_MODULE, directory),
+    ]
+
+
+def launch_lines(
+    spec: RunSpec,
+    table: RankTable,
+    variables: Mapping[str, str],
+    *,
+    words: Callable[[RunSpec], Sequence[str] | None],
+) -> Iterator[str]:
+    """Yield what is to be typed on each node, and what that starts there.
+
+    `words` gives those of `run.sh` for a spec, or `None` when it has none; `variables` are this shell's.
+    """
+    cluster = spec.cluster
+    assert cluster is not None
+    for node, server in enumerate(table.servers):
+        there = replace(spec, cluster=replace(cluster, rank_start=node * local_size_of(spec)))
+        place = place_of(there, variables)
+        assert place is not None
+        yield f"node {node} of {cluster.nodes}, {server.address}:"
+        typed = words(there)
+        if typed is not None:
+            yield f"  type    {shlex.join(['bash', 'run.sh', *typed])}"
+        settings = [
+            f"{name}={shlex.quote(value)}" for name, value in node_variables(there, table, variables).items()
+        ]
+        torchrun = shlex.join(["torchrun", *torchrun_words(place, DIRECTORY)])
+        yield f"  starts  {' '.join([*settings, torchrun])}"

@@ -1,0 +1,197 @@
+"""The roll call of nodes and what they hear of each other, through a real store in this process."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from contextlib import closing
+
+import pytest
+
+from modeltest.api import SpecError
+from modeltest.cluster.place import Place
+from modeltest.run import nodes as nodes_module
+from modeltest.run.nodes import (
+    Card,
+    Explanation,
+    NodeEnd,
+    Nodes,
+    RollCallError,
+    call_roll,
+    differing_facts,
+    open_store,
+)
+
+ADDRESSES = ("127.0.0.1", "127.0.0.2")
+PATIENCE_S = 30.0
+
+
+def _places() -> tuple[Place, Place]:
+    with closing(socket.socket()) as found:
+        found.bind(("", 0))
+        port = found.getsockname()[1]
+    return Place(0, 2, 1, "127.0.0.1", port), Place(1, 2, 1, "127.0.0.1", port)
+
+
+class Roll:
+    """The two nodes of a run, each with its own connection to the store."""
+
+    def __init__(self) -> None:
+        self.places = _places()
+        self.stores = [open_store(place, patience_s=PATIENCE_S) for place in self.places]
+
+    def call(self, *cards: Card, patience_s: float = PATIENCE_S) -> list[Exception | None]:
+        """Return what the roll call raises on the node of each card."""
+        raised: list[Exception | None] = [None] * len(cards)
+
+        def answer(number: int) -> None:
+            card = cards[number]
+            store, place = self.stores[card.node], self.places[card.node]
+            try:
+                call_roll(store, place, card, ADDRESSES, patience_s=patience_s)
+            except Exception as problem:
+                raised[number] = problem
+
+        threads = [threading.Thread(target=answer, args=(number,)) for number in range(len(cards))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return raised
+
+    def node(self, number: int, **settings) -> Nodes:
+        return Nodes(self.places[number], ADDRESSES, self.stores[number], **settings)
+
+
+@pytest.fixture
+def roll():
+    return Roll()
+
+
+def _card(node: int, host: str = "", **facts) -> Card:
+    return Card(node, host or f"host{node}", f"token{node}{host}", {"seed": 0, "limit": None, **facts})
+
+
+def test_nodes_about_to_run_the_same_begin_together(roll):
+    assert roll.call(_card(0), _card(1)) == [None, None]
+
+
+def test_nodes_about_to_run_different_things_do_not_begin_and_say_what_differs(roll):
+    first, second = roll.call(_card(0), _card(1, limit=4))
+    said = "the nodes are about to run different things: node 1 (host1): limit is 4, on node 0 it is None"
+    assert isinstance(first, SpecError)
+    assert str(first) == str(second) == said
+
+
+def test_a_fact_only_one_node_has_differs():
+    assert differing_facts(_card(0), _card(1, extra=1)) == ["extra is 1, on node 0 it is None"]
+    assert differing_facts(_card(0, extra=1), _card(1)) == ["extra is None, on node 0 it is 1"]
+
+
+def test_a_node_that_does_not_come_is_named(roll):
+    (said,) = roll.call(_card(0), patience_s=0.2)
+    assert isinstance(said, RollCallError)
+    assert str(said).startswith("node 1 (127.0.0.2) of 2 did not come to 127.0.0.1:")
+    assert "within 0.2 s; start the same command there with its own RANK_START" in str(said)
+
+
+def test_a_first_node_that_says_nothing_is_named(roll):
+    (said,) = roll.call(_card(1), patience_s=0.2)
+    assert "did not say within 0.2 s that all are there" in str(said)
+
+
+def test_two_processes_that_are_the_same_node_are_told(roll):
+    raised = []
+
+    def answer() -> None:
+        try:
+            call_roll(roll.stores[1], roll.places[1], _card(1, "left"), ADDRESSES, patience_s=PATIENCE_S)
+        except RollCallError as problem:
+            raised.append(str(problem))
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    while not roll.stores[0].check(["card/1"]):
+        time.sleep(0.01)
+    own = open_store(roll.places[1], patience_s=PATIENCE_S)
+    other = threading.Thread(
+        target=lambda: call_roll(own, roll.places[1], _card(1, "right"), ADDRESSES, patience_s=PATIENCE_S)
+    )
+    other.start()
+    thread.join()
+    assert raised == ["right says that it is node 1 too: give each node its own RANK_START"]
+    assert roll.call(_card(0)) == [None]
+    other.join()
+
+
+def test_a_first_node_that_is_not_there_is_waited_for_and_then_named():
+    _, second = _places()
+    with pytest.raises(RollCallError, match=r"the first node does not answer at 127\.0\.0\.1:\d+ \("):
+        open_store(second, patience_s=0.2)
+
+
+def test_a_port_that_is_taken_is_named():
+    first, _ = _places()
+    with closing(socket.socket()) as taken:
+        taken.bind(("", first.port))
+        taken.listen()
+        with pytest.raises(RollCallError, match=rf"port {first.port} of this machine cannot be listened at"):
+            open_store(first, patience_s=1)
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    """Hear of the signal that would end torchrun in this process."""
+    heard = threading.Event()
+    monkeypatch.setattr(os, "kill", lambda pid, number: number == signal.SIGTERM and heard.set())
+    monkeypatch.setattr(nodes_module, "BEAT_S", 0.1)
+    monkeypatch.setattr(nodes_module, "FAREWELL_S", 0.4)
+    return heard
+
+
+def test_a_node_that_falls_silent_ends_the_ranks_of_the_others(roll, ended):
+    first = roll.node(0, silence_s=0.3)
+    first.watch()
+    assert ended.wait(PATIENCE_S)
+    assert first.lost == Explanation("node 1 (127.0.0.2) is gone: no sign of life for 0.3 s", is_certain=True)
+    first.leave()
+
+
+def test_a_node_whose_rank_was_killed_is_the_reason(roll, ended):
+    first, second = roll.node(0), roll.node(1)
+    first.watch()
+    second.watch()
+    second.say_end(NodeEnd("its rank 1 was killed by SIGKILL", was_killed=True))
+    said = Explanation("node 1 (127.0.0.2) ended: its rank 1 was killed by SIGKILL", is_certain=True)
+    assert first.explain() == said
+    assert ended.wait(PATIENCE_S)
+    assert first.lost == said
+    second.leave()
+    first.leave()
+
+
+def test_nodes_that_end_well_part_in_peace(roll, ended):
+    first, second = roll.node(0), roll.node(1)
+    first.watch()
+    second.watch()
+    for node in (first, second):
+        node.say_end(NodeEnd(None))
+    assert first.explain() is None
+    second.leave()
+    first.leave()
+    assert not ended.is_set()
+    assert (first.lost, second.lost) == (None, None)
+
+
+def test_ranks_that_go_on_when_rank_0_is_done_are_ended_in_peace(roll, ended, monkeypatch):
+    monkeypatch.setattr(nodes_module, "GRACE_S", 0.2)
+    first, second = roll.node(0), roll.node(1)
+    first.watch()
+    second.watch()
+    first.say_end(NodeEnd(None))
+    assert ended.wait(PATIENCE_S)
+    assert second.is_over
+    assert second.lost is None
+    second.leave()
+    first.leave()
