@@ -29,7 +29,7 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.summary import summarize_accuracy
-from reports.run_page.accuracy import accuracy_content
+from reports.run_page.accuracy import _in_order, accuracy_content
 from reports.run_page.questions import columns
 from reports.run_page.report import RunPage
 
@@ -289,3 +289,11 @@ class _Texts(dict):
 
     def __missing__(self, key):
         return {"en": key, "zh": key}
+
+
+def test_token_ids_are_not_kept_while_a_page_is_made():
+    whole = [
+        replace(each, completion=replace(each.completion, prompt_tokens=tuple(range(1000))))
+        for each in SAMPLES
+    ]
+    assert all(not each.completion.prompt_tokens for each in _in_order(whole, accuracy_run().summary))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modeltest.api import PrerequisiteError, files
-from modeltest.api.files import open_atomic, write_json, write_text
+from modeltest.api.files import open_atomic, write_bytes, write_json, write_text
 
 
 def test_text_is_written_as_given(tmp_path: Path) -> None:
@@ -93,3 +93,11 @@ def test_unknown_is_null_so_nan_is_refused(tmp_path: Path, value: float) -> None
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"value": value})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bytes_are_written_as_they_are_and_completely(tmp_path):
+    path = tmp_path / "a.png"
+    write_bytes(path, b"\x89PNG\r\n")
+    assert path.read_bytes() == b"\x89PNG\r\n"
+    with pytest.raises(PrerequisiteError, match="cannot write"):
+        write_bytes(tmp_path / "absent" / "a.png", b"x")

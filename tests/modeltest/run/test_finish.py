@@ -1,4 +1,5 @@
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,3 +193,18 @@ def test_what_was_given_up_is_a_reason(tmp_path):
     passed = Interruption("t", "interrupted", 2)
     result = replace(_timed_run(load_1min=0.0), interruptions=(passed, lost))
     assert "given up, trial 0/1/4: the worker was killed" in finish(result, tmp_path).reasons
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+def test_what_lacks_a_package_is_left_out_with_a_line_and_the_rest_is_written(tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    said: list[str] = []
+    finished = finish(_timed_run(load_1min=0.0), tmp_path, tell=said.append)
+    assert finished.verdict is Verdict.VALID
+    assert said == [
+        f"report.html and plots/ left out: {package} is not installed; "
+        "`pip install 'modeltest[report]'` brings it"
+    ]
+    assert not (tmp_path / "report.html").exists()
+    assert (tmp_path / "performance.json").exists()
+    assert (tmp_path / "token_latency.csv").exists()
