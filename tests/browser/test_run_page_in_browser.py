@@ -7,10 +7,19 @@ from dataclasses import replace
 import pytest
 
 from modeltest.api import (
+    Case,
     Completion,
     DatasetInfo,
     EngineInfo,
+    Finish,
+    FirstDifference,
+    GeneratedText,
+    GenerationSummary,
+    HarnessMetric,
+    HarnessSummary,
     ModelInfo,
+    PrecisionOutput,
+    PrecisionSummary,
     Question,
     Request,
     RunResult,
@@ -255,3 +264,32 @@ def test_a_page_of_a_stopped_run_opens_too(new_page, tmp_path):
     page.goto(RunPage().write(stopped, tmp_path)[0].as_uri())
     page.wait_for_selector("html[data-ready]")
     assert tally(page) == "0 of 0 questions"
+
+
+OUTPUT = PrecisionOutput(
+    *(Case(8, 2), 2, 0, (5, 6), (7, 8), (-0.5, -1.0), HOSTILE, 2, 1),
+    *(FirstDifference(1, 0, 7, 9), Verdict.INVALID, (HOSTILE,)),
+)
+
+
+@pytest.mark.parametrize(
+    ("summary", "heading"),
+    [
+        (GenerationSummary(1, (GeneratedText(0, HOSTILE, HOSTILE, 5, 7, Finish.STOP),)), "Texts"),
+        (PrecisionSummary((OUTPUT,)), "Outputs"),
+        (
+            HarnessSummary("lm_eval", "1", (HarnessMetric(HOSTILE, "f", "m", 0.5, 0.1, True, 0, 9, "1"),)),
+            "Metrics",
+        ),
+    ],
+    ids=["generation", "precision", "harness"],
+)
+def test_the_other_kinds_of_pages_work_in_both_languages(new_page, tmp_path, summary, heading):
+    page = new_page()
+    page.goto(RunPage().write(replace(run(), summary=summary), tmp_path)[0].as_uri())
+    title = page.locator("section h2").first
+    assert title.inner_text() == heading
+    page.locator("button[value=zh]").click()
+    assert title.inner_text() != heading
+    assert page.evaluate("window.ran") is None
+    assert "onerror" in page.locator("main").inner_text()

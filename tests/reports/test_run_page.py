@@ -297,3 +297,19 @@ def test_token_ids_are_not_kept_while_a_page_is_made():
         for each in SAMPLES
     ]
     assert all(not each.completion.prompt_tokens for each in _in_order(whole, accuracy_run().summary))
+
+
+@pytest.mark.parametrize("kind", ["accuracy", "performance", "maxbs", "generation", "harness"])
+def test_no_two_elements_of_a_page_have_one_id(tmp_path, kind):
+    text = GeneratedText(0, "Hello", "Hi", 5, 7, Finish.STOP)
+    metric = HarnessMetric("t", "none", "acc,none", 0.25, 0.01, True, 0, 10, "1.0")
+    runs = {
+        "accuracy": accuracy_run(),
+        "performance": performance_run(),
+        "maxbs": max_batch_run(),
+        "generation": run_result(SPEC, summary=GenerationSummary(1, (text,))),
+        "harness": run_result(SPEC, summary=HarnessSummary("lm_eval", "0.4.13", (metric,))),
+    }
+    page = page_of(runs[kind], tmp_path)
+    ids = re.findall(r'<[^>]* id="([^"]+)"', re.sub(r"<(script|style)>.*?</\1>", "", page, flags=re.DOTALL))
+    assert sorted(set(ids)) == sorted(ids)

@@ -2,7 +2,7 @@
 // What every page has: words in two languages, themes, sortable tables, and the data inside the page.
 const page = (() => {
   const root = document.documentElement;
-  const texts = JSON.parse(document.getElementById("texts").textContent);
+  const texts = JSON.parse(document.getElementById("page-texts").textContent);
 
   const remember = (name, value) => {
     try { localStorage.setItem("modeltest." + name, value); } catch { /* a page without storage forgets */ }
