@@ -164,8 +164,8 @@ def _flips(flips: Sequence[Flip]) -> Table:
             escape(flip.question),
             escape(flip.expected),
             escape(flip.reference or "-"),
-            escape(flip.candidate or "-"),
             _margin(flip.reference_margin),
+            escape(flip.candidate or "-"),
             _margin(flip.candidate_margin),
             "" if flip.is_near_tie is None else "near tie" if flip.is_near_tie else "wide",
         )
@@ -173,7 +173,7 @@ def _flips(flips: Sequence[Flip]) -> Table:
     ]
     return _table(
         f"answered differently, widest margins first: {len(rows)} of {len(flips)}",
-        ("question", "expected", "reference", "candidate", "margin", "margin", ""),
+        ("question", "expected", "reference", "margin", "candidate", "margin", ""),
         rows,
     )
 

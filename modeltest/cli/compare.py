@@ -33,6 +33,7 @@ What is judged:
   latency      TTFT, TPOT, E2E: the whole interval of the ratio past --tolerance
   max_batch    the batch found, with its certificate: --max-batch-tolerance
   criterion    KL divergence of output tokens: <= 1e-3, > 1e-4 in at most 0.5 %
+  outputs      generated outputs that are identical: --min-identical
 
 \b
 A gate says PASS, FAIL or INCONCLUSIVE: too few questions or too much noise to
@@ -166,6 +167,8 @@ def compare(reference: Path, candidate: Path, **options: Any) -> int:
     from modeltest.compare.runs import compare_runs
 
     allow = ALLOWABLE if "all" in options["allow"] else options["allow"]
+    _refuse_repeats("reference", [reference, *options["more_reference"]])
+    _refuse_repeats("candidate", [candidate, *options["more_candidate"]])
     comparison = compare_runs(
         [_read(path) for path in (reference, *options["more_reference"])],
         [_read(path) for path in (candidate, *options["more_candidate"])],
@@ -207,6 +210,18 @@ def write_reports(comparison: Comparison, directory: Path) -> Sequence[Path]:
     for path in written:
         click.echo(str(path), err=True)
     return written
+
+
+def _refuse_repeats(side: str, directories: Sequence[Path]) -> None:
+    """Refuse a run that would count as several sessions.
+
+    Raises: SpecError.
+    """
+    seen: set[Path] = set()
+    for directory in directories:
+        if directory.resolve() in seen:
+            raise SpecError(f"{directory} is given twice as a session of the {side}; leave one out")
+        seen.add(directory.resolve())
 
 
 def _print(comparison: Comparison, shown: str) -> None:

@@ -149,6 +149,8 @@ def kind_of(run: RunToCompare) -> str:
 def _accuracy(sides: _Sides) -> Comparison:
     reference, candidate = (read_answers(result.samples) for result in sides.results)
     sides = sides.accept(answer_differences(reference, candidate))
+    if not set(reference) & set(candidate):
+        raise SpecError("the runs have no question in common; their questions are in samples.jsonl")
     resolution = resolution_of(sides.results)
     near_tie = sides.tolerances.near_tie
     found = compare_answers(

@@ -34,7 +34,7 @@ def test_answers_show_table_subjects_and_flips():
     assert "reference: tiny with hf_fp32 (hf on cpu in float32)" in text
     assert "answered differently: 1 of 2 (50.00%), 1 with a wide margin, 0 near a tie" in text
     assert "law 1 100.00% 0.00% -100.00% 1 1" in text
-    assert "law/0 yes yes no 1.9 1.9 wide" in text
+    assert "law/0 yes yes 1.9 no 1.9 wide" in text
 
 
 def test_times_show_ratio_interval_and_what_is_allowed():

@@ -68,7 +68,7 @@ def test_a_broken_port_fails_with_its_table_and_its_questions(runs):
     assert (
         "accuracy 100.00% -> 88.00%, -12.00% (95 % interval -19.81% .. -7.00%), McNemar p = 0.00049" in lines
     )
-    assert any(line.startswith("boolq/0 yes yes no 2.3 2.3 wide") for line in lines)
+    assert any(line.startswith("boolq/0 yes yes 2.3 no 2.3 wide") for line in lines)
     assert lines[-1] == "outcome: FAIL"
 
 
@@ -211,6 +211,21 @@ def test_a_file_that_is_no_calibration_is_refused(runs, tmp_path, content):
 def test_a_path_without_a_run_is_refused(runs, tmp_path):
     with pytest.raises(SpecError, match=r"is not a run: it has no run\.json"):
         compare(runs[0], str(tmp_path))
+
+
+def test_a_session_given_twice_is_refused(tmp_path):
+    runs = [write_run(tmp_path / name, performance_result()) for name in "ab"]
+    again = str(tmp_path / "b" / ".." / "a")
+    with pytest.raises(SpecError, match="given twice as a session of the reference"):
+        compare(*runs, "--reference", again)
+    assert compare(runs[0], runs[0])[0] == 0, "a run may be compared with itself"
+
+
+def test_runs_without_their_journals_are_refused(runs):
+    for run in runs:
+        (Path(run) / FILE_NAME).unlink()
+    with pytest.raises(SpecError, match="the runs have no question in common"):
+        compare(*runs)
 
 
 def test_markup_in_answers_is_text(tmp_path):

@@ -48,6 +48,11 @@ def test_a_port_that_drops_by_what_is_not_allowed_passes_in_at_most_one_of_twent
     assert found[Outcome.PASS] <= 0.06, "5 % and the error of 4000 draws"
 
 
+@pytest.mark.parametrize("questions", [539, 700, 1000])
+def test_where_every_different_answer_is_a_lost_one_few_too_large_drops_pass(questions):
+    assert rates(questions, reference_only=0.005, candidate_only=0.0)[Outcome.PASS] <= 0.075
+
+
 def test_a_real_drop_is_caught_and_a_good_port_of_a_full_set_passes():
     assert rates(3270, reference_only=0.03, candidate_only=0.01)[Outcome.FAIL] > 0.95
     assert rates(500, reference_only=0.06, candidate_only=0.01)[Outcome.FAIL] > 0.95

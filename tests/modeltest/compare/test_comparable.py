@@ -4,7 +4,7 @@ import pytest
 from made_answers import answers, sample
 from made_runs import DATASET, ENGINE, accuracy_result, performance_result, precision_result, with_spec
 
-from modeltest.api import Case, Completion, Measurement, SpecError, TaskOptions, Verdict
+from modeltest.api import Case, Completion, HarnessSummary, Measurement, SpecError, TaskOptions, Verdict
 from modeltest.api.comparison import Outcome
 from modeltest.compare.comparable import (
     ALLOWABLE,
@@ -119,6 +119,12 @@ def test_a_run_without_results_says_what_to_do():
     unfinished = replace(ACCURACY, summary=None, status="failed")
     with pytest.raises(SpecError, match=r"B has no results yet \(status failed\).*--resume"):
         compare(ACCURACY, unfinished)
+
+
+def test_runs_of_another_harness_are_not_compared():
+    harness = replace(ACCURACY, summary=HarnessSummary("lm-eval", "0.4", ()))
+    with pytest.raises(SpecError, match="A is a run of another harness"):
+        compare(harness, harness)
 
 
 def test_several_sessions_are_for_timed_runs():
