@@ -114,6 +114,15 @@ def test_wide_flips_are_held_against_one_percent(questions, wide, expected):
     assert gate.limit == 0.01
 
 
+@pytest.mark.parametrize(
+    ("share", "least", "most"), [(0.005, 0.0, 0.001), (0.01, 0.0, 0.05), (0.03, 0.93, 1.0)]
+)
+def test_how_often_500_questions_fail_for_their_wide_flips(share, least, most):
+    stats = pytest.importorskip("scipy.stats")
+    fails = (k for k in range(60) if flip_gate(counted(500, k, 0, wide=k), DEFAULT).outcome is Outcome.FAIL)
+    assert least <= sum(stats.binom.pmf(k, 500, share) for k in fails) <= most
+
+
 def test_without_margins_every_flip_counts_and_five_percent_are_allowed():
     assert flip_gate(counted(500, 8, 8), DEFAULT).outcome is Outcome.PASS
     assert flip_gate(counted(500, 20, 20), DEFAULT).outcome is Outcome.FAIL
