@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modeltest import registry
-from modeltest.api import MissingExtra, PrerequisiteError, SpecError
+from modeltest.api import MissingExtra, ModelTestError, PrerequisiteError, SpecError
 from modeltest.api.comparison import Comparison, Outcome
 from modeltest.cli.percent import percent
 from modeltest.compare.comparable import ALLOWABLE
@@ -164,21 +164,29 @@ def compare(reference: Path, candidate: Path, **options: Any) -> int:
     Both must have asked the same: the same task, data, protocol, shots and prompts; timed runs on the same
     device and machine. What differs in that is named and refused (exit status 2) unless it is allowed.
     """
-    from modeltest.compare.runs import compare_runs
-
-    allow = ALLOWABLE if "all" in options["allow"] else options["allow"]
     _refuse_repeats("reference", [reference, *options["more_reference"]])
     _refuse_repeats("candidate", [candidate, *options["more_candidate"]])
-    comparison = compare_runs(
-        [_read(path) for path in (reference, *options["more_reference"])],
-        [_read(path) for path in (candidate, *options["more_candidate"])],
-        tolerances=_tolerances(options),
-        allow=allow,
-    )
+    try:
+        comparison = _compare(reference, candidate, options)
+    except ModelTestError as problem:
+        if problem.exit_code != FAILED:
+            raise
+        raise SpecError(str(problem)) from problem  # a damaged run is no candidate that failed
     _print(comparison, options["shown"])
     if options["output_dir"] is not None:
         write_reports(comparison, options["output_dir"])
     return exit_status(comparison, inconclusive=options["inconclusive"])
+
+
+def _compare(reference: Path, candidate: Path, options: dict[str, Any]) -> Comparison:
+    from modeltest.compare.runs import compare_runs
+
+    return compare_runs(
+        [_read(path) for path in (reference, *options["more_reference"])],
+        [_read(path) for path in (candidate, *options["more_candidate"])],
+        tolerances=_tolerances(options),
+        allow=ALLOWABLE if "all" in options["allow"] else options["allow"],
+    )
 
 
 def exit_status(comparison: Comparison, *, inconclusive: str) -> int:

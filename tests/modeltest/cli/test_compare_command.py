@@ -221,6 +221,14 @@ def test_a_session_given_twice_is_refused(tmp_path):
     assert compare(runs[0], runs[0])[0] == 0, "a run may be compared with itself"
 
 
+@pytest.mark.parametrize(("name", "text"), [(FILE_NAME, '{"sample": 5}\n'), ("run.json", "{")])
+def test_a_damaged_run_is_not_comparable_and_no_failure(runs, name, text):
+    (Path(runs[1]) / name).write_text(text)
+    with pytest.raises(SpecError, match=name) as refusal:
+        compare(*runs)
+    assert refusal.value.exit_code == 2
+
+
 def test_runs_without_their_journals_are_refused(runs):
     for run in runs:
         (Path(run) / FILE_NAME).unlink()
