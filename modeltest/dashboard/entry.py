@@ -105,7 +105,7 @@ def _entry(directory: Path, result: RunResult, digest: str) -> Entry:
         report=str(report) if report else None,
         # Numbers of a part of the questions are not those of the whole.
         metrics=flat_metrics(result) if state is RunState.COMPLETE else (),
-        evidence=evidence_of(result) if state is RunState.COMPLETE else None,
+        evidence=evidence_of(result, directory) if state is RunState.COMPLETE else None,
     )
 
 

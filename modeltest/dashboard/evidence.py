@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from modeltest.api import AccuracySummary, Case, PerformanceSummary, RunResult, Sample
+from modeltest.api import AccuracySummary, Case, PerformanceSummary, RunResult
 from modeltest.compare.performance import Shape, TrialValues, read_session
+from modeltest.run.journal import FILE_NAME as JOURNAL
+from modeltest.run.journal import read_outcomes
 
 RIGHT, WRONG, FAILED = "R", "W", "F"
 
@@ -48,20 +51,20 @@ class Evidence:
         return {(each.case, each.batch_size): each.values for each in self.trials}
 
 
-def evidence_of(result: RunResult) -> Evidence | None:
-    """Return what the journal of a complete run says; `None` where runs are not compared by it.
+def evidence_of(result: RunResult, directory: Path) -> Evidence | None:
+    """Return what the journal of the complete run in `directory` says; `None` where it is of no use.
 
     Raises: ModelTestError when the journal is damaged.
     """
     if isinstance(result.summary, AccuracySummary):
-        return Evidence(answers=_answers(result.samples))
+        return Evidence(answers=_answers(read_outcomes(directory / JOURNAL)))
     if isinstance(result.summary, PerformanceSummary):
         return Evidence(trials=tuple(_trials(read_session(result))))
     return None
 
 
-def _answers(samples: Iterable[Sample]) -> Answers:
-    found = {sample.score.request_id: _outcome(sample.score.correct) for sample in samples}
+def _answers(outcomes: Iterable[tuple[str, bool | None]]) -> Answers:
+    found = {question: _outcome(correct) for question, correct in outcomes}
     questions = tuple(sorted(found))
     return Answers(questions, "".join(found[question] for question in questions))
 

@@ -60,18 +60,20 @@
     document.getElementById("attention-none").hidden = worse.size > 0;
   };
 
-  // Every model beside every task; in a cell one line per engine.
+  // Every model beside every task; in a cell one line per engine, and per set of options.
+  const modeOf = (row) => row.task.split(", ")[0];
+  const optionsOf = (row) => row.task.split(", ").slice(1).join(", ");
   const matrix = (found) => {
     const heads = found.filter((row) => row.headline);
-    const sorted = (name) => [...new Set(heads.map((row) => row[name]))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
-    const tasks = sorted("task");
+    const sorted = (value) => [...new Set(heads.map(value))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+    const modes = sorted(modeOf);
     const table = document.getElementById("matrix-table");
-    table.tHead.replaceChildren(make("tr", {}, make("th", { scope: "col" }, words("dashboard.model")), ...tasks.map((task) => make("th", { scope: "col" }, task))));
-    const body = sorted("model").map((model) => make("tr", {}, make("th", { scope: "row" }, model), ...tasks.map((task) => {
-      const lines = heads.filter((row) => row.model === model && row.task === task);
+    table.tHead.replaceChildren(make("tr", {}, make("th", { scope: "col" }, words("dashboard.model")), ...modes.map((mode) => make("th", { scope: "col" }, mode))));
+    const body = sorted((row) => row.model).map((model) => make("tr", {}, make("th", { scope: "row" }, model), ...modes.map((mode) => {
+      const lines = heads.filter((row) => row.model === model && modeOf(row) === mode);
       return make("td", {}, ...lines.map((row) => make("a", { class: `cell cell-${row.mark || "none"}`, href: row.href },
         make("span", { class: "cell-engine" }, markOf(row.mark), numbers.engine(row)),
-        make("span", { class: "cell-what" }, row.family === "accuracy" || row.family === "max_batch" ? null : nameOf(row), row.part && row.family !== "accuracy" ? make("span", { class: "part" }, ` ${numbers.part(row.part)}`) : null),
+        make("span", { class: "cell-what" }, row.family === "accuracy" || row.family === "max_batch" ? null : nameOf(row), " ", make("span", { class: "part" }, [row.family === "accuracy" ? "" : numbers.part(row.part), optionsOf(row)].filter(Boolean).join(", "))),
         draw.spark(row.points), valueOf(row))));
     })));
     table.tBodies[0].replaceChildren(...body);

@@ -18,7 +18,7 @@ BETTER = Change(first=1, last=None, accuracy=0.1)
 
 def side(directory) -> Side:
     result = read_result(directory)
-    return Side(result, evidence_of(result))
+    return Side(result, evidence_of(result, directory))
 
 
 def two_nights(tmp_path, line, *changes):

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from modeltest.api import Completion, Measurement, ModelTestError, PrerequisiteError, Sample, Score
-from modeltest.run.journal import JournalReader, JournalWriter, count_entries
+from modeltest.run.journal import JournalReader, JournalWriter, count_entries, read_outcomes
 
 
 def _sample(name: str) -> Sample:
@@ -125,3 +125,32 @@ def test_only_whole_lines_count(tmp_path):
         journal.append([_sample("a"), _sample("b")])
     path.write_bytes(path.read_bytes()[:-1])
     assert count_entries(path) == 1
+
+
+def test_outcomes_are_those_of_the_samples(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    failed = Sample(Score("b", "s", "c", "yes", error="why"), Completion("b"), "00")
+    with JournalWriter(path) as journal:
+        journal.append([_sample("a"), failed])
+    assert list(read_outcomes(path)) == [("a", True), ("b", None)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        "[]",
+        "{}",
+        '{"sample": {"score": {"request_id": 7, "correct": true}}}',
+        '{"sample": {"score": {"request_id": "a", "correct": 1}}}',
+        '{"measurement": {}}',
+    ],
+)
+def test_outcomes_of_a_damaged_journal_are_refused_with_the_line(tmp_path, line):
+    path = tmp_path / "samples.jsonl"
+    with JournalWriter(path) as journal:
+        journal.append([_sample("a")])
+    with path.open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(ModelTestError, match="line 2: not the line of a sample"):
+        list(read_outcomes(path))

@@ -1,0 +1,83 @@
+"""How long a dashboard takes to learn of one more run: a site over thousands of runs, brought up to date.
+
+python benchmarks/dashboard_growth.py --help
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import click
+from synthetic.lines import LINES
+from synthetic.runs import Plan, write_run, write_runs
+
+MMLU_QUESTIONS = 14_042
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--runs", "count", type=click.IntRange(min=1), default=2000, show_default=True, metavar="N")
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, metavar="N")
+@click.option(
+    "--questions", type=click.IntRange(min=60), default=120, show_default=True, help="Of each accuracy run."
+)
+@click.option(
+    "--most-questions",
+    type=click.IntRange(min=60),
+    default=MMLU_QUESTIONS,
+    show_default=True,
+    help="Of the largest run.",
+)
+@click.option("--work-dir", type=_FOLDER, help="Where runs and site are left, and found again.")
+def main(count: int, rounds: int, questions: int, most_questions: int, work_dir: Path | None) -> None:
+    """Build a site over N synthetic runs, then add one run at a time, each as a command of its own.
+
+    \b
+    Needs: some 300 KB of disk per run.
+    Time:  for 2000 runs about ten minutes on 2 cores, nearly all of it to write the runs; with --work-dir
+           they are written once.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        place = work_dir or Path(scratch)
+        runs, site = place / "runs", place / "site"
+        if not runs.exists():
+            write_runs(runs, count, questions=questions)
+        known = len([*runs.iterdir()])
+        click.echo(f"{known} runs; first build: {timed(runs, site):.1f} s")
+        click.echo(
+            f"nothing new: {median(timed(runs, site) for _ in range(rounds)):.2f} s (median of {rounds})"
+        )
+        night = known // len(LINES) + 1
+        by_task = {line.mode: line for line in LINES}
+        for mode, line in by_task.items():
+            times = []
+            for number in range(rounds):
+                write_run(runs, Plan(line, night + number, 40), questions=questions)
+                times.append(timed(runs, site))
+            click.echo(f"one more run of {mode}: {median(times):.2f} s (median of {rounds})")
+        mmlu = replace(by_task["full_MMLU"], model="all-questions")
+        times = []
+        for number in range(rounds):
+            write_run(runs, Plan(mmlu, night + number, 60), questions=most_questions)
+            times.append(timed(runs, site))
+        click.echo(f"one more run of {most_questions} questions: {median(times):.2f} s (median of {rounds})")
+        for name in ("index.html", "runs.html", "index.sqlite"):
+            click.echo(f"{name}: {(site / name).stat().st_size / 1e6:.2f} MB")
+
+
+def timed(runs: Path, site: Path) -> float:
+    """Bring `site` up to date as a user does, and return the seconds that took."""
+    command = [sys.executable, "-m", "modeltest", "dashboard", str(runs), "--out", str(site)]
+    began = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()
