@@ -106,11 +106,11 @@ def make_plot(
     name: str, draw: Draw, *, texts: Texts, caption: str, arguments: dict[str, object] | None = None
 ) -> Plot:
     """Return what `draw` draws, in every form."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells users of its caches and fonts
     import matplotlib
 
     words = Words(texts)
     values = arguments or {}
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells users of its caches and fonts
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():  # type: ignore[arg-type]
         # Names in Chinese are boxes in the PNG where no font has them; the SVG and the page have the text.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
