@@ -13,7 +13,8 @@ def test_every_kind_of_run_is_added_to_the_site_and_timed(tmp_path):
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
     assert lines[0].startswith("2 runs; first build: ")
-    for number, mode in enumerate(("full_BoolQ", "full_MMLU", "performance", "performance_maxbs"), start=2):
+    assert lines[0].endswith(" s of a processor")
+    for number, mode in enumerate(("full_BoolQ", "full_MMLU", "performance", "performance_maxbs"), start=3):
         assert lines[number].startswith(f"one more run of {mode}: ")
-    assert lines[6].startswith("one more run of 61 questions: ")
+    assert lines[7].startswith("one more run of 61 questions: ")
     assert (tmp_path / "site" / "index.html").exists()
