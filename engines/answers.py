@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from engines.completions import completion
 from engines.encoding import Encoded
 from engines.forward import NOT_A_NUMBER, Forward, Generation, greedy
 from engines.prefix_planning import Row
@@ -201,18 +202,6 @@ def generated(
         output_tokens=tokens,
         token_times_ns=times_ns[: len(tokens)],
         finish=Finish.STOP if ended else Finish.LENGTH,
-    )
-
-
-def completion(encoded: Encoded, **values: Any) -> Completion:
-    """Return a completion of `encoded` with what is known of its prompt."""
-    return Completion(
-        request_id=encoded.request.id,
-        prompt_tokens=encoded.prompt_ids,
-        choice_tokens=encoded.choice_ids,
-        dropped_shots=encoded.dropped_shots,
-        cut_prompt_tokens=encoded.cut_tokens,
-        **values,
     )
 
 

@@ -1,14 +1,14 @@
-"""Loading model and tokenizer with transformers; every call that depends on its version is here."""
+"""Loading model and tokenizer with transformers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engines.device import is_out_of_memory
+from engines.device import is_out_of_memory, refuse_dtype
 from engines.tensor_parallel import split_arguments, take_over
+from engines.tokenizer_loading import load_tokenizer
+from engines.transformers_versions import INSTALL_HINT, dtype_argument
 from modeltest.api import (
     EngineError,
     ModelInfo,
@@ -22,7 +22,7 @@ from modeltest.api import (
 if TYPE_CHECKING:
     from engines.rank_group import RankGroup
 
-INSTALL_HINT = "pip install 'modeltest[hf]'"
+_DEFAULT_DTYPE = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,11 @@ class Loaded:
 def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str, split_by: RankGroup | None = None) -> Loaded:
     """Load the checkpoint of `info` onto `device`; with `split_by`, this rank's part of it.
 
-    Raises: PrerequisiteError without transformers; SpecError when the options do not fit the checkpoint;
-    OutOfMemory; EngineError when the files cannot be loaded.
+    Raises: PrerequisiteError without transformers, or for a dtype that the device lacks; SpecError when the
+    options do not fit the checkpoint; OutOfMemory; EngineError when the files cannot be loaded.
     """
     transformers = _import_transformers()
+    refuse_dtype(device, spec.dtype or info.dtype or _DEFAULT_DTYPE)
     remote = spec.trust_remote_code
     try:
         config = transformers.AutoConfig.from_pretrained(info.path, trust_remote_code=remote)
@@ -87,9 +88,7 @@ def _load_model(
 ) -> Any:
     import torch
 
-    name = spec.dtype or info.dtype or "float32"
-    # transformers renamed the argument torch_dtype to dtype in 4.56.
-    argument = "dtype" if _at_least(transformers, 4, 56) else "torch_dtype"
+    name = spec.dtype or info.dtype or _DEFAULT_DTYPE
     model, report = transformers.AutoModelForCausalLM.from_pretrained(
         info.path,
         config=config,
@@ -97,7 +96,7 @@ def _load_model(
         use_safetensors=True,
         output_loading_info=True,
         **(split_arguments(split_by.size) if split_by else {}),
-        **{argument: getattr(torch, name)},
+        **{dtype_argument(transformers): getattr(torch, name)},
     )
     missing = sorted(report["missing_keys"])
     if missing:
@@ -110,39 +109,6 @@ def _load_model(
         assert split_by.model is not None
         take_over(model, split_by.model, rank=split_by.rank, size=split_by.size)
     return model
-
-
-def load_tokenizer(transformers: Any, info: ModelInfo, *, trust_remote_code: bool) -> Any:
-    """Return the tokenizer of a checkpoint with the options of its profile.
-
-    Raises: EngineError naming the files there are.
-    """
-    try:
-        return _load_tokenizer(transformers, info, trust_remote_code=trust_remote_code)
-    except Exception as problem:
-        present = sorted(path.name for path in Path(info.path).glob("*token*"))
-        reason = " ".join(str(problem).split())
-        raise EngineError(
-            f"cannot load the tokenizer in {info.path} (files: {', '.join(present) or 'none'}): "
-            f"{type(problem).__name__}: {reason:.300}"
-        ) from problem
-
-
-def _load_tokenizer(transformers: Any, info: ModelInfo, *, trust_remote_code: bool) -> Any:
-    constructor = {"use_fast", "padding_side", "truncation_side", "revision"}
-    options: Mapping[str, Any] = info.tokenizer_options
-    tokenizer = transformers.AutoTokenizer.from_pretrained(
-        info.path,
-        trust_remote_code=trust_remote_code,
-        **{name: value for name, value in options.items() if name in constructor},
-    )
-    known = tokenizer.get_vocab()
-    for name, value in options.items():
-        # A profile's special tokens are those of the family's original tokenizer; where this checkpoint
-        # does not know one, setting it would make up a token without an embedding.
-        if name not in constructor and (isinstance(value, int) or value in known):
-            setattr(tokenizer, name, value)
-    return tokenizer
 
 
 def _stretch_context(transformers: Any, config: Any, spec: RunSpec) -> None:
@@ -198,7 +164,3 @@ def _as_engine_error(problem: Exception, path: str) -> EngineError:
     kind = OutOfMemory if is_out_of_memory(problem) else EngineError
     reason = " ".join(str(problem).split())
     return kind(f"cannot load {path}: {type(problem).__name__}: {reason:.600}")
-
-
-def _at_least(package: Any, *wanted: int) -> bool:
-    return tuple(int(part) for part in package.__version__.split(".")[: len(wanted)]) >= wanted

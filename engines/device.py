@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engines import npu
 from modeltest.api import PrerequisiteError, ProcessorUse, SpecError
 from modeltest.api.host_memory import forget_resident_peak, resident_peak_bytes
 
@@ -31,21 +32,48 @@ _THREAD_VARIABLES = (
 )
 
 
-def choose_device(demanded: str | None, *, default: str | None = None) -> str:
+@dataclass(frozen=True, slots=True)
+class ChosenDevice:
+    """The device of a run, and what a reader should know of why it is not another."""
+
+    name: str
+    notes: tuple[str, ...] = ()
+
+
+def choose_device(demanded: str | None, *, default: str | None = None) -> ChosenDevice:
     """Return the demanded device, else `default`, else the best one present.
 
     Raises: SpecError for an unknown name; PrerequisiteError when the demanded device is absent. There is
-    no silent fallback.
+    no silent fallback: an npu whose torch_npu does not work is noted.
     """
     wanted = demanded or default
     if wanted is None:
-        return next(name for name in DEVICES if _is_present(name))
+        return _best_device()
     if wanted not in DEVICES:
         raise SpecError(f"unknown device {wanted!r}; available: {', '.join(DEVICES)}")
-    if not _is_present(wanted):
-        present = ", ".join(name for name in DEVICES if _is_present(name))
-        raise PrerequisiteError(f"device {wanted} is demanded but not usable here; usable: {present}")
-    return wanted
+    if reason := _obstacle(wanted):
+        others = ", ".join(name for name in DEVICES if name != wanted and not _obstacle(name))
+        raise PrerequisiteError(
+            f"device {wanted} is demanded but not usable here: {reason}; usable: {others}"
+        )
+    return ChosenDevice(wanted)
+
+
+def prepare_device(device: str) -> None:
+    """Make this process, which has loaded no model yet, ready to compute on `device` and no other."""
+    if device == "npu":
+        npu.prepare()
+    else:
+        npu.keep_out()
+
+
+def refuse_dtype(device: str, dtype: str) -> None:
+    """Refuse a dtype that `device` does not compute, before a checkpoint is loaded in it.
+
+    Raises: PrerequisiteError.
+    """
+    if device == "npu":
+        npu.refuse_dtype(dtype)
 
 
 def use_device(device: str, index: int, *, of: int) -> None:
@@ -83,7 +111,7 @@ def rank_variables(demanded: str | None, *, is_alone: bool = True) -> dict[str, 
     found = {name: value for name, value in own.items() if name not in os.environ}
     if demanded == "cpu":
         # transformers splits a model over the accelerator torch finds, whatever is asked for.
-        found |= {"CUDA_VISIBLE_DEVICES": "", "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
+        found["CUDA_VISIBLE_DEVICES"] = ""
     return found
 
 
@@ -204,13 +232,22 @@ def _module(device: str) -> Any:
     return getattr(torch, device)
 
 
-def _is_present(device: str) -> bool:
-    if device == "cpu":
-        return True
-    try:
-        if device == "npu":
-            import torch_npu  # noqa: F401 - registers torch.npu
-        return bool(_module(device).is_available())
-    except Exception:
-        # A torch_npu wheel without CANN raises ImportError, RuntimeError or OSError: all mean "absent".
-        return False
+def _best_device() -> ChosenDevice:
+    is_expected = npu.is_installed()
+    obstacles = {name: _obstacle(name) for name in DEVICES}
+    best = next(name for name in DEVICES if obstacles[name] is None)
+    if not is_expected or best == "npu":
+        return ChosenDevice(best)
+    return ChosenDevice(best, (f"on {best}, not on an npu: {obstacles['npu']}",))
+
+
+def _obstacle(device: str) -> str | None:
+    """Return why `device` cannot be used here, or `None`."""
+    if device == "npu":
+        return npu.obstacle()
+    if device == "cuda":
+        try:
+            return None if _module(device).is_available() else "torch finds no CUDA device"
+        except ImportError:
+            return "torch is not installed"
+    return None

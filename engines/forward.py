@@ -15,6 +15,7 @@ from typing import Any
 
 from engines.device import StepClock, synchronize
 from engines.ranks import ALONE, Ranks
+from engines.transformers_versions import keep_argument
 
 NOT_A_NUMBER = -1
 """Stands for a token where the model's logits are NaN: there is no likeliest one."""
@@ -54,9 +55,11 @@ class Forward:
     """Says the next token of each row by logits `[rows, vocabulary]`."""
 
     _parameters: frozenset[str] = field(init=False)
+    _keep_argument: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         self._parameters = frozenset(inspect.signature(self.model.forward).parameters)
+        self._keep_argument = keep_argument(self._parameters)
 
     def last_logits(self, rows: Sequence[tuple[int, ...]], counts: Sequence[int]) -> list[Any]:
         """Return, for each row, the logits `[count, vocabulary]` of its last `count` positions."""
@@ -176,8 +179,8 @@ class Forward:
             if "position_ids" in self._parameters:
                 positions = (mask.cumsum(-1) - 1).clamp(min=0)
                 arguments["position_ids"] = positions[:, -ids.shape[1] :]
-        if "logits_to_keep" in self._parameters:
-            arguments["logits_to_keep"] = keep
+        if self._keep_argument is not None:
+            arguments[self._keep_argument] = keep
         begin = time.perf_counter()
         output = self.model(**arguments)
         if self.device == "cpu" or not use_cache:

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 from engines.device import (
     choose_device,
+    describe_device,
     empty_cache,
     is_out_of_memory,
     peak_memory_bytes,
+    prepare_device,
     processor_use,
     rank_variables,
     seed_everything,
@@ -27,7 +29,9 @@ from engines.device import (
 )
 from engines.device_errors import naming_device_errors
 from engines.memory_limit import memory_limit_bytes
+from engines.npu import AUTOLOAD_OFF
 from engines.splitting import Degrees, check_replicas, check_split, degrees
+from engines.transformers_versions import obstacle as version_obstacle
 from modeltest.api import (
     Capability,
     Completion,
@@ -58,6 +62,7 @@ WINDOW_REQUESTS = 1024
 _WORKER_VARIABLES = {
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "true",
+    **AUTOLOAD_OFF,  # torch_npu is imported when the device is known
     # glibc gives every large block back to the kernel and gets it back zeroed, page by page: up to a fifth
     # of the time of a small model on the cpu. 32 MiB is the largest threshold it takes.
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
@@ -85,6 +90,7 @@ class HFEngine:
 
     def __init__(self) -> None:
         self._device = "cpu"
+        self._device_notes: tuple[str, ...] = ()
         self._loaded: Loaded | None = None
         self._encoder: Encoder | None = None
         self._forward: Forward | None = None
@@ -96,7 +102,9 @@ class HFEngine:
         self._peak_bytes: int | None = 0
 
     def check(self, spec: RunSpec, model: ModelInfo) -> None:
-        """Refuse ranks that cannot share this work, encryption, quantised weights and unknown options."""
+        """Refuse unknown versions and options, ranks that cannot share work, encryption and quantised weights."""
+        if reason := version_obstacle():
+            raise PrerequisiteError(f"engine {self.name} cannot run here: {reason}")
         asked = degrees(spec)
         check_replicas(spec, asked)
         if model.quantize:
@@ -226,9 +234,13 @@ class HFEngine:
         )
 
     def _choose_device(self, spec: RunSpec) -> None:
-        self._device = choose_device(self._demanded_device(spec))
+        chosen = choose_device(self._demanded_device(spec))
+        self._device = chosen.name
+        prepare_device(chosen.name)
         if self._group is not None:
-            use_device(self._device, self._group.local_rank, of=self._group.local_size)
+            use_device(chosen.name, self._group.local_rank, of=self._group.local_size)
+        on_accelerator = (f"device {describe_device(chosen.name)}",) if chosen.name != "cpu" else ()
+        self._device_notes = (*on_accelerator, *chosen.notes)
 
     def _demanded_device(self, spec: RunSpec) -> str | None:
         is_reference = spec.engine.startswith(_REFERENCE_WORDS) and spec.engine != self.name
@@ -258,7 +270,7 @@ class HFEngine:
             context_tokens=loaded.context_tokens,
             versions=versions(self._device, ("torch", "transformers", "tokenizers")),
             load_s=load_s,
-            notes=(note, *peaks_notes),
+            notes=(note, *peaks_notes, *self._device_notes),
             processors=processor_use(),
             work=model_work(loaded.model, split=self._degrees.split),
             peaks=peaks,
@@ -336,7 +348,8 @@ class HFEngine:
 
     def _generate_padded(self, batch: Sequence[Encoded]) -> Iterator[list[Completion]]:
         """Yield one padded batch; if it does not fit, halves of it, but never of a timed one."""
-        from engines.answers import completion, generate_padded
+        from engines.answers import generate_padded
+        from engines.completions import completion
 
         assert self._loaded is not None
         assert self._forward is not None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engines.answers import completion
+from engines.completions import completion
 from engines.encoding import Encoded
 from engines.mindie_benchmark import token_times_ns
 from engines.mindie_files import RunnerFiles

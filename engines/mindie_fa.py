@@ -171,7 +171,7 @@ class MindieFA:
 
     def _answer(self, batch: Sequence[Encoded]) -> Iterator[list[Completion]]:
         """Yield one batch; if it does not fit, halves of it."""
-        from engines.answers import completion
+        from engines.completions import completion
 
         request = batch[0].request
         refusal = _refusal(request)
@@ -218,7 +218,7 @@ class MindieFA:
         return done
 
     def _completed(self, encoded: Encoded, text: str) -> Completion:
-        from engines.answers import completion
+        from engines.completions import completion
 
         request = encoded.request
         ids = tuple(self._tokenizer.encode(text, add_special_tokens=False))[: request.max_new_tokens]

@@ -276,6 +276,6 @@ def _own_tokenizer(spec: RunSpec, model: ModelInfo) -> Any:
     """Return the tokenizer of the checkpoint, for a runner that was made without one."""
     import transformers
 
-    from engines.checkpoint_loading import load_tokenizer
+    from engines.tokenizer_loading import load_tokenizer
 
     return load_tokenizer(transformers, model, trust_remote_code=spec.trust_remote_code)

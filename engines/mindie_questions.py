@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engines.answers import completion
+from engines.completions import completion
 from engines.encoding import Encoded
 from modeltest.api import Completion, EngineError
 

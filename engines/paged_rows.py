@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from engines.answers import completion, ends_of, generated
+from engines.answers import ends_of, generated
+from engines.completions import completion
 from engines.continuous_batching import Room
 from engines.device import empty_cache, is_out_of_memory
 from engines.encoding import Encoded

@@ -10,6 +10,7 @@ from engines.forward import Forward
 from engines.packed import Fed, PackedRows, pack_tokens
 from engines.prefix_planning import Row, plan
 from engines.ranks import ALONE, Ranks
+from engines.transformers_versions import closed_attention
 from engines.tree_forward import TreeForward
 
 PROBE_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25, "float16": 0.05}
@@ -71,6 +72,8 @@ def tree_feeder(model: Any, device: str, dtype: str, ranks: Ranks = ALONE) -> tu
     Whether the model's attention can be taken apart is not believed but tried: two short rows with a common
     prefix must get the log-probabilities of plain forward passes.
     """
+    if reason := closed_attention():
+        return None, f"shared prefixes off: {reason}"
     try:
         forward = TreeForward(model, device)
         difference = ranks.attempt(lambda: _probe(model, forward, device))

@@ -4,6 +4,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,8 @@ def demo_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     root = tmp_path_factory.mktemp("demo_models")
 
     def build(family: str, dtype: str = "float32") -> Path:
+        if family == "internlm2" and version("transformers").startswith("4."):
+            pytest.skip("the code that comes with this demo model is for transformers 5")
         directory = root / dtype / family
         return directory if directory.exists() else build_demo_model(family, directory, dtype=dtype)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from modeltest.api import EngineError
 from modeltest.models.weights import LENGTH_BYTES
+from modeltest.torch_on_host import import_torch
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +100,7 @@ def verify_safetensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 
     Raises: EngineError naming the first tensor that differs.
     """
-    import torch
+    torch = import_torch()
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modeltest.api import EngineError
+from modeltest.torch_on_host import import_torch
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +26,7 @@ def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
     Raises: EngineError when the file holds anything but tensors, among them code to run, or is damaged.
     """
-    import torch
+    torch = import_torch()
 
     if tarfile.is_tarfile(path):
         # torch before 2.6 runs code from these even with weights_only (CVE-2025-32434).

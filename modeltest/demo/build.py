@@ -16,6 +16,7 @@ from modeltest.api import PrerequisiteError, SpecError
 from modeltest.demo.corpus import sample_texts
 from modeltest.demo.families import FAMILY_BY_NAME, VOCABULARY_SIZE, Family, Specials
 from modeltest.demo.tokenizer import tokenizer_files
+from modeltest.torch_on_host import import_torch
 
 if TYPE_CHECKING:
     import torch
@@ -122,7 +123,7 @@ def _token_ids(specials: Specials) -> dict[str, int]:
 
 
 def _write_weights(family: Family, path: Path, *, dtype: str, seed: int) -> None:
-    import torch
+    torch = import_torch()
     from safetensors.torch import save
 
     generator = torch.Generator().manual_seed(seed)

@@ -4,11 +4,13 @@ import types
 import pytest
 
 from engines.device import (
+    ChosenDevice,
     StepClock,
     choose_device,
     empty_cache,
     is_out_of_memory,
     peak_memory_bytes,
+    prepare_device,
     seed_everything,
     synchronize,
 )
@@ -43,6 +45,8 @@ def npu(monkeypatch):
     calls = []
     surface = types.SimpleNamespace(
         is_available=lambda: True,
+        device_count=lambda: 1,
+        set_compile_mode=lambda jit_compile: calls.append("set_compile_mode"),
         synchronize=lambda: calls.append("synchronize"),
         empty_cache=lambda: calls.append("empty_cache"),
         manual_seed_all=lambda seed: calls.append(f"seed {seed}"),
@@ -56,22 +60,25 @@ def npu(monkeypatch):
 
 
 def test_the_best_device_present_is_chosen(npu):
-    assert choose_device(None) == "npu"
+    assert choose_device(None) == ChosenDevice("npu")
 
 
 def test_without_an_accelerator_the_cpu_is_chosen(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert choose_device(None) == "cpu"
+    assert choose_device(None) == ChosenDevice("cpu")
 
 
 def test_the_default_holds_until_a_device_is_demanded(npu):
-    assert choose_device(None, default="cpu") == "cpu"
-    assert choose_device("npu", default="cpu") == "npu"
+    assert choose_device(None, default="cpu").name == "cpu"
+    assert choose_device("npu", default="cpu").name == "npu"
 
 
 def test_an_absent_device_is_no_silent_fallback(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(PrerequisiteError, match="device cuda is demanded but not usable here; usable: cpu"):
+    with pytest.raises(
+        PrerequisiteError,
+        match="cuda is demanded but not usable here: torch finds no CUDA device; usable: cpu",
+    ):
         choose_device("cuda")
 
 
@@ -80,16 +87,30 @@ def test_an_unknown_device_is_a_wrong_word():
         choose_device("tpu")
 
 
-def test_a_torch_npu_that_cannot_be_imported_means_absent(monkeypatch):
+def test_an_npu_that_does_not_work_is_no_silent_fallback_either(monkeypatch):
     class Broken:
         def find_spec(self, name: str, *_: object) -> None:
             if name == "torch_npu":
                 raise ImportError("libhccl.so: cannot open shared object file")
 
     monkeypatch.delitem(sys.modules, "torch_npu", raising=False)
+    monkeypatch.setattr("engines.npu.is_installed", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    with pytest.raises(PrerequisiteError, match="npu"):
+    with pytest.raises(PrerequisiteError, match=r"npu is demanded but not usable here: .*libhccl.so"):
         choose_device("npu")
+    chosen = choose_device(None)
+    assert chosen.name == "cpu"
+    (note,) = chosen.notes
+    assert note.startswith("on cpu, not on an npu: torch_npu")
+
+
+def test_an_npu_is_prepared_and_other_devices_are_kept_apart_from_it(npu, monkeypatch):
+    prepare_device("npu")
+    assert npu == ["set_compile_mode"]
+    monkeypatch.setitem(sys.modules, "torch_npu", None)
+    prepare_device("cpu")
+    assert sys.modules["torch_npu"] is None
 
 
 def test_the_accelerator_s_own_calls_are_used(npu):

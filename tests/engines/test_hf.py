@@ -275,7 +275,9 @@ def test_text_choices_after_a_prompt_of_token_ids_are_refused(engine):
 def test_what_was_computed_is_told(demo_model):
     engine = HFEngine()
     directory = demo_model("llama")
-    engine.load(_spec(directory), _info(directory))
+    info = engine.load(_spec(directory), _info(directory))
+    if "keeps a model's attention closed" in info.notes[0]:
+        pytest.skip(info.notes[0])
     shots = tuple(range(20, 70))
     requests = [Request(str(i), TokenPrompt((*shots, 300 + i)), choices=((5,), (6,))) for i in range(4)]
     _one(engine, requests, 4)

@@ -78,12 +78,13 @@ class ModelRunner:
         from transformers import AutoModelForCausalLM
 
         with _memory_errors_in_disguise():
-            self.model = AutoModelForCausalLM.from_pretrained(
+            # What says the dtype is called differently by different versions.
+            model = AutoModelForCausalLM.from_pretrained(
                 self.model_path,
                 config=self.config,
-                dtype=self.dtype,
                 trust_remote_code=self.trust_remote_code,
-            ).eval()
+            )
+            self.model = model.to(self.dtype).eval()
         print_log(self.rank, logger.info, f"loaded {self.model_path}")
 
     def build_inputs(self, conversations: list[list[dict[str, str]]]) -> list[torch.Tensor]:
