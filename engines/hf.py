@@ -102,7 +102,7 @@ class HFEngine:
         self._peak_bytes: int | None = 0
 
     def check(self, spec: RunSpec, model: ModelInfo) -> None:
-        """Refuse unknown versions and options, ranks that cannot share work, encryption and quantised weights."""
+        """Refuse unknown versions and options, ranks that cannot share work, and quantised weights."""
         if reason := version_obstacle():
             raise PrerequisiteError(f"engine {self.name} cannot run here: {reason}")
         asked = degrees(spec)

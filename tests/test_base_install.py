@@ -135,3 +135,8 @@ def test_the_doctor_says_what_is_missing(run):
 def test_every_name_of_the_base_install_is_one_that_pyproject_asks_for():
     asked = [parse(line).name for line in read_project(ROOT).dependencies]
     assert {name.replace("-", "_") for name in asked} <= set(BASE)
+
+
+def test_the_import_contract_names_every_module_of_the_mindie_engines():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert all(f'"engines.{path.stem}"' in project for path in (ROOT / "engines").glob("mindie_*.py"))
