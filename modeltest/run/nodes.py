@@ -96,6 +96,7 @@ class Nodes:
 
     _heard_s: dict[int, float] = field(default_factory=dict)
     _ends: dict[int, NodeEnd] = field(default_factory=dict)
+    _is_cut_off: bool = False
     _is_left: threading.Event = field(default_factory=threading.Event)
 
     def watch(self) -> None:
@@ -113,7 +114,7 @@ class Nodes:
     def explain(self) -> Explanation | None:
         """Return what another node says of its end, or that it says nothing, at most `FAREWELL_S` later."""
         begin = time.monotonic()
-        while self.lost is None and time.monotonic() < begin + FAREWELL_S:
+        while self.lost is None and not self._is_cut_off and time.monotonic() < begin + FAREWELL_S:
             for node, end in list(self._ends.items()):
                 if end.reason is not None:
                     return self._ended(node, end)
@@ -145,7 +146,7 @@ class Nodes:
                     if node not in self._ends and self.store.check([f"end/{node}"]):
                         self._ends[node] = NodeEnd(*json.loads(self.store.get(f"end/{node}")))
             except RuntimeError:  # the store is on the first node
-                self._heard_s[0] = time.monotonic() - self.silence_s
+                self._is_cut_off = True
                 return
 
     def _guard(self) -> None:
@@ -160,9 +161,10 @@ class Nodes:
                         self._give_up(self._ended(node, end))
                     return
             for node, heard_s in self._heard_s.items():
-                if node not in self._ends and now - heard_s >= self.silence_s:
-                    text = f"{self._name(node)} is gone: no sign of life for {self.silence_s:g} s"
-                    self._give_up(Explanation(text, is_certain=True))
+                is_silent = now - heard_s >= self.silence_s
+                if node not in self._ends and (is_silent or self._is_cut_off):
+                    why = f"no sign of life for {self.silence_s:g} s" if is_silent else "the connection broke"
+                    self._give_up(Explanation(f"{self._name(node)} is gone: {why}", is_certain=True))
                     return
             if 0 in self._ends:
                 over_s = over_s or now

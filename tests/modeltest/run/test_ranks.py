@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from modeltest.api import RunSpec
+from modeltest.api import PrerequisiteError, RunSpec
+from modeltest.api.ports import is_free
 from modeltest.run.deadlines import Limits
 from modeltest.run.ranks import (
     RANKS_VARIABLE,
     RankEnd,
+    _alone,
     decisive,
     own_rank,
     rank_environment,
@@ -34,6 +36,19 @@ def test_one_rank_is_a_plain_worker(tmp_path):
 def test_several_ranks_are_started_by_torchrun(tmp_path):
     command = worker_command(tmp_path, replace(SPEC, world_size=4), Limits(node_s=7))
     assert command[1:] == ["-m", "modeltest.run.ranks", str(tmp_path), "7"]
+
+
+def test_each_of_several_runs_holds_a_port_of_its_own(monkeypatch):
+    monkeypatch.delenv("MASTER_PORT", raising=False)
+    two = replace(SPEC, world_size=2)
+    (first, first_store), (second, second_store) = _alone(two), _alone(two)
+    assert first.port != second.port
+    assert {first.port, second.port} <= {*range(20000, 20051)}
+    assert not is_free(first.port)
+    monkeypatch.setenv("MASTER_PORT", str(first.port))
+    with pytest.raises(PrerequisiteError, match=rf"port {first.port} \(MASTER_PORT\) is taken"):
+        _alone(two)
+    del first_store, second_store
 
 
 def test_processors_are_shared_out_unless_threads_are_set():
