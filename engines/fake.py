@@ -137,7 +137,9 @@ class FakeEngine:
         """Read the options."""
         self._options = FakeOptions.parse(spec.engine_options)
         time.sleep(self._options.load_ms / 1000)
-        self._random = Random(spec.seed)
+        return self.begin(spec, model)
+
+    def _info(self, spec: RunSpec) -> EngineInfo:
         return EngineInfo(
             engine=self.name,
             device="none",
@@ -150,6 +152,13 @@ class FakeEngine:
             notes=("answers and times are made up",),
             times_end_alone=True,
         )
+
+    def begin(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
+        """Begin anew with the options of the loaded model; it is never what takes time."""
+        self._options = FakeOptions.parse(spec.engine_options)
+        self._random = Random(spec.seed)
+        self._asked = self._batches = 0
+        return self._info(spec)
 
     def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:
         """Yield completions in the order of the requests."""

@@ -5,6 +5,7 @@ On the cpu in float32 it is the reference that every other engine is compared wi
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -100,6 +101,7 @@ class HFEngine:
         self._group: RankGroup | None = None
         self._leader: Leader | None = None
         self._peak_bytes: int | None = 0
+        self._note = ""
 
     def check(self, spec: RunSpec, model: ModelInfo) -> None:
         """Refuse unknown versions and options, ranks that cannot share work, and quantised weights."""
@@ -137,6 +139,12 @@ class HFEngine:
         if self._group is not None:
             self._leader = Leader(self._group, self._member())
         return info
+
+    def begin(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
+        """Get ready for another run with the loaded model; see `modeltest.api.Reusable`."""
+        if self._leader is not None:
+            return self._leader.begin(spec)
+        return self._begin(spec)
 
     def follow(self, spec: RunSpec, model: ModelInfo) -> None:
         """Load this rank's part and do what rank 0 asks; see `modeltest.api.Following`."""
@@ -211,7 +219,7 @@ class HFEngine:
         """Return what this rank can do."""
         from engines.team import Member
 
-        return Member(self._answer_all, self._own_peak_memory_bytes, self._own_usage)
+        return Member(self._answer_all, self._own_peak_memory_bytes, self._own_usage, self._begin)
 
     def _load_together(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         """Load this rank's part, or fail as every other rank does."""
@@ -220,14 +228,26 @@ class HFEngine:
             return self._load(spec, model)
         from engines.model_group import ModelGroup
         from engines.rank_group import join
-        from engines.team import crowding_note, rank_use
 
         self._degrees = degrees(spec)
         self._group = group = join(spec.world_size)
         group.attempt(lambda: self._choose_device(spec))
         if self._degrees.split > 1:
             group.model = ModelGroup(self._device)
-        info = group.attempt(lambda: self._load(spec, model))
+        return self._shared(group.attempt(lambda: self._load(spec, model)))
+
+    def _begin(self, spec: RunSpec) -> EngineInfo:
+        """Make this rank ready for another run, or fail as every other rank does."""
+        if self._group is None:
+            return self._cleared(spec)
+        return self._shared(self._group.attempt(lambda: self._cleared(spec)))
+
+    def _shared(self, info: EngineInfo) -> EngineInfo:
+        """Return `info` with how the ranks share the work; all ranks must ask."""
+        from engines.team import crowding_note, rank_use
+
+        group = self._group
+        assert group is not None
         crowding = crowding_note(self._device, group.local_size)
         return replace(
             info, ranks=rank_use(group, self._device, self._degrees), notes=(*info.notes, *crowding)
@@ -249,17 +269,32 @@ class HFEngine:
 
     def _load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         from engines.checkpoint_loading import load_checkpoint
-        from engines.device_peaks import peaks_for
         from engines.encoding import Encoder
-        from engines.model_work import model_work
 
         begin = time.perf_counter()
         seed_everything(self._device, spec.seed)
         split_by = self._group if self._degrees.split > 1 else None
         self._loaded = loaded = load_checkpoint(spec, model, self._device, split_by)
         self._encoder = Encoder(loaded.tokenizer, loaded.context_tokens)
-        note = self._prepare(spec, model)
+        self._note = self._prepare(spec, model)
         load_s = time.perf_counter() - begin
+        return replace(self._described(spec), load_s=load_s)
+
+    def _cleared(self, spec: RunSpec) -> EngineInfo:
+        """Free what earlier requests left, and begin anew what counts or is random."""
+        gc.collect()
+        empty_cache(self._device)
+        seed_everything(self._device, spec.seed)
+        self._own_peak_memory_bytes()
+        self._peak_bytes = 0
+        return self._described(spec)
+
+    def _described(self, spec: RunSpec) -> EngineInfo:
+        from engines.device_peaks import peaks_for
+        from engines.model_work import model_work
+
+        loaded = self._loaded
+        assert loaded is not None
         peaks, peaks_notes = peaks_for(spec, self._device, loaded.model.dtype)
         return EngineInfo(
             engine=self.name,
@@ -269,8 +304,7 @@ class HFEngine:
             special_token_ids=tuple(sorted({*loaded.tokenizer.all_special_ids, *loaded.eos_token_ids})),
             context_tokens=loaded.context_tokens,
             versions=versions(self._device, ("torch", "transformers", "tokenizers")),
-            load_s=load_s,
-            notes=(note, *peaks_notes, *self._device_notes),
+            notes=(self._note, *peaks_notes, *self._device_notes),
             processors=processor_use(),
             work=model_work(loaded.model, split=self._degrees.split),
             peaks=peaks,

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from engines.continuous_batching import obstacle
 from engines.hf import HFEngine
 from engines.open_attention import closed_attention
-from modeltest.api import Capability, Completion, EngineUsage, ModelInfo, PrerequisiteError, RunSpec
+from modeltest.api import (
+    Capability,
+    Completion,
+    EngineInfo,
+    EngineUsage,
+    ModelInfo,
+    PrerequisiteError,
+    RunSpec,
+)
 
 if TYPE_CHECKING:
     from engines.encoding import Encoded
@@ -61,6 +69,11 @@ class HFPagedEngine(HFEngine):
             self._paged.loop.close()
             self._paged = None
         super().close()
+
+    def _cleared(self, spec: RunSpec) -> EngineInfo:
+        if self._paged is not None:
+            self._paged.loop.drop()
+        return super()._cleared(spec)
 
     def _prepare(self, spec: RunSpec, model: ModelInfo) -> str:
         from engines.paged_probe import paged_rows

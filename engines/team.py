@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from engines.device import describe_device, processor_use
@@ -17,7 +18,7 @@ from engines.model_group import BACKENDS
 from engines.rank_group import RankGroup
 from engines.replicas import shares
 from engines.splitting import Degrees
-from modeltest.api import Completion, EngineError, EngineUsage, RankLost, RankUse
+from modeltest.api import Completion, EngineError, EngineInfo, EngineUsage, RankLost, RankUse, RunSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Member:
     """Since the last call."""
 
     usage: Callable[[], EngineUsage]
+    begin: Callable[[RunSpec], EngineInfo]
+    """Gets ready for another run with the loaded model."""
 
 
 class Word(Enum):
@@ -47,6 +50,13 @@ class Together:
 
     encoded: Sequence[Encoded]
     batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """All ranks get ready for another run."""
+
+    spec: RunSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,11 @@ class Leader:
         peaks: list[int | None] = self._group.gather(self._own.peak_memory_bytes())
         known = [peak for peak in peaks if peak is not None]
         return max(known) if len(known) == len(peaks) else None
+
+    def begin(self, spec: RunSpec) -> EngineInfo:
+        """Get all ranks ready for another run."""
+        self._group.tell(Begin(spec))
+        return self._own.begin(spec)
 
     def usage(self) -> EngineUsage:
         """Return what was done: by rank 0 of a split model, by all replicas together."""
@@ -131,6 +146,8 @@ def follow(group: RankGroup, own: Member) -> None:
             group.gather(own.peak_memory_bytes())
         elif asked is Word.USAGE:
             group.gather(own.usage())
+        elif isinstance(asked, Begin):
+            _unless_agreed(group, partial(own.begin, asked.spec))
         elif isinstance(asked, Together):
             _follow_together(group, own.answer(asked.encoded, asked.batch_size))
         else:
@@ -158,9 +175,17 @@ def crowding_note(device: str, size: int) -> tuple[str, ...]:
 
 
 def _follow_together(group: RankGroup, batches: Iterator[Any]) -> None:
-    try:
+    def answer() -> None:
         while group.attempt(lambda: next(batches, None)) is not None and group.hear():
             pass
+
+    _unless_agreed(group, answer)
+
+
+def _unless_agreed(group: RankGroup, work: Callable[[], object]) -> None:
+    """Do `work`; a failure that all ranks share is rank 0's to tell."""
+    try:
+        work()
     except Exception as problem:
         if not group.is_agreed(problem):
             raise

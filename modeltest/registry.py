@@ -12,6 +12,7 @@ from typing import Any
 from modeltest.api import Engine, Mode, PrerequisiteError, Report, RunSpec, Task
 from modeltest.api.comparison import ComparisonReport
 from modeltest.api.dashboard import SiteBuilder
+from modeltest.api.suite import SuiteReport
 
 ENGINES = "modeltest.engines"
 TASKS = "modeltest.tasks"
@@ -21,6 +22,7 @@ SITE_BUILDERS = "modeltest.site_builders"
 
 SITE_BUILDER = "html"
 """The one that is taken."""
+SUITE_REPORTS = "modeltest.suite_reports"
 
 
 def engine_names() -> tuple[str, ...]:
@@ -123,6 +125,17 @@ def site_builder() -> SiteBuilder:
             f"site builder {SITE_BUILDER!r} does not have the methods of modeltest.api.dashboard.SiteBuilder"
         )
     return builder
+
+
+def suite_reports() -> Iterator[SuiteReport]:
+    """Yield every installed report of suites, in the order of their names."""
+    for name in sorted(_entry_points(SUITE_REPORTS)):
+        report = _load(SUITE_REPORTS, "suite report", name)
+        if not isinstance(report, SuiteReport):
+            raise PrerequisiteError(
+                f"suite report {name!r} does not have the methods of modeltest.api.suite.SuiteReport"
+            )
+        yield report
 
 
 def declared_modes() -> Sequence[Mode]:

@@ -1,4 +1,4 @@
-"""JSON Schemas of `run.json`, the journal, `comparison.json` and calibrations, made from the contracts.
+"""JSON Schemas of the files that hold contracts: runs, journals, comparisons, calibrations and suites.
 
 `python -m modeltest.schema` writes the files under `modeltest/schemas/`; a test keeps them up to date.
 """
@@ -16,12 +16,13 @@ from typing import Any
 from modeltest.api import Measurement, RunResult, Sample
 from modeltest.api.comparison import Calibration, Comparison
 from modeltest.api.files import write_json
+from modeltest.api.suite import SuiteResult
 from modeltest.run.directory import ELSEWHERE, SCHEMA_VERSION
 
 DIRECTORY = Path(__file__).parent / "schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FORMAT_VERSION = 1
-"""Of comparisons and calibrations."""
+"""Of comparisons, calibrations and suites."""
 
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
@@ -33,6 +34,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "journal.schema.json": journal_schema(),
         "comparison.schema.json": file_schema(Comparison, "comparison.json"),
         "calibration.schema.json": file_schema(Calibration, "a calibration"),
+        "suite.schema.json": file_schema(SuiteResult, "suite.json"),
     }
 
 

@@ -80,10 +80,7 @@ def suite_of(result: RunResult) -> ET.Element:
     """Return the element `testsuite` of one run."""
     spec = result.spec
     name = " ".join((spec.mode, result.model.name, spec.engine))
-    # Jenkins takes what stands before the last dot for a package.
-    class_name = ".".join(
-        _plain(part.replace(".", "_")) for part in (spec.mode, result.model.name, spec.engine)
-    )
+    class_name = class_name_of(spec.mode, result.model.name, spec.engine)
     return suite_element(
         name,
         checks(result),
@@ -92,6 +89,11 @@ def suite_of(result: RunResult) -> ET.Element:
         seconds=sum(result.timing_s.values()),
         properties=_properties(result),
     )
+
+
+def class_name_of(*parts: str) -> str:
+    """Return the class name of a run's cases: Jenkins takes what stands before its last dot for a package."""
+    return ".".join(_plain(part.replace(".", "_")) for part in parts)
 
 
 def suite_element(

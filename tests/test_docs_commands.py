@@ -66,8 +66,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def modeltest(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    variables = {**os.environ, "MODELTEST_DATA_DIR": str(place / "no_data"), "HOME": str(place)}
+def modeltest(place: Path, *words: str, **own: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "MODELTEST_DATA_DIR": str(place / "no_data"), "HOME": str(place), **own}
     command = [sys.executable, "-m", "modeltest", *words]
     return subprocess.run(command, cwd=place, env=variables, capture_output=True, text=True, check=False)
 
@@ -168,6 +168,8 @@ def check_known(words: list[str], place: Path) -> None:
         check_convert(words, place)
     elif words[0] == "compare":
         check_compare(words, place)
+    elif words[0] == "suite":
+        check_suite(words, place)
     elif words[0] in MODERN_RUNS:
         model = demo(place, "llama", "float16" if "pa" in words else "float32")
         plan(dry_run([str(model) if word == "DIR" else word for word in words], place))
@@ -195,6 +197,16 @@ def check_convert(words: list[str], place: Path) -> None:
         torch.save({"w": torch.ones(2)}, Path(folder) / "pytorch_model.bin")
         done = modeltest(Path(folder), *[folder if word == "DIR" else word for word in words])
         assert done.returncode == 0, done.stderr
+
+
+def check_suite(words: list[str], place: Path) -> None:
+    """Plan the suite of a file that the project has; going on with one is tested elsewhere."""
+    if "--resume" in words:
+        check_syntax(words)
+        return
+    demo(place / "weights", "llama", "float32")
+    done = modeltest(place, "suite", str(ROOT / words[1]), "--dry-run", WEIGHTS=str(place / "weights"))
+    assert done.returncode == 0, done.stderr
 
 
 def demo(place: Path, family: str, dtype: str) -> Path:

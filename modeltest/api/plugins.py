@@ -72,7 +72,10 @@ class TaskData:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Completes requests with a model. One instance serves one run in one worker process."""
+    """Completes requests with a model.
+
+    One instance serves one worker process: one run, or several one after the other if it is `Reusable`.
+    """
 
     name: str
     capabilities: frozenset[Capability]
@@ -197,6 +200,21 @@ class Following(Protocol):
         """Load this rank's part and do what rank 0 asks until it ends, or until all failed alike.
 
         Raises: whatever ended this rank but not the others.
+        """
+
+
+@runtime_checkable
+class Reusable(Protocol):
+    """What an engine may offer beside `Engine` that can serve another run with the model it has loaded."""
+
+    def begin(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
+        """Get ready for the next run and return what `load` would, without the time of loading.
+
+        What earlier requests left in memory is freed, what is random is seeded anew, peaks of memory begin
+        anew. Counts of `usage` go on: the caller takes the difference. `spec` asks for the same engine,
+        weights, dtype, device, ranks, context and engine options as the one that was loaded.
+
+        Raises: EngineError; DeviceError when only a fresh process will do.
         """
 
 

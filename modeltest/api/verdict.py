@@ -11,3 +11,8 @@ class Verdict(str, Enum):
     VALID = "VALID"
     NOISY = "NOISY"
     INVALID = "INVALID"
+
+    @property
+    def exit_status(self) -> int:
+        """Exit status of a run that came to its end with this verdict."""
+        return 1 if self is Verdict.INVALID else 0

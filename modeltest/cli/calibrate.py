@@ -97,11 +97,12 @@ def _run(spec: RunSpec, manner: Any, number: int, sessions: int) -> RunResult:
     from modeltest.run.launch import launch
     from modeltest.run.plan import plan
     from modeltest.run.progress import progress_for
+    from modeltest.run.workers import Workers
 
     progress = progress_for(sys.stderr.isatty())
     progress.line(f"session {number} of {sessions}")
     outcome = launch(
-        plan(spec), command=None, progress=progress, verbose=manner.verbose, limits=manner.limits
+        plan(spec), command=None, progress=progress, verbose=manner.verbose, workers=Workers(manner.limits)
     )
     if outcome.interrupt is not None:
         raise outcome.interrupt

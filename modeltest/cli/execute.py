@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-INVALID = 1
+INVALID = Verdict.INVALID.exit_status
 """Exit status of a run that ended but whose numbers may not be used."""
 
 PROTOCOLS = ("modeltest", "lm-eval")
@@ -120,19 +121,23 @@ _OPTIONS = (
         metavar="NAME=VALUE",
         help="An option of the engine, such as step_ms=2 of fake; its documentation has them.",
     ),
-    *(
-        click.option(
-            f"--{what}-timeout",
-            type=click.FloatRange(min=0, min_open=True),
-            default=getattr(_DEFAULT, f"{what}_s"),
-            envvar=f"MODELTEST_{what.upper()}_TIMEOUT",
-            show_envvar=True,
-            show_default=True,
-            metavar="S",
-            help=text,
-        )
-        for what, text in _TIMEOUTS.items()
-    ),
+)
+
+_LIMIT_OPTIONS = tuple(
+    click.option(
+        f"--{what}-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=getattr(_DEFAULT, f"{what}_s"),
+        envvar=f"MODELTEST_{what.upper()}_TIMEOUT",
+        show_envvar=True,
+        show_default=True,
+        metavar="S",
+        help=text,
+    )
+    for what, text in _TIMEOUTS.items()
+)
+
+_MANNER_OPTIONS = (
     click.option(
         "--dry-run",
         is_flag=True,
@@ -172,7 +177,36 @@ def run_options(command: Command) -> Command:
 
 def harness_options(command: Command) -> Command:
     """Add the options that every run takes, also one of another harness."""
-    return _with(_OPTIONS, command)
+    return _with(_OPTIONS, limit_options(_with(_MANNER_OPTIONS, command)))
+
+
+def limit_options(command: Command) -> Command:
+    """Add the options that say when a worker is hung."""
+    return _with(_LIMIT_OPTIONS, command)
+
+
+def running(build: Callable[..., RunSpec]) -> Callable[..., int]:
+    """Make a command of a function that returns what is asked for; `asked_by_words` calls it alone."""
+
+    @wraps(build)
+    def command(**options: Any) -> int:
+        return execute(with_options(build(**options), options), manner_of(options))
+
+    return command
+
+
+def asked_by_words(command: click.Command, name: str, words: Sequence[str]) -> RunSpec:
+    """Return what a command made by `running` would run.
+
+    Raises: SpecError for words that are wrong; what the command itself refuses.
+    """
+    build: Callable[..., RunSpec] = getattr(command.callback, "__wrapped__")  # noqa: B009
+    try:
+        context = command.make_context(name, list(words))
+    except click.ClickException as problem:
+        raise SpecError(problem.format_message()) from None
+    with context:
+        return with_options(build(**context.params), context.params)
 
 
 def with_options(spec: RunSpec, options: Mapping[str, Any]) -> RunSpec:
@@ -192,8 +226,12 @@ def with_options(spec: RunSpec, options: Mapping[str, Any]) -> RunSpec:
 
 def manner_of(options: Mapping[str, Any]) -> Manner:
     """Return the part of `run_options` or `harness_options` that is no part of what is asked."""
-    limits = Limits(**{f"{what}_s": options[f"{what}_timeout"] for what in _TIMEOUTS})
-    return Manner(dry_run=options["dry_run"], verbose=options["verbose"], limits=limits)
+    return Manner(dry_run=options["dry_run"], verbose=options["verbose"], limits=limits_of(options))
+
+
+def limits_of(options: Mapping[str, Any]) -> Limits:
+    """Return the values of `limit_options`."""
+    return Limits(**{f"{what}_s": options[f"{what}_timeout"] for what in _TIMEOUTS})
 
 
 def execute(spec: RunSpec, manner: Manner) -> int:
@@ -239,11 +277,12 @@ def _run_one(spec: RunSpec, manner: Manner) -> int:
     from modeltest.run.launch import launch
     from modeltest.run.plan import plan
     from modeltest.run.progress import progress_for
+    from modeltest.run.workers import Workers
 
     progress = progress_for(sys.stderr.isatty())
     command = shlex.join(["modeltest", *sys.argv[1:]])
     outcome = launch(
-        plan(spec), command=command, progress=progress, verbose=manner.verbose, limits=manner.limits
+        plan(spec), command=command, progress=progress, verbose=manner.verbose, workers=Workers(manner.limits)
     )
     return conclude(outcome)
 
@@ -278,7 +317,7 @@ def _followed(outcome: Outcome) -> str:
 
 def exit_status(result: RunResult) -> int:
     """Return the exit status that says what the verdict of a finished run does."""
-    return INVALID if result.verdict is Verdict.INVALID else 0
+    return result.verdict.exit_status if result.verdict else 0
 
 
 def show(directory: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from modeltest.api import GenerationOptions, RunSpec, Sampling, SpecError, TaskOptions
-from modeltest.cli.execute import execute, harness_options, manner_of, with_options
+from modeltest.cli.execute import harness_options, running
 from modeltest.cli.modern import model_fields, model_options
 
 PAGED = {"float16": "pa_fp16", "bfloat16": "pa_bf16"}
@@ -59,7 +59,8 @@ _SAMPLING = ("temperature", "top_k", "top_p", "min_tokens_to_keep")
 @click.option("--random-seed", "seed", type=int, default=0, show_default=True)
 @model_options
 @harness_options
-def generate(batch_size: int, max_batch_size: int | None, chat: bool, seed: int, **options: Any) -> int:
+@running
+def generate(batch_size: int, max_batch_size: int | None, chat: bool, seed: int, **options: Any) -> RunSpec:
     """Generate text for prompts of your own: a table of them, and generations.jsonl."""
     output_tokens, input_tokens = options["max_output_length"], options["max_input_length"]
     input_file = options["input_file"]
@@ -67,7 +68,7 @@ def generate(batch_size: int, max_batch_size: int | None, chat: bool, seed: int,
         options["max_position_embeddings"] = input_tokens + output_tokens
     if options["engine"] == "pa":
         options["engine"] = _paged_word(options["weights"])
-    spec = RunSpec(
+    return RunSpec(
         mode="generate",
         task="generate",
         options=TaskOptions(
@@ -85,7 +86,6 @@ def generate(batch_size: int, max_batch_size: int | None, chat: bool, seed: int,
         seed=seed,
         **model_fields(options),
     )
-    return execute(with_options(spec, options), manner_of(options))
 
 
 def _sampling(options: dict[str, Any]) -> Sampling | None:

@@ -23,6 +23,7 @@ def go_on(directory: Path, *, words: Sequence[RunSpec], options: Mapping[str, ob
     from modeltest.run.launch import resume
     from modeltest.run.progress import progress_for
     from modeltest.run.resume import asked_by, refuse_other_words
+    from modeltest.run.workers import Workers
 
     spec = read_result(directory).spec
     asked = [one for one in words if one.batch_sizes == spec.batch_sizes] or list(words)
@@ -30,4 +31,5 @@ def go_on(directory: Path, *, words: Sequence[RunSpec], options: Mapping[str, ob
     if manner.dry_run:
         return dump(spec)
     progress = progress_for(sys.stderr.isatty())
-    return conclude(resume(directory, progress=progress, verbose=manner.verbose, limits=manner.limits))
+    workers = Workers(manner.limits)
+    return conclude(resume(directory, progress=progress, verbose=manner.verbose, workers=workers))

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from modeltest.api import LmEvalOptions, RunSpec, SpecError, TaskOptions
-from modeltest.cli.execute import execute, harness_options, manner_of, with_options
+from modeltest.cli.execute import harness_options, running
 from modeltest.cli.modern import model_fields, model_options
 
 
@@ -38,7 +38,8 @@ from modeltest.cli.modern import model_fields, model_options
 @click.option("--confirm-run-unsafe-code", is_flag=True, help="Let tasks run code that the model wrote.")
 @model_options
 @harness_options
-def lm_eval(tasks: str, shots: int | None, batch_size: int, chat: bool, **options: Any) -> int:
+@running
+def lm_eval(tasks: str, shots: int | None, batch_size: int, chat: bool, **options: Any) -> RunSpec:
     """Run tasks of lm-evaluation-harness on one of our engines.
 
     Prompts, scores and the results file are its own. `lm-eval ls tasks` lists its tasks.
@@ -56,7 +57,7 @@ def lm_eval(tasks: str, shots: int | None, batch_size: int, chat: bool, **option
         "log_samples",
         "confirm_run_unsafe_code",
     )
-    spec = RunSpec(
+    return RunSpec(
         mode="lm_eval",
         task="lm_eval",
         options=TaskOptions(
@@ -66,4 +67,3 @@ def lm_eval(tasks: str, shots: int | None, batch_size: int, chat: bool, **option
         chat=chat,
         **model_fields(options),
     )
-    return execute(with_options(spec, options), manner_of(options))

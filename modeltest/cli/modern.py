@@ -11,7 +11,7 @@ import click
 from modeltest import registry
 from modeltest.api import AccuracyTask, BatchRange, Case, RunSpec, SpecError, TaskOptions
 from modeltest.api.precision import DTYPE_WORDS
-from modeltest.cli.execute import execute, manner_of, run_options, with_options
+from modeltest.cli.execute import run_options, running
 from modeltest.cli.place_options import place_fields, place_options, prefill_options
 from modeltest.cli.prompt_options import dataset_options, prompts_asked, prompts_option
 from modeltest.grammar.modes import PREDECESSOR_MODES, did_you_mean, engine_word
@@ -75,13 +75,14 @@ def model_options(command: Command) -> Command:
 @click.option("--chat", is_flag=True, help="Use the model's chat template.")
 @model_options
 @run_options
-def accuracy(task_name: str, shots: int, split: str, batch_size: int, chat: bool, **options: Any) -> int:
+@running
+def accuracy(task_name: str, shots: int, split: str, batch_size: int, chat: bool, **options: Any) -> RunSpec:
     """Ask a model the questions of a dataset and score its answers."""
     task = _accuracy_task(task_name)
     modes = {mode.split: mode.word for mode in task.modes}
     if split not in modes:
         raise SpecError(f"task {task_name!r} has no split {split!r}; it has: {', '.join(sorted(modes))}")
-    spec = RunSpec(
+    return RunSpec(
         mode=modes[split],
         task=task_name,
         split=split,
@@ -90,7 +91,6 @@ def accuracy(task_name: str, shots: int, split: str, batch_size: int, chat: bool
         chat=chat,
         **model_fields(options),
     )
-    return _run(spec, options)
 
 
 _BATCH_SIZES = click.option(
@@ -107,13 +107,14 @@ _BATCH_SIZES = click.option(
 @click.option("--chat", is_flag=True, help="Lay the prompts out by the model's chat template.")
 @model_options
 @run_options
+@running
 def performance(
     cases: tuple[tuple[int, int], ...],
     batch_sizes: tuple[int, ...],
     chat: bool,
     prompt_input: str | None,
     **options: Any,
-) -> int:
+) -> RunSpec:
     """Measure latency token by token; repeat --case and --batch-size for more.
 
     Prompts are random token ids unless --dataset or --prompts says otherwise.
@@ -123,7 +124,7 @@ def performance(
     prefill = {name: options.pop(name) for name in ("prefill_batch_size", "prefill_length")}
     if prompt_input is not None and any(prefill.values()):
         raise SpecError("--prefill-batch-size and --prefill-length do not go with --prompts: leave them out")
-    spec = RunSpec(
+    return RunSpec(
         mode=mode,
         task=mode,
         cases=tuple(Case(*case) for case in cases),
@@ -132,7 +133,6 @@ def performance(
         chat=chat,
         **model_fields(options),
     )
-    return _run(spec, options)
 
 
 @click.command()
@@ -148,6 +148,7 @@ def performance(
 @click.option("--chat", is_flag=True, help="Lay the prompts out by the model's chat template.")
 @model_options
 @run_options
+@running
 def precision(
     cases: tuple[tuple[int, int], ...],
     batch_sizes: tuple[int, ...],
@@ -156,9 +157,9 @@ def precision(
     logits: bool,
     prompt_input: str | None,
     **options: Any,
-) -> int:
+) -> RunSpec:
     """Write what the model says to given prompts, token by token, to compare devices and batch sizes."""
-    spec = RunSpec(
+    return RunSpec(
         mode="precision_single",
         task="precision_single",
         cases=tuple(Case(*case) for case in cases),
@@ -167,7 +168,6 @@ def precision(
         chat=chat,
         **model_fields(options),
     )
-    return _run(spec, options)
 
 
 @click.command()
@@ -181,9 +181,10 @@ def precision(
 )
 @model_options
 @run_options
+@running
 def maxbs(
     cases: tuple[tuple[int, int], ...], ranges: tuple[tuple[int, int], ...], limit_ms: float, **options: Any
-) -> int:
+) -> RunSpec:
     """Find the largest batch whose time per token stays within a limit."""
     ranges = ranges or ((1, 2048),)
     if len(ranges) == 1:
@@ -192,7 +193,7 @@ def maxbs(
         raise SpecError(
             f"--range is given {len(ranges)} times for {len(cases)} cases: once, or once per case"
         )
-    spec = RunSpec(
+    return RunSpec(
         mode="performance_maxbs",
         task="performance_maxbs",
         cases=tuple(Case(*case) for case in cases),
@@ -201,7 +202,6 @@ def maxbs(
         ),
         **model_fields(options),
     )
-    return _run(spec, options)
 
 
 def model_fields(options: dict[str, Any]) -> dict[str, Any]:
@@ -230,7 +230,3 @@ def _accuracy_task(name: str) -> AccuracyTask:
     if not isinstance(task, AccuracyTask):
         raise SpecError(f"task {name!r} asks no questions; it has a command of its own: `modeltest --help`")
     return task
-
-
-def _run(spec: RunSpec, options: dict[str, Any]) -> int:
-    return execute(with_options(spec, options), manner_of(options))

@@ -17,6 +17,7 @@ from modeltest.cli.lm_eval import lm_eval
 from modeltest.cli.modern import accuracy, maxbs, performance, precision
 from modeltest.cli.quickstart import quickstart
 from modeltest.cli.show import list_, report
+from modeltest.cli.suite import suite
 from modeltest.cli.words import run
 
 EPILOG = """\b
@@ -67,6 +68,7 @@ for command in (
     precision,
     lm_eval,
     generate,
+    suite,
     compare,
     calibrate,
     report,

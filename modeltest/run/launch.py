@@ -5,11 +5,9 @@ It is the only writer of `run.json`.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +18,6 @@ from modeltest.api import Interruption, ModelTestError, PrerequisiteError, RunRe
 from modeltest.cluster.place import TABLE_VARIABLE, node_of
 from modeltest.run.asked_files import AskedFiles, asked_files, prepared
 from modeltest.run.benchmark_file import write_benchmark
-from modeltest.run.deadlines import Limits
 from modeltest.run.directory import (
     COMPLETE,
     FOLLOWED,
@@ -33,15 +30,14 @@ from modeltest.run.directory import (
 )
 from modeltest.run.finish import finish
 from modeltest.run.journal import FILE_NAME, count_entries
+from modeltest.run.lock import hold
 from modeltest.run.machine import describe_machine
 from modeltest.run.plan import Plan, can_go_on, plan, protocol_version, run_name
 from modeltest.run.progress import Progress
 from modeltest.run.resume import refuse_other_run, unrecorded_interruption
 from modeltest.run.supervise import supervise
 from modeltest.run.watch import Watch, utc_now
-
-LOCK_PATIENCE_S = 3.0
-"""How long the worker of a killed supervisor may take to notice and end."""
+from modeltest.run.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +55,10 @@ def launch(
     command: str | None,
     progress: Progress,
     verbose: bool = False,
-    limits: Limits | None = None,
+    workers: Workers | None = None,
+    directory: Path | None = None,
 ) -> Outcome:
-    """Run a plan in worker processes and write every file of its run directory.
+    """Run a plan in worker processes and write every file of its run directory, new unless it is given.
 
     A run that fails leaves its journal and a `run.json` that says why; the error is raised. With `verbose`
     the workers' output is shown at the end, whatever it is.
@@ -71,24 +68,19 @@ def launch(
     # What is asked by the shell of another node would be of no times there.
     asked = AskedFiles() if node_of(plan.spec) else asked_files(plan, os.environ)
     with prepared(asked):
-        outcome = _launch(plan, asked, command=command, progress=progress, verbose=verbose, limits=limits)
+        watch = Watch(*_begun(plan, command, directory), progress)
+        for line in (*_opening(plan, watch.directory), *asked.notes):
+            progress.line(line)
+        with hold(watch.directory / LOG_FILE) as log:
+            outcome = _carry_out(plan, watch, log, asked, workers=workers or Workers(), verbose=verbose)
         return _with_benchmark(outcome, asked, progress)
 
 
-def _launch(
-    plan: Plan,
-    asked: AskedFiles,
-    *,
-    command: str | None,
-    progress: Progress,
-    verbose: bool,
-    limits: Limits | None,
-) -> Outcome:
+def _begun(plan: Plan, command: str | None, directory: Path | None) -> tuple[Path, RunResult]:
     started = datetime.now(timezone.utc)
-    spec = plan.spec
-    directory = create_run_directory(spec.output_dir, started=started, name=run_name(plan))
+    directory = directory or create_run_directory(plan.spec.output_dir, started=started, name=run_name(plan))
     result = RunResult(
-        spec=spec,
+        spec=plan.spec,
         started=started.isoformat(timespec="seconds"),
         status=RUNNING,
         model=plan.model,
@@ -101,20 +93,19 @@ def _launch(
         modeltest_version=__version__,
         protocol_version=protocol_version(plan),
     )
-    progress.line(f"{spec.engine}: engine {plan.engine.name}, run directory {directory}")
+    return directory, result
+
+
+def _opening(plan: Plan, directory: Path) -> Iterator[str]:
+    yield f"{plan.spec.engine}: engine {plan.engine.name}, run directory {directory}"
     for name, reason in plan.passed_over.items():
-        progress.line(f"not with {name}: {reason}")
-    for note in asked.notes:
-        progress.line(note)
-    if spec.cluster is None and os.environ.get(TABLE_VARIABLE):
-        progress.line(f"{TABLE_VARIABLE} is set and not used: this run is on one node")
-    with _hold(directory) as log:
-        watch = Watch(directory, result, progress)
-        return _carry_out(plan, watch, log, asked, limits=limits or Limits(), verbose=verbose)
+        yield f"not with {name}: {reason}"
+    if plan.spec.cluster is None and os.environ.get(TABLE_VARIABLE):
+        yield f"{TABLE_VARIABLE} is set and not used: this run is on one node"
 
 
 def resume(
-    directory: Path, *, progress: Progress, verbose: bool = False, limits: Limits | None = None
+    directory: Path, *, progress: Progress, verbose: bool = False, workers: Workers | None = None
 ) -> Outcome:
     """Go on with the run in `directory` from its journal; one that is complete is left as it is.
 
@@ -127,7 +118,7 @@ def resume(
             f"{directory} is the part of node {node_of(begun.spec)} of a run whose journal is on the first "
             f"node: go on there, and here give the same command again: {begun.command}"
         )
-    with _hold(directory) as log:
+    with hold(directory / LOG_FILE) as log:
         result = read_result(directory)
         if result.status == COMPLETE:
             progress.line(f"{directory} is a finished run: there is nothing to go on with")
@@ -145,7 +136,7 @@ def resume(
         watch = Watch(directory, _begun_again(result), progress, done=done)
         asked = asked_files(planned, os.environ)
         with prepared(asked):
-            outcome = _carry_out(planned, watch, log, asked, limits=limits or Limits(), verbose=verbose)
+            outcome = _carry_out(planned, watch, log, asked, workers=workers or Workers(), verbose=verbose)
             return _with_benchmark(outcome, asked, progress)
 
 
@@ -154,11 +145,11 @@ def _begun_again(result: RunResult) -> RunResult:
 
 
 def _carry_out(
-    plan: Plan, watch: Watch, log: IO[bytes], asked: AskedFiles, *, limits: Limits, verbose: bool
+    plan: Plan, watch: Watch, log: IO[bytes], asked: AskedFiles, *, workers: Workers, verbose: bool
 ) -> Outcome:
     try:
         write_result(watch.directory, watch.result)
-        supervise(plan, watch, log, limits, trace_folder=asked.trace_folder)
+        supervise(plan, watch, log, workers, trace_folder=asked.trace_folder)
         if node_of(plan.spec):
             return Outcome(watch.directory, _write_followed(watch))
         write_result(watch.directory, watch.result)
@@ -231,35 +222,3 @@ def _log_text(directory: Path) -> str:
         return (directory / LOG_FILE).read_text(encoding="utf-8", errors="replace").rstrip()
     except OSError as problem:
         return f"{directory / LOG_FILE} cannot be read: {problem.strerror}"
-
-
-@contextmanager
-def _hold(directory: Path) -> Iterator[IO[bytes]]:
-    """Open the log and lock it: the worker inherits it, so it is locked while any process of the run lives.
-
-    Raises: PrerequisiteError when it cannot be written, or stays locked.
-    """
-    path = directory / LOG_FILE
-    try:
-        file = path.open("ab")
-    except OSError as problem:
-        raise PrerequisiteError(f"cannot write {path}: {problem.strerror}") from problem
-    with file:
-        deadline = time.monotonic() + LOCK_PATIENCE_S
-        while not _lock(file):
-            if time.monotonic() > deadline:
-                raise PrerequisiteError(
-                    f"another process is at work on {directory}; wait for its end, or end it"
-                )
-            time.sleep(0.1)
-        yield file
-
-
-def _lock(file: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # a file system without locks
-    return True

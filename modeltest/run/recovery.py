@@ -67,18 +67,13 @@ class Recovery:
             )
 
     def _used_bytes(self) -> int | None:
-        if not self._has_device_memory:
-            return None
-        self._engine.peak_memory_bytes()
-        return self._engine.peak_memory_bytes()  # the peak since just now is what is in use
+        return used_bytes(self._engine) if self._has_device_memory else None
 
     def _memory_fault(self) -> str | None:
-        used_bytes, baseline_bytes = self._used_bytes(), self._baseline_bytes
-        if used_bytes is None or baseline_bytes is None:
+        used, baseline_bytes = self._used_bytes(), self._baseline_bytes
+        if used is None or baseline_bytes is None or not is_more_than(used, baseline_bytes):
             return None
-        if used_bytes <= baseline_bytes * (1 + ALLOWED_SHARE) + ALLOWED_BYTES:
-            return None
-        return f"{used_bytes >> 20} MiB are in use, {baseline_bytes >> 20} MiB were before"
+        return f"{used >> 20} MiB are in use, {baseline_bytes >> 20} MiB were before"
 
     def _sentinel_fault(self) -> str | None:
         if self._sentinel is None:
@@ -95,6 +90,17 @@ class Recovery:
             return f"{name} fails: {problem}"
         tokens = {row.request_id: row.output_tokens[:SENTINEL_TOKENS] for batch in batches for row in batch}
         return None if tokens == self._sentinel.tokens else f"{name} gives other tokens"
+
+
+def used_bytes(engine: Engine) -> int | None:
+    """Return the memory in use, where the engine knows its peaks."""
+    engine.peak_memory_bytes()
+    return engine.peak_memory_bytes()  # the peak since just now is what is in use
+
+
+def is_more_than(used: int, baseline: int) -> bool:
+    """Say whether `used` bytes are more than `baseline` bytes and what may be in use beyond them."""
+    return used > baseline * (1 + ALLOWED_SHARE) + ALLOWED_BYTES
 
 
 def _is_complete(measurement: Measurement) -> bool:

@@ -35,6 +35,9 @@ class Watch:
         self.done = done
         """Questions or trials in the journal."""
 
+        self.loads = 0
+        """How often a model was loaded for the run."""
+
         self.where = f"after {done} questions or trials" if done else "before its first batch"
         self.begin_worker()
 
@@ -42,7 +45,7 @@ class Watch:
         """Forget what belongs to one worker: another is started."""
         self.failure: ModelTestError | None = None
         self.lost_rank: int | None = None
-        self.is_started = self.is_done = False
+        self.is_started = self.is_done = self.is_free = False
         self._flight = Flight()
         self._done_before: int | None = None
 
@@ -67,6 +70,7 @@ class Watch:
 
     def _take_loaded(self, event: Event) -> None:
         engine = from_plain(EngineInfo, event["engine"])
+        self.loads += event["is_new"]
         if self.result.engine is None:
             self.progress.line(describe_engine(engine))
         self.result = replace(self.result, engine=engine)
@@ -124,6 +128,9 @@ class Watch:
 
     def _take_done(self, _event: Event) -> None:
         self.is_done = True
+
+    def _take_free(self, _event: Event) -> None:
+        self.is_free = True
 
 
 def describe_engine(engine: EngineInfo) -> str:

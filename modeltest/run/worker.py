@@ -1,6 +1,7 @@
 """The process that owns the model: the one place where a task meets an engine.
 
-Started by `modeltest.run.worker_process` as `python -m modeltest.run.worker RUN_DIRECTORY`. It reads the spec
+Started by `modeltest.run.worker_process` as `python -m modeltest.run.worker RUN_DIRECTORY`; one that is kept
+(`next_runs.py`) carries out further runs with the model it has loaded. It reads the spec
 from `run.json` and goes on from the journal if there is one. Every finished batch is appended to the journal
 before the next begins; everything else is reported by events. Its exit status is that of the command.
 """
@@ -11,9 +12,10 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from modeltest import registry
@@ -36,8 +38,11 @@ from modeltest.run.deadlines import RUNNING_PHASE
 from modeltest.run.directory import read_result
 from modeltest.run.events import VARIABLE, EventWriter
 from modeltest.run.going_on import answered_in, begun_questions, trials_lost
+from modeltest.run.handover import ServingEngine
 from modeltest.run.journal import FILE_NAME, JournalReader, JournalWriter, count_entries
 from modeltest.run.measurement import Measured, run_measurements
+from modeltest.run.next_runs import VARIABLE as NEXT_RUNS
+from modeltest.run.next_runs import next_runs
 from modeltest.run.prompts import ReadPrompts, read_prompts, with_prompts
 from modeltest.run.ranks import end_with_launcher, own_rank, status_without_ranks, tell_launcher
 from modeltest.run.resume import refuse_other_dataset, refuse_other_engine
@@ -52,6 +57,7 @@ INTERNAL_ERROR = 70
 class _Run:
     directory: Path
     result: RunResult
+    serving: ServingEngine
     engine: Engine
     events: EventWriter
     is_timed: bool
@@ -67,14 +73,35 @@ class _Run:
 
 
 def main(arguments: list[str]) -> int:
-    """Run what `run.json` in the given directory asks for and return the exit status."""
+    """Carry out the run in the given directory, and those that follow, and return the exit status."""
     events = EventWriter(os.environ.get(VARIABLE))
     end_with_launcher()
     if own_rank() > 0:
         return _as_follower(Path(arguments[0]), events)
     events.start_heartbeat()
+    serving = ServingEngine(serves_more=NEXT_RUNS in os.environ)
     try:
-        was_loaded = _execute(Path(arguments[0]), events)
+        status = _serve(chain([Path(arguments[0])], next_runs(events)), serving, events)
+    finally:
+        was_loaded = serving.is_loaded
+        _close(serving)
+    return status if status or was_loaded else status_without_ranks()
+
+
+def _serve(directories: Iterable[Path], serving: ServingEngine, events: EventWriter) -> int:
+    """Carry out runs until one leaves the engine in doubt, and return the exit status of the last."""
+    status = 0
+    for directory in directories:
+        asked_before = serving.runs
+        status = _carry_out(directory, serving, events)
+        if status == INTERNAL_ERROR or (status and serving.runs > asked_before):
+            break  # nobody knows what the engine is like now
+    return status
+
+
+def _carry_out(directory: Path, serving: ServingEngine, events: EventWriter) -> int:
+    try:
+        _execute(directory, serving, events)
     except ModelTestError as problem:
         traceback.print_exc()
         events.send("error", type=type(problem).__name__, message=str(problem))
@@ -87,7 +114,14 @@ def main(arguments: list[str]) -> int:
         events.send("error", type="", message=f"internal error: {type(problem).__name__}: {problem}")
         return INTERNAL_ERROR
     events.send("done")
-    return 0 if was_loaded else status_without_ranks()
+    return 0
+
+
+def _close(serving: ServingEngine) -> None:
+    try:
+        serving.close()
+    except Exception:  # the work is done, or its failure is told
+        traceback.print_exc()
 
 
 def _as_follower(directory: Path, events: EventWriter) -> int:
@@ -110,15 +144,14 @@ def _as_follower(directory: Path, events: EventWriter) -> int:
     return 0
 
 
-def _execute(directory: Path, events: EventWriter) -> bool:
-    """Do the work and say whether the engine was needed for it."""
+def _execute(directory: Path, serving: ServingEngine, events: EventWriter) -> None:
     result = read_result(directory)
     task = registry.load_task(result.spec.task)
-    engine = registry.load_engine(_adapter(result))
-    run = _Run(directory, result, engine, events, is_timed=isinstance(task, MeasurementTask))
+    engine = serving.engine(_adapter(result))
+    run = _Run(directory, result, serving, engine, events, is_timed=isinstance(task, MeasurementTask))
     if isinstance(task, AccuracyTask):
-        return _ask(run, task)
-    if isinstance(task, MeasurementTask):
+        _ask(run, task)
+    elif isinstance(task, MeasurementTask):
         prompts = _read_prompts(run, task)
         _with_engine(
             run,
@@ -131,7 +164,6 @@ def _execute(directory: Path, events: EventWriter) -> bool:
         raise ModelTestError(
             f"task {task.name!r} is neither an accuracy nor a measurement task nor a harness"
         )
-    return True
 
 
 def _adapter(result: RunResult) -> str:
@@ -140,7 +172,7 @@ def _adapter(result: RunResult) -> str:
     return result.adapter
 
 
-def _ask(run: _Run, task: AccuracyTask) -> bool:
+def _ask(run: _Run, task: AccuracyTask) -> None:
     dataset = _load_dataset(run, task)
     spec, total = run.result.spec, dataset.info.records
     answered = answered_in(run.directory / FILE_NAME)
@@ -161,10 +193,8 @@ def _ask(run: _Run, task: AccuracyTask) -> bool:
                 done += len(samples)
                 run.tell(done, total, "questions")
 
-    if len(answered) == total:
-        return False
-    _with_engine(run, ask)
-    return True
+    if len(answered) < total:
+        _with_engine(run, ask)
 
 
 def _load_dataset(run: _Run, task: AccuracyTask) -> LoadedDataset:
@@ -243,19 +273,19 @@ def _run_harness(run: _Run, task: HarnessTask) -> None:
 def _with_engine(
     run: _Run, work: Callable[[EngineInfo], None], *, afterwards: Callable[[EngineInfo], None] | None = None
 ) -> None:
-    """Load the engine and do `work` with it; `afterwards` is neither timed nor counted."""
-    with closing(run.engine):
-        run.events.send("phase", name="loading model")
-        with run.timed("load"):
-            info = run.engine.load(run.result.spec, run.result.model)
-        refuse_other_engine(run.directory, run.result.engine, info, is_timed=run.is_timed)
-        run.events.send("loaded", engine=to_plain(info))
-        run.events.send("phase", name=RUNNING_PHASE)
-        with run.timed("run"):
-            work(info)
-        run.events.send("usage", usage=to_plain(run.engine.usage()))
-        if afterwards is not None:
-            afterwards(info)
+    """Have a loaded model and do `work` with it; `afterwards` is neither timed nor counted."""
+    is_loaded = run.serving.is_loaded
+    run.events.send("phase", name="using the loaded model" if is_loaded else "loading model")
+    with nullcontext() if is_loaded else run.timed("load"):
+        info = run.serving.ready(run.result.spec, run.result.model)
+    refuse_other_engine(run.directory, run.result.engine, info, is_timed=run.is_timed)
+    run.events.send("loaded", engine=to_plain(info), is_new=not is_loaded)
+    run.events.send("phase", name=RUNNING_PHASE)
+    with run.timed("run"):
+        work(info)
+    run.events.send("usage", usage=to_plain(run.serving.usage()))
+    if afterwards is not None:
+        afterwards(info)
 
 
 if __name__ == "__main__":

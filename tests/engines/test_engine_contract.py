@@ -18,6 +18,7 @@ from modeltest.api import (
     Finish,
     ModelInfo,
     Request,
+    Reusable,
     RunSpec,
     TextPrompt,
     TokenPrompt,
@@ -62,7 +63,7 @@ def _started(name: str, family: str, weights: str, scratch: Path) -> tuple[Engin
         variables |= engine.file_environment(spec, scratch)
         os.environ.update(variables)
         sys.path[:0] = variables["PYTHONPATH"].split(os.pathsep)
-    engine.info = engine.load(spec, info)
+    engine.info, engine.asked = engine.load(spec, info), (spec, info)
     return engine, spec
 
 
@@ -234,3 +235,23 @@ def test_a_timed_prompt_is_computed_whole_however_often_it_is_asked(engine):
 
 def test_prefill_limits_are_claimed_by_the_runner_that_honours_them_alone(engine):
     assert (Capability.PREFILL_LIMITS in engine.capabilities) == (engine.name == "mindie_pa")
+
+
+def test_an_engine_that_can_begin_anew_answers_as_before(engine):
+    if not isinstance(engine, Reusable):
+        pytest.skip(f"{engine.name} serves one run only")
+    timed = Request("t", TokenPrompt((5, 6, 7)), 3, ignore_eos=True)
+    asked = [Request("c", _text("Is it so?"), choices=("yes", "no")), Request("g", _text("One, two,"), 4)]
+
+    def answers():
+        batches = [batch for each in (asked, [timed]) for batch in engine.complete(each, batch_size=2)]
+        rows = sorted((row for batch in batches for row in batch), key=lambda row: row.request_id)
+        return [(row.output_tokens, row.choice_tokens, row.choice_logprobs) for row in rows]
+
+    first, counted = answers(), engine.usage().forward_calls
+    info = engine.begin(*engine.asked)
+    measured = {"load_s": None, "memory_limit_bytes": None}
+    assert replace(info, **measured) == replace(engine.info, **measured)
+    assert answers() == first
+    if counted is not None:
+        assert engine.usage().forward_calls > counted, "counts go on"

@@ -238,11 +238,11 @@ def test_a_torn_last_line_is_cut_off(stopped):
 def test_a_finished_run_says_so_and_shows_its_table(tmp_path):
     run(*BOOLQ, output=tmp_path)
     directory = run_directory(tmp_path)
-    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     done = resume(directory)
     assert "is a finished run" in done.stderr
     assert "verdict: VALID" in done.stdout
-    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+    assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
 
 
 def test_two_processes_do_not_work_on_one_directory(tmp_path):

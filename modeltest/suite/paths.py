@@ -1,0 +1,44 @@
+"""What texts of a suite file stand for: `${VARIABLE}`, `~` and patterns over checkpoints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
+_PATTERN = re.compile(r"[*?\[]")
+
+
+def filled(text: str, variables: Mapping[str, str]) -> str:
+    """Return `text` with `${NAME}` and `${NAME:-default}` replaced; an empty variable is none.
+
+    Raises: ValueError naming a variable that is not set.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name, default = found["name"], found["default"]
+        if variables.get(name):
+            return variables[name]
+        if default is None:
+            raise ValueError(f"the variable {name} is not set; set it, or write ${{{name}:-DEFAULT}}")
+        return str(default)
+
+    return _VARIABLE.sub(value, text)
+
+
+def checkpoints(text: str) -> Sequence[str]:
+    """Return the checkpoints that a path or a pattern stands for, sorted.
+
+    Raises: ValueError for a pattern that fits no folder with a config.json.
+    """
+    path = Path(text).expanduser()
+    if not _PATTERN.search(text) or path.exists():
+        return [str(path)]
+    base = Path(path.anchor)
+    found = sorted(
+        str(each) for each in base.glob(str(path.relative_to(base))) if (each / "config.json").is_file()
+    )
+    if not found:
+        raise ValueError(f"{text!r} fits no folder with a config.json")
+    return found

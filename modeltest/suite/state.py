@@ -1,0 +1,80 @@
+"""`suite.json`: what a suite is made of and how far it has come; enough to go on with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from modeltest.api import ModelTestError, RunResult, SpecError, from_plain, to_plain
+from modeltest.api.files import write_json
+from modeltest.api.suite import SuiteResult, SuiteRun, SuiteStatus
+from modeltest.run.directory import COMPLETE, RUN_FILE, read_result
+from modeltest.tables import headline
+
+SUITE_FILE = "suite.json"
+FORMAT_VERSION = 1
+
+
+def write_suite(directory: Path, suite: SuiteResult) -> None:
+    """Write `suite.json` atomically.
+
+    Raises: PrerequisiteError when it cannot be written.
+    """
+    write_json(directory / SUITE_FILE, {"format_version": FORMAT_VERSION, **to_plain(suite)})
+
+
+def read_suite(directory: Path) -> SuiteResult:
+    """Return the suite in `directory`, with what its runs have come to since it was written.
+
+    Raises: SpecError when there is none; ModelTestError when it is damaged.
+    """
+    path = directory / SUITE_FILE
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise SpecError(f"{directory} is not a suite: it has no {SUITE_FILE}") from None
+    except (OSError, ValueError) as problem:
+        raise ModelTestError(f"{path} cannot be read: {problem}") from problem
+    version = plain.pop("format_version", None) if isinstance(plain, dict) else None
+    if version != FORMAT_VERSION:
+        raise SpecError(f"{path} has format {version}; this ModelTest reads format {FORMAT_VERSION}")
+    try:
+        suite = from_plain(SuiteResult, plain)
+    except ValueError as problem:
+        raise ModelTestError(f"{path} is not a suite: {problem}") from problem
+    results = read_results(directory, suite)
+    runs = tuple(_updated(run, results.get(run.name)) for run in suite.runs)
+    return replace(suite, runs=runs)
+
+
+def read_results(directory: Path, suite: SuiteResult) -> Mapping[str, RunResult]:
+    """Return the results of the runs that began, by name."""
+    return {
+        run.name: read_result(directory / run.name)
+        for run in suite.runs
+        if (directory / run.name / RUN_FILE).exists()
+    }
+
+
+def completed(run: SuiteRun, result: RunResult) -> SuiteRun:
+    """Return `run` with what its result says; it came to its end."""
+    return replace(
+        run,
+        status=SuiteStatus.COMPLETE,
+        verdict=result.verdict,
+        headline=headline(result),
+        error=None,
+        exit_status=result.verdict.exit_status if result.verdict else None,
+    )
+
+
+def _updated(run: SuiteRun, result: RunResult | None) -> SuiteRun:
+    """Return `run` as complete if it is: whoever ran the suite may have been killed before saying so."""
+    return completed(run, result) if result is not None and result.status == COMPLETE else run
+
+
+def files_of_suite(directory: Path) -> list[Path]:
+    """Return the suite's own files, without those of its runs."""
+    return sorted(path for path in directory.iterdir() if path.is_file() and not path.name.startswith("."))
