@@ -113,8 +113,11 @@ const draw = (() => {
       }
       const usable = placed.filter((point) => !point.isInvalid);
       const dots = make("g", { class: "dots" });
-      for (const point of placed) {
-        if (point.mark === "r" || point.mark === "i") {
+      for (const [index, point] of placed.entries()) {
+        const isMarked = point.mark === "r" || point.mark === "i";
+        if (isMarked && placed[index - 1]?.mark === point.mark) {
+          dots.append(make("circle", { class: `mark-${point.mark}`, cx: point.x.toFixed(1), cy: point.y.toFixed(1), r: 2.2 }));
+        } else if (isMarked) {
           const up = point.mark === "i" ? -1 : 1;
           const d = `M${at(point.x - 4.5, point.y - 4 * up)}L${at(point.x + 4.5, point.y - 4 * up)}L${at(point.x, point.y + 4 * up)}Z`;
           dots.append(make("path", { class: `mark-${point.mark}`, d }));
