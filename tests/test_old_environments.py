@@ -73,7 +73,7 @@ def _answers(environment: dict[str, str], weights: Path, folder: Path) -> dict[s
     (directory,) = folder.iterdir()
     assert done.returncode in (0, 1), done.stderr
     samples = (directory / "samples.jsonl").read_text(encoding="utf-8").splitlines()
-    found = [sample["completion"] for sample in map(json.loads, samples) if "score" in sample]
+    found = [line["sample"]["completion"] for line in map(json.loads, samples) if "sample" in line]
     return {completion["request_id"]: completion["choice_logprobs"] for completion in found}
 
 
@@ -88,7 +88,7 @@ def test_both_ends_of_the_range_give_the_same_answers(oldest, demo_model, tmp_pa
 
 
 def test_paged_words_are_served_by_hf_there(oldest, demo_model, tmp_path):
-    words = ("pa_fp16", "sample_BoolQ", "8", "auto", str(demo_model("llama")), "1", "--limit", "4")
+    words = ("pa_fp16", "sample_BoolQ", "8", "auto", str(demo_model("llama", "float16")), "1", "--limit", "4")
     done = _run(oldest, "-m", "modeltest", *words, cwd=tmp_path)
     assert "not with hf_paged: it needs transformers 5.19 or" in done.stderr
     assert "pa_fp16: engine hf," in done.stderr
@@ -97,9 +97,9 @@ def test_paged_words_are_served_by_hf_there(oldest, demo_model, tmp_path):
 @pytest.fixture(scope="module")
 def python310(tmp_path_factory) -> Path:
     """Return a Python 3.10 with the base install of ModelTest and nothing else."""
-    found = shutil.which("python3.10") or os.environ.get("MODELTEST_PYTHON310")
-    if found is None:
-        pytest.skip("no python3.10 on PATH; name one in MODELTEST_PYTHON310")
+    found = os.environ.get("MODELTEST_PYTHON310") or shutil.which("python3.10")
+    if found is None or subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode:
+        pytest.skip("no python3.10 on PATH that starts; name one in MODELTEST_PYTHON310")
     place = tmp_path_factory.mktemp("base") / "venv"
     subprocess.run([found, "-m", "venv", str(place)], check=True)
     python = place / "bin" / "python"
