@@ -33,7 +33,7 @@ from modeltest.api.flat_metrics import shape_name
 COMPLETE = "complete"
 RUN_CASE = "run"
 
-_TYPES = {"failure": "INVALID", "error": "failed"}
+_TYPES = {"failure": "INVALID", "error": "failed", "skipped": "INCONCLUSIVE"}
 _NAMED_ERRORS = 5
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML 1.0 document may hold, not even as a reference."""
@@ -47,6 +47,7 @@ class Check:
     output: str = ""
     failure: str | None = None
     error: str | None = None
+    skipped: str | None = None
 
 
 class JUnitXml:
@@ -113,7 +114,7 @@ def suite_element(
             "tests": str(len(cases)),
             "failures": str(sum(case.failure is not None for case in cases)),
             "errors": str(sum(case.error is not None for case in cases)),
-            "skipped": "0",
+            "skipped": str(sum(case.skipped is not None for case in cases)),
             "time": f"{seconds:.3f}",
             "timestamp": timestamp.partition("+")[0],
         },
@@ -216,7 +217,7 @@ def _of_harness(summary: HarnessSummary) -> Iterator[Check]:
 
 def _case_element(case: Check, class_name: str) -> ET.Element:
     element = ET.Element("testcase", {"name": _plain(case.name), "classname": class_name})
-    for kind, text in (("failure", case.failure), ("error", case.error)):
+    for kind, text in (("failure", case.failure), ("error", case.error), ("skipped", case.skipped)):
         if text is not None:
             first_line = text.partition("\n")[0]
             found = ET.SubElement(element, kind, {"message": _plain(first_line), "type": _TYPES[kind]})

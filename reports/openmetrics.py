@@ -64,11 +64,16 @@ class OpenMetrics:
 
 def openmetrics_text(result: RunResult) -> str:
     """Return the content of `openmetrics.txt`."""
+    return metrics_text(tuple(_families(result)))
+
+
+def metrics_text(families: Sequence[GaugeMetricFamily]) -> str:
+    """Return finished families as OpenMetrics text."""
     from prometheus_client import CollectorRegistry
     from prometheus_client.openmetrics.exposition import generate_latest
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families(tuple(_families(result))))
+    registry.register(_Families(families))
     text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
     return text.decode()
 

@@ -153,7 +153,7 @@ def _reports(_: click.Context, __: click.Parameter, value: str) -> str:
     show_default=True,
     callback=_reports,
     metavar="NAME",
-    help="What to print: table, json, markdown or html.",
+    help="What to print: table, json, markdown, html, junit, metrics or openmetrics.",
 )
 @click.option(
     "--output", "output_dir", type=_DIRECTORY, metavar="DIR", help="Also write every report into DIR."
