@@ -12,6 +12,9 @@ from reports.plots.accuracy_plots import Margins, accuracy_plots
 from reports.run_page.content import Content
 from reports.run_page.questions import FAILED, columns, state_of
 
+MOST_QUESTIONS = 20_000
+"""Of more questions a page shows none: it would be as large as the journal, and so would its memory."""
+
 _MOST_ANSWERS = 8
 """With more different right answers than these, guessing and the table of answers mean nothing."""
 
@@ -55,7 +58,8 @@ class _Seen:
 
 def accuracy_content(result: RunResult, summary: AccuracySummary, texts: Texts) -> Content:
     """Return what the page shows of `result`."""
-    samples = _in_order(result.samples, summary)
+    are_shown = summary.micro.total <= MOST_QUESTIONS
+    samples = _in_order(result.samples, summary) if are_shown else result.samples
     seen = _Seen()
     for sample in samples:
         seen.add(sample)
@@ -63,7 +67,7 @@ def accuracy_content(result: RunResult, summary: AccuracySummary, texts: Texts) 
     is_closed = 1 < len(expected) <= _MOST_ANSWERS
     chance = 1 / len(expected) if is_closed else None
     margins = Margins(seen.right, seen.wrong, summary.near_tie_margin)
-    questions = columns(result, samples, near_tie_margin=summary.near_tie_margin)
+    questions = columns(result, samples, near_tie_margin=summary.near_tie_margin) if are_shown else None
     return Content(
         kind="accuracy",
         plots=accuracy_plots(summary, margins, chance=chance, texts=texts),
@@ -75,7 +79,8 @@ def accuracy_content(result: RunResult, summary: AccuracySummary, texts: Texts) 
             ],
             "answers": _answer_table(seen.answers, expected) if is_closed else None,
             "questions": questions,
-            "has_prompts": any(text is not None for text in _list(questions["question"])),
+            "has_prompts": questions is not None
+            and any(text is not None for text in _list(questions["question"])),
         },
     )
 

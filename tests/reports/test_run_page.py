@@ -137,6 +137,13 @@ def test_a_page_without_prompts_says_why(tmp_path):
     assert "The prompts are not shown" not in words_of(page_of(accuracy_run(questions=asked), tmp_path))
 
 
+def test_a_page_of_very_many_questions_shows_none_of_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("reports.run_page.accuracy.MOST_QUESTIONS", 1)
+    page = page_of(accuracy_run(), tmp_path)
+    assert "there are more than a page can hold" in words_of(page)
+    assert 'id="questions-data"' not in page
+
+
 def test_turns_of_a_chat_keep_their_roles():
     prompt = ChatPrompt(
         (Turn("system", "S"),), ((Turn("user", "U"), Turn("assistant", "A")),), (Turn("user", "Q"),)
