@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from page_watch import NO_BROWSER
 
-# A shell without job control starts background jobs with SIGINT ignored, and processes inherit that: the
-# commands that tests interrupt would not hear it.
+# A shell without job control starts background jobs with SIGINT ignored, nohup commands with SIGHUP, and
+# processes inherit that: the commands that tests interrupt would not hear it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"

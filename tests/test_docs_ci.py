@@ -52,6 +52,7 @@ def shell(script: str, place: tuple[Path, Mapping[str, str]]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_steps_of_the_github_job_leave_a_summary_and_tests(checkout):
     job = yaml.safe_load(block("GitHub Actions", "yaml"))["jobs"]["model"]

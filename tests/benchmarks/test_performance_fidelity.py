@@ -101,6 +101,7 @@ def test_optimum_s_decode_is_divided_by_the_tokens_it_holds(monkeypatch: pytest.
     ]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_look_runs_both_sides_and_writes_every_figure(tmp_path: Path) -> None:
     script = ROOT / "benchmarks" / "performance_fidelity.py"

@@ -51,7 +51,7 @@ def test_a_demanded_npu_ends_with_3_and_the_reason(without_cann, weights):
     assert ran.said.rstrip().endswith("usable: cpu")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ranks_on_the_cpu_are_started(without_cann, weights):
     ran = without_cann.run("hf_fp32", *WORDS, weights, "2", "--limit", "4")
     assert ran.result["status"] == "complete", ran.said

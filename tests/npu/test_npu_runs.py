@@ -83,7 +83,7 @@ def test_tokens_are_timed_by_events_and_a_batch_beyond_the_memory_is_told(npu, w
     assert called["reset_peak_memory_stats"] > 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_npus_answer_as_one(npu, weights, on_the_cpu):
     ran = npu.run("hf_fp32", *BOOLQ, weights, "2", STAND_IN_NPU_DEVICES="2")
     _assert_same_answers(ran, on_the_cpu)

@@ -26,7 +26,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, Path, set[str]]]:
 
 
 @pytest.mark.parametrize(
-    ("words", "extras"), [([], {"hf"}), (["quickstart"], {"hf"}), (["test"], {"dev", "hf"}), ([""], {"hf"})]
+    ("words", "extras"),
+    [
+        ([], {"hf", "report"}),
+        (["quickstart"], {"hf", "report"}),
+        (["test"], {"dev", "hf", "report"}),
+        ([""], {"hf", "report"}),
+    ],
 )
 def test_only_the_checks_ask_for_the_development_tools(
     asked: list[tuple[Path, Path, set[str]]],
@@ -71,7 +77,7 @@ def test_environment_of_somebody_else_completes_itself(
     )
     assert command.main([command.COMPLETE_THIS, "test"]) == 0
     assert command.main([command.COMPLETE_THIS, ""]) == 0
-    assert calls == [(CHECKOUT, {"dev", "hf"}), (CHECKOUT, {"hf"})]
+    assert calls == [(CHECKOUT, {"dev", "hf", "report"}), (CHECKOUT, {"hf", "report"})]
     assert capsys.readouterr().out == ""
 
 

@@ -93,7 +93,7 @@ def real_reference(demo_model, real_data):
     return run_of(demo_model("llama"), real_data)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("how", BROKEN.values(), ids=BROKEN)
 def test_a_broken_port_is_caught_on_500_real_questions(demo_model, real_data, real_reference, how):
     assert real_reference.summary.micro.total == 500
@@ -101,7 +101,7 @@ def test_a_broken_port_is_caught_on_500_real_questions(demo_model, real_data, re
     assert found.outcome is Outcome.FAIL
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_port_that_only_rounds_is_not_caught_on_500_real_questions(demo_model, real_data, real_reference):
     found = compare(real_reference, run_of(demo_model("llama"), real_data, fault=slightly_rounded))
     outcomes = {gate.name: gate.outcome for gate in found.gates}
@@ -109,7 +109,7 @@ def test_a_port_that_only_rounds_is_not_caught_on_500_real_questions(demo_model,
     assert Outcome.FAIL not in outcomes.values()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_dtypes_of_one_checkpoint_compare_with_a_correct_paired_table(demo_model, tmp_path):
     weights = demo_model("gemma")
     for word in ("hf_fp32", "hf_bf16"):

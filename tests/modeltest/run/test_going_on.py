@@ -85,7 +85,9 @@ def assert_same(directory, other, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(8, 20))]
+)
 def test_killed_at_any_moment_a_run_goes_on_to_the_same_result(tmp_path, seed, undisturbed):
     draw = random.Random(seed)
     kind = ("accuracy", "performance", "max_batch")[seed % 3]

@@ -110,6 +110,7 @@ def test_two_nodes_answer_as_one_rank(cluster, demo_model, engine, dtype, tmp_pa
     assert not (cluster.directory(1) / "samples.jsonl").exists()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_node_whose_rank_dies_is_named_on_the_first_which_says_how_to_go_on(cluster, demo_model):
     batch_sizes = str([*range(1, 40)]).replace(" ", "")
@@ -128,6 +129,7 @@ def test_a_node_whose_rank_dies_is_named_on_the_first_which_says_how_to_go_on(cl
     assert cluster.result(0)["status"] == cluster.result(1)["status"] == "failed"
 
 
+@pytest.mark.long
 def test_a_node_that_never_comes_ends_the_run_with_its_name(cluster, demo_model):
     words = ["hf_fp32", "sample_BoolQ", "4", "llama", str(demo_model("llama"))]
     status, said = _end_of(cluster.start(0, *words, options=("--node-timeout", "0.5")))

@@ -236,7 +236,7 @@ def test_a_file_or_a_directory_is_needed(tmp_path):
     assert "is not a suite: it has no suite.json" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_nightly_example_runs_on_demo_models_with_a_load_per_model_and_engine(tmp_path, demo_model):
     example = Path(__file__).resolve().parents[3] / "docs" / "examples" / "nightly.yaml"
     weights = tmp_path / "weights"
