@@ -79,6 +79,7 @@ def test_the_scripts_of_the_gitlab_job_leave_what_its_reports_name(checkout):
     assert "modeltest_accuracy_ratio" in (checkout[0] / "metrics.txt").read_text()
 
 
+@pytest.mark.long
 def test_the_steps_of_the_jenkins_pipeline_leave_what_it_collects(checkout):
     text = block("Jenkins", "groovy")
     assert text.count("{") == text.count("}")

@@ -90,6 +90,7 @@ def test_adapters_reach_the_runner_by_name(weights, tmp_path):
     assert f"the adapter 'law' of lora_adapter.json has no adapter_config.json in {copy}/law" in said
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_pipeline_answers_as_one_rank_does(weights, tmp_path):
     words = ["pa_fp16", "sample_BoolQ", "4", "auto", weights]

@@ -118,6 +118,7 @@ def test_an_engine_that_cannot_sample_says_so_before_it_loads(tmp_path, demo_mod
     plan(replace(spec, options=TaskOptions(generation=replace(sampled, sampling=None))))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_sampled_texts_are_those_of_the_seed(tmp_path, demo_model):
     words = ("--engine", "hf_fp32", "--model", demo_model("llama"), "--input-text", "The", "--batch-size", 3)

@@ -173,6 +173,7 @@ def long_run(demo_model, tmp_path):
     _until(lambda: not _ranks_of(tmp_path))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -184,6 +185,7 @@ def test_no_rank_outlives_its_run(long_run, number):
     _until(lambda: not _ranks_of(output))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_rank_that_dies_is_named_and_the_worker_replaced(long_run):
