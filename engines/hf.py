@@ -19,7 +19,6 @@ from engines.device import (
     choose_device,
     describe_device,
     empty_cache,
-    is_out_of_memory,
     peak_memory_bytes,
     prepare_device,
     processor_use,
@@ -40,7 +39,6 @@ from modeltest.api import (
     EngineInfo,
     EngineUsage,
     ModelInfo,
-    OutOfMemory,
     PrerequisiteError,
     Request,
     RunSpec,
@@ -51,10 +49,8 @@ from modeltest.api import (
 if TYPE_CHECKING:
     from engines.checkpoint_loading import Loaded
     from engines.encoding import Encoded, Encoder
-    from engines.forward import Forward
-    from engines.packed import PackedRows
+    from engines.model_answers import Answering
     from engines.rank_group import RankGroup
-    from engines.rows import PaddedRows
     from engines.team import Leader, Member
 
 WINDOW_REQUESTS = 1024
@@ -94,14 +90,11 @@ class HFEngine:
         self._device_notes: tuple[str, ...] = ()
         self._loaded: Loaded | None = None
         self._encoder: Encoder | None = None
-        self._forward: Forward | None = None
-        self._tree: PackedRows | None = None
-        self._padded: PaddedRows | None = None
+        self._answers: Answering | None = None
         self._degrees = Degrees(replicas=1, split=1)
         self._group: RankGroup | None = None
         self._leader: Leader | None = None
         self._peak_bytes: int | None = 0
-        self._note = ""
 
     def check(self, spec: RunSpec, model: ModelInfo) -> None:
         """Refuse unknown versions and options, ranks that cannot share work, and quantised weights."""
@@ -212,7 +205,9 @@ class HFEngine:
         if self._leader is not None:
             self._leader.close()
         self._leader = self._group = None
-        self._loaded = self._forward = self._tree = self._padded = None
+        if self._answers is not None:
+            self._answers.close()
+        self._loaded = self._answers = None
         empty_cache(self._device)
 
     def _member(self) -> Member:
@@ -276,12 +271,14 @@ class HFEngine:
         split_by = self._group if self._degrees.split > 1 else None
         self._loaded = loaded = load_checkpoint(spec, model, self._device, split_by)
         self._encoder = Encoder(loaded.tokenizer, loaded.context_tokens)
-        self._note = self._prepare(spec, model)
+        self._answers = self._prepare(spec, model)
         load_s = time.perf_counter() - begin
         return replace(self._described(spec), load_s=load_s)
 
     def _cleared(self, spec: RunSpec) -> EngineInfo:
         """Free what earlier requests left, and begin anew what counts or is random."""
+        assert self._answers is not None
+        self._answers.clear()
         gc.collect()
         empty_cache(self._device)
         seed_everything(self._device, spec.seed)
@@ -295,6 +292,7 @@ class HFEngine:
 
         loaded = self._loaded
         assert loaded is not None
+        assert self._answers is not None
         peaks, peaks_notes = peaks_for(spec, self._device, loaded.model.dtype)
         return EngineInfo(
             engine=self.name,
@@ -304,7 +302,7 @@ class HFEngine:
             special_token_ids=tuple(sorted({*loaded.tokenizer.all_special_ids, *loaded.eos_token_ids})),
             context_tokens=loaded.context_tokens,
             versions=versions(self._device, ("torch", "transformers", "tokenizers")),
-            notes=(self._note, *peaks_notes, *self._device_notes),
+            notes=(self._answers.note, *peaks_notes, *self._device_notes),
             processors=processor_use(),
             work=model_work(loaded.model, split=self._degrees.split),
             peaks=peaks,
@@ -312,25 +310,18 @@ class HFEngine:
             memory_limit_bytes=memory_limit_bytes(self._device),
         )
 
-    def _prepare(self, spec: RunSpec, model: ModelInfo) -> str:
-        """Make what feeds the loaded model and return a note on it."""
-        from engines.forward import Forward
+    def _prepare(self, spec: RunSpec, model: ModelInfo) -> Answering:
+        """Return what makes completions with the loaded model."""
+        from engines.model_answers import ModelAnswers
         from engines.ranks import ALONE, Ranks
-        from engines.rows import PaddedRows, tree_feeder
+        from engines.sampling import sampler
 
-        loaded = self._loaded
-        assert loaded is not None
+        assert self._loaded is not None
         ranks: Ranks = self._group if self._group is not None and self._degrees.split > 1 else ALONE
-        self._forward = Forward(loaded.model, self._device, loaded.pad_token_id, ranks)
-        self._padded = PaddedRows(self._forward)
         generation = spec.options.generation
-        if generation is not None and generation.sampling is not None:
-            from engines.sampling import sampler
-
-            self._forward.choose = sampler(generation.sampling, seed=spec.seed, device=self._device)
-            return "tokens are drawn at random, in padded batches"
-        self._tree, note = tree_feeder(loaded.model, self._device, loaded.dtype, ranks)
-        return note
+        sampling = generation.sampling if generation is not None else None
+        drawn = sampler(sampling, seed=spec.seed, device=self._device) if sampling is not None else None
+        return ModelAnswers(self._loaded, self._device, ranks, sampler=drawn)
 
     def _own_peak_memory_bytes(self) -> int | None:
         peak = peak_memory_bytes(self._device)
@@ -339,19 +330,10 @@ class HFEngine:
         return peak
 
     def _own_usage(self) -> EngineUsage:
-        if self._forward is None:
+        if self._answers is None:
             return EngineUsage()
         self._own_peak_memory_bytes()
-        padded = EngineUsage(
-            forward_s=self._forward.forward_s,
-            forward_calls=self._forward.forward_calls,
-            computed_tokens=self._forward.computed_tokens,
-            reused_tokens=0,
-            padding_tokens=self._forward.padding_tokens,
-            split_batches=self._require(self._padded).split_batches,
-            peak_memory_bytes=self._peak_bytes,
-        )
-        return self._tree.add_usage(padded) if self._tree else padded
+        return replace(self._answers.usage(), peak_memory_bytes=self._peak_bytes)
 
     def _encode(self, window: Sequence[Request]) -> tuple[list[Encoded], list[Completion]]:
         from engines.encoding import encode_window
@@ -362,54 +344,6 @@ class HFEngine:
     def _answer_all(self, encoded: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
         from engines.encoding import by_kind
 
+        assert self._answers is not None
         for same_kind in by_kind(encoded):
-            yield from self._answer(same_kind, batch_size)
-
-    def _answer(self, same_kind: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
-        from engines.answers import choose, generate_packed
-
-        assert self._loaded is not None
-        assert self._forward is not None
-        request = same_kind[0].request
-        if same_kind[0].choice_ids:
-            yield from choose(same_kind, self._tree or self._require(self._padded), batch_size)
-        elif self._tree is not None and not request.ignore_eos:
-            yield from generate_packed(same_kind, self._tree, self._forward, self._loaded, batch_size)
-        else:
-            longest_first = sorted(same_kind, key=lambda one: -len(one.prompt_ids))
-            for begin in range(0, len(longest_first), batch_size):
-                yield from self._generate_padded(longest_first[begin : begin + batch_size])
-
-    def _generate_padded(self, batch: Sequence[Encoded]) -> Iterator[list[Completion]]:
-        """Yield one padded batch; if it does not fit, halves of it, but never of a timed one."""
-        from engines.answers import generate_padded
-        from engines.completions import completion
-
-        assert self._loaded is not None
-        assert self._forward is not None
-        try:
-            done = generate_padded(batch, self._forward, self._loaded)
-        except Exception as problem:
-            if not is_out_of_memory(problem):
-                raise
-            longest = max(len(encoded.prompt_ids) for encoded in batch)
-            text = f"out of memory with {len(batch)} rows of up to {longest} prompt tokens: {problem}"
-            text = " ".join(text.split())[:400]
-        else:
-            yield done
-            return
-        # Outside the handler: the traceback it holds would keep the tensors alive.
-        empty_cache(self._device)
-        if batch[0].request.ignore_eos:
-            raise OutOfMemory(text)
-        self._require(self._padded).split_batches += 1
-        if len(batch) == 1:
-            yield [completion(batch[0], error=text)]
-            return
-        for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
-            yield from self._generate_padded(half)
-
-    @staticmethod
-    def _require(feeder: PaddedRows | None) -> PaddedRows:
-        assert feeder is not None
-        return feeder
+            yield from self._answers.answer(same_kind, batch_size)

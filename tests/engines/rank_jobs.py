@@ -61,8 +61,8 @@ def _let_fail(engine: HFEngine, *, message: str, times: int) -> None:
     left = [times]
     prepare = engine._prepare
 
-    def prepare_and_break(*words: object) -> str:
-        note = prepare(*words)
+    def prepare_and_break(*words: object) -> object:
+        answers = prepare(*words)
 
         def fail(*_: object) -> None:
             if left[0]:
@@ -70,7 +70,7 @@ def _let_fail(engine: HFEngine, *, message: str, times: int) -> None:
                 raise RuntimeError(message)
 
         engine._loaded.model.model.layers[LAYER_THAT_FAILS].mlp.register_forward_pre_hook(fail)
-        return note
+        return answers
 
     engine._prepare = prepare_and_break
 

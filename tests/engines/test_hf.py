@@ -119,14 +119,14 @@ def test_a_stop_text_ends_the_generation_and_is_left_out(engine):
 def test_a_generation_that_says_end_of_text_stops(engine):
     free = _one(engine, [Request("r", TokenPrompt((60, 61, 62)), max_new_tokens=8)], 1)["r"]
     third = free.output_tokens[2]
-    loaded = engine._loaded
-    engine._loaded = replace(loaded, eos_token_ids=frozenset({third}))
+    loaded = engine._answers.loaded
+    engine._answers.loaded = replace(loaded, eos_token_ids=frozenset({third}))
     try:
         ended = _one(engine, [Request("r", TokenPrompt((60, 61, 62)), max_new_tokens=8)], 1)["r"]
         ignoring = Request("r", TokenPrompt((60, 61, 62)), max_new_tokens=8, ignore_eos=True)
         whole = _one(engine, [ignoring], 1)["r"]
     finally:
-        engine._loaded = loaded
+        engine._answers.loaded = loaded
     assert ended.output_tokens == free.output_tokens[: free.output_tokens.index(third) + 1]
     assert ended.finish.value == "stop"
     assert whole.output_tokens == free.output_tokens
@@ -293,7 +293,7 @@ def test_a_model_that_cannot_share_prefixes_answers_all_the_same(demo_model, mon
     directory = demo_model("llama")
     open_engine, closed_engine = HFEngine(), HFEngine()
     open_engine.load(_spec(directory), _info(directory))
-    monkeypatch.setattr("engines.rows.tree_feeder", lambda *_: (None, "shared prefixes off"))
+    monkeypatch.setattr("engines.model_answers.tree_feeder", lambda *_: (None, "shared prefixes off"))
     closed_engine.load(_spec(directory), _info(directory))
     requests = [
         *(

@@ -163,7 +163,7 @@ def test_a_sliding_window_is_kept_as_hf_keeps_it(demo_model, tmp_path):
 def test_a_prompt_longer_than_a_step_is_fed_in_several(fresh):
     expected = _one(fresh, _requests(choices=(" yes indeed", " no")), 3)
     steps = fresh.usage().forward_calls
-    fresh._paged.step_tokens = 7
+    fresh._answers.paged.step_tokens = 7
     chunked = _one(fresh, _requests(choices=(" yes indeed", " no")), 3)
     assert fresh.usage().forward_calls > 2 * steps
     for name, completion in chunked.items():
@@ -184,7 +184,7 @@ def test_end_of_text_ends_a_generation_unless_it_is_ignored(fresh):
     request = Request("r", TokenPrompt((60, 61, 62)), max_new_tokens=8)
     free = _one(fresh, [request], 1)["r"]
     third = free.output_tokens[2]
-    fresh._loaded = replace(fresh._loaded, eos_token_ids=frozenset({third}))
+    fresh._answers.loaded = replace(fresh._loaded, eos_token_ids=frozenset({third}))
     ended = _one(fresh, [request], 1)["r"]
     whole = _one(fresh, [replace(request, ignore_eos=True)], 1)["r"]
     assert ended.output_tokens == free.output_tokens[: free.output_tokens.index(third) + 1]
@@ -240,7 +240,7 @@ def test_a_timed_batch_shares_nothing_and_is_prefilled_in_one_step(fresh):
 
 
 def test_the_cache_is_as_large_as_the_work(fresh):
-    loop, config = fresh._paged.loop, fresh._loaded.model.config
+    loop, config = fresh._answers.paged.loop, fresh._loaded.model.config
     bytes_per_block = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 4
     bytes_per_block *= BLOCK_TOKENS
     rows = [
@@ -287,12 +287,12 @@ def test_a_batch_that_does_not_fit_is_run_in_halves(fresh, monkeypatch):
     expected = _one(
         fresh, [Request(str(i), TokenPrompt(p), max_new_tokens=4) for i, p in enumerate(prompts)], 6
     )
-    logits = fresh._paged.loop._logits
+    logits = fresh._answers.paged.loop._logits
 
     def small(positions, **arguments):
         return _full() if arguments["input_ids"].numel() > 30 else logits(positions, **arguments)
 
-    monkeypatch.setattr(fresh._paged.loop, "_logits", small)
+    monkeypatch.setattr(fresh._answers.paged.loop, "_logits", small)
     requests = [
         *(Request(str(i), TokenPrompt(p), max_new_tokens=4) for i, p in enumerate(prompts)),
         Request("long", TokenPrompt(tuple(range(500, 540))), max_new_tokens=4),
@@ -337,7 +337,10 @@ def test_answers_that_are_left_unread_do_no_harm(llama):
 def test_what_is_used_is_noted(llama):
     (note,) = llama.info.notes
     assert note.startswith(f"paged KV cache: blocks of {BLOCK_TOKENS} tokens")
-    assert f"at most {llama._paged.step_tokens} tokens a step, of a timed batch the whole prefill" in note
+    assert (
+        f"at most {llama._answers.paged.step_tokens} tokens a step, of a timed batch the whole prefill"
+        in note
+    )
 
 
 @pytest.mark.parametrize(
@@ -397,7 +400,7 @@ def test_asking_before_loading_is_an_error():
 
 
 def test_a_cache_is_freed_at_once(fresh):
-    loop = fresh._paged.loop
+    loop = fresh._answers.paged.loop
     _one(fresh, _requests(choices=(" A", " B")), 3)
     assert loop.cache_bytes > 0
     cache = weakref.ref(loop._batching._cache)
