@@ -1,4 +1,4 @@
-"""One round: both searches, and a referee that measures what they answered."""
+"""One round: the searches, and a referee that measures what they answered."""
 
 from __future__ import annotations
 
@@ -51,10 +51,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Both answers, and the referee's trials by batch size."""
+    """The answers, and the referee's trials by batch size. `quick` is `modeltest maxbs --quick`."""
 
     predecessor: Answer
     modeltest: Answer
+    quick: Answer
     referee: dict[int, list[float]]
 
 
@@ -68,12 +69,16 @@ class Bench:
     say: Callable[[str], None]
 
     def measure(self, number: int) -> Round:
-        """Run both searches, which goes first alternates, and then the referee.
+        """Run the searches, which goes first alternates, and then the referee.
 
         Raises: CommandFailed.
         """
         folder = self._fresh_folder()
-        sides = {"predecessor": self._predecessor, "modeltest": self._modeltest}
+        sides = {
+            "predecessor": self._predecessor,
+            "modeltest": self._modeltest,
+            "quick": lambda place: self._modeltest(place, "--quick"),
+        }
         answers: dict[str, Answer] = {}
         for name in sides if number % 2 == 0 else reversed(sides):
             answers[name] = answer = sides[name](folder / name)
@@ -86,7 +91,7 @@ class Bench:
             name: Answer(**{**asdict(each), "referee_ms": _median(referee.get(each.max_batch or 0))})
             for name, each in answers.items()
         }
-        return Round(judged["predecessor"], judged["modeltest"], referee)
+        return Round(judged["predecessor"], judged["modeltest"], judged["quick"], referee)
 
     def _predecessor(self, folder: Path) -> Answer:
         """Bisect; each probe is a process that loads the model and measures once."""
@@ -109,13 +114,13 @@ class Bench:
             probes=tuple(sample.batch_size for sample in samples),
         )
 
-    def _modeltest(self, folder: Path) -> Answer:
+    def _modeltest(self, folder: Path, *more: str) -> Answer:
         """Run the command a user would type."""
         folder.mkdir(parents=True)
         asked = self.question
         words = ["--case", f"{asked.input_tokens},{asked.output_tokens}"]
         words += ["--range", f"{asked.lowest},{asked.highest}", "--limit-ms", str(asked.limit_ms)]
-        words += ["--engine", "hf", "--dtype", "fp32", "--device", "cpu", "--model", str(self.model)]
+        words += ["--engine", "hf", "--dtype", "fp32", "--device", "cpu", "--model", str(self.model), *more]
         command = [sys.executable, "-m", "modeltest", "maxbs", *words, "--output", str(folder / "runs")]
         begin = time.perf_counter()
         run_command(command, environment=environment(self.work_dir), log=folder / "log.txt")
@@ -134,7 +139,7 @@ class Bench:
         )
 
     def _referee(self, folder: Path, answers: list[int | None]) -> dict[int, list[float]]:
-        """Measure both answers in turn, in one process, after one trial of each to warm up."""
+        """Measure the answers in turn, in one process, after one trial of each to warm up."""
         sizes = sorted({answer for answer in answers if answer is not None})
         if not sizes:
             return {}

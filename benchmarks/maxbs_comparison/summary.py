@@ -12,34 +12,48 @@ from maxbs_comparison.rounds import Answer, Question, Round
 GOAL = 5.0
 """How many times less wall time the search is to take."""
 
+WAYS = {
+    "predecessor": "bisection, a load per probe",
+    "modeltest": "ModelTest",
+    "quick": "ModelTest, `--quick`",
+}
+"""What each answer of a `Round` is called."""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Medians over the rounds; `missed` names the goals that were not reached."""
+    """Medians over the rounds, of one way to search; `missed` names the goals that were not reached."""
 
     times_faster: float
     predecessor_wall_s: float
-    modeltest_wall_s: float
+    wall_s: float
     missed: tuple[str, ...]
 
 
-def summarize(question: Question, rounds: Sequence[Round]) -> Summary:
-    """Return the medians and what was missed: the time, or an answer worse than the predecessor's."""
+def summarize(question: Question, rounds: Sequence[Round], way: str = "modeltest") -> Summary:
+    """Return the medians and what was missed: the time, or an answer worse than the predecessor's.
+
+    `way` is the field of `Round` that is judged: `modeltest` or `quick`.
+    """
     theirs = median(each.predecessor.wall_s for each in rounds)
-    ours = median(each.modeltest.wall_s for each in rounds)
+    ours = median(getattr(each, way).wall_s for each in rounds)
     missed = [] if theirs >= GOAL * ours else [f"{theirs / ours:.1f} times less wall time, goal {GOAL:g}"]
-    worse = [number for number, each in enumerate(rounds, start=1) if not is_same_or_better(question, each)]
+    worse = [
+        number
+        for number, each in enumerate(rounds, start=1)
+        if not is_same_or_better(question, each, getattr(each, way))
+    ]
     missed += [f"a worse answer in round {number}" for number in worse]
     return Summary(theirs / ours, theirs, ours, tuple(missed))
 
 
-def is_same_or_better(question: Question, found: Round) -> bool:
-    """Say whether ModelTest's answer is within the limit, and no smaller than a right one of the predecessor.
+def is_same_or_better(question: Question, found: Round, ours: Answer) -> bool:
+    """Say whether the answer `ours` is within the limit, and no smaller than a right one of the predecessor.
 
     The referee says what is within the limit. Where all its trials of both answers overlap, no measurement
     tells them apart, and they are the same.
     """
-    ours, theirs = found.modeltest, found.predecessor
+    theirs = found.predecessor
     if not _is_right(question, ours):
         return not _is_right(question, theirs) and ours.max_batch is None
     if not _is_right(question, theirs) or (ours.max_batch or 0) >= (theirs.max_batch or 0):
@@ -52,7 +66,6 @@ def document(
     question: Question, rounds: Sequence[Round], *, model: str, machine: Mapping[str, str], command: str
 ) -> str:
     """Return command, machine, the question and the table."""
-    summary = summarize(question, rounds)
     described = "; ".join(f"{name} {value}" for name, value in machine.items())
     asked = (
         f"Largest batch in [{question.lowest}, {question.highest}] whose non-first-token time is at most "
@@ -60,27 +73,20 @@ def document(
         f"tokens, model {model}, engine hf in fp32 on the cpu."
     )
     rows = [
-        row
+        _row(number, name, question, getattr(each, way))
         for number, each in enumerate(rounds, start=1)
-        for row in (
-            _row(number, "bisection, a load per probe", question, each.predecessor),
-            _row(number, "ModelTest", question, each.modeltest),
-        )
+        for way, name in WAYS.items()
     ]
     head = ("round", "search", "answer", "status", "referee ms", "within", "wall s", "loads", "batches run")
-    verdict = "missed: " + "; ".join(summary.missed) if summary.missed else "reached"
-    result = (
-        f"**{summary.times_faster:.1f} times less wall time** (goal {GOAL:g}): "
-        f"{summary.predecessor_wall_s:.1f} s and {summary.modeltest_wall_s:.1f} s. Goals: {verdict}."
-    )
+    result = " ".join(_result(WAYS[way], summarize(question, rounds, way)) for way in ("modeltest", "quick"))
     note = (
-        "The referee measures both answers in turn in a process of its own; its median says whether an "
+        "The referee measures the answers in turn in a process of its own; its median says whether an "
         "answer is within the limit."
     )
     probes = "\n".join(
-        f"- round {number}: {name} measured {', '.join(map(str, answer.probes))}"
+        f"- round {number}: {name} measured {', '.join(map(str, getattr(each, way).probes))}"
         for number, each in enumerate(rounds, start=1)
-        for name, answer in (("bisection", each.predecessor), ("ModelTest", each.modeltest))
+        for way, name in WAYS.items()
     )
     parts = (
         f"```bash\n{command}\n```",
@@ -92,6 +98,14 @@ def document(
         note,
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _result(name: str, summary: Summary) -> str:
+    verdict = "missed: " + "; ".join(summary.missed) if summary.missed else "reached"
+    return (
+        f"{name}: **{summary.times_faster:.1f} times less wall time** (goal {GOAL:g}), "
+        f"{summary.predecessor_wall_s:.1f} s and {summary.wall_s:.1f} s; goals {verdict}."
+    )
 
 
 def _row(number: int, name: str, question: Question, answer: Answer) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ def _answer(batch: int | None, referee_ms: float | None, wall_s: float = 10.0) -
 
 def _round(theirs: tuple[int | None, float | None], ours: tuple[int | None, float | None]) -> Round:
     referee = {batch: [ms - 0.1, ms, ms + 0.1] for batch, ms in (theirs, ours) if batch and ms}
-    return Round(_answer(*theirs, wall_s=60.0), _answer(*ours), referee)
+    return Round(_answer(*theirs, wall_s=60.0), _answer(*ours), _answer(*ours, wall_s=5.0), referee)
 
 
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -53,7 +53,8 @@ def test_what_does_not_fit_fails_in_the_bisection() -> None:
     ],
 )
 def test_an_answer_is_judged_by_the_referee(theirs, ours, expected: bool) -> None:
-    assert is_same_or_better(QUESTION, _round(theirs, ours)) is expected
+    found = _round(theirs, ours)
+    assert is_same_or_better(QUESTION, found, found.modeltest) is expected
 
 
 def test_the_goal_is_five_times_less_wall_time_by_the_medians() -> None:
@@ -72,7 +73,8 @@ def test_the_document_has_a_row_for_each_search_of_each_round() -> None:
     text = document(QUESTION, rounds, model="15M", machine={"processor": "x"}, command="python x")
     assert "| 1 | bisection, a load per probe | 44 | FOUND | 25.80 | no | 60.0 | 1 | 20 |" in text
     assert "| 2 | ModelTest | 41 | FOUND | 24.50 | yes | 10.0 | 1 | 20 |" in text
-    assert "**6.0 times less wall time** (goal 5): 60.0 s and 10.0 s. Goals: reached." in text
+    assert "ModelTest: **6.0 times less wall time** (goal 5), 60.0 s and 10.0 s; goals reached." in text
+    assert "`--quick`: **12.0 times less wall time** (goal 5), 60.0 s and 5.0 s; goals reached." in text
     assert "- round 1: ModelTest measured 1, 4, 32" in text
 
 
@@ -93,5 +95,6 @@ def test_both_searches_answer_and_the_referee_measures_them(tmp_path: Path, shar
     (found,) = json.loads(json_file.read_text())["rounds"]
     assert (found["predecessor"]["max_batch"], found["modeltest"]["max_batch"]) == (3, 3)
     assert (found["predecessor"]["probes"], found["predecessor"]["loads"]) == ([2, 3], 2)
-    assert (found["modeltest"]["status"], found["modeltest"]["loads"]) == ("RANGE_LIMITED", 1)
+    for way in ("modeltest", "quick"):
+        assert (found[way]["status"], found[way]["loads"]) == ("RANGE_LIMITED", 1)
     assert len(found["referee"]["3"]) == 9
