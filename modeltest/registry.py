@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -14,44 +15,63 @@ from modeltest.api.comparison import ComparisonReport
 from modeltest.api.dashboard import SiteBuilder
 from modeltest.api.suite import SuiteReport
 
-ENGINES = "modeltest.engines"
-TASKS = "modeltest.tasks"
-REPORTS = "modeltest.reports"
-COMPARISON_REPORTS = "modeltest.comparison_reports"
-SITE_BUILDERS = "modeltest.site_builders"
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of plug-in: where it is declared, what it is called in a message, and what it must have."""
+
+    group: str
+    noun: str
+    contract: type
+
+
+ENGINES = _Kind("modeltest.engines", "engine", Engine)
+TASKS = _Kind("modeltest.tasks", "task", Task)
+REPORTS = _Kind("modeltest.reports", "report", Report)
+COMPARISON_REPORTS = _Kind("modeltest.comparison_reports", "comparison report", ComparisonReport)
+SUITE_REPORTS = _Kind("modeltest.suite_reports", "suite report", SuiteReport)
+SITE_BUILDERS = _Kind("modeltest.site_builders", "site builder", SiteBuilder)
 
 SITE_BUILDER = "html"
 """The one that is taken."""
-SUITE_REPORTS = "modeltest.suite_reports"
 
 
 def engine_names() -> tuple[str, ...]:
     """Return the names of the installed engines, sorted."""
-    return tuple(sorted(_entry_points(ENGINES)))
+    return _names(ENGINES)
 
 
 def task_names() -> tuple[str, ...]:
     """Return the names of the installed tasks, sorted."""
-    return tuple(sorted(_entry_points(TASKS)))
+    return _names(TASKS)
+
+
+def report_names() -> tuple[str, ...]:
+    """Return the names of the installed reports, sorted."""
+    return _names(REPORTS)
+
+
+def comparison_report_names() -> tuple[str, ...]:
+    """Return the names of the installed reports of comparisons, sorted."""
+    return _names(COMPARISON_REPORTS)
 
 
 def load_engine(name: str) -> Engine:
     """Return a new engine called `name`.
 
-    Raises: PrerequisiteError when none is installed under that name or its module does not import.
+    Raises: PrerequisiteError when none is installed under that name, its module does not import, or it
+    lacks what an engine must have. So do all that follow.
     """
-    engine = _load(ENGINES, "engine", name)
-    if not isinstance(engine, Engine):
-        raise PrerequisiteError(f"engine {name!r} does not have the methods of modeltest.api.Engine")
+    engine: Engine = _load(ENGINES, name)
     return engine
 
 
 def load_task(name: str) -> Task:
     """Return the task called `name`.
 
-    Raises: PrerequisiteError when none is installed under that name or its module does not import.
+    Raises: PrerequisiteError.
     """
-    task: Task = _load(TASKS, "task", name)
+    task: Task = _load(TASKS, name)
     return task
 
 
@@ -68,74 +88,46 @@ def task_of(spec: RunSpec) -> Task:
     return load_task(spec.task)
 
 
-def report_names() -> tuple[str, ...]:
-    """Return the names of the installed reports, sorted."""
-    return tuple(sorted(_entry_points(REPORTS)))
-
-
 def load_report(name: str) -> Report:
     """Return the report called `name`.
 
-    Raises: PrerequisiteError when none is installed under that name or its module does not import.
+    Raises: PrerequisiteError.
     """
-    report = _load(REPORTS, "report", name)
-    if not isinstance(report, Report):
-        raise PrerequisiteError(f"report {name!r} does not have the methods of modeltest.api.Report")
+    report: Report = _load(REPORTS, name)
     return report
-
-
-def reports() -> Iterator[Report]:
-    """Yield every installed report, in the order of their names."""
-    for name in report_names():
-        yield load_report(name)
-
-
-def comparison_report_names() -> tuple[str, ...]:
-    """Return the names of the installed reports of comparisons, sorted."""
-    return tuple(sorted(_entry_points(COMPARISON_REPORTS)))
 
 
 def load_comparison_report(name: str) -> ComparisonReport:
     """Return the report of comparisons called `name`.
 
-    Raises: PrerequisiteError when none is installed under that name or its module does not import.
+    Raises: PrerequisiteError.
     """
-    report = _load(COMPARISON_REPORTS, "comparison report", name)
-    if not isinstance(report, ComparisonReport):
-        raise PrerequisiteError(
-            f"comparison report {name!r} does not have the methods of modeltest.api.ComparisonReport"
-        )
+    report: ComparisonReport = _load(COMPARISON_REPORTS, name)
     return report
-
-
-def comparison_reports() -> Iterator[ComparisonReport]:
-    """Yield every installed report of comparisons, in the order of their names."""
-    for name in comparison_report_names():
-        yield load_comparison_report(name)
 
 
 def site_builder() -> SiteBuilder:
     """Return what makes the pages of a dashboard.
 
-    Raises: PrerequisiteError when it is not installed, or lacks a package.
+    Raises: PrerequisiteError.
     """
-    builder = _load(SITE_BUILDERS, "site builder", SITE_BUILDER)
-    if not isinstance(builder, SiteBuilder):
-        raise PrerequisiteError(
-            f"site builder {SITE_BUILDER!r} does not have the methods of modeltest.api.dashboard.SiteBuilder"
-        )
+    builder: SiteBuilder = _load(SITE_BUILDERS, SITE_BUILDER)
     return builder
+
+
+def reports() -> Iterator[Report]:
+    """Yield every installed report, in the order of their names."""
+    return (_load(REPORTS, name) for name in _names(REPORTS))
+
+
+def comparison_reports() -> Iterator[ComparisonReport]:
+    """Yield every installed report of comparisons, in the order of their names."""
+    return (_load(COMPARISON_REPORTS, name) for name in _names(COMPARISON_REPORTS))
 
 
 def suite_reports() -> Iterator[SuiteReport]:
     """Yield every installed report of suites, in the order of their names."""
-    for name in sorted(_entry_points(SUITE_REPORTS)):
-        report = _load(SUITE_REPORTS, "suite report", name)
-        if not isinstance(report, SuiteReport):
-            raise PrerequisiteError(
-                f"suite report {name!r} does not have the methods of modeltest.api.suite.SuiteReport"
-            )
-        yield report
+    return (_load(SUITE_REPORTS, name) for name in _names(SUITE_REPORTS))
 
 
 def declared_modes() -> Sequence[Mode]:
@@ -155,14 +147,24 @@ def _entry_points(group: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=group)}
 
 
-def _load(group: str, kind: str, name: str) -> Any:
-    points = _entry_points(group)
+def _names(kind: _Kind) -> tuple[str, ...]:
+    return tuple(sorted(_entry_points(kind.group)))
+
+
+def _load(kind: _Kind, name: str) -> Any:
+    points = _entry_points(kind.group)
     if name not in points:
         close = get_close_matches(name, points, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         available = ", ".join(sorted(points)) or "none: reinstall modeltest"
-        raise PrerequisiteError(f"{kind} {name!r} is not available; installed {kind}s: {available}{hint}")
+        raise PrerequisiteError(
+            f"{kind.noun} {name!r} is not available; installed {kind.noun}s: {available}{hint}"
+        )
     try:
-        return points[name].load()()
+        plug_in = points[name].load()()
     except ImportError as problem:
-        raise PrerequisiteError(f"{kind} {name!r} cannot be imported: {problem}") from problem
+        raise PrerequisiteError(f"{kind.noun} {name!r} cannot be imported: {problem}") from problem
+    if not isinstance(plug_in, kind.contract):
+        contract = f"{kind.contract.__module__}.{kind.contract.__qualname__}"
+        raise PrerequisiteError(f"{kind.noun} {name!r} does not have the methods of {contract}")
+    return plug_in

@@ -218,6 +218,7 @@ class Reusable(Protocol):
         """
 
 
+@runtime_checkable
 class Task(Protocol):
     """What is common to all tasks."""
 
