@@ -17,7 +17,7 @@ MOST_WORKERS = 8
 def commands(words: Sequence[str], *, cpus: int) -> dict[str, list[str]]:
     """Return each check's command by its name, in the order they run."""
     python = [sys.executable, "-m"]
-    workers = ["-n", str(min(cpus, MOST_WORKERS))] if cpus > 1 else []
+    workers = ["-n", str(min(cpus, MOST_WORKERS)), "--dist", "worksteal"] if cpus > 1 else []
     lint_imports = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     return {
         "ruff check": [*python, "ruff", "check", "."],

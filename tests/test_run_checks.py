@@ -37,15 +37,23 @@ def test_formatting_is_checked_never_changed() -> None:
     assert commands([], cpus=1)["ruff format"][-2:] == ["--check", "."]
 
 
-@pytest.mark.parametrize(("cpus", "expected"), [(1, []), (2, ["-n", "2"]), (64, ["-n", "8"])])
-def test_workers_follow_the_machine_up_to_a_limit(cpus: int, expected: list[str]) -> None:
-    assert commands([], cpus=cpus)["pytest"][3:] == expected
+@pytest.mark.parametrize(("cpus", "workers"), [(2, "2"), (64, "8")])
+def test_workers_follow_the_machine_up_to_a_limit_and_take_over_from_each_other(
+    cpus: int, workers: str
+) -> None:
+    assert commands([], cpus=cpus)["pytest"][3:] == ["-n", workers, "--dist", "worksteal"]
+
+
+def test_one_core_needs_no_workers() -> None:
+    assert commands([], cpus=1)["pytest"][3:] == []
 
 
 def test_words_go_to_pytest_last_so_that_they_win() -> None:
     assert commands(["-n", "0", "-k", "a or b"], cpus=2)["pytest"][3:] == [
         "-n",
         "2",
+        "--dist",
+        "worksteal",
         "-n",
         "0",
         "-k",
