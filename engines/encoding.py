@@ -12,6 +12,7 @@ from modeltest.api import (
     Completion,
     Prompt,
     Request,
+    SpecError,
     TextPrompt,
     TokenPrompt,
     to_plain,
@@ -33,10 +34,16 @@ class Encoded:
 
 
 class Encoder:
-    """Encodes requests with one tokenizer for a model with a context of `context_tokens` (`None`: any)."""
+    """Encodes requests with one tokenizer for a model with a context of `context_tokens` (`None`: any).
 
-    def __init__(self, tokenizer: Any, context_tokens: int | None) -> None:
+    `vocabulary_size` (`None`: any) bounds the token ids that a prompt may give instead of text.
+    """
+
+    def __init__(
+        self, tokenizer: Any, context_tokens: int | None, vocabulary_size: int | None = None
+    ) -> None:
         self._tokenizer = tokenizer
+        self._vocabulary_size = vocabulary_size
         self._context_tokens = context_tokens
         self._last_tokens: dict[str, int] = {}
         self._known: dict[tuple[str, bool], tuple[int, ...]] = {}
@@ -72,6 +79,7 @@ class Encoder:
 
     def _encode_whole(self, request: Request) -> Encoded:
         if isinstance(request.prompt, TokenPrompt):
+            self._check_ids(request.prompt.ids)
             encoded = Encoded(request, request.prompt.ids, _token_choices(request))
         elif request.choices:
             encoded = self._encode_choices(request)
@@ -80,6 +88,14 @@ class Encoder:
         if not encoded.prompt_ids:
             raise ValueError("the prompt has no tokens")
         return encoded
+
+    def _check_ids(self, ids: Sequence[int]) -> None:
+        """Refuse ids that no embedding has: devices take whatever lies there for one."""
+        largest = max(ids, default=0)
+        if self._vocabulary_size is not None and largest >= self._vocabulary_size:
+            raise ValueError(
+                f"the prompt has the token id {largest}; this model has {self._vocabulary_size}, from 0"
+            )
 
     def _encode_choices(self, request: Request) -> Encoded:
         text, special = self._text_of(request.prompt)
@@ -102,20 +118,42 @@ class Encoder:
     def _text_of(self, prompt: Prompt) -> tuple[str, bool]:
         """Return the text and whether the tokenizer's special tokens are still to be added to it."""
         if isinstance(prompt, ChatPrompt):
-            text: str = self._tokenizer.apply_chat_template(
-                to_plain(prompt.turns), tokenize=False, add_generation_prompt=True
-            )
-            return text, False  # the template writes them itself
+            return self._laid_out(prompt), False  # the template writes them itself
         assert isinstance(prompt, TextPrompt)
         bos = self._tokenizer.bos_token
         return prompt.text, not (bos and prompt.text.startswith(bos))
+
+    def _laid_out(self, prompt: ChatPrompt) -> str:
+        """Return a conversation as the text of the chat template, up to where the answer begins.
+
+        Raises: SpecError where there is no template; ValueError when it refuses the conversation.
+        """
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                to_plain(prompt.turns), tokenize=False, add_generation_prompt=True
+            )
+        except (ValueError, ImportError) as problem:
+            raise SpecError(
+                f"{self._tokenizer.name_or_path} has no chat template that can be used; ask without one: "
+                f"{' '.join(str(problem).split()):.200}"
+            ) from None
+        except Exception as problem:
+            from jinja2 import TemplateError
+
+            if not isinstance(problem, TemplateError):
+                raise
+            raise ValueError(f"the chat template refuses the conversation: {problem}") from None
+        return text
 
     def _tokenize_together(self, requests: Sequence[Request]) -> None:
         wanted: dict[bool, dict[str, None]] = {False: {}, True: {}}
         for request in requests:
             if isinstance(request.prompt, TokenPrompt):
                 continue
-            text, special = self._text_of(request.prompt)
+            try:
+                text, special = self._text_of(request.prompt)
+            except ValueError:
+                continue  # said of the request, when its turn comes
             wanted[special][text.rstrip() if request.choices else text] = None
             if request.choice_rule is ChoiceRule.CONTINUATION:
                 wanted[special].update(

@@ -270,7 +270,7 @@ class HFEngine:
         seed_everything(self._device, spec.seed)
         split_by = self._group if self._degrees.split > 1 else None
         self._loaded = loaded = load_checkpoint(spec, model, self._device, split_by)
-        self._encoder = Encoder(loaded.tokenizer, loaded.context_tokens)
+        self._encoder = Encoder(loaded.tokenizer, loaded.context_tokens, loaded.model.config.vocab_size)
         self._answers = self._prepare(spec, model)
         load_s = time.perf_counter() - begin
         return replace(self._described(spec), load_s=load_s)

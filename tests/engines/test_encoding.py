@@ -3,9 +3,10 @@
 import re
 
 import pytest
+from jinja2 import TemplateError
 
-from engines.encoding import Encoder
-from modeltest.api import ChatPrompt, ChoiceRule, Request, TextPrompt, TokenPrompt, Turn
+from engines.encoding import Encoded, Encoder
+from modeltest.api import ChatPrompt, ChoiceRule, Request, SpecError, TextPrompt, TokenPrompt, Turn
 
 BOS = 1
 
@@ -49,6 +50,42 @@ def test_a_chat_gets_only_the_template_s_special_tokens():
     encoder, _ = _encoder()
     prompt = ChatPrompt((), (), (Turn("user", "hello"),))
     assert encoder.encode(Request("r", prompt)).prompt_ids.count(BOS) == 1
+
+
+class OfUsersAlone(Words):
+    """Its template takes no turn of the system."""
+
+    name_or_path = "folder"
+
+    def __call__(self, texts: list[str], add_special_tokens: bool) -> dict[str, list[list[int]]]:
+        return {"input_ids": [self.encode(text, add_special_tokens) for text in texts]}
+
+    def apply_chat_template(self, turns: list[dict[str, str]], **_: object) -> str:
+        if turns[0]["role"] == "system":
+            raise TemplateError("no system turn")
+        return super().apply_chat_template(turns)
+
+
+class WithoutTemplate(OfUsersAlone):
+    def apply_chat_template(self, turns: list[dict[str, str]], **_: object) -> str:
+        raise ValueError("Cannot use chat template functions because tokenizer.chat_template is not set")
+
+
+def test_a_conversation_that_the_template_refuses_fails_alone():
+    user = Turn("user", "hello")
+    refused = Request("r", ChatPrompt((Turn("system", "be brief"),), (), (user,)))
+    taken = Request("t", ChatPrompt((), (), (user,)))
+    first, second = Encoder(OfUsersAlone(), None).encode_all([refused, taken])
+    assert str(first) == "the chat template refuses the conversation: no system turn"
+    assert isinstance(second, Encoded)
+
+
+def test_a_conversation_without_a_template_is_refused():
+    request = Request("r", ChatPrompt((), (), (Turn("user", "hello"),)))
+    with pytest.raises(
+        SpecError, match=r"folder has no chat template that can be used; ask without one: Canno"
+    ):
+        list(Encoder(WithoutTemplate(), None).encode_all([request]))
 
 
 def test_choices_are_split_off_the_whole():
@@ -136,3 +173,10 @@ def test_new_tokens_that_leave_no_room_are_refused():
     encoder, _ = _encoder(8)
     with pytest.raises(ValueError, match="no room"):
         encoder.encode(Request("r", SHOTS, max_new_tokens=50))
+
+
+def test_token_ids_that_the_model_has_not_are_refused():
+    encoder = Encoder(Words(), None, 30)
+    assert encoder.encode(Request("r", TokenPrompt((0, 29)))).prompt_ids == (0, 29)
+    with pytest.raises(ValueError, match="the prompt has the token id 30; this model has 30, from 0"):
+        encoder.encode(Request("r", TokenPrompt((0, 30))))
