@@ -11,6 +11,7 @@ from engines.encoding import Encoded
 from engines.forward import NOT_A_NUMBER, Forward, Generation, greedy
 from engines.prefix_planning import Row
 from engines.rows import RowFeeder
+from engines.stops import cut_at, stop_ids
 from modeltest.api import Completion, Finish
 
 if TYPE_CHECKING:
@@ -172,9 +173,11 @@ def generate_padded(batch: Sequence[Encoded], forward: Forward, loaded: Loaded) 
 def ends_of(batch: Sequence[Encoded], loaded: Loaded) -> Callable[[int, int, list[int]], bool]:
     """Return the rule that says whether row `row` of `batch` ends with the newest of its new tokens."""
 
+    special = {stops: stop_ids(loaded.tokenizer, stops) for stops in {one.request.stop for one in batch}}
+
     def ends(row: int, token: int, tokens: list[int]) -> bool:
         request = batch[row].request
-        if token in loaded.eos_token_ids:
+        if token in loaded.eos_token_ids or token in special[request.stop]:
             return True
         if not request.stop and not request.first_character_only:
             return False
@@ -194,8 +197,8 @@ def generated(
         return completion(encoded, error="the model's logits are not numbers (NaN)")
     # Text of a timed run is never read, and decoding thousands of rows takes longer than measuring.
     text = None if encoded.request.ignore_eos else _text(loaded, tokens)
-    for stop in encoded.request.stop:
-        text = text.split(stop, 1)[0] if text is not None else None
+    if text is not None:
+        text = cut_at(text, encoded.request.stop)
     return completion(
         encoded,
         text=text,

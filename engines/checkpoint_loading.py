@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engines.device import is_out_of_memory, refuse_dtype
 from engines.tensor_parallel import split_arguments, take_over
-from engines.tokenizer_loading import load_tokenizer
+from engines.tokenizer_loading import end_of_turn_ids, load_tokenizer
 from engines.transformers_versions import INSTALL_HINT, dtype_argument
 from modeltest.api import (
     EngineError,
@@ -64,7 +64,7 @@ def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str, split_by: RankG
     return Loaded(
         model=model,
         tokenizer=tokenizer,
-        eos_token_ids=_eos_token_ids(model, tokenizer) | _end_of_turn_ids(tokenizer, spec, info),
+        eos_token_ids=_eos_token_ids(model, tokenizer) | end_of_turn_ids(tokenizer, spec, info),
         pad_token_id=_pad_token_id(tokenizer),
         dtype=str(model.dtype).removeprefix("torch."),
         context_tokens=spec.max_position_embeddings or info.max_position_embeddings,
@@ -142,14 +142,6 @@ def _eos_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
         if ids is not None:
             return frozenset(ids if isinstance(ids, (list, tuple)) else [ids])
     return frozenset()
-
-
-def _end_of_turn_ids(tokenizer: Any, spec: RunSpec, info: ModelInfo) -> frozenset[int]:
-    """Return what else ends an answer in a conversation; a prompt that is none may well say such a token."""
-    if not spec.chat:
-        return frozenset()
-    known = tokenizer.get_vocab()
-    return frozenset(known[token] for token in info.end_of_turn if token in known)
 
 
 def _pad_token_id(tokenizer: Any) -> int:

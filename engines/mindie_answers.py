@@ -16,6 +16,7 @@ from engines.mindie_runner import Inferred, Row
 from engines.mindie_sizes import RunnerSize, prefill_groups
 from engines.mindie_team import LedRunner
 from engines.mindie_timed_sizes import TimedSizes
+from engines.stops import cut_at, stop_ids, up_to_stop
 from modeltest.api import Completion, EngineError, Finish, OutOfMemory
 
 
@@ -60,7 +61,7 @@ class PagedAnswers:
         questions = [Question.of(encoded) for encoded in requests]
         rows = [(question, prefix) for question in questions for prefix in question.wanted]
         asked = [Row(prefix, question.encoded.request.adapter) for question, prefix in rows]
-        for begin, end, inferred in self._in_groups(asked, batch_size, 1):
+        for begin, end, inferred in self._in_groups(asked, batch_size, 1, with_logits=True):
             group = rows[begin:end]
             if isinstance(inferred, str):
                 for question, prefix in group:
@@ -119,25 +120,34 @@ class PagedAnswers:
         raise OutOfMemory(text)
 
     def _in_groups(
-        self, asked: Sequence[Row], batch_size: int, max_new_tokens: int
+        self, asked: Sequence[Row], batch_size: int, max_new_tokens: int, *, with_logits: bool = False
     ) -> Iterator[tuple[int, int, Inferred | str]]:
         """Yield `(begin, end, answer)` of the groups that are prefilled together; a text is what went wrong.
 
-        A group that does not fit in memory is run again in a runner for half as many rows.
+        A group that does not fit in memory is run again in a runner for half as many rows; where there is no
+        memory for a runner of the longest prompt, it fails alone.
         """
-        longest = max(len(row.ids) for row in asked)
         rows = min(batch_size, len(asked), self._most_rows or batch_size)
-        wanted = RunnerSize(longest, max_new_tokens, rows)
+        wanted = RunnerSize(max(len(row.ids) for row in asked), max_new_tokens, rows)
         size = self._runner.size.joined(wanted) if self._runner.size else wanted
+        too_long, why = wanted.input_tokens + 1, ""
         begin = 0
         while begin < len(asked):
-            end = begin + 1
+            end, is_ready = begin + 1, False
+            if len(asked[begin].ids) >= too_long:
+                yield begin, end, why
+                begin = end
+                continue
             try:
                 if self._runner.size is None or not self._runner.size.holds(size):
                     self._runner.make(size)
-                lengths = [len(row.ids) for row in asked[begin : begin + batch_size]]
-                end = begin + prefill_groups(lengths, rows=size.rows, tokens=self._runner.prefill_tokens())[0]
-                answer = self._infer(asked[begin:end], max_new_tokens, ignore_eos=False)
+                tokens, is_ready = self._runner.prefill_tokens(), True
+                most = min(batch_size, size.rows)
+                lengths = [len(row.ids) for row in asked[begin : begin + most]]
+                end = begin + prefill_groups(lengths, rows=size.rows, tokens=tokens)[0]
+                answer = self._infer(
+                    asked[begin:end], max_new_tokens, ignore_eos=False, with_logits=with_logits
+                )
             except OutOfMemory as problem:
                 text = str(problem)
             else:
@@ -145,17 +155,27 @@ class PagedAnswers:
                 begin = end
                 continue
             self.work.split_batches += 1
-            if size.rows == 1:
+            self._most_rows = max(size.rows // 2, 1)
+            if size.rows > 1:
+                size = replace(size, rows=self._most_rows)
+            elif is_ready:
                 yield begin, end, text
                 begin = end
-            self._most_rows = max(size.rows // 2, 1)
-            size = replace(size, rows=self._most_rows)
+            else:
+                exact = RunnerSize(_longest(asked[begin:], too_long), max_new_tokens, 1)
+                if size == exact:
+                    too_long, why = size.input_tokens, text
+                size = replace(exact, input_tokens=_longest(asked[begin:], too_long))
 
-    def _infer(self, rows: Sequence[Row], max_new_tokens: int, *, ignore_eos: bool) -> Inferred:
+    def _infer(
+        self, rows: Sequence[Row], max_new_tokens: int, *, ignore_eos: bool, with_logits: bool = False
+    ) -> Inferred:
         self._runner.warm_up()  # it writes files, too
         self._files.clear()
-        inferred = self._runner.infer(rows, max_new_tokens=max_new_tokens, ignore_eos=ignore_eos)
-        if "ids" in self._files.records:
+        inferred = self._runner.infer(
+            rows, max_new_tokens=max_new_tokens, ignore_eos=ignore_eos, with_logits=with_logits
+        )
+        if "ids" in self._files.records and not self._runner.shares_prompts:
             self._files.check_inputs([row.ids for row in rows])
         self.work.calls += max(inferred.counts)
         self.work.seconds += inferred.seconds
@@ -195,7 +215,7 @@ class PagedAnswers:
         """Run some of the prompts alone: equal first words would hide rows in another order."""
         prompts = [row.ids for row in asked]
         for row in rows_to_try(prompts):
-            alone = self._read_logits(1, self._infer([asked[row]], 1, ignore_eos=False))
+            alone = self._read_logits(1, self._infer([asked[row]], 1, ignore_eos=False, with_logits=True))
             check_order(prompts, together, row, alone[0])
 
     def _output_ids(self, inferred: Inferred, rows: int) -> list[tuple[int, ...]]:
@@ -209,6 +229,12 @@ class PagedAnswers:
                 f"PARunner gave {said} tokens per request and counted {list(inferred.counts)}: "
                 "the meaning of its token counts has changed"
             )
+        beyond = max(map(max, ids))
+        if beyond >= self._vocabulary_size:
+            raise EngineError(
+                f"PARunner said token {beyond} with a vocabulary of {self._vocabulary_size}: "
+                "it takes columns that fill the vocabulary up for tokens"
+            )
         return ids
 
     def _generated(self, encoded: Encoded, ids: tuple[int, ...]) -> Completion:
@@ -218,9 +244,10 @@ class PagedAnswers:
         if (
             not request.ignore_eos
         ):  # text of a timed run is never read, and there are thousands of tokens of it
-            text = self._tokenizer.decode(ids, skip_special_tokens=True)
-            ended = ended or any(stop in text for stop in request.stop)
-            text = cut_at(text, request.stop)
+            special = stop_ids(self._tokenizer, request.stop)
+            ids, is_stopped = up_to_stop(ids, request.stop, special, self._text_of)
+            ended = ended or is_stopped
+            text = cut_at(self._text_of(ids), request.stop)
         if len(ids) < request.max_new_tokens and not ended:
             raise EngineError(
                 f"PARunner ended request {encoded.request.id!r} after {len(ids)} of {request.max_new_tokens} "
@@ -229,6 +256,10 @@ class PagedAnswers:
         return completion(
             encoded, text=text, output_tokens=ids, finish=Finish.STOP if ended else Finish.LENGTH
         )
+
+    def _text_of(self, ids: Sequence[int]) -> str:
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
+        return text
 
     def _times(
         self, prompts: Sequence[Sequence[int]], max_new_tokens: int, inferred: Inferred
@@ -262,6 +293,10 @@ class PagedAnswers:
             )
 
 
+def _longest(rows: Sequence[Row], too_long: int) -> int:
+    return max((len(row.ids) for row in rows if len(row.ids) < too_long), default=1)
+
+
 def _rows(requests: Sequence[Encoded]) -> list[Row]:
     return [Row(encoded.prompt_ids, encoded.request.adapter) for encoded in requests]
 
@@ -277,10 +312,3 @@ def _ids_of(text: Any) -> tuple[int, ...]:
             "give --engine-option record=times+ids to read them from its files"
         )
     return tuple(int(token) for token in text.tolist())
-
-
-def cut_at(text: str, stops: Sequence[str]) -> str:
-    """Return `text` up to the first of `stops`."""
-    for stop in stops:
-        text = text.split(stop, 1)[0]
-    return text

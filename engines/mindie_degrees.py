@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from engines.mindie_environment import is_timed
 from modeltest.api import RunSpec, SpecError
 
 
@@ -47,7 +48,7 @@ def check_pipeline(spec: RunSpec) -> None:
     pp = spec.parallel.pp
     if pp <= 1:
         return
-    if spec.cases:
+    if is_timed(spec):
         raise SpecError(
             f"pp {pp}: with pipeline parallelism MindIE writes zeros for its times, so that {spec.mode} "
             "cannot be measured; leave pp at 1, or ask questions (accuracy runs)"

@@ -34,6 +34,12 @@ DTYPES = ("float16", "bfloat16")
 
 BENCHMARK_FILE = "benchmark.csv"
 
+PERMISSION_VARIABLE = "MINDIE_CHECK_INPUTFILES_PERMISSION"
+
+DEVICES_VARIABLE = "ASCEND_RT_VISIBLE_DEVICES"
+
+LOGITS_VARIABLE = "ATB_LLM_LOGITS_SAVE_ENABLE"
+
 LOOPBACK = "127.0.0.1"
 
 STAND_IN_NOTE = "this is the stand-in for MindIE on the CPU: nothing here ran on Ascend"
@@ -78,7 +84,7 @@ class MindieOptions:
         stand_in = given.get("stand_in", "no")
         if stand_in not in ("yes", "no"):
             raise SpecError(f"engine option stand_in={stand_in!r} must be yes or no")
-        record = given.get("record", "times" if spec.cases else "ids+logits").split("+")
+        record = given.get("record", "times" if is_timed(spec) else "ids+logits").split("+")
         unknown = [word for word in record if word not in _RECORDS]
         if unknown:
             raise SpecError(
@@ -87,6 +93,11 @@ class MindieOptions:
             )
         keep = frozenset(name for name in given.get("keep", "").split("+") if name)
         return MindieOptions(stand_in == "yes", frozenset(record), keep)
+
+
+def is_timed(spec: RunSpec) -> bool:
+    """Say whether a run is about times: one of `precision_single` has shapes too, and is about tokens."""
+    return bool(spec.cases) and not spec.mode.startswith("precision")
 
 
 def why_no_mindie(spec: RunSpec | None, runner: str) -> str | None:
@@ -138,8 +149,11 @@ def check_mindie(spec: RunSpec, model: ModelInfo, runner: str) -> None:
         raise PrerequisiteError(f"{runner} of MindIE cannot be used: {reason}")
     if MindieOptions.parse(spec).stand_in and spec.device == "npu":
         raise SpecError("the stand-in for MindIE runs on the cpu; leave out --device npu or stand_in=yes")
+    _check_visible_devices(spec)
     if spec.cluster is not None:
-        _check_rank_table(Path(spec.cluster.rank_table).expanduser())
+        table = Path(spec.cluster.rank_table).expanduser()
+        check_path("the rank table", table.resolve(), "rename or move it")
+        _refuse_open("the rank table", table, "640")
     if model.quantize is not None and model.quantize not in MINDIE_KINDS:
         raise PrerequisiteError(
             f"{model.path} is quantised by {model.quantize}; MindIE runs {', '.join(MINDIE_KINDS)}"
@@ -147,6 +161,7 @@ def check_mindie(spec: RunSpec, model: ModelInfo, runner: str) -> None:
     _check_dtype(spec, model)
     check_kept(model, MindieOptions.parse(spec).keep)
     check_path("the folder of the weights", Path(model.path).resolve(), "rename or move it")
+    _refuse_open("the folder of the weights", Path(model.path), "o-w")
     check_path(
         "the output directory",
         Path(spec.output_dir).expanduser().resolve(),
@@ -181,14 +196,14 @@ def environment(spec: RunSpec, model: ModelInfo) -> dict[str, str]:
         **profile_variables(model, keep=MindieOptions.parse(spec).keep, shell=os.environ),
     }
     if spec.cluster is None:  # else the rank table says which
-        variables["ASCEND_RT_VISIBLE_DEVICES"] = os.environ.get("ASCEND_RT_VISIBLE_DEVICES") or devices
+        variables[DEVICES_VARIABLE] = os.environ.get(DEVICES_VARIABLE) or devices
     if spec.world_size == 1:  # else torchrun numbers the ranks and says where they meet
         variables |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
         variables["MASTER_PORT"] = str(free_port(os.environ))
     if spec.parallel.pp > 1:
         variables |= {"MASTER_IP": LOOPBACK, "ATB_LLM_HCCL_ENABLE": "1"}
         variables["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME") or "lo"
-    if not spec.cases:
+    if not is_timed(spec):
         variables |= {name: os.environ.get(name, value) for name, value in _DETERMINISTIC.items()}
     return variables
 
@@ -216,7 +231,7 @@ def file_environment(spec: RunSpec, directory: Path) -> dict[str, str]:
         "ATB_LLM_BENCHMARK_FILEPATH": f"{folder}/{BENCHMARK_FILE}",
         "ATB_LLM_TOKEN_IDS_SAVE_ENABLE": on["ids"],
         "ATB_LLM_TOKEN_IDS_SAVE_FOLDER": folder,
-        "ATB_LLM_LOGITS_SAVE_ENABLE": on["logits"],
+        LOGITS_VARIABLE: on["logits"],
         "ATB_LLM_LOGITS_SAVE_FOLDER": folder,
         "MODELTEST_DATASET_SPECIFIED": _DATASET if record & {"ids", "logits"} else "",
         "ATB_PROFILING_ENABLE": "0",
@@ -230,19 +245,43 @@ def recorded(variables: Mapping[str, str]) -> frozenset[str]:
     switches = {
         "times": variables.get("ATB_LLM_BENCHMARK_ENABLE") == "1",
         "ids": saves and variables.get("ATB_LLM_TOKEN_IDS_SAVE_ENABLE") == "1",
-        "logits": saves and variables.get("ATB_LLM_LOGITS_SAVE_ENABLE") == "1",
+        "logits": saves and variables.get(LOGITS_VARIABLE) == "1",
     }
     return frozenset(name for name, is_on in switches.items() if is_on)
 
 
-def _check_rank_table(path: Path) -> None:
-    """Refuse a rank table that MindIE would not open: it reads none that every user may change.
+def _check_visible_devices(spec: RunSpec) -> None:
+    """Refuse devices that torch_npu would count as none, or fewer than there are ranks.
 
     Raises: SpecError.
     """
-    check_path("the rank table", path.resolve(), "rename or move it")
-    if os.environ.get("MINDIE_CHECK_INPUTFILES_PERMISSION") != "0" and path.stat().st_mode & stat.S_IWOTH:
-        raise SpecError(f"every user may write to the rank table {path}; MindIE refuses it: chmod 640 {path}")
+    said = os.environ.get(DEVICES_VARIABLE)
+    if not said:
+        return
+    parts = [part.strip() for part in said.split(",")]
+    each = spec.world_size // (1 if spec.cluster is None else spec.cluster.nodes)
+    wanted = ",".join(map(str, range(each)))
+    numbers = [int(part) for part in parts if part.isascii() and part.isdecimal()]
+    if len(numbers) < len(parts) or numbers != sorted(set(numbers)):
+        raise SpecError(
+            f"{DEVICES_VARIABLE}={said} does not ascend, or holds more than numbers: torch_npu counts no "
+            f"device then; set it to something like {wanted}, or unset it"
+        )
+    if len(numbers) < each:
+        raise SpecError(
+            f"{DEVICES_VARIABLE}={said} shows {len(numbers)} devices, {each} are asked for on this machine: "
+            "show more, or unset it"
+        )
+
+
+def _refuse_open(what: str, path: Path, mode: str) -> None:
+    """Refuse a path that every user may change: MindIE would, after minutes of loading.
+
+    Raises: SpecError.
+    """
+    is_checked = os.environ.get(PERMISSION_VARIABLE) != "0"
+    if is_checked and path.exists() and path.stat().st_mode & stat.S_IWOTH:
+        raise SpecError(f"every user may write to {what} {path}; MindIE refuses it: chmod {mode} {path}")
 
 
 def _check_dtype(spec: RunSpec, model: ModelInfo) -> None:
@@ -263,4 +302,9 @@ def _check_dtype(spec: RunSpec, model: ModelInfo) -> None:
         raise SpecError(
             f'{place} names its dtype as "dtype" only, which the transformers of MindIE does not know; '
             f'add "torch_dtype": "{model.dtype}"'
+        )
+    if str(config["torch_dtype"]).removeprefix("torch.") != model.dtype:
+        raise SpecError(
+            f"{place} names the dtype {model.dtype} and the torch_dtype {config['torch_dtype']}; "
+            "MindIE goes by torch_dtype: make them the same"
         )

@@ -25,6 +25,7 @@ from engines.mindie_environment import (
     run_notes,
     why_no_mindie,
 )
+from engines.stops import cut_at, stop_ids
 from modeltest.api import (
     Capability,
     Completion,
@@ -52,6 +53,13 @@ TWICE_NOTE = (
 )
 TEXTS_NOTE = "FARunner gives texts only: output tokens are what the tokenizer makes of them"
 
+TURNS_NOTE = (
+    "FARunner knows the end of a text only: what a model of this family says behind the end of its turn, {}, "
+    "is part of the answer; name it in eos_token_id of generation_config.json, or use pa_fp16 or pa_bf16"
+)
+
+UNSEEN = "FARunner leaves special tokens out of its texts and cannot stop at {}; use pa_fp16 or pa_bf16"
+
 _NEVER_ALONE = "FARunner divides by the number of tokens after the first; ask it for 2 or more"
 
 
@@ -70,6 +78,7 @@ class MindieFA:
         self._size: tuple[int, int, int] | None = None
         self._encoder: Encoder | None = None
         self._tokenizer: Any = None
+        self._ends: frozenset[int] = frozenset()
         self._device = "cpu"
         self._computed_tokens = 0
         self._padding_tokens = 0
@@ -84,6 +93,8 @@ class MindieFA:
         check_mindie(spec, model, "run_fa")
         if spec.kw_args:
             raise PrerequisiteError("FARunner does not read kw_args; leave the encryption word out")
+        if spec.options.generation is not None and spec.options.generation.max_new_tokens == 1:
+            raise PrerequisiteError(_NEVER_ALONE)
         if any(value > 1 for value in asdict(spec.parallel).values()):
             raise PrerequisiteError(
                 "FARunner takes no parallel degrees; leave the brackets out, or use pa_fp16 or pa_bf16"
@@ -113,18 +124,18 @@ class MindieFA:
             raise PrerequisiteError(f"device npu is demanded, FARunner runs on {self._runner.device}")
         self._tokenizer = self._runner.tokenizer
         context = spec.max_position_embeddings or model.max_position_embeddings
-        self._encoder = Encoder(self._tokenizer, context)
-        ends = plain_ids(self._runner.model.postprocessor.eos_token_id)
+        self._encoder = Encoder(self._tokenizer, context, self._runner.model.config.vocab_size)
+        self._ends = frozenset(plain_ids(self._runner.model.postprocessor.eos_token_id))
         return EngineInfo(
             engine=self.name,
             device=device_name(self._device, spec),
             dtype=dtype,
             vocabulary_size=self._runner.model.config.vocab_size,
-            special_token_ids=tuple(sorted({*self._tokenizer.all_special_ids, *ends})),
+            special_token_ids=tuple(sorted({*self._tokenizer.all_special_ids, *self._ends})),
             context_tokens=context,
             versions=versions(self._device, VERSIONED_PACKAGES),
             load_s=time.perf_counter() - begin,
-            notes=(*run_notes(spec), TWICE_NOTE, TEXTS_NOTE),
+            notes=(*run_notes(spec), TWICE_NOTE, TEXTS_NOTE, *self._turns_notes(spec, model)),
         )
 
     def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:
@@ -214,20 +225,30 @@ class MindieFA:
             raise EngineError(f"FARunner.infer gave {len(texts)} texts for {len(batch)} requests")
         done = [self._completed(encoded, text) for encoded, text in zip(batch, texts, strict=True)]
         self._padding_tokens += int((mask == 0).sum())
-        self._computed_tokens += ids.numel() + sum(len(one.output_tokens) - 1 for one in done)
+        self._computed_tokens += ids.numel() + sum(max(len(one.output_tokens) - 1, 0) for one in done)
         return done
 
     def _completed(self, encoded: Encoded, text: str) -> Completion:
         from engines.completions import completion
 
         request = encoded.request
+        if unseen := stop_ids(self._tokenizer, request.stop) - self._ends:
+            tokens = " ".join(self._tokenizer.convert_ids_to_tokens(sorted(unseen)))
+            return completion(encoded, error=UNSEEN.format(tokens))
         ids = tuple(self._tokenizer.encode(text, add_special_tokens=False))[: request.max_new_tokens]
         is_stopped = any(stop in text for stop in request.stop) or len(ids) < request.max_new_tokens
-        for stop in request.stop:
-            text = text.split(stop, 1)[0]
+        text = cut_at(text, request.stop)
         return completion(
             encoded, text=text, output_tokens=ids, finish=Finish.STOP if is_stopped else Finish.LENGTH
         )
+
+    def _turns_notes(self, spec: RunSpec, model: ModelInfo) -> tuple[str, ...]:
+        """Return a note if FARunner goes on behind what ends a turn for the model's family."""
+        from engines.tokenizer_loading import end_of_turn_ids
+
+        unknown = end_of_turn_ids(self._tokenizer, spec, model) - self._ends
+        tokens = " ".join(self._tokenizer.convert_ids_to_tokens(sorted(unknown)))
+        return (TURNS_NOTE.format(tokens),) if unknown else ()
 
     def _fit(self, prompt_tokens: int, new_tokens: int, rows: int) -> None:
         """Make the runner anew if it does not take what is asked: it generates one number of tokens only."""

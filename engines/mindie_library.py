@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from engines.device import is_out_of_memory
+from engines.device_errors import is_device_error
 from engines.mindie_environment import home_of
-from modeltest.api import EngineError, ModelTestError, OutOfMemory, PrerequisiteError, RunSpec, SpecError
+from modeltest.api import (
+    DeviceError,
+    EngineError,
+    ModelTestError,
+    OutOfMemory,
+    PrerequisiteError,
+    RunSpec,
+    SpecError,
+)
 
 _NPU_OUT_OF_MEMORY = ("preemptively rejected", "npuworkspaceallocator tried")
 """Texts of torch_npu beside "out of memory", some of them in plain RuntimeErrors."""
@@ -48,11 +57,19 @@ def import_runner(spec: RunSpec, module: str, name: str) -> Any:
     return getattr(found, name)
 
 
+def read_environment_again() -> None:
+    """Have MindIE read those few variables again that it does not read once."""
+    importlib.import_module("atb_llm.utils.env").ENV.update()
+
+
 @contextmanager
 def errors_as_ours(doing: str) -> Iterator[None]:
-    """Turn what MindIE raises into our errors, and memory that ran out, in any disguise, into `OutOfMemory`.
+    """Turn what MindIE raises into our errors.
 
-    Raises: OutOfMemory, EngineError.
+    Memory that ran out, in any disguise, is `OutOfMemory`. A device that failed is a `DeviceError`, after
+    which a fresh process may go on.
+
+    Raises: OutOfMemory, DeviceError, EngineError.
     """
     try:
         yield
@@ -64,19 +81,28 @@ def errors_as_ours(doing: str) -> Iterator[None]:
             raise OutOfMemory(f"out of memory, {text}") from None  # its traceback would keep the tensors
         if isinstance(problem, ValueError) and _NO_FREE_BLOCK in str(problem):
             text = f"the KV cache has too few blocks for what was sent, {text}"
-        raise EngineError(text) from problem
+        has_failed = any(is_device_error(one) for one in _with_causes(problem))
+        raise (DeviceError if has_failed else EngineError)(text) from problem
 
 
 def means_out_of_memory(problem: BaseException) -> bool:
     """Say whether `problem`, or what caused it, is memory that ran out."""
-    causes = [problem]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
-        causes.append(cause)
     return any(
         is_out_of_memory(one)
         or (isinstance(one, RuntimeError) and any(sign in str(one).lower() for sign in _NPU_OUT_OF_MEMORY))
-        for one in causes
+        for one in _with_causes(problem)
     )
+
+
+def with_ends(found: Any, added: Collection[int]) -> Any:
+    """Return end-of-text ids in a form that PARunner takes, like `found`, with `added` among them."""
+    known = plain_ids(found)
+    new = sorted(set(added) - set(known))
+    if not new:
+        return found
+    if isinstance(found, (list, tuple)) and any(isinstance(part, (list, tuple)) for part in found):
+        return [*found, *([token] for token in new)]
+    return [*known, *new]
 
 
 def plain_ids(ids: Any) -> tuple[int, ...]:
@@ -97,6 +123,13 @@ def checked_dtype(runner: Any, spec: RunSpec) -> str:
     if spec.dtype is not None and dtype != spec.dtype:
         raise SpecError(f"{spec.engine} means {spec.dtype}, MindIE has loaded {spec.weights} in {dtype}")
     return dtype
+
+
+def _with_causes(problem: BaseException) -> list[BaseException]:
+    causes = [problem]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
+        causes.append(cause)
+    return causes
 
 
 def _one_line(problem: BaseException) -> str:

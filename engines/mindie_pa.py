@@ -35,6 +35,7 @@ from modeltest.api import (
     RankUse,
     Request,
     RunSpec,
+    SpecError,
     Tokenizer,
 )
 
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 
 WINDOW_REQUESTS = 1024
 """How many requests are tokenized together."""
+
+MOST_KW_ARGS = 4096
+"""Characters that PARunner takes as `kw_args`."""
 
 
 class MindiePA:
@@ -81,6 +85,10 @@ class MindiePA:
     def check(self, spec: RunSpec, model: ModelInfo) -> None:
         """Refuse what PARunner cannot run, or would refuse after minutes of loading."""
         check_mindie(spec, model, "run_pa")
+        if spec.kw_args is not None and len(spec.kw_args) > MOST_KW_ARGS:
+            raise SpecError(
+                f"kw_args has {len(spec.kw_args)} characters, PARunner takes {MOST_KW_ARGS}: shorten it"
+            )
         check_degrees(spec)
         check_pipeline(spec)
         check_lora(spec, model)
@@ -103,8 +111,9 @@ class MindiePA:
         begin = time.perf_counter()
         self._files = RunnerFiles.of(os.environ)
         self._runner = LedRunner(_runner_for(spec, model, self._files), Team.of_this_process())
-        self._timed_sizes = TimedSizes.of(spec, _free_memory(spec, model))
         if spec.cases:
+            with errors_as_ours("asking the device for its free memory"):
+                self._timed_sizes = TimedSizes.of(spec, _free_memory(spec, model))
             fewest, _ = rows_asked(spec, 0)
             first = RunnerSize(spec.cases[0].input_tokens, spec.cases[0].output_tokens, fewest)
             self._runner.make(self._timed_sizes.size_for(first, None), fewest)
@@ -127,7 +136,7 @@ class MindiePA:
         context = spec.max_position_embeddings or model.max_position_embeddings
         self._tokenizer = raw.tokenizer or _own_tokenizer(spec, model)
         self._answers = PagedAnswers(runner, files, self._tokenizer, self._timed_sizes)
-        self._encoder = Encoder(self._tokenizer, context)
+        self._encoder = Encoder(self._tokenizer, context, raw.model.config.vocab_size)
         ends = plain_ids(raw.model.postprocessor.eos_token_id)
         return EngineInfo(
             engine=self.name,

@@ -11,6 +11,7 @@ import copy
 import gc
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from engines.device import empty_cache
-from engines.mindie_library import errors_as_ours, import_runner, ranks
+from engines.mindie_environment import LOGITS_VARIABLE, recorded
+from engines.mindie_library import (
+    errors_as_ours,
+    import_runner,
+    ranks,
+    read_environment_again,
+    with_ends,
+)
 from engines.mindie_lora import NO_ADAPTER, adapter_paths
 from engines.mindie_sizes import RunnerSize
+from engines.tokenizer_loading import end_of_turn_ids
 from modeltest.api import EngineError, ModelInfo, ModelTestError, RunSpec
 
 _DEGREES = ("dp", "tp", "sp", "cp", "moe_tp", "moe_ep", "pp")
@@ -56,6 +65,7 @@ class PagedRunner:
         self._with_tokenizer = with_tokenizer
         self._adapters = adapter_paths(model) if spec.lora else None
         self._class = import_runner(spec, "run_pa", "PARunner")
+        self._can_save_logits = "logits" in recorded(os.environ)
         self._runner: Any = None
         self.is_warm = False
         self.size: RunnerSize | None = None
@@ -82,16 +92,25 @@ class PagedRunner:
         self.free()
         with errors_as_ours(f"making PARunner for {size}"):
             self._runner = self._class(**self._arguments(size, prefill_rows))
+            self._end_turns(self._runner)
         self.size = size
         self.device = str(self._runner.device).partition(":")[0]
 
-    def infer(self, rows: Sequence[Row], *, max_new_tokens: int, ignore_eos: bool) -> Inferred:
-        """Run requests together, in their order.
+    @property
+    def shares_prompts(self) -> bool:
+        """Whether ranks share the tokens of a prompt: what MindIE saves of it is padded then, or a part."""
+        return max(self._spec.parallel.sp, self._spec.parallel.cp) > 1
+
+    def infer(
+        self, rows: Sequence[Row], *, max_new_tokens: int, ignore_eos: bool, with_logits: bool = False
+    ) -> Inferred:
+        """Run requests together, in their order; `with_logits` leaves those of each step in a file.
 
         Raises: OutOfMemory; EngineError also when the answer is not of the form PARunner gives.
         """
         runner = self.raw
         self.warm_up()
+        self._switch_logits(with_logits)
         with _kept_end_of_text(runner), errors_as_ours(f"running {len(rows)} requests"):
             # A single prompt would be repeated batch_size times; with more, batch_size is not looked at.
             answer = runner.infer(self._inputs(rows), len(rows), max_new_tokens, ignore_eos)
@@ -132,6 +151,24 @@ class PagedRunner:
             self.free()  # its KV cache may be there in part
             raise
         self.is_warm = True
+
+    def _end_turns(self, runner: Any) -> None:
+        """Let what ends a turn for the model's family end an answer too, in conversations."""
+        if runner.tokenizer is None:
+            return
+        if ends := end_of_turn_ids(runner.tokenizer, self._spec, self._model):
+            postprocessor = runner.model.postprocessor
+            postprocessor.eos_token_id = with_ends(postprocessor.eos_token_id, ends)
+
+    def _switch_logits(self, wanted: bool) -> None:
+        """Have MindIE save logits or not: it does at every step, and those of a long answer fill a disk."""
+        value = "1" if wanted else "0"
+        if not self._can_save_logits or os.environ[LOGITS_VARIABLE] == value:
+            return
+        # One of the few variables it reads again, if it saved anything when it was imported.
+        os.environ[LOGITS_VARIABLE] = value
+        with errors_as_ours("switching the saving of logits"):
+            read_environment_again()
 
     def _inputs(self, rows: Sequence[Row]) -> list[Any]:
         """Return requests as PARunner takes them: of which kind all are, it judges from the first."""

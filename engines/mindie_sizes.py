@@ -65,4 +65,7 @@ def first_size(spec: RunSpec, model: ModelInfo) -> RunnerSize:
         return RunnerSize(spec.cases[0].input_tokens, spec.cases[0].output_tokens, rows)
     context = spec.max_position_embeddings or model.max_position_embeddings
     prompt, answer = (min(tokens, context or tokens) for tokens in ANSWER_TOKENS)
+    if spec.options.generation is not None:
+        asked = spec.options.generation.max_new_tokens
+        answer = min(asked, context or asked)
     return RunnerSize(prompt, answer, rows)

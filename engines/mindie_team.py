@@ -18,13 +18,14 @@ from typing import Any
 from engines.mindie_library import ranks
 from engines.mindie_runner import Inferred, PagedRunner, Row
 from engines.mindie_sizes import RunnerSize
-from modeltest.api import EngineError, OutOfMemory, RankLost
+from modeltest.api import DeviceError, EngineError, OutOfMemory, RankLost
 
 PATIENCE = timedelta(days=7)
 """Another rank may compute for long; when one dies, torchrun ends the others."""
 
 _DONE = "done"
 _OUT_OF_MEMORY = "out of memory"
+_DEVICE_FAILED = f"{DeviceError.__name__}: "
 _END = "end"
 
 
@@ -52,7 +53,7 @@ class Team:
     def lead(self, runner: Any, name: str, *arguments: Any, **named: Any) -> Any:
         """Return what method `name` of `runner` returns, having the other ranks call it on theirs.
 
-        Raises: what it raises; OutOfMemory or EngineError for what another rank met.
+        Raises: what it raises; OutOfMemory, DeviceError or EngineError for what another rank met.
         """
         if self._size == 1:
             return getattr(runner, name)(*arguments, **named)
@@ -68,7 +69,8 @@ class Team:
             if word.startswith(_OUT_OF_MEMORY):
                 raise OutOfMemory(f"rank {rank}: {word}")
             if word != _DONE:
-                raise EngineError(f"rank {rank}: {word}")
+                kind = DeviceError if word.startswith(_DEVICE_FAILED) else EngineError
+                raise kind(f"rank {rank}: {word}")
         return value
 
     def end(self) -> None:
@@ -129,6 +131,11 @@ class LedRunner:
         """The kind of device."""
         return self._runner.device
 
+    @property
+    def shares_prompts(self) -> bool:
+        """Whether ranks share the tokens of a prompt; see `PagedRunner.shares_prompts`."""
+        return self._runner.shares_prompts
+
     def make(self, size: RunnerSize, prefill_rows: int | None = None) -> None:
         """Load the model for `size`; see `PagedRunner.make`."""
         before = f", after one for {self.size}" if self.size else ""
@@ -146,9 +153,13 @@ class LedRunner:
         self.warm_up()
         return self._runner.prefill_tokens()
 
-    def infer(self, rows: Sequence[Row], *, max_new_tokens: int, ignore_eos: bool) -> Inferred:
+    def infer(
+        self, rows: Sequence[Row], *, max_new_tokens: int, ignore_eos: bool, with_logits: bool
+    ) -> Inferred:
         """Run requests together; see `PagedRunner.infer`."""
-        answer: Inferred = self._lead("infer", rows, max_new_tokens=max_new_tokens, ignore_eos=ignore_eos)
+        answer: Inferred = self._lead(
+            "infer", rows, max_new_tokens=max_new_tokens, ignore_eos=ignore_eos, with_logits=with_logits
+        )
         return answer
 
     def end(self) -> None:

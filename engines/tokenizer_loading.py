@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import EngineError, ModelInfo
+from modeltest.api import EngineError, ModelInfo, RunSpec
 
 
 def load_tokenizer(transformers: Any, info: ModelInfo, *, trust_remote_code: bool) -> Any:
@@ -23,6 +23,14 @@ def load_tokenizer(transformers: Any, info: ModelInfo, *, trust_remote_code: boo
             f"cannot load the tokenizer in {info.path} (files: {', '.join(present) or 'none'}): "
             f"{type(problem).__name__}: {reason:.300}"
         ) from problem
+
+
+def end_of_turn_ids(tokenizer: Any, spec: RunSpec, info: ModelInfo) -> frozenset[int]:
+    """Return what else ends an answer in a conversation; a prompt that is none may well say such a token."""
+    if not spec.chat:
+        return frozenset()
+    known = tokenizer.get_vocab()
+    return frozenset(known[token] for token in info.end_of_turn if token in known)
 
 
 def _load_tokenizer(transformers: Any, info: ModelInfo, *, trust_remote_code: bool) -> Any:

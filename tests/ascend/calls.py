@@ -191,3 +191,19 @@ def ask(spec: Any, model: Any, tasks: Any) -> dict[str, Any]:
         return found
     finally:
         engine.close()
+
+
+def logits_left(spec: Any, model: Any, batches: Any, batch_size: int) -> list[list[str]]:
+    """Return which logits each call to the engine leaves."""
+    engine = MindiePA()
+    folder = Path(os.environ["ATB_LLM_LOGITS_SAVE_FOLDER"])
+    left = []
+    try:
+        engine.load(spec, model)
+        for batch in batches:
+            for _ in engine.complete(iter(batch), batch_size=batch_size):
+                pass
+            left.append(sorted(path.name for path in folder.glob("logits_*")))
+    finally:
+        engine.close()
+    return left

@@ -7,8 +7,8 @@ import pytest
 
 from modeltest.api import RunSpec, TaskOptions
 
-ROUNDING = 0.05
-"""Nats. Rows are padded differently, and float16 has steps of 0.008 where logits are 8."""
+ROUNDING = 0.01
+"""Nats. Both compute in float16; rows that share a beginning are computed in another order."""
 
 
 def _tasks(spec):

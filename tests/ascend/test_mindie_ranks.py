@@ -11,7 +11,7 @@ import calls
 import pytest
 
 from engines.mindie_team import Team
-from modeltest.api import EngineError, OutOfMemory, Request, TextPrompt, TokenPrompt
+from modeltest.api import DeviceError, EngineError, OutOfMemory, Parallel, Request, TextPrompt, TokenPrompt
 
 SCRIPT = Path(__file__).with_name("rank_script.py")
 BATCHES = [
@@ -28,7 +28,7 @@ BATCHES = [
 
 def _torchrun(place, kind, **changes):
     job = place.scratch.parent / "job"
-    spec = replace(place.spec, world_size=2)
+    spec = replace(place.spec, world_size=2, parallel=Parallel(tp=2, sp=2))
     job.write_bytes(pickle.dumps((kind, spec, place.model, BATCHES, 3)))
     ranks = replace(place, spec=spec)
     paths = os.pathsep.join([str(SCRIPT.parent), str(Path.cwd())])
@@ -125,6 +125,15 @@ def test_a_rank_that_fails_says_why_before_it_ends():
     with pytest.raises(EngineError, match="broken"):
         Team(store, rank=1, size=2).follow(Counting(EngineError("broken")))
     with pytest.raises(EngineError, match="rank 1: EngineError: broken"):
+        Team(store, rank=0, size=2).lead(Counting(), "add", 1, times=1)
+
+
+def test_a_device_that_fails_on_one_rank_is_lost_for_all():
+    store = Store()
+    store["call/1"] = pickle.dumps(("add", (1,), {"times": 1}))
+    with pytest.raises(DeviceError):
+        Team(store, rank=1, size=2).follow(Counting(DeviceError("the NPU function error")))
+    with pytest.raises(DeviceError, match="rank 1: DeviceError: the NPU function error"):
         Team(store, rank=0, size=2).lead(Counting(), "add", 1, times=1)
 
 

@@ -108,6 +108,14 @@ MUTATIONS = (
         "torch.save(torch.nn.functional.pad(logits, (0, 64), value=9.0), path)",
         "choices",
     ),
+    Mutation(
+        "padding_taken_for_tokens",
+        MODEL,
+        "return torch.stack(rows).to(self.dtype), kept",
+        "return torch.nn.functional.pad(torch.stack(rows).to(self.dtype), (0, 64), value=999.0), kept",
+        "choices",
+        r"PARunner said token \d+ with a vocabulary of \d+: it takes columns that fill the vocabulary up",
+    ),
     Mutation("float32_logits", GENERATE, SAVE, "torch.save(logits.float(), path)", "choices"),
     Mutation(
         "coarser_logits",
@@ -168,8 +176,8 @@ MUTATIONS = (
     Mutation(
         "inputs_padded",
         GENERATE,
-        "torch.tensor(request.input_ids, dtype=torch.int64)",
-        "torch.tensor([0, *request.input_ids], dtype=torch.int64)",
+        "[*request.input_ids, *filling]",
+        "[0, *request.input_ids, *filling]",
         "generations",
         "is not the prompt of request 0",
     ),

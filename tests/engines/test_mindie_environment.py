@@ -1,4 +1,5 @@
 import os
+import shutil
 import socket
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from engines.mindie_environment import (
     recorded,
     why_no_mindie,
 )
+from engines.mindie_pa import MindiePA
 from modeltest.api import Case, Cluster, Parallel, PrerequisiteError, RunSpec, SpecError, TaskOptions
 from modeltest.api.ports import free_port
 from modeltest.models.checkpoint import inspect_checkpoint
@@ -26,6 +28,7 @@ def _no_mindie(monkeypatch):
         "MASTER_PORT",
         "PYTHONPATH",
         "ASCEND_RT_VISIBLE_DEVICES",
+        "MINDIE_CHECK_INPUTFILES_PERMISSION",
     ):
         monkeypatch.delenv(name, raising=False)
 
@@ -211,3 +214,53 @@ def test_a_variable_of_the_profile_stays_as_the_shell_has_it_when_it_is_kept(spe
     unknown = replace(spec, engine_options={"stand_in": "yes", "keep": "TASKS"})
     with pytest.raises(SpecError, match="keep=TASKS: the profile of llama does not set it"):
         check_mindie(unknown, model, "run_pa")
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("1,0", "ASCEND_RT_VISIBLE_DEVICES=1,0 does not ascend"),
+        ("0,0", "does not ascend"),
+        ("npu:0,npu:1", "or holds more than numbers"),
+        ("3", "shows 1 devices, 2 are asked for on this machine"),
+    ],
+)
+def test_devices_that_torch_npu_would_not_count_are_refused(spec, model, monkeypatch, said, reason):
+    two = replace(spec, world_size=2)
+    monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", "4, 6,7")
+    check_mindie(two, model, "run_pa")
+    monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", said)
+    with pytest.raises(SpecError, match=reason):
+        check_mindie(two, model, "run_pa")
+
+
+def test_weights_that_others_may_change_are_refused_as_mindie_does(spec, model, tmp_path, monkeypatch):
+    shutil.copytree(model.path, tmp_path / "weights")
+    (tmp_path / "weights").chmod(0o757)
+    opened = replace(model, path=str(tmp_path / "weights"))
+    with pytest.raises(SpecError, match=r"every user may write to the folder of the weights .*chmod o-w /"):
+        check_mindie(spec, opened, "run_pa")
+    monkeypatch.setenv("MINDIE_CHECK_INPUTFILES_PERMISSION", "0")
+    check_mindie(spec, opened, "run_pa")
+
+
+def test_arguments_longer_than_parunner_takes_are_refused(spec, model):
+    longest = '{"encrypt": "' + "x" * (4096 - 15) + '"}'
+    MindiePA().check(replace(spec, kw_args=longest), model)
+    with pytest.raises(SpecError, match="kw_args has 4097 characters, PARunner takes 4096"):
+        MindiePA().check(replace(spec, kw_args=longest + " "), model)
+
+
+def test_a_run_about_the_tokens_of_shapes_records_them_and_is_deterministic(spec, model, tmp_path):
+    precision = replace(spec, mode="precision_single", cases=(Case(16, 4),))
+    variables = {**environment(precision, model), **file_environment(precision, tmp_path)}
+    assert recorded(variables) == {"ids", "logits"}
+    assert variables["LCCL_DETERMINISTIC"] == "1"
+
+
+def test_a_config_that_names_two_dtypes_is_refused(spec, model, tmp_path):
+    (tmp_path / "config.json").write_text('{"dtype": "float16", "torch_dtype": "bfloat16"}')
+    with pytest.raises(
+        SpecError, match="names the dtype float16 and the torch_dtype bfloat16; MindIE goes by t"
+    ):
+        check_mindie(spec, replace(model, path=str(tmp_path)), "run_pa")

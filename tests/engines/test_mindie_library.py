@@ -1,7 +1,7 @@
 import pytest
 
-from engines.mindie_library import errors_as_ours, means_out_of_memory, plain_ids
-from modeltest.api import EngineError, OutOfMemory, SpecError
+from engines.mindie_library import errors_as_ours, means_out_of_memory, plain_ids, with_ends
+from modeltest.api import DeviceError, EngineError, OutOfMemory, SpecError
 
 
 class OutOfMemoryError(RuntimeError):
@@ -42,6 +42,18 @@ def test_other_failures_are_no_lack_of_memory(problem):
     assert not isinstance(raised.value, OutOfMemory)
 
 
+@pytest.mark.parametrize(
+    "problem",
+    [
+        RuntimeError("call aclnnMatmul failed, the NPU function error: call acl api failed"),
+        _caused(ValueError("forward failed"), RuntimeError("HCCL error: 5")),
+    ],
+)
+def test_a_device_that_failed_is_told_apart_for_another_process_may_go_on(problem):
+    with pytest.raises(DeviceError, match="running: "), errors_as_ours("running"):
+        raise problem
+
+
 def test_a_cache_with_too_few_blocks_is_told_apart_from_memory():
     problem = ValueError("req: 1 out of memory, need block:3 is more than free block:2")
     with (
@@ -64,3 +76,11 @@ def test_ends_of_text_of_every_form_are_numbers():
     assert plain_ids(2) == (2,)
     assert plain_ids([2, 3]) == (2, 3)
     assert plain_ids([[2], [3, 4]]) == (2, 3, 4)
+
+
+def test_ends_of_text_are_added_in_the_form_that_was_found():
+    assert with_ends(2, {2}) == 2
+    assert with_ends(2, {7, 5}) == [2, 5, 7]
+    assert with_ends([2, 3], {7}) == [2, 3, 7]
+    assert with_ends([[2], [3, 4]], {7}) == [[2], [3, 4], [7]]
+    assert with_ends(None, {7}) == [7]

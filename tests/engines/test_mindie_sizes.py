@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.mindie_sizes import RunnerSize, first_size, prefill_groups
-from modeltest.api import Case, EngineError, ModelInfo, RunSpec
+from modeltest.api import Case, EngineError, GenerationOptions, ModelInfo, RunSpec, TaskOptions
 
 MODEL = ModelInfo("llama", "llama", "w", "llama", "float16", None, 2048, 128, 1, None)
 SPEC = RunSpec(engine="pa_fp16", mode="full_BoolQ", task="boolq", model="llama", weights="w")
@@ -57,3 +57,11 @@ def test_a_size_holds_what_is_smaller_in_every_way():
     assert not size.holds(RunnerSize(1, 1, 5))
     assert size.joined(RunnerSize(50, 20, 5)) == RunnerSize(100, 20, 5)
     assert str(size) == "4 rows of 100+10 tokens"
+
+
+def test_the_first_runner_for_prompts_of_one_s_own_has_room_for_the_answers_asked_for():
+    asked = TaskOptions(generation=GenerationOptions(max_new_tokens=1500, input_texts=("a",)))
+    spec = replace(SPEC, batch_sizes=((2,),), options=asked)
+    longer = replace(MODEL, max_position_embeddings=8192)
+    assert first_size(spec, longer) == RunnerSize(3072, 1500, 2)
+    assert first_size(replace(spec, max_position_embeddings=1000), longer) == RunnerSize(1000, 1000, 2)

@@ -104,13 +104,17 @@ def save_logits(logits: torch.Tensor, produced: int) -> None:
     path.chmod(FILE_MODE)
 
 
-def save_token_ids(requests: list[Request], writes: bool) -> None:
-    """Write the ids of every request, if that is on; files of other requests stay."""
+def save_token_ids(requests: list[Request], writes: bool, *, shares: int = 1) -> None:
+    """Write the ids of every request, if that is on; files of other requests stay.
+
+    Prompts that `shares` ranks share are filled up so that each gets as many tokens.
+    """
     if not (ENV.modeltest_dataset_specified and ENV.token_ids_save_enable and writes):
         return
     for request in requests:
         inputs = Path(check_file_safety(f"{ENV.token_ids_save_folder}/input_ids_{request.number}.pth"))
-        torch.save(torch.tensor(request.input_ids, dtype=torch.int64), inputs)
+        filling = [0] * (-len(request.input_ids) % shares)
+        torch.save(torch.tensor([*request.input_ids, *filling], dtype=torch.int64), inputs)
         inputs.chmod(FILE_MODE)
         outputs = Path(check_file_safety(f"{ENV.token_ids_save_folder}/output_ids_{request.number}.txt"))
         outputs.write_text(" ".join(map(str, request.output_ids)), encoding="utf-8")

@@ -53,6 +53,7 @@ class PARunner:
         )
         self._check_limits(kwargs)
         self._check_mapping(kwargs)
+        self.shares = max(kwargs.get("sp", 1), kwargs.get("cp", 1), 1)
         self.tokenizer = self.model.tokenizer
         self.dtype = self.model.dtype
         self.quantize = self.model.quantize
@@ -114,7 +115,7 @@ class PARunner:
         self._run(requests, max_output_length)
         texts = [self._text_of(request, kwargs.get("skip_special_tokens", False)) for request in requests]
         seconds = time.perf_counter() - begin
-        save_token_ids(requests, self._writes(self.local_rank))
+        save_token_ids(requests, self._writes(self.local_rank), shares=self.shares)
         if ENV.modeltest_dataset_specified or self.model.mapping.has_pp():
             ENV.update()
         counts, total = [], 0
@@ -221,3 +222,5 @@ class PARunner:
             raise ValueError("dp cannot be combined with pp or cp.")
         if degree["sp"] not in (-1, 1, tp):
             raise ValueError("sp should equal tp.")
+        if -1 not in (degree["moe_tp"], degree["moe_ep"]) and degree["moe_tp"] * degree["moe_ep"] != world:
+            raise ValueError("moe_tp * moe_ep should equal world_size.")

@@ -1,1 +1,1 @@
-"""A stand-in for the package of this name in MindIE's atb_models; see tests/ascend/README.md."""
+"""A stand-in for the package of this name in MindIE's atb_models; see docs/ascend.md."""

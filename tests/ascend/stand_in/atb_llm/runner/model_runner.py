@@ -10,11 +10,15 @@ import torch
 
 from atb_llm.runner.tokenizer_wrapper import chat_input_ids, load_tokenizer
 from atb_llm.utils.env import ENV
-from atb_llm.utils.file_utils import standardize_path
+from atb_llm.utils.file_utils import check_path_permission, standardize_path
 from atb_llm.utils.log import logger, print_log
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-QUANTIZE = (None, "w8a8", "w8a16", "w4a16", "w8a8_dynamic")
+QUANTIZE = (
+    *(None, "w8a8", "w8a8s", "w8a8sc", "w8a16", "w4a16", "w8a8_dynamic", "w8a8_pdmix", "w8a8_mix"),
+    *("w4a8_dynamic", "w16a16s", "w16a16sc"),
+)
+DESCRIPTION = "quant_model_description.json"
 
 
 class ModelRunner:
@@ -22,7 +26,8 @@ class ModelRunner:
 
     With pipeline parallelism every rank computes the whole model, and the last one writes.
     `STAND_IN_MEMORY_ROWS=N` makes memory run out when more than N sequences are computed together,
-    `STAND_IN_MEMORY_ROWS_OF_R=N` on rank R alone, after the step.
+    `STAND_IN_MEMORY_ROWS_OF_R=N` on rank R alone, after the step, and `STAND_IN_MEMORY_TOKENS=N` when one of
+    them has more than N new tokens. `STAND_IN_SOC=310P` takes the place of a chip without bfloat16.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class ModelRunner:
         from transformers import AutoConfig
 
         self.model_path = standardize_path(model_name_or_path)
+        check_path_permission(self.model_path)
         self.rank, self.world_size = int(rank), int(world_size)
         self.device = torch.device("cpu")
         self.device_index = ENV.devices.get(self.rank, ENV.local_rank)
@@ -46,7 +52,11 @@ class ModelRunner:
             raise ValueError("world_size should be divisible by the number of nodes.")
         self.trust_remote_code = trust_remote_code
         written = json.loads((Path(self.model_path) / "config.json").read_text(encoding="utf-8"))
+        described = Path(self.model_path) / DESCRIPTION
         self.quantize = written.get("quantize")
+        if self.quantize is None and described.exists():
+            kind = json.loads(described.read_text(encoding="utf-8"))["model_quant_type"]
+            self.quantize = kind.lower()
         if self.quantize not in QUANTIZE:
             raise ValueError(f"unknown quantize {self.quantize}")
         # The transformers of the library know torch_dtype only.
@@ -55,6 +65,10 @@ class ModelRunner:
                 f"unsupported type: {written.get('torch_dtype')}, 当前仅支持`float16`和`bfloat16`"
             )
         self.dtype = DTYPES[written["torch_dtype"]]
+        is_310p = os.getenv("STAND_IN_SOC") == "310P"
+        self.soc_info = SimpleNamespace(need_nz=is_310p, support_bf16=not is_310p)
+        if self.dtype is torch.bfloat16 and not self.soc_info.support_bf16:
+            raise NotImplementedError("bfloat16 is not supported by this chip, use float16 instead")
         self.config = AutoConfig.from_pretrained(self.model_path, trust_remote_code=trust_remote_code)
         self.config.quantize = self.quantize
         if max_position_embeddings is not None:
@@ -64,7 +78,6 @@ class ModelRunner:
             self.tokenizer = load_tokenizer(self.model_path, trust_remote_code=trust_remote_code)
         self.mapping = SimpleNamespace(has_pp=lambda: pp > 1, attn_dp=SimpleNamespace(group_size=1))
         self.postprocessor = self._postprocessor()
-        self.soc_info = SimpleNamespace(need_nz=False, support_bf16=True)
         self.model: Any = None
         self.adapters: dict[str, Any] = {}
         """The model with each adapter."""
@@ -75,16 +88,16 @@ class ModelRunner:
 
     def load_weights(self, **_: Any) -> None:
         """Load the weights."""
-        from transformers import AutoModelForCausalLM
+        import transformers
 
+        # Renamed in 4.56. `model.to(dtype)` would round the angles of rotary positions, too.
+        version = tuple(map(int, transformers.__version__.split(".")[:2]))
+        dtype = {"dtype" if version >= (4, 56) else "torch_dtype": self.dtype}
         with _memory_errors_in_disguise():
-            # What says the dtype is called differently by different versions.
-            model = AutoModelForCausalLM.from_pretrained(
-                self.model_path,
-                config=self.config,
-                trust_remote_code=self.trust_remote_code,
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                self.model_path, config=self.config, trust_remote_code=self.trust_remote_code, **dtype
             )
-            self.model = model.to(self.dtype).eval()
+            self.model = model.eval()
         print_log(self.rank, logger.info, f"loaded {self.model_path}")
 
     def build_inputs(self, conversations: list[list[dict[str, str]]]) -> list[torch.Tensor]:
@@ -106,7 +119,7 @@ class ModelRunner:
         Every rank must compute the same step: a rank that does not would leave the others waiting.
         """
         with _memory_errors_in_disguise(), torch.inference_mode():
-            _use_memory(len(inputs))
+            _use_memory(len(inputs), max(map(len, inputs)))
             self._agree(inputs)
             rows, kept = [], []
             for ids, cache, adapter in zip(inputs, caches, adapters, strict=True):
@@ -114,7 +127,7 @@ class ModelRunner:
                 out = model(torch.tensor([ids]), past_key_values=cache, use_cache=True)
                 rows.append(out.logits[0, -1])
                 kept.append(out.past_key_values)
-            _use_memory(len(inputs), f"_OF_{self.rank}")
+            _use_memory(len(inputs), whose=f"_OF_{self.rank}")
         return torch.stack(rows).to(self.dtype), kept
 
     def generate(
@@ -122,7 +135,7 @@ class ModelRunner:
     ) -> torch.Tensor:
         """Return input and greedily generated ids, as transformers' own loop gives them."""
         with _memory_errors_in_disguise(), torch.inference_mode():
-            _use_memory(len(input_ids))
+            _use_memory(len(input_ids), input_ids.shape[1])
             self._agree(input_ids.tolist())
             found: torch.Tensor = self.model.generate(
                 input_ids=input_ids,
@@ -170,9 +183,10 @@ class _memory_errors_in_disguise:  # noqa: N801 - reads as what it does
             ) from problem
 
 
-def _use_memory(rows: int, whose: str = "") -> None:
-    limit = int(os.getenv(f"STAND_IN_MEMORY_ROWS{whose}", "0"))
-    if limit and rows > limit:
+def _use_memory(rows: int, tokens: int = 0, *, whose: str = "") -> None:
+    most_rows = int(os.getenv(f"STAND_IN_MEMORY_ROWS{whose}", "0"))
+    most_tokens = int(os.getenv("STAND_IN_MEMORY_TOKENS", "0"))
+    if (most_rows and rows > most_rows) or (most_tokens and tokens > most_tokens):
         raise torch.OutOfMemoryError(
             "NPU out of memory. Tried to allocate 2.00 GiB (NPU 0; 60.97 GiB total capacity; 58.13 GiB "
             "already allocated; 1.11 GiB free; 59.02 GiB reserved in total by PyTorch)"
