@@ -133,3 +133,10 @@ def test_a_variable_that_the_profile_of_the_checkpoint_replaces_is_named(checkpo
     assert findings["variables"].said == "the model's profile replaces TASK_QUEUE_ENABLE=0 by 1"
     without = {finding.name: finding for finding in examine(machine, Plan(chips=1))}
     assert without["variables"].state is State.OK
+
+
+def test_folders_open_to_all_are_no_matter_where_mindie_does_not_look_at_permissions():
+    machine = sound_machine(working_directory="/tmp", open_paths=("/tmp",))
+    assert states(examine(machine, Plan(chips=1)))["paths"] is State.WRONG
+    machine.environment["MINDIE_CHECK_INPUTFILES_PERMISSION"] = "0"
+    assert states(examine(machine, Plan(chips=1)))["paths"] is State.OK

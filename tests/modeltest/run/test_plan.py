@@ -231,3 +231,16 @@ def test_mindie_is_passed_over_where_it_is_not_and_the_reason_is_told(demo_model
     made = plan(spec)
     assert made.engine.name == "hf"
     assert made.passed_over == {"mindie_fa": "no MindIE: ATB_SPEED_HOME_PATH is not set"}
+
+
+def test_when_the_last_adapter_cannot_serve_either_what_the_others_lacked_is_said_too(demo_model):
+    spec = RunSpec(
+        *("fa", "full_MMLU", "mmlu", "llama", str(demo_model("llama", "float16"))),
+        batch_sizes=((1,),),
+        world_size=2,
+        engine_options={"stand_in": "yes"},
+    )
+    with pytest.raises(
+        SpecError, match=r"engine hf has no options.*\(not with mindie_fa: .* runs as one rank"
+    ):
+        plan(spec)
