@@ -2,7 +2,8 @@
 
 One case per subject, per shape and batch size, per search, per output, per prompt or per task of a harness. A
 verdict INVALID is a failure, questions that failed are an error, wrong answers are neither: they are
-results. The case `run` fails when the run is INVALID for a reason that no other case shows.
+results. The case `run` fails when the run is INVALID for a reason that no other case shows, and is an error
+when the run ended with one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from modeltest.api import (
 from modeltest.api.files import write_text
 from modeltest.api.flat_metrics import shape_name
 
-COMPLETE = "complete"
+COMPLETE, FAILED = "complete", "failed"
 RUN_CASE = "run"
 
 _TYPES = {"failure": "INVALID", "error": "failed", "skipped": "INCONCLUSIVE"}
@@ -132,11 +133,12 @@ def checks(result: RunResult) -> list[Check]:
     cases = list(_parts(result))
     is_shown = any(case.failure is not None or case.error is not None for case in cases)
     reasons = "\n".join((*result.reasons, *result.warnings))
-    failure = None
-    if result.verdict is Verdict.INVALID and (result.status != COMPLETE or not is_shown):
+    failure = error = None
+    if result.verdict is None or result.status == FAILED:
+        error = f"{result.status}: {result.error or 'the run has no verdict'}"
+    elif result.verdict is Verdict.INVALID and (result.status != COMPLETE or not is_shown):
         failure = reasons or "the run is INVALID"
     verdict = result.verdict.value if result.verdict else result.status
-    error = None if result.verdict else f"{result.status}: {result.error or 'the run has no verdict'}"
     return [Check(RUN_CASE, f"verdict: {verdict}\n{reasons}".strip(), failure, error), *cases]
 
 

@@ -111,12 +111,16 @@ def headline(result: RunResult) -> str:
 
 def _title(result: RunResult) -> str:
     verdict = result.verdict
-    word = f"{MARKS[verdict]} {verdict.value}" if verdict else escape(result.status.upper())
+    word = f"{MARKS[verdict]} {verdict.value}" if verdict else f"{MARKS[Verdict.INVALID]} {_end(result)}"
     engine = result.engine
     where = f" on {escape(engine.device)} in {escape(engine.dtype)}" if engine else ""
     shots = result.spec.options.shots
     what = result.spec.mode + (f", {shots} shots" if shots is not None else "")
     return f"{word}: {escape(what)}: {escape(result.model.name)} with {escape(result.spec.engine)}{where}"
+
+
+def _end(result: RunResult) -> str:
+    return escape(result.status.upper())
 
 
 def _worst(summary: PerformanceSummary) -> str:

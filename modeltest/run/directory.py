@@ -28,9 +28,10 @@ SCHEMA_VERSION = 1
 
 RUNNING = "running"
 COMPLETE = "complete"
+FAILED = "failed"
 FOLLOWED = "followed"
-"""What `RunResult.status` says of a run that has not ended, of one that came to its end, and of the part of a
-node that is not the first: its results are there."""
+"""What `RunResult.status` says of a run that has not ended, of one that came to its end, of one that ended
+with an error, and of the part of a node that is not the first: its results are there."""
 
 PARTIAL_FOLDER = "partial"
 """Where the reports of a run lie that has not come to its end."""

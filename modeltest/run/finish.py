@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -218,6 +219,21 @@ def write_reports(
         except MissingExtra as missing:
             tell(str(missing))
     return tuple(paths)
+
+
+def write_reports_of_failure(result: RunResult, directory: Path) -> None:
+    """Write what CI systems read of a run that ended before there was a number: `junit.xml` and `summary.md`.
+
+    These are the reports that accept a result without a summary. One that cannot be written is left out: what
+    ended the run says more.
+
+    Raises: PrerequisiteError when the folder for them cannot be made.
+    """
+    folder = report_folder(result, directory)
+    for report in registry.reports():
+        with suppress(Exception):
+            if not isinstance(report, OnRequest) and report.accepts(result):
+                report.write(result, folder)
 
 
 def _questions(result: RunResult, summary: Summary) -> Iterable[Question]:

@@ -20,6 +20,7 @@ from modeltest.run.asked_files import AskedFiles, asked_files, prepared
 from modeltest.run.benchmark_file import write_benchmark
 from modeltest.run.directory import (
     COMPLETE,
+    FAILED,
     FOLLOWED,
     LOG_FILE,
     RUNNING,
@@ -28,7 +29,7 @@ from modeltest.run.directory import (
     remove_scratch,
     write_result,
 )
-from modeltest.run.finish import finish
+from modeltest.run.finish import finish, write_reports_of_failure
 from modeltest.run.journal import FILE_NAME, count_entries
 from modeltest.run.lock import hold
 from modeltest.run.machine import describe_machine
@@ -158,7 +159,7 @@ def _carry_out(
     except KeyboardInterrupt as interrupt:
         return Outcome(watch.directory, _write_partial(plan, watch), interrupt)
     except BaseException as problem:
-        _write_failure(watch, reason=str(problem) or type(problem).__name__)
+        _write_failure(plan, watch, reason=str(problem) or type(problem).__name__)
         raise
     finally:
         watch.progress.close()
@@ -206,15 +207,20 @@ def _write_partial(plan: Plan, watch: Watch) -> RunResult:
         write_result(watch.directory, result)
         if watch.done and can_go_on(plan.task):
             return finish(read_result(watch.directory), watch.directory, tell=watch.progress.line)
+        if not node_of(plan.spec):
+            write_reports_of_failure(result, watch.directory)
     except ModelTestError as problem:
         watch.progress.line(f"no partial result: {problem}")
     return result
 
 
-def _write_failure(watch: Watch, *, reason: str) -> None:
+def _write_failure(plan: Plan, watch: Watch, *, reason: str) -> None:
+    result = replace(watch.result, status=FAILED, error=reason)
     # When the disk is full, the error at hand says more than this one would.
     with suppress(PrerequisiteError):
-        write_result(watch.directory, replace(watch.result, status="failed", error=reason))
+        write_result(watch.directory, result)
+        if not node_of(plan.spec):
+            write_reports_of_failure(result, watch.directory)
 
 
 def _log_text(directory: Path) -> str:

@@ -86,6 +86,12 @@ def test_a_run_without_a_verdict_is_an_error() -> None:
     assert errors(result) == {"run": "failed: no such device"}
 
 
+def test_a_run_that_ended_with_an_error_is_one_also_where_its_part_was_judged() -> None:
+    failed = replace(accuracy_run(), status="failed", verdict=Verdict.INVALID, error="no device")
+    assert failures(failed) == {}
+    assert errors(failed) == {"run": "failed: no device"}
+
+
 def test_a_timed_case_that_is_invalid_fails_with_its_reason() -> None:
     found = failures(out_of_memory_run())
     assert list(found) == ["8x3 batch 4", "16x2 batch 4"]

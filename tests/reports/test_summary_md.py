@@ -84,7 +84,7 @@ def test_a_hostile_name_of_a_subject_or_model_is_no_markup() -> None:
 def test_a_run_without_a_summary_says_why() -> None:
     result = replace(accuracy_run(), status="failed", verdict=None, summary=None, error="no device")
     text = text_of(result)
-    assert text.startswith("## FAILED")
+    assert text.startswith("## \N{CROSS MARK} FAILED")
     assert "no device" in text
 
 

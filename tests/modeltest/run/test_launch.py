@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from xml.etree import ElementTree as ET
 
 import pytest
 from run_processes import (
@@ -29,6 +30,15 @@ SLOW = ["fake", "performance", "[[16,64]]", "1", "llama", "none", "1"]
 
 def contents(directory):
     return {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def assert_told_to_ci(directory, error):
+    """Assert that a run without a number left what CI systems read, and nothing else, with `error` in it."""
+    partial = directory / "partial"
+    assert {path.name for path in partial.iterdir()} == {"junit.xml", "summary.md"}
+    (found,) = ET.parse(partial / "junit.xml").getroot().iter("error")
+    assert found.attrib["message"].startswith(error)
+    assert (partial / "summary.md").read_text(encoding="utf-8").startswith("## \N{CROSS MARK} ")
 
 
 def test_a_run_leaves_its_files_and_prints_their_paths(tmp_path):
@@ -95,6 +105,8 @@ def test_questions_the_engine_never_answers_are_failed(tmp_path):
 def test_memory_that_runs_out_in_an_accuracy_run_is_an_engine_error(tmp_path):
     done = run(*BOOLQ, *option("out_of_memory_above=2"), output=tmp_path, expect=5)
     assert "out of memory with 4 rows" in done.stderr.splitlines()[-1]
+    assert read(run_directory(tmp_path))["verdict"] is None
+    assert_told_to_ci(run_directory(tmp_path), "failed: fake: out of memory with 4 rows")
 
 
 def test_memory_that_runs_out_in_a_performance_run_is_a_result(tmp_path):
@@ -161,6 +173,7 @@ def test_an_interrupted_run_ends_its_worker_and_is_marked_partial(tmp_path, numb
     assert not is_alive(worker)
     result = read(run_directory(tmp_path))
     assert (result["status"], result["error"]) == ("partial", "interrupted before its first batch")
+    assert_told_to_ci(run_directory(tmp_path), "partial: interrupted before its first batch")
     assert result["summary"] is None
 
 

@@ -93,7 +93,9 @@ def test_a_third_loss_ends_the_run_which_can_be_gone_on_with(tmp_path):
     assert [lost["done"] for lost in result["interruptions"]] == [4, 8, 12]
     assert not any(lost["given_up"] for lost in result["interruptions"])
     assert len(journal(directory)) == 12
-    assert {path.name for path in directory.iterdir()} == {"log.txt", "run.json", "samples.jsonl"}
+    assert {path.name for path in directory.iterdir()} == {
+        *("log.txt", "partial", "run.json", "samples.jsonl")
+    }
 
 
 def test_an_error_that_would_come_again_is_not_tried_again(tmp_path):
