@@ -133,7 +133,7 @@ def _asked(asked: Asked) -> RunSpec:
     try:
         return asked_by_words(COMMANDS[name], f"modeltest {name}", words)
     except ModelTestError as problem:
-        raise type(problem)(f"{asked.where}: {name}: {problem}") from None
+        raise type(problem)(f"{asked.where_of(str(problem))}: {name}: {problem}") from None
 
 
 def _print_plan(runs: tuple[SuiteRun, ...], notes: tuple[str, ...]) -> int:

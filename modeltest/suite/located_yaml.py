@@ -97,15 +97,19 @@ def read_yaml(path: Path) -> Located:
         loader.dispose()
 
 
-def _located(node: Any, loader: Any, path: Path) -> Located:
+def _located(node: Any, loader: Any, path: Path, key: Any = None) -> Located:
+    """Return what `node` holds; a value that has a key stands where its key does."""
     import yaml
 
-    where = f"{path}, line {node.start_mark.line + 1}"
+    where = f"{path}, line {(key or node).start_mark.line + 1}"
     if isinstance(node, yaml.SequenceNode):
         return Located([_located(child, loader, path) for child in node.value], where)
     if isinstance(node, yaml.MappingNode):
-        pairs = dict(_pairs(node, loader, path))
-        return Located({key: _located(child, loader, path) for key, child in pairs.items()}, where)
+        pairs = {name: (key_node, child) for name, key_node, child in _pairs(node, loader, path)}
+        return Located(
+            {name: _located(child, loader, path, key_node) for name, (key_node, child) in pairs.items()},
+            where,
+        )
     value = loader.construct_object(node)
     if value is not None and not isinstance(value, (str, int, float, bool)):
         value = node.value  # a date, say: the text as it stands
@@ -132,11 +136,12 @@ def _refuse_repeated_keys(node: Any, path: Path) -> None:
             pending.append(child)
 
 
-def _pairs(node: Any, loader: Any, path: Path) -> Iterator[tuple[str, Any]]:
+def _pairs(node: Any, loader: Any, path: Path) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the keys of a mapping, each with its node and that of its value."""
     loader.flatten_mapping(node)  # `<<: *anchor`: what is merged comes first
     for key_node, child in node.value:
         key = loader.construct_object(key_node)
         if not isinstance(key, str):
             line = key_node.start_mark.line + 1
             raise SpecError(f"{path}, line {line}: the name {key!r} must be a text; put it in quotes")
-        yield key, child
+        yield key, key_node, child

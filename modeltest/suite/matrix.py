@@ -7,7 +7,7 @@ model, the engine, the task and every override that fits; what comes later count
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from fnmatch import fnmatchcase
 from itertools import product
@@ -51,6 +51,21 @@ class Asked:
     words: tuple[str, ...]
     where: str
     """File and line of its task."""
+
+    options: Mapping[str, Located] = field(default_factory=dict)
+    """What the words were made of, by name."""
+
+    def where_of(self, problem: str) -> str:
+        """Return the file and line of the option that `problem` names or quotes; else those of the task."""
+        for name, value in self.options.items():
+            if f"'--{name}'" in problem:
+                return value.where
+        for value in self.options.values():
+            items = value.value if isinstance(value.value, list) else [value]
+            for item in items:
+                if isinstance(item.value, str) and repr(item.value) in problem:
+                    return item.where
+        return self.where
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +111,7 @@ class _Expansion:
         cells = [cell for cell in self._cells() for cell in self._cells_of_lists(cell)]
         cells = self._without_excluded(cells)
         runs = [
-            Asked((each.command, *self._words(each)), each.task.where)
+            Asked((each.command, *self._words(each)), each.task.where, each.options)
             for cell in cells
             for each in self._cells_of_lists(self._overridden(cell))
         ]

@@ -220,7 +220,8 @@ def test_a_dry_run_shows_the_runs_and_the_loads_and_starts_nothing(tmp_path):
             SUITE.replace("batch-size: 4", "batch-size: four"),
             "line 5: accuracy: Invalid value for",
         ),
-        (SUITE.replace("engines: [fake]", "engines: [fkae]"), "unknown engine 'fkae'"),
+        (SUITE.replace("engines: [fake]", "engines: [fkae]"), "line 3: accuracy: unknown engine 'fkae'"),
+        ("defaults:\n  limit: 0\n" + SUITE, "line 2: accuracy: Invalid value for '--limit'"),
         ("exclude: [{engine: fake}]\n" + SUITE, "asks for no run: every one is excluded"),
     ],
 )

@@ -190,6 +190,8 @@ AXES = "models: [a]\nengines: [x]\n"
             ", line 4: an entry of `overrides`",
         ),
         ("defaults: {nonsense: 1}\ninclude: [{accuracy: {}}]\n", ", line 1: unknown option 'nonsense'"),
+        ("modls:\n  - a\n  - b\n", ", line 1: unknown section 'modls'"),
+        (AXES + "tasks:\n  - accuracy:\n      tsk:\n        - t\n", ", line 5: accuracy has no option 'tsk'"),
         ("a: [\n", ", line 2: not YAML: "),
         ("", " is empty"),
         ("1: 2\n", ", line 1: the name 1 must be a text"),
