@@ -34,11 +34,14 @@ class SuitePage:
 
 def suite_page(suite: SuiteResult, pages: Mapping[str, str | None], language: str | None = None) -> str:
     """Return the page as HTML; `pages` has the address of each run's own page, where there is one."""
-    words = [run.verdict.value if run.verdict else run.status.value for run in suite.runs]
+    alike: dict[str, list[SuiteRun]] = {}
+    for run in suite.runs:
+        alike.setdefault(run.verdict.value if run.verdict else run.status.value, []).append(run)
     context = {
         "suite": suite,
         "rows": [{"run": run, "page": pages.get(run.name)} for run in suite.runs],
-        "counts": {word: words.count(word) for word in dict.fromkeys(words)},
+        "counts": [(runs[0], len(runs)) for runs in alike.values()],
+        "problems": [f"{run.name}: {run.error}" for run in suite.runs if run.error],
     }
     return render("suite", context, language)
 
