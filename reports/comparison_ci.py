@@ -6,10 +6,17 @@ import json
 from collections.abc import Iterator
 
 from modeltest.api.comparison import Comparison, Gate, Outcome
+from modeltest.api.flat_metrics import HIGHER, LOWER
 from reports.junit_xml import Check, class_name_of, junit_document, suite_element
 from reports.openmetrics import PREFIX, metrics_text
 
 FORMAT_VERSION = 1
+
+BETTER = {
+    **dict.fromkeys(("accuracy", "subjects", "outputs", "max_batch"), HIGHER),
+    **dict.fromkeys(("failures", "answers", "divergence", "criterion", "latency"), LOWER),
+}
+"""Which way the value of a gate is better; that of `subjects` is a p-value."""
 
 LABELS = ("task", "model", "candidate", "gate", "part")
 
@@ -57,6 +64,7 @@ class ComparisonMetrics:
                     "value": gate.value,
                     "limit": gate.limit,
                     "unit": gate.unit,
+                    "better": BETTER.get(gate.name),
                     "outcome": gate.outcome.value,
                 }
                 for gate in comparison.gates

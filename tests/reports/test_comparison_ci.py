@@ -14,6 +14,7 @@ from reports.comparison_ci import ComparisonJUnit, ComparisonMetrics, Comparison
 
 COMPARISONS = made_comparisons()
 SCHEMA = Path(__file__).parent / "junit.xsd"
+RISING = ("accuracy", "subjects", "outputs", "max_batch")
 every_comparison = pytest.mark.parametrize("comparison", COMPARISONS.values(), ids=COMPARISONS)
 
 
@@ -42,6 +43,7 @@ def test_every_gate_is_a_number_with_its_limit(comparison):
     for gate in comparison.gates:
         found = content["gates"][gate_name(gate)]
         assert (found["value"], found["limit"], found["unit"]) == (gate.value, gate.limit, gate.unit)
+        assert found["better"] == ("higher" if gate.name in RISING else "lower")
 
 
 @every_comparison
