@@ -86,7 +86,7 @@ def median_interval(values: Sequence[float]) -> Interval | None:
     The order of five says 93.75 % at most. Of three to five: Student's t with the standard error that the
     median of a normal sample has when it is large, sqrt(pi / 2) sd / sqrt(n); it is less in a small one, so
     the interval is wide rather than narrow. Source: J. F. Kenney and E. S. Keeping, "Mathematics of
-    Statistics", part 1 (1962), 15.9.
+    Statistics", part 1 (1962), 15.9. Of times and rates, none of which is negative, it begins at 0 at least.
     """
     n = len(values)
     if n < min(_STUDENT_T):
@@ -94,7 +94,8 @@ def median_interval(values: Sequence[float]) -> Interval | None:
     if n in _STUDENT_T:
         median = statistics.median(values)
         half_width = _STUDENT_T[n] * sqrt(pi / 2) * statistics.stdev(values) / sqrt(n)
-        return Interval(median - half_width, median + half_width)
+        low = median - half_width
+        return Interval(low if min(values) < 0 else max(0.0, low), median + half_width)
     return _order_interval(sorted(values))
 
 

@@ -155,6 +155,12 @@ def legend_above(axes: Axes) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=6, borderaxespad=0.2, columnspacing=1.6)
 
 
+def legend_above_all(figure: Figure, axes: Axes) -> None:
+    """Say what the series of `axes` are above all panels: they share them, and keep their width."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=6, borderaxespad=0.2, columnspacing=1.6)
+
+
 def _svg(figure: Figure) -> str:
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})

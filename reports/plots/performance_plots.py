@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from modeltest.api import Case, CaseSummary, Distribution
 from reports.page.texts import Texts
-from reports.plots.drawing import Plot, Words, legend_above, make_plot, new_figure
+from reports.plots.drawing import Plot, Words, legend_above, legend_above_all, make_plot, new_figure
 from reports.plots.palette import FAINT, INK, MUTED, PAPER, series_colour
 from reports.plots.timed_trials import MEASURE, TrialNumbers, of_phase
 
@@ -147,12 +147,20 @@ def _trend_plots(cases: Sequence[CaseSummary], texts: Texts) -> Iterator[Plot]:
             texts=texts,
             caption="plot.throughput_latency_caption",
         )
-    by_batch = _lines(cases, lambda case: (case.batch_size,))
+    # Where prompts of one length have outputs of several, each of these is a line of its own.
+    are_many = len({(case.batch_size, case.case.input_tokens) for case in cases}) < len(cases)
+    by_batch = _lines(
+        cases, lambda case: (case.batch_size, *((case.case.output_tokens,) if are_many else ()))
+    )
     if any(len({case.case.input_tokens for case in line}) > 1 for line in by_batch.values()):
+        key = "plot.batch_output" if are_many else "plot.batch"
         yield make_plot(
             "latency_by_length",
             lambda words: _trend(
-                {words("plot.batch", n=line[0].batch_size): line for line in by_batch.values()},
+                {
+                    words(key, n=line[0].batch_size, m=line[0].case.output_tokens): line
+                    for line in by_batch.values()
+                },
                 "plot.input_tokens",
                 lambda case: case.case.input_tokens,
                 words,
@@ -177,7 +185,7 @@ def _trend(lines: Mapping[str, Sequence[CaseSummary]], x_key: str, x_of: _Place,
         axes.set_xlabel(words(x_key))
         axes.set_ylabel(words(f"plot.{metric}"))
     if len(lines) > 1:
-        legend_above(panels[0])
+        legend_above_all(figure, panels[0])
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,7 +77,8 @@ def content_of(result: RunResult, texts: Texts) -> Content:
     if isinstance(summary, MaxBatchSummary):
         return maxbs_content(summary, texts)
     if isinstance(summary, PrecisionSummary):
-        return Content(kind="precision")
+        counts = Counter(output.verdict.value for output in summary.outputs)
+        return Content(kind="precision", values={"counts": counts})
     if isinstance(summary, HarnessSummary):
         return Content(kind="harness")
     if isinstance(summary, GenerationSummary):

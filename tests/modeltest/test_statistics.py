@@ -135,6 +135,15 @@ def test_the_interval_of_three_trials_is_student_s() -> None:
     assert found == Interval(pytest.approx(10 - half), pytest.approx(10 + half))
 
 
+def test_the_interval_of_times_ends_at_zero() -> None:
+    found = median_interval([1.0, 2.0, 9.0])
+    assert found is not None
+    assert (found.low, found.high > 9) == (0.0, True)
+    signed = median_interval([-1.0, 2.0, 9.0])
+    assert signed is not None
+    assert signed.low < -1
+
+
 def test_the_interval_of_six_trials_is_interpolated_between_the_outer_two() -> None:
     # From first to last 31 of 32, from second to last but one 25 of 32: 95 % lies 0.357 of the way inwards,
     # (6 - 1) 0.1 / (1 + 4 x 0.1) with 0.1 = (0.96875 - 0.95) / (0.96875 - 0.78125).

@@ -8,6 +8,7 @@ import pytest
 from timed_runs import MODEL, max_batch_run, out_of_memory_run, performance_run, run_result
 
 from modeltest.api import (
+    Case,
     ChatPrompt,
     Completion,
     DatasetInfo,
@@ -211,6 +212,31 @@ def test_a_stopped_run_says_so(tmp_path):
     words = words_of(page_of(stopped, tmp_path))
     assert "This run did not come to its end (partial)." in words
     assert "2025-01-01T00:00:00+00:00: interrupted (4)" in words
+
+
+def test_the_headline_of_several_cases_names_the_best_that_may_be_used(tmp_path):
+    words = words_of(page_of(performance_run(), tmp_path))
+    head = words.partition("Medians over trials")[0]
+    assert "Cases2" in head
+    assert "Lowest TPOT4.000 ms4.000 … 4.00016x2, batch 2" in head
+    assert "Highest output throughput50.00 tokens/s48.44 … 51.568x3, batch 2" in head
+
+
+def test_the_headline_of_one_case_has_its_intervals(tmp_path):
+    run = performance_run()
+    only = replace(run.summary, cases=run.summary.cases[:1])
+    head = words_of(page_of(replace(run, summary=only), tmp_path)).partition("Medians over trials")[0]
+    assert "TPOT10.00 ms9.689 … 10.31" in head
+
+
+def test_outputs_of_several_lengths_are_lines_of_their_own(tmp_path):
+    run = performance_run()
+    first = run.summary.cases[0]
+    shapes = [Case(8, 3), Case(8, 9), Case(64, 3), Case(64, 9)]
+    cases = tuple(replace(first, case=shape) for shape in shapes)
+    page_of(replace(run, summary=replace(run.summary, cases=cases)), tmp_path)
+    drawn = (tmp_path / "plots" / "latency_by_length.svg").read_text(encoding="utf-8")
+    assert all(f"batch {first.batch_size}, {length} out" in drawn for length in (3, 9))
 
 
 def test_a_performance_page_has_every_case_with_its_interval(tmp_path):
