@@ -216,8 +216,8 @@ def _write_partial(plan: Plan, watch: Watch) -> RunResult:
 
 def _write_failure(plan: Plan, watch: Watch, *, reason: str) -> None:
     result = replace(watch.result, status=FAILED, error=reason)
-    # When the disk is full, the error at hand says more than this one would.
-    with suppress(PrerequisiteError):
+    # When the disk is full, or a report is broken, the error at hand says more than this one would.
+    with suppress(ModelTestError):
         write_result(watch.directory, result)
         if not node_of(plan.spec):
             write_reports_of_failure(result, watch.directory)
