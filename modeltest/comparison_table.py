@@ -72,7 +72,7 @@ def _parts(comparison: Comparison) -> Iterator[RenderableType]:
     if comparison.outputs is not None:
         yield from _outputs(comparison.outputs)
     if comparison.performance:
-        yield _latencies(comparison.performance)
+        yield _latencies(comparison.performance, comparison.level)
     if comparison.max_batch:
         yield _batches(comparison.max_batch)
 
@@ -211,7 +211,7 @@ def _token(token: int | None) -> str:
     return "end" if token is None else str(token)
 
 
-def _latencies(found: Sequence[MetricComparison]) -> Table:
+def _latencies(found: Sequence[MetricComparison], level: str) -> Table:
     rows = [
         (
             f"{each.case.input_tokens}x{each.case.output_tokens}",
@@ -227,7 +227,7 @@ def _latencies(found: Sequence[MetricComparison]) -> Table:
     ]
     return _table(
         "medians, candidate over reference (* calibrated)",
-        ("case", "batch", "metric", "reference", "candidate", "ratio", "95 % interval", "allowed"),
+        ("case", "batch", "metric", "reference", "candidate", "ratio", f"{level} interval", "allowed"),
         rows,
     )
 

@@ -48,7 +48,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     if comparison.outputs is not None:
         yield from _outputs(comparison.outputs)
     if comparison.performance:
-        yield from _latencies(comparison.performance)
+        yield from _latencies(comparison.performance, comparison.level)
     if comparison.max_batch:
         yield from _batches(comparison.max_batch)
 
@@ -101,6 +101,9 @@ def _accuracy(found: AccuracyComparison) -> Iterator[str]:
             f"{divergence.max_kl:.3g} nats."
         )
         yield ""
+    for line in _unpaired(found):
+        yield line
+        yield ""
     differing = {name: each for name, each in found.subjects.items() if _differs(each)}
     if len(found.subjects) > 1 and differing:
         worst = sorted(differing.items(), key=lambda item: item[1].difference or 0.0)[:SHOWN]
@@ -120,6 +123,20 @@ def _accuracy(found: AccuracyComparison) -> Iterator[str]:
         )
     if found.flips:
         yield from _flips(found.flips)
+
+
+def _unpaired(found: AccuracyComparison) -> Iterator[str]:
+    """Yield what of the runs is in no pair, and how far texts agree."""
+    for side, failed in (("reference", found.failed_in_reference), ("candidate", found.failed_in_candidate)):
+        if failed:
+            yield f"{len(failed)} questions failed in the {side} alone and make no pair."
+    if found.failed_in_both:
+        yield f"{found.failed_in_both} questions failed in both runs."
+    if found.outputs is not None:
+        yield (
+            f"Generated tokens: {found.outputs.identical} of {found.outputs.outputs} outputs are the same as "
+            "far as both go."
+        )
 
 
 def _differs(each: PairedAccuracy) -> bool:
@@ -147,6 +164,13 @@ def _outputs(found: OutputAgreement) -> Iterator[str]:
     yield ""
     yield f"{found.identical} of {found.outputs} outputs are identical."
     yield ""
+    if found.divergence is not None:
+        least = "" if found.divergence.is_whole else ", the least these can be"
+        yield (
+            f"KL divergence of {found.divergence.tokens} tokens: mean {found.divergence.mean_kl:.3g}, "
+            f"largest {found.divergence.max_kl:.3g} nats{least}."
+        )
+        yield ""
     if found.divergent:
         rows = [
             (each.output, str(each.token_index), _token(each.reference_token), _token(each.candidate_token))
@@ -155,7 +179,7 @@ def _outputs(found: OutputAgreement) -> Iterator[str]:
         yield from _table(("output", "first token that differs", "reference", "candidate"), rows)
 
 
-def _latencies(found: Sequence[MetricComparison]) -> Iterator[str]:
+def _latencies(found: Sequence[MetricComparison], level: str) -> Iterator[str]:
     yield "## Times"
     yield ""
     rows = [
@@ -173,7 +197,8 @@ def _latencies(found: Sequence[MetricComparison]) -> Iterator[str]:
         )
         for each in found
     ]
-    header = ("case", "batch", "metric", "reference", "candidate", "ratio", "95 % interval", "allowed")
+    interval = f"{level} interval"
+    header = ("case", "batch", "metric", "reference", "candidate", "ratio", interval, "allowed")
     yield from _table(header, rows)
 
 

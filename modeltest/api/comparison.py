@@ -25,7 +25,7 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The two ends of a 95 % interval."""
+    """The two ends of an interval: of times at the confidence of the comparison, of all else at 95 %."""
 
     low: float
     high: float
@@ -36,7 +36,7 @@ class Gate:
     """One condition the candidate has to meet, and whether it does."""
 
     name: str
-    """failures, accuracy, subjects, answers, divergence, outputs, criterion, latency or max_batch."""
+    """failures, tokens, accuracy, subjects, answers, divergence, outputs, criterion, latency or max_batch."""
 
     part: str
     """The case, batch size and metric; empty where the gate is about the whole run."""
@@ -223,11 +223,15 @@ class AccuracyComparison:
     failed_in_both: int
     divergence: ChoiceDivergence | None
     outputs: OutputAgreement | None
+    unanswered: int = 0
+    """Questions to which neither run gave an answer, though it said something: wrong in both."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricComparison:
-    """One metric of one case at one batch size: candidate over reference, of medians, with 95 % intervals.
+    """One metric of one case at one batch size: candidate over reference, of medians, with their intervals.
+
+    The intervals are two-sided, at the confidence of the comparison.
 
     A side's value is the median over its sessions of each session's median over trials. With one session on
     a side its trials are resampled instead, which leaves out what differs from session to session.
@@ -307,6 +311,11 @@ class Comparison:
     performance: tuple[MetricComparison, ...] = ()
     max_batch: tuple[MaxBatchComparison, ...] = ()
     modeltest_version: str | None = None
+
+    @property
+    def level(self) -> str:
+        """`confidence` as it stands beside the intervals of times: `95 %`."""
+        return f"{100 * self.confidence:.6g} %"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,9 @@ class RunState(str, Enum):
     RUNNING = "running"
     """Or its supervisor was killed."""
 
+    FOLLOWED = "followed"
+    """The part of a node that is not the first, whose run has the results."""
+
     UNREADABLE = "unreadable"
     """There is a directory of a run that cannot be read."""
 

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from modeltest.api.exchange import Completion, Measurement, Record, Request, TokenPrompt, Trial, Turn
-from modeltest.api.results import EngineInfo, EngineUsage, ModelInfo, RunResult, Sample, Score, Summary
+from modeltest.api.results import (
+    EngineInfo,
+    EngineUsage,
+    HarnessAnswers,
+    ModelInfo,
+    RunResult,
+    Sample,
+    Score,
+    Summary,
+)
 from modeltest.api.spec import RunSpec
 
 
@@ -315,6 +324,17 @@ class HarnessTask(Task, Protocol):
 
     def summarize_files(self, directory: Path) -> Summary:
         """Turn the files the harness wrote into the headline numbers."""
+
+
+@runtime_checkable
+class KeepingAnswers(Protocol):
+    """What a harness may offer beside `HarnessTask` whose files say how each question was answered."""
+
+    def kept_answers(self, directory: Path) -> HarnessAnswers:
+        """Return the answers of the run in `directory`, to be compared with those of another in pairs.
+
+        Raises: SpecError where the run kept none; ModelTestError when a file is damaged.
+        """
 
 
 @runtime_checkable

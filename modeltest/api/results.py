@@ -253,6 +253,15 @@ class HarnessSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class HarnessAnswers:
+    """Another harness's questions one by one, for a comparison in pairs."""
+
+    samples: tuple[Sample, ...]
+    notes: tuple[str, ...] = ()
+    """What they were judged by, and what is not among them."""
+
+
+@dataclass(frozen=True, slots=True)
 class GeneratedText:
     """One prompt and what the model made of it; the file of generations has the texts whole."""
 

@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 
 DEFAULT_SESSIONS = 6
 
+_SAME = {
+    "model",
+    "weights (fingerprint)",
+    "quantisation",
+    "engine word",
+    "engine plug-in",
+    "dtype",
+    "libraries",
+}
+"""Facts that may differ between a reference and a candidate, and not between sessions of the same thing."""
+
 TOO_WIDE = 0.2
 """Above this tolerance a machine tells little of a candidate."""
 
@@ -68,6 +79,7 @@ def calibrate(
     holds one tolerance for each metric of each case, for `modeltest compare --calibration FILE`; a difference
     above it has a probability of 1 % between equal sessions.
     """
+    _refuse_place(path)
     if directories:
         return _conclude(_read(directories), path)
     if options["weights"] is None:
@@ -111,14 +123,37 @@ def _run(spec: RunSpec, manner: Any, number: int, sessions: int) -> RunResult:
 
 
 def _read(directories: Sequence[Path]) -> list[RunResult]:
-    from modeltest.compare.comparable import refuse, run_differences
     from modeltest.run.directory import read_result
 
+    for directory in directories:
+        if sum(directory.resolve() == each.resolve() for each in directories) > 1:
+            raise SpecError(f"--from {directory} is given twice; a session counts once")
     results = [read_result(directory) for directory in directories]
     for result, directory in zip(results, directories, strict=True):
         _refuse_invalid(result, directory)
-        refuse(run_differences("performance", results[0], result), ())
+        _refuse_another(result, results[0], directory)
     return results
+
+
+def _refuse_another(result: RunResult, first: RunResult, directory: Path) -> None:
+    """Refuse a run that is no session of the same thing: what differs then is not noise."""
+    from modeltest.compare.comparable import refuse, run_differences
+
+    found = list(run_differences("performance", first, result))
+    refuse(found, ())
+    for each in found:
+        if each.fact in _SAME:
+            raise SpecError(
+                f"{directory} is no session of the same as the first run: {each.fact} is {each.candidate}, "
+                f"not {each.reference}; tolerances come from runs that differ in nothing"
+            )
+
+
+def _refuse_place(path: Path) -> None:
+    """Refuse before hours of measuring a file that cannot be written after them."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise SpecError(f"--to {path}: {what}; give the file that the tolerances go to")
 
 
 def _refuse_invalid(result: RunResult, directory: Path) -> None:

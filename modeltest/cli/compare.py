@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from modeltest import registry
-from modeltest.api import MissingExtra, ModelTestError, PrerequisiteError, SpecError
+from modeltest.api import KeepingAnswers, MissingExtra, ModelTestError, PrerequisiteError, SpecError
 from modeltest.api.comparison import Comparison, Outcome
 from modeltest.cli.percent import percent
 from modeltest.compare.comparable import ALLOWABLE
 
 if TYPE_CHECKING:
+    from modeltest.api import RunResult
     from modeltest.compare.runs import RunToCompare
     from modeltest.compare.tolerances import Tolerances
 
@@ -30,6 +32,7 @@ What is judged:
   divergence   mean KL divergence of the choices: --max-kl
   subjects     any subject that got worse beyond chance (Holm)
   failures     questions that only the candidate failed
+  tokens       prompts that the same checkpoint read as other token ids
   latency      TTFT, TPOT, E2E: the whole interval of the ratio past --tolerance
   max_batch    the batch found, with its certificate: --max-batch-tolerance
   criterion    KL divergence of output tokens: <= 1e-3, > 1e-4 in at most 0.5 %
@@ -244,14 +247,31 @@ def _print(comparison: Comparison, shown: str) -> None:
 
 
 def _read(directory: Path) -> RunToCompare:
-    from modeltest.api import GenerationSummary
+    from modeltest.api import GenerationSummary, HarnessSummary
     from modeltest.compare.runs import RunToCompare
     from modeltest.generate.generations import FILE_NAME, read_lines
     from modeltest.run.directory import read_result
 
     result = read_result(directory)
+    if isinstance(result.summary, HarnessSummary):
+        result = _with_answers(result, directory)
     lines = read_lines(directory / FILE_NAME) if isinstance(result.summary, GenerationSummary) else None
     return RunToCompare(str(directory), result, lines)
+
+
+def _with_answers(result: RunResult, directory: Path) -> RunResult:
+    """Return the run of another harness with the answers that it kept.
+
+    Raises: SpecError when it kept none, or never does; ModelTestError when they are damaged.
+    """
+    task = registry.load_task(result.spec.task)
+    if not isinstance(task, KeepingAnswers):
+        raise SpecError(
+            f"{directory} is a run of another harness ({result.spec.task}), which does not say how each "
+            "question was answered; its numbers are in the summary of run.json"
+        )
+    answers = task.kept_answers(directory)
+    return replace(result, samples=answers.samples, warnings=(*result.warnings, *answers.notes))
 
 
 def _tolerances(options: dict[str, Any]) -> Tolerances:

@@ -49,6 +49,7 @@ def compare_answers(
         ),
         divergence=choice_divergence(pairs, near_tie_margin=near_tie_margin),
         outputs=_outputs(pairs),
+        unanswered=sum(one.predicted is None and other.predicted is None for _, one, other in pairs),
     )
 
 

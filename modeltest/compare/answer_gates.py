@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 from modeltest.api.comparison import AccuracyComparison, Gate, Outcome, PairedAccuracy
 from modeltest.compare.paired import at_least, at_most, lower_bound, questions_needed
-from modeltest.compare.tolerances import MAX_FLIPS, MAX_WIDE_FLIPS, Resolution, Tolerances
+from modeltest.compare.tolerances import (
+    MAX_FLIPS,
+    MAX_WIDE_FLIPS,
+    MOST_UNANSWERED,
+    Resolution,
+    Tolerances,
+)
 
 _NAMED = 3
 
@@ -37,6 +43,18 @@ def failure_gate(found: AccuracyComparison) -> Gate:
     return Gate("failures", "", outcome, statement, float(failed), 0.0, "questions")
 
 
+def token_gate(differing: str | None, questions: int) -> Gate:
+    """Return whether one checkpoint read the same token ids in all prompts; `differing` says where not.
+
+    No statistics: a port that reads another text than it was given is broken, whatever it answers.
+    """
+    if differing is None:
+        statement = f"all {questions} equal prompts became the same tokens"
+        return Gate("tokens", "", Outcome.PASS, statement, 0.0, 0.0, "questions")
+    count, statement = float(differing.split()[0]), f"{differing}; it is the same checkpoint"
+    return Gate("tokens", "", Outcome.FAIL, statement, count, 0.0, "questions")
+
+
 def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
     """Return whether accuracy drops by less than is allowed.
 
@@ -52,7 +70,7 @@ def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
         )
     low = lower_bound(table.reference_only, table.candidate_only, total, confidence=tolerances.confidence)
     needed = None
-    if not found.flips:
+    if not found.flips and not table.reference_only and not table.candidate_only:
         outcome = Outcome.PASS
         statement = f"all {total} answers are identical, so that accuracy is the same on these questions"
     elif low > -allowed:
@@ -78,6 +96,12 @@ def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
             f"accuracy changes by {overall.difference:+.2%}, and on {total} questions a drop of up to "
             f"{-low:.2%} cannot be excluded ({tolerances.confidence:.0%}); {allowed:.2%} are allowed"
             + (f"; about {needed} questions would tell" if needed else "")
+        )
+    if outcome is Outcome.PASS and found.unanswered > MOST_UNANSWERED * total:
+        outcome = Outcome.INCONCLUSIVE
+        statement = (
+            f"neither run gave an answer to {found.unanswered} of {total} questions: an accuracy that "
+            f"changes by {overall.difference:+.2%} says nothing of the model"
         )
     return Gate(
         *("accuracy", "", outcome, statement, overall.difference, -allowed, "fraction"),
@@ -118,22 +142,28 @@ def subject_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
 def flip_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
     """Return whether few enough questions are answered differently.
 
-    Where margins are known, only those that differ with a wide one count. PASS and FAIL are exact binomial
-    tests that the share is below or above what is allowed, as if the questions were drawn from many more.
+    Where margins are known, only those that differ with a wide one count. Questions that neither run answers
+    are not among them: nothing agrees there. PASS and FAIL are exact binomial tests that the share is below
+    or above what is allowed, as if the questions were drawn from many more.
     """
     by_margin = found.wide_flips is not None
     flips = len(found.flips) if found.wide_flips is None else found.wide_flips
     allowed = tolerances.max_flips
     if allowed is None:
         allowed = MAX_WIDE_FLIPS if by_margin else MAX_FLIPS
-    total = found.questions
+    total = found.questions - found.unanswered
     what = "differently with a wide margin" if by_margin else "differently"
     beside = f" and {found.near_tie_flips} near a tie" if found.near_tie_flips else ""
-    statement = f"{flips} of {total} questions are answered {what}{beside}; {allowed:.2%} are allowed"
+    unanswered = f", neither run answers {found.unanswered} others" if found.unanswered else ""
+    statement = (
+        f"{flips} of {total} questions are answered {what}{beside}{unanswered}; {allowed:.2%} are allowed"
+    )
     needed = None
     if flips and total and at_least(flips, total, allowed) <= tolerances.risk:
         outcome = Outcome.FAIL
-    elif total and (not found.flips or at_most(flips, total, allowed) <= tolerances.risk):
+    elif total and (
+        not found.flips or not (flips or allowed) or at_most(flips, total, allowed) <= tolerances.risk
+    ):
         outcome = Outcome.PASS
     else:
         outcome = Outcome.INCONCLUSIVE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from modeltest.api import RunResult, SpecError, Verdict, to_plain
+from modeltest.api import HarnessSummary, RunResult, SpecError, Verdict, to_plain
 from modeltest.api.comparison import RunDifference
 from modeltest.compare.answers import Answer
 
@@ -61,6 +61,17 @@ def _generation(run: RunResult) -> object:
     return None if options is None else [options.max_new_tokens, options.stop, to_plain(options.sampling)]
 
 
+def _lm_eval(field: str) -> Callable[[RunResult], object]:
+    return lambda run: getattr(run.spec.options.lm_eval, field, None)
+
+
+def _task_versions(run: RunResult) -> object:
+    summary = run.summary
+    return (
+        {each.task: each.version for each in summary.metrics} if isinstance(summary, HarnessSummary) else None
+    )
+
+
 def _prompts_asked(run: RunResult) -> object:
     options = run.spec.options.generation
     return None if options is None else [options.input_texts, options.input_file, options.repeat]
@@ -106,8 +117,18 @@ _OF_TIMES = (
 
 _BATCHES = Fact("cases", "batch sizes", lambda run: run.spec.batch_sizes)
 
+_OF_HARNESS = (
+    Fact("protocol", "versions of the harness's tasks", _task_versions),
+    Fact("shots", "shots", _option("shots")),
+    Fact("questions", "limit per task", lambda run: run.spec.limit),
+    Fact("prompts", "system instruction", _lm_eval("system_instruction")),
+    Fact("prompts", "a turn per shot", _lm_eval("fewshot_as_multiturn")),
+    Fact("generation", "generation options", _lm_eval("gen_kwargs")),
+)
+
 _FACTS: Mapping[str, Sequence[Fact]] = {
     "accuracy": (*_COMMON, *_OF_ACCURACY),
+    "harness": (*_COMMON, *_OF_HARNESS),
     "generation": (*_COMMON, *_OF_GENERATION),
     "precision": (*_COMMON, *_OF_SHAPES, _BATCHES),
     "performance": (*_COMMON, *_OF_TIMES, _BATCHES),
@@ -133,6 +154,7 @@ _FREE = (
     Fact("", "quick", lambda run: run.spec.quick),
     Fact("", "seed", lambda run: run.spec.seed),
     Fact("", "ModelTest", lambda run: run.modeltest_version),
+    Fact("", "version of the harness", lambda run: getattr(run.summary, "version", None)),
     Fact("", "libraries", lambda run: dict(run.engine.versions) if run.engine else None),
     Fact("", "engine notes", _engine("notes")),
 )
@@ -184,17 +206,23 @@ def answer_differences(
         yield _of_questions("prompts", "prompts cut to the context", cut, len(common))
 
 
-def tokenization_note(reference: Mapping[str, Answer], candidate: Mapping[str, Answer]) -> str | None:
-    """Return what to say where equal prompts became different tokens: often the cause of everything else."""
-    differing = [
+def prompts_with_tokens(reference: Mapping[str, Answer], candidate: Mapping[str, Answer]) -> list[str]:
+    """Return the questions with equal prompts, cut alike, of which both runs say the token ids."""
+    return [
         name
         for name, one in sorted(reference.items())
         if name in candidate
         and one.prompt_sha256 == candidate[name].prompt_sha256
+        and one.lost == candidate[name].lost
         and one.encoded[0]
         and candidate[name].encoded[0]
-        and one.encoded != candidate[name].encoded
     ]
+
+
+def tokenization_note(reference: Mapping[str, Answer], candidate: Mapping[str, Answer]) -> str | None:
+    """Return what to say where equal prompts became different tokens: often the cause of everything else."""
+    told = prompts_with_tokens(reference, candidate)
+    differing = [name for name in told if reference[name].encoded != candidate[name].encoded]
     if not differing:
         return None
     one, other = reference[differing[0]], candidate[differing[0]]

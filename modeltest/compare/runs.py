@@ -10,6 +10,7 @@ from modeltest import __version__
 from modeltest.api import (
     AccuracySummary,
     GenerationSummary,
+    HarnessSummary,
     MaxBatchSummary,
     PerformanceSummary,
     PrecisionSummary,
@@ -25,12 +26,14 @@ from modeltest.api.comparison import (
     RunDifference,
 )
 from modeltest.compare.accuracy import compare_answers
-from modeltest.compare.answer_gates import answer_gates
-from modeltest.compare.answers import read_answers
+from modeltest.compare.answer_gates import answer_gates, token_gate
+from modeltest.compare.answers import Answer, read_answers
 from modeltest.compare.calibration import calibration_differences
 from modeltest.compare.comparable import (
+    TASK,
     answer_differences,
     faults,
+    prompts_with_tokens,
     refuse,
     run_differences,
     tokenization_note,
@@ -55,6 +58,7 @@ KINDS: tuple[tuple[type, str], ...] = (
     (MaxBatchSummary, "max_batch"),
     (PrecisionSummary, "precision"),
     (GenerationSummary, "generation"),
+    (HarnessSummary, "harness"),
 )
 
 _WORST_FIRST = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS)
@@ -85,13 +89,13 @@ class _Sides:
         return self.reference[0].result, self.candidate[0].result
 
     def accept(self, found: Iterable[RunDifference]) -> _Sides:
-        """Return these sides knowing more of their differences.
+        """Return these sides knowing more of their differences, which are then all that there are.
 
-        Raises: NotComparableError where one stops the comparison.
+        Raises: NotComparableError naming all that stop the comparison.
         """
-        found = tuple(found)
-        refuse(found, self.allow)
-        return replace(self, differences=(*self.differences, *found))
+        differences = (*self.differences, *found)
+        refuse(differences, self.allow)
+        return replace(self, differences=differences)
 
 
 def compare_runs(
@@ -116,7 +120,6 @@ def compare_runs(
             "give one reference and one candidate"
         )
     first = reference[0].result
-    sides = _Sides(reference, candidate, tolerances, allow)
     among = chain.from_iterable(run_differences(kind, first, run.result) for run in runs[1:])
     own_faults = chain(
         *(faults("reference", run.result, failed_questions_count=True) for run in reference),
@@ -124,7 +127,9 @@ def compare_runs(
     )
     machine = calibration_differences(tolerances.calibration, [run.result for run in runs])
     unique = tuple(dict.fromkeys((*among, *own_faults, *machine)))
-    return _COMPARE[kind](sides.accept(unique))
+    if any(each.category == TASK for each in unique):
+        refuse(unique, allow)
+    return _COMPARE[kind](_Sides(reference, candidate, tolerances, allow, unique))
 
 
 def kind_of(run: RunToCompare) -> str:
@@ -132,22 +137,26 @@ def kind_of(run: RunToCompare) -> str:
 
     Raises: SpecError where there is nothing that is compared.
     """
-    summary = run.result.summary
+    result, summary = run.result, run.result.summary
     for summary_type, kind in KINDS:
         if isinstance(summary, summary_type):
             return kind
+    if result.status == "followed":
+        where = f", {result.spec.cluster.master_address}" if result.spec.cluster else ""
+        raise SpecError(
+            f"{run.directory} is the part of another node, which has no results; compare the directory of "
+            f"the same run on the first node{where}"
+        )
     if summary is None:
         raise SpecError(
-            f"{run.directory} has no results yet (status {run.result.status}); finish it with "
+            f"{run.directory} has no results yet (status {result.status}); finish it with "
             "modeltest run --resume, or summarise what there is with modeltest report"
         )
-    raise SpecError(
-        f"{run.directory} is a run of another harness ({run.result.spec.task}), which is not compared here"
-    )
+    raise SpecError(f"{run.directory} is a run of {result.spec.task}, which is not compared")
 
 
 def _accuracy(sides: _Sides) -> Comparison:
-    reference, candidate = (read_answers(result.samples) for result in sides.results)
+    reference, candidate = (_answers(run) for run in (sides.reference[0], sides.candidate[0]))
     sides = sides.accept(answer_differences(reference, candidate))
     if not set(reference) & set(candidate):
         raise SpecError("the runs have no question in common; their questions are in samples.jsonl")
@@ -162,11 +171,36 @@ def _accuracy(sides: _Sides) -> Comparison:
     if found.outputs is not None and sides.tolerances.min_identical is not None:
         gates += output_gates(found.outputs, sides.tolerances)
     note = tokenization_note(reference, candidate)
+    told = prompts_with_tokens(reference, candidate)
+    if told and _is_one_checkpoint(*sides.results) and "prompts" not in sides.allow:
+        gates.insert(gates[0].name == "failures", token_gate(note, len(told)))
+        note = None
     comparison = _comparison("accuracy", sides, gates, notes=(note,) if note else ())
     return replace(comparison, accuracy=found)
 
 
+def _is_one_checkpoint(reference: RunResult, candidate: RunResult) -> bool:
+    return reference.model.fingerprint is not None and (
+        reference.model.fingerprint == candidate.model.fingerprint
+    )
+
+
+def _answers(run: RunToCompare) -> Mapping[str, Answer]:
+    """Return the answers of a run.
+
+    Raises: SpecError where its journal has lost some of those that were counted at its end.
+    """
+    found, result = read_answers(run.result.samples), run.result
+    if isinstance(result.summary, AccuracySummary) and len(found) < result.summary.micro.total:
+        raise SpecError(
+            f"{run.directory} is damaged: samples.jsonl has {len(found)} of the {result.summary.micro.total} "
+            "answers that run.json counts; take the file from where the run was made, or run it again"
+        )
+    return found
+
+
 def _performance(sides: _Sides) -> Comparison:
+    sides = sides.accept(())
     reference, candidate = (
         [read_session(run.result) for run in side] for side in (sides.reference, sides.candidate)
     )
@@ -184,10 +218,13 @@ def _performance(sides: _Sides) -> Comparison:
 
 
 def _max_batch(sides: _Sides) -> Comparison:
+    sides = sides.accept(())
     reference, candidate = (result.summary for result in sides.results)
     if not isinstance(reference, MaxBatchSummary) or not isinstance(candidate, MaxBatchSummary):
         raise TypeError("not runs of max-batch")
     found = compare_searches(reference, candidate)
+    if not found:
+        raise SpecError("the runs have no case in common that was searched")
     gates = list(max_batch_gates(found, tolerance=sides.tolerances.max_batch))
     return replace(_comparison("max_batch", sides, gates), max_batch=found)
 
@@ -221,6 +258,7 @@ _COMPARE: Mapping[str, Callable[[_Sides], Comparison]] = {
     "max_batch": _max_batch,
     "precision": _precision,
     "generation": _generation,
+    "harness": _accuracy,
 }
 
 

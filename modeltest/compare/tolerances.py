@@ -15,6 +15,9 @@ MAX_FLIPS = 0.05
 """Of answers by choice only those that differ with a wide margin count; of generated ones all, for their
 margins are not known."""
 
+MOST_UNANSWERED = 0.5
+"""Where neither run answers a larger share of the questions, equal accuracy says nothing of the model."""
+
 RELATIVE_TOLERANCE = 0.05
 MAX_BATCH_TOLERANCE = 0.05
 

@@ -90,7 +90,7 @@ def _entry(directory: Path, result: RunResult, digest: str) -> Entry:
     return Entry(
         directory=str(directory),
         state=state,
-        problem=result.error,
+        problem=_problem_of(result, state),
         run_sha256=digest,
         started=result.started,
         model=model_of(result),
@@ -107,6 +107,14 @@ def _entry(directory: Path, result: RunResult, digest: str) -> Entry:
         metrics=flat_metrics(result) if state is RunState.COMPLETE else (),
         evidence=evidence_of(result, directory) if state is RunState.COMPLETE else None,
     )
+
+
+def _problem_of(result: RunResult, state: RunState) -> str | None:
+    """Return what to say of a run that gave no numbers here."""
+    cluster = result.spec.cluster
+    if state is RunState.FOLLOWED and cluster is not None:
+        return f"the part of another node; the results are on the first one, {cluster.master_address}"
+    return result.error
 
 
 def _facts(result: RunResult) -> Iterator[tuple[str, str]]:

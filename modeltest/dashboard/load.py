@@ -93,17 +93,19 @@ def _metrics(index: Index) -> Mapping[int, Sequence[FlatMetric]]:
 
 def _run(row: sqlite3.Row, metrics: tuple[FlatMetric, ...]) -> DashboardRun:
     names = (row["model"], row["task"], row["engine"], row["device"])
+    state = RunState(row["state"])
+    has_history = row["task"] and state is not RunState.FOLLOWED
     return DashboardRun(
         key=row["run"],
         directory=row["directory"],
-        state=RunState(row["state"]),
+        state=state,
         problem=row["problem"],
         started=row["started"],
         model=row["model"],
         task=row["task"],
         engine=row["engine"],
         device=row["device"],
-        history=history_key(*names) if row["task"] else None,
+        history=history_key(*names) if has_history else None,
         verdict=Verdict(row["verdict"]) if row["verdict"] else None,
         reasons=tuple(json.loads(row["reasons"])),
         warnings=tuple(json.loads(row["warnings"])),

@@ -7,8 +7,18 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from modeltest.api import Capability, Engine, Evaluation, HarnessSummary, Mode, PrerequisiteError, RunSpec
+from modeltest.api import (
+    Capability,
+    Engine,
+    Evaluation,
+    HarnessAnswers,
+    HarnessSummary,
+    Mode,
+    PrerequisiteError,
+    RunSpec,
+)
 from modeltest.lm_eval.results import read_summary
+from modeltest.lm_eval.samples import read_answers
 
 INSTALL_HINT = "pip install 'modeltest[lm-eval]'"
 
@@ -43,3 +53,7 @@ class LmEval:
     def summarize_files(self, directory: Path) -> HarnessSummary:
         """Return the numbers of its results file."""
         return read_summary(directory)
+
+    def kept_answers(self, directory: Path) -> HarnessAnswers:
+        """Return the answers in its samples files; see `KeepingAnswers.kept_answers`."""
+        return read_answers(directory)

@@ -3,7 +3,9 @@ import sys
 
 import jsonschema
 import pytest
-from made_comparisons import made_comparisons
+from made_answers import sample
+from made_comparisons import compare, made_comparisons
+from made_runs import accuracy_result
 
 from modeltest import registry
 from modeltest.api import MissingExtra
@@ -62,3 +64,34 @@ def test_every_report_of_a_comparison_is_found_by_its_name():
     assert {"html", "json", "markdown"} <= set(names)
     assert [report.name for report in registry.comparison_reports()] == list(names)
     assert len({report.file_name for report in registry.comparison_reports()}) == len(names)
+
+
+def test_markdown_and_the_page_tell_what_is_in_no_pair():
+    lost = {"answer": None, "error": "lost"}
+    found = compare(
+        *(
+            accuracy_result(
+                [
+                    sample("s/0", **{"answer": "yes", **one}),
+                    sample("s/1", **{"answer": "yes", **other}),
+                    sample("s/2", "yes", tokens=(1, last)),
+                    sample("s/3", **lost),
+                ]
+            )
+            for one, other, last in (({}, lost, 2), (lost, {}, 3))
+        )
+    )
+    text = ComparisonMarkdown().render(found)
+    assert "1 questions failed in the reference alone and make no pair." in text
+    assert "1 questions failed in the candidate alone and make no pair." in text
+    assert "1 questions failed in both runs." in text
+    assert "Generated tokens: 0 of 1 outputs are the same as far as both go." in text
+    pytest.importorskip("jinja2")
+    page = ComparisonHtml().render(found)
+    for words in ("Failed in the candidate alone", "Failed in the reference alone", "Failed in both"):
+        assert words in page
+
+
+def test_markdown_has_the_divergence_of_tokens_and_that_it_is_the_least():
+    text = ComparisonMarkdown().render(COMPARISONS["precision"])
+    assert "KL divergence of 1 tokens: mean 0, largest 0 nats, the least these can be." in text

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from made_answers import sample
 from made_runs import accuracy_result, performance_result, run_result
 
-from modeltest.api import GenerationSummary, RunSpec, SpecError
+from modeltest.api import GenerationSummary, HarnessMetric, HarnessSummary, RunSpec, SpecError, TaskOptions
 from modeltest.cli.root import root
 from modeltest.run.directory import write_result
 from modeltest.run.journal import FILE_NAME, JournalWriter
@@ -232,7 +232,7 @@ def test_a_damaged_run_is_not_comparable_and_no_failure(runs, name, text):
 def test_runs_without_their_journals_are_refused(runs):
     for run in runs:
         (Path(run) / FILE_NAME).unlink()
-    with pytest.raises(SpecError, match="the runs have no question in common"):
+    with pytest.raises(SpecError, match=r"samples\.jsonl has 0 of the 100 answers"):
         compare(*runs)
 
 
@@ -255,3 +255,85 @@ def test_the_invalid_candidate_of_questions_that_failed_is_a_failure(runs, tmp_p
     status, text = compare(runs[0], write_run(tmp_path / "nan", result))
     assert status == 1
     assert "the candidate failed on 1 questions" in text
+
+
+def write_harness_run(directory: Path, right: int, *, log_samples: bool = True, **fields) -> str:
+    metrics = (HarnessMetric("tiny", "none", "acc", right / 40, None, True, 0, 40, "1.0"),)
+    spec = RunSpec("hf", "lm_eval", "lm_eval", "m", "/w", batch_sizes=((8,),), options=TaskOptions())
+    result = run_result(spec, summary=HarnessSummary("lm-eval", "0.4.13", metrics), **fields)
+    write_run(directory, result)
+    (directory / "lm_eval_results.json").write_text(json.dumps({"results": {"tiny": {}}}))
+    lines = [
+        {
+            "doc_id": number,
+            "target": "0",
+            "filter": "none",
+            "filtered_resps": [["-1.0", "True"], [str(-2.0 if number < right else -0.5), "False"]],
+            "metrics": ["acc"],
+            "acc": float(number < right),
+            **{name: f"{name}{number}" for name in ("doc_hash", "prompt_hash", "target_hash")},
+        }
+        for number in range(40)
+    ]
+    if log_samples:
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (directory / "samples_tiny_2026-01-01T00-00-00.1.jsonl").write_text(text)
+    return str(directory)
+
+
+def test_runs_of_lm_eval_are_compared_by_the_answers_they_kept(tmp_path):
+    one, other = (write_harness_run(tmp_path / str(right), right) for right in (30, 20))
+    status, text = compare(one, other)
+    assert status == 1
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "reference right 20 10" in lines
+    assert "note: task tiny: right and wrong by its metric acc, filter none" in lines
+    assert any(line.startswith("accuracy FAIL accuracy drops by 25.00%") for line in lines)
+    assert "divergence" not in text
+    assert compare(one, one)[0] == 0
+
+
+def test_runs_of_lm_eval_without_answers_are_told_how_to_keep_them(tmp_path):
+    one = write_harness_run(tmp_path / "one", 30)
+    other = write_harness_run(tmp_path / "other", 30, log_samples=False)
+    with pytest.raises(SpecError, match=r"other kept no answers.*--log-samples"):
+        compare(one, other)
+
+
+def test_a_journal_that_lost_answers_is_named(runs):
+    path = Path(runs[1]) / FILE_NAME
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:60]))
+    with pytest.raises(SpecError, match=r"candidate is damaged: samples\.jsonl has 60 of the 100 answers"):
+        compare(*runs)
+
+
+def test_the_directory_of_another_node_is_told_apart(runs, tmp_path):
+    result = replace(accuracy_result(questions(3, 0)), status="followed", summary=None, verdict=None)
+    with pytest.raises(SpecError, match="is the part of another node, which has no results"):
+        compare(runs[0], write_run(tmp_path / "node1", result))
+
+
+def test_the_interval_of_times_is_called_by_its_confidence(tmp_path):
+    one, other = (write_run(tmp_path / name, performance_result()) for name in "ab")
+    for shown in ("table", "markdown", "html"):
+        _, text = compare(one, other, "--confidence", "99.5%", "--format", shown)
+        assert "99.5 % interval" in text
+        assert " 95 % interval" not in text
+
+
+def test_calibrate_takes_equal_sessions_only_each_once(tmp_path):
+    runs = [write_run(tmp_path / str(number), performance_result()) for number in range(4)]
+    result = performance_result()
+    other = replace(result, engine=replace(result.engine, dtype="bfloat16"))
+    runs.append(write_run(tmp_path / "other", other))
+    for chosen, message in ((runs, "other is no session of the same"), (runs[:4] + runs[:1], "given twice")):
+        words = [word for run in chosen for word in ("--from", run)]
+        with pytest.raises(SpecError, match=message):
+            root.main(["calibrate", *words, "--to", str(tmp_path / "c.json")], standalone_mode=False)
+
+
+def test_calibrate_tries_the_place_of_its_file_first(tmp_path):
+    for place in (tmp_path, tmp_path / "none" / "c.json"):
+        words = ["calibrate", "--case", "8,4", "--model", "none", "--engine", "fake", "--to", str(place)]
+        with pytest.raises(SpecError, match=r"--to .*give the file that the tolerances go to"):
+            root.main(words, standalone_mode=False)

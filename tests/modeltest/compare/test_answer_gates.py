@@ -178,3 +178,47 @@ def test_the_divergence_allowed_is_that_of_the_coarser_dtype():
     assert (
         divergence_gate(found, replace(DEFAULT, max_kl=0.1), RESOLUTIONS["float16"]).outcome is Outcome.PASS
     )
+
+
+def test_equal_answers_of_which_other_ones_are_right_are_not_the_same_accuracy():
+    reference = answers(*(sample(f"s/{number}", "yes") for number in range(40)))
+    relabelled = answers(*(sample(f"s/{number}", "yes", expected="no") for number in range(40)))
+    found = compare_answers(reference, relabelled, near_tie_margin=0.1)
+    assert found.flips == ()
+    assert accuracy_gate(found, DEFAULT).outcome is Outcome.FAIL
+
+
+def test_where_no_wide_flip_is_allowed_none_passes_and_one_fails():
+    none = replace(DEFAULT, max_flips=0.0)
+    assert flip_gate(counted(500, 3, 2, wide=0), none).outcome is Outcome.PASS
+    assert flip_gate(counted(500, 3, 2, wide=1), none).outcome is Outcome.FAIL
+
+
+def test_questions_that_neither_run_answers_agree_in_nothing():
+    unanswered = [sample(f"s/{number}", None) for number in range(400)]
+    found = compare_answers(
+        answers(*unanswered, sample("t/0", "yes")),
+        answers(*unanswered, sample("t/0", "yes")),
+        near_tie_margin=0.1,
+    )
+    assert found.unanswered == 400
+    accuracy, flips = accuracy_gate(found, DEFAULT), flip_gate(replace(found, flips=()), DEFAULT)
+    assert accuracy.outcome is Outcome.INCONCLUSIVE
+    assert accuracy.statement.startswith("neither run gave an answer to 400 of 401 questions")
+    assert "0 of 1 questions are answered differently, neither run answers 400 others" in flips.statement
+
+
+def test_a_few_questions_without_an_answer_do_no_harm():
+    rows = [sample(f"s/{number}", "yes" if number else None) for number in range(40)]
+    found = compare_answers(answers(*rows), answers(*rows), near_tie_margin=0.1)
+    assert accuracy_gate(found, DEFAULT).outcome is Outcome.PASS
+    assert flip_gate(found, DEFAULT).outcome is Outcome.PASS
+
+
+def test_a_candidate_that_stops_answering_fails():
+    before = answers(*(sample(f"s/{number}", "yes") for number in range(100)))
+    after = answers(*(sample(f"s/{number}", None) for number in range(100)))
+    found = compare_answers(before, after, near_tie_margin=0.1)
+    assert (found.unanswered, len(found.flips)) == (0, 100)
+    assert accuracy_gate(found, DEFAULT).outcome is Outcome.FAIL
+    assert flip_gate(found, DEFAULT).outcome is Outcome.FAIL

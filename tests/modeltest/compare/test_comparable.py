@@ -2,9 +2,29 @@ from dataclasses import replace
 
 import pytest
 from made_answers import answers, sample
-from made_runs import DATASET, ENGINE, accuracy_result, performance_result, precision_result, with_spec
+from made_runs import (
+    DATASET,
+    ENGINE,
+    accuracy_result,
+    performance_result,
+    precision_result,
+    run_result,
+    with_spec,
+)
 
-from modeltest.api import Case, Completion, HarnessSummary, Measurement, SpecError, TaskOptions, Verdict
+from modeltest.api import (
+    Case,
+    Completion,
+    HarnessMetric,
+    HarnessSummary,
+    MaxBatchCase,
+    MaxBatchSummary,
+    Measurement,
+    SearchStatus,
+    SpecError,
+    TaskOptions,
+    Verdict,
+)
 from modeltest.api.comparison import Outcome
 from modeltest.compare.comparable import (
     ALLOWABLE,
@@ -121,10 +141,33 @@ def test_a_run_without_results_says_what_to_do():
         compare(ACCURACY, unfinished)
 
 
-def test_runs_of_another_harness_are_not_compared():
-    harness = replace(ACCURACY, summary=HarnessSummary("lm-eval", "0.4", ()))
-    with pytest.raises(SpecError, match="A is a run of another harness"):
-        compare(harness, harness)
+def test_runs_of_another_harness_are_compared_by_the_answers_they_kept():
+    one, other = (
+        replace(ACCURACY, summary=HarnessSummary("lm-eval", "0.4", (metric,)))
+        for metric in (
+            HarnessMetric("tiny", "none", "acc", 1.0, None, True, 0, 2, version) for version in ("1.0", "2.0")
+        )
+    )
+    assert compare(one, one).kind == "accuracy"
+    with pytest.raises(NotComparableError, match=r"tiny 1\.0 \| tiny 2\.0(?s:.*)--allow protocol"):
+        compare(one, other)
+
+
+def test_searches_without_a_case_in_common_are_refused_and_not_inconclusive():
+    def search(case):
+        found = MaxBatchCase(
+            *(case, 1, 64, 50.0, SearchStatus.FOUND, "", 8, 49.0, 49.5, 9, Verdict.VALID, (), (), ())
+        )
+        return run_result(PERFORMANCE.spec, summary=MaxBatchSummary((found,)))
+
+    with pytest.raises(SpecError, match="no case in common that was searched"):
+        compare(search(Case(8, 8)), search(Case(16, 8)), "cases")
+
+
+def test_the_part_of_another_node_has_nothing_to_compare():
+    followed = replace(ACCURACY, summary=None, status="followed")
+    with pytest.raises(SpecError, match="A is the part of another node, which has no results; compare"):
+        compare(followed, ACCURACY)
 
 
 def test_several_sessions_are_for_timed_runs():
@@ -143,6 +186,28 @@ def test_equal_prompts_that_became_other_tokens_are_pointed_out():
     )
     assert tokenization_note(one, one) is None
     assert list(answer_differences(one, other)) == [], "a finding, not a reason to refuse"
+
+
+def test_one_checkpoint_that_reads_other_tokens_fails_though_every_answer_is_the_same():
+    one, other = (accuracy_result([sample("s/0", "yes", prompt_tokens=ids)]) for ids in ((1, 5), (1, 1, 5)))
+    found = compare(one, other)
+    assert [(gate.name, gate.outcome) for gate in found.gates if gate.outcome is Outcome.FAIL] == [
+        ("tokens", Outcome.FAIL)
+    ]
+    assert found.notes == ()
+    assert compare(one, one).gates[1].statement == "all 1 equal prompts became the same tokens"
+    elsewhere = replace(other, model=replace(other.model, fingerprint="0" * 64))
+    noted = compare(one, elsewhere)
+    assert noted.outcome is Outcome.PASS
+    assert noted.notes[0].startswith("1 equal prompts became different tokens")
+    assert compare(one, other, "prompts").outcome is Outcome.PASS
+
+
+def test_everything_that_differs_is_refused_at_once():
+    other = with_spec(accuracy_result([sample("s/0", "yes", prompt="other")]), chat=True)
+    with pytest.raises(NotComparableError) as refusal:
+        compare(ACCURACY, other)
+    assert str(refusal.value).endswith("--allow chat --allow questions --allow prompts")
 
 
 def test_precision_runs_need_the_same_token_ids():

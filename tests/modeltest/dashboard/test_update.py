@@ -113,6 +113,21 @@ def test_runs_that_cannot_be_read_or_did_not_end_are_listed_as_such(index, runs)
     assert all(not found[str(path)].metrics for path in odd)
 
 
+def test_the_part_of_another_node_is_told_and_makes_no_history_of_its_own(index, runs):
+    look(index, runs)
+    path = directories(runs)[2] / "run.json"
+    content = json.loads(path.read_text())
+    cluster = {"rank_table": "t.json", "nodes": 2, "rank_start": 1, "master_address": "10.0.0.1"}
+    content |= {"status": "followed", "summary": None, "verdict": None}
+    path.write_text(json.dumps({**content, "spec": {**content["spec"], "world_size": 2, "cluster": cluster}}))
+    look(index, runs)
+    shown = load(index)
+    found = {run.directory: run for run in shown.runs.values()}[str(path.parent)]
+    assert (found.state, found.history, found.metrics) == (RunState.FOLLOWED, None, ())
+    assert found.problem == "the part of another node; the results are on the first one, 10.0.0.1"
+    assert [len(history.runs) for history in shown.histories] == [2]
+
+
 @pytest.mark.parametrize(
     "content",
     [
