@@ -14,7 +14,7 @@ FORMAT_VERSION = 1
 
 BETTER = {
     **dict.fromkeys(("accuracy", "subjects", "outputs", "max_batch"), HIGHER),
-    **dict.fromkeys(("failures", "answers", "divergence", "criterion", "latency"), LOWER),
+    **dict.fromkeys(("failures", "tokens", "answers", "divergence", "criterion", "latency"), LOWER),
 }
 """Which way the value of a gate is better; that of `subjects` is a p-value."""
 
