@@ -17,10 +17,9 @@ import click
 
 from modeltest import registry
 from modeltest.api import AccuracyTask, RunResult, RunSpec, SpecError, Verdict, to_plain
+from modeltest.cli.typed_again import typed_on
 from modeltest.cluster.launch_lines import launch_lines
 from modeltest.cluster.place import checked_table, node_of
-from modeltest.grammar.modes import all_modes
-from modeltest.grammar.write import to_words
 from modeltest.run.deadlines import Limits
 
 if TYPE_CHECKING:
@@ -252,17 +251,10 @@ def dump(spec: RunSpec) -> int:
     table = checked_table(spec)
     click.echo(json.dumps(to_plain(spec), ensure_ascii=False, indent=2))
     if table is not None:
-        for line in launch_lines(spec, table, os.environ, words=_words_of):
+        context = click.get_current_context()
+        for line in launch_lines(spec, table, os.environ, words=lambda there: typed_on(there, context)):
             click.echo(line, err=True)
     return 0
-
-
-def _words_of(spec: RunSpec) -> list[str] | None:
-    """Return the words of `run.sh` for `spec`; `None` for what only another command can ask."""
-    try:
-        return to_words(spec, modes=all_modes(registry.declared_modes()))
-    except SpecError:
-        return None
 
 
 def singles(spec: RunSpec) -> list[RunSpec]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from modeltest.api import RunSpec
+from modeltest.api.ports import PORT_VARIABLE
 from modeltest.cluster.place import Place, local_size_of, node_variables, place_of
 from modeltest.cluster.rank_table import RankTable
 
@@ -35,7 +36,7 @@ def launch_lines(
 ) -> Iterator[str]:
     """Yield what is to be typed on each node, and what that starts there.
 
-    `words` gives those of `run.sh` for a spec, or `None` when it has none; `variables` are this shell's.
+    `words` gives those after `run.sh` for a spec, or `None` when it has none; `variables` are this shell's.
     """
     cluster = spec.cluster
     assert cluster is not None
@@ -46,7 +47,9 @@ def launch_lines(
         yield f"node {node} of {cluster.nodes}, {server.address}:"
         typed = words(there)
         if typed is not None:
-            yield f"  type    {shlex.join(['bash', 'run.sh', *typed])}"
+            port = variables.get(PORT_VARIABLE)
+            setting = f"{PORT_VARIABLE}={shlex.quote(port)} " if port else ""
+            yield f"  type    {setting}{shlex.join(['bash', 'run.sh', *typed])}"
         settings = [
             f"{name}={shlex.quote(value)}" for name, value in node_variables(there, table, variables).items()
         ]

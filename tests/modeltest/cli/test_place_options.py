@@ -1,6 +1,7 @@
 """Chips, nodes and what the engine is handed on, as options: the same spec as the words of run.sh give."""
 
 import json
+import shlex
 
 import pytest
 from click.testing import CliRunner
@@ -106,3 +107,50 @@ def test_a_dry_run_with_a_rank_table_that_cannot_be_used_is_refused(tmp_path):
 def test_prefill_bounds_are_about_prompts_of_a_length():
     command = ["performance", "--case", "16,4", "--model", "w", "--prompts", "[1]"]
     assert "do not go with --prompts" in _refusal(*command, "--prefill-length", "9")
+
+
+def _typed(result):
+    """Return what is typed on each node, up to `run.sh` and after it."""
+    lines = [line.split("run.sh", 1) for line in result.stderr.splitlines() if line.startswith("  type")]
+    assert len(lines) == 2
+    return [(before.split()[1:], shlex.split(after)) for before, after in lines]
+
+
+def _asks_the_same(typed, result, *, node):
+    """Say whether `typed` asks for the spec of `result`, but on `node`."""
+    there, here = _spec(*typed), json.loads(result.stdout)
+    starts = [spec["cluster"].pop("rank_start") for spec in (there, here)]
+    return there == here and starts[0] == 2 * node
+
+
+def test_what_is_typed_on_each_node_has_the_options_that_were_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("MASTER_PORT", "20007")
+    monkeypatch.setenv("MODELTEST_DEVICE", "cpu")
+    path = write(tmp_path / "ranks.json", table("127.0.0.1", "127.0.0.2"))
+    words = ["hf_fp32", "sample_BoolQ", "8", "llama", "w", path, "4", "2", "2", "127.0.0.1"]
+    options = ["--limit", "8", "--allow-dtype-cast", "--subject", "a b", "--subject", "c", "--seed=-3"]
+    result = _dry(*words[:3], *options, *words[3:])
+    monkeypatch.delenv("MODELTEST_DEVICE")  # as in the shell of the other node
+    for node, (before, typed) in enumerate(_typed(result)):
+        assert before == ["MASTER_PORT=20007", "bash"]
+        assert _asks_the_same(typed, result, node=node)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["accuracy", "--task", "boolq", "--engine", "hf", "--dtype", "fp16", "--chat"],
+        ["performance", "--case", "16,4", "--case", "8,8", "--batch-size", "1", "--batch-size", "3"],
+        ["performance", "--case", "16,4", "--parallel", "tp=4, dp=1", "--kw-args", '{"a": 1}'],
+        ["performance", "--case", "16,4", "--parallel", "[-1]", "--quick", "--case-budget-s", "2.5"],
+        ["generate", "--input-text", "-x", "--do-sample", "--top-k", "3"],
+    ],
+    ids=lambda command: " ".join(command[:1] + command[-2:]),
+)
+def test_a_command_of_options_is_typed_on_each_node_with_its_own_number(command, tmp_path):
+    path = write(tmp_path / "ranks.json", table("127.0.0.1", "127.0.0.2"))
+    result = _dry(*command, "--model", "w", "--rank-table", path, "--node-rank", "0")
+    for node, (before, typed) in enumerate(_typed(result)):
+        assert before == ["bash"]
+        assert typed[-2:] == ["--node-rank", str(node)]
+        assert _asks_the_same(typed, result, node=node)
