@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ COMPLETED = "completed"
 _NAMED = 5
 """How many of the problems are named."""
 
-_MOST_DIGITS = 9
+_NUMBER = r"0|[1-9][0-9]{0,8}"
+"""As HCCL writes it, and MindIE compares it with texts: without zeros in front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,8 @@ def _server(entry: Any, place: str, problems: list[str]) -> Server | None:
         problems.append(f"{place} is no object")
         return None
     address = _ip(entry, "server_id", place, problems)
-    container = _ip(entry, "container_ip", place, problems) if entry.get("container_ip") else None
+    has_container = entry.get("container_ip") not in (None, "")
+    container = _ip(entry, "container_ip", place, problems) if has_container else None
     devices = entry.get("device")
     if not isinstance(devices, list) or not devices:
         problems.append(f"{place}.device is no list of devices")
@@ -207,6 +210,8 @@ def _check_ranks(servers: Sequence[Server], problems: list[str]) -> None:
 def _expect(found: Mapping[str, Any], key: str, wanted: str, problems: list[str]) -> None:
     if key not in found:
         problems.append(f"{key} is missing; {wanted!r} is expected")
+    elif not isinstance(found[key], str):
+        problems.append(f"{key} is {found[key]!r:.40}; {wanted!r} in quotes is expected")
     elif found[key] != wanted:
         problems.append(f"{key} is {found[key]!r:.40}; {wanted!r} is expected")
 
@@ -217,7 +222,7 @@ def _number(entry: Mapping[str, Any], key: str, place: str, problems: list[str])
         problems.append(f"{name} is missing")
     elif not isinstance(value, str):
         problems.append(f"{name} is {value!r:.40}; a number in quotes is expected")
-    elif not (value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS):
+    elif not re.fullmatch(_NUMBER, value):
         problems.append(f"{name} is {value!r:.40}, not a number")
     else:
         return int(value)
@@ -244,7 +249,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _repeated(values: Sequence[Any]) -> list[Any]:
-    return [value for index, value in enumerate(values) if values.index(value) != index]
+    return list(dict.fromkeys(value for index, value in enumerate(values) if values.index(value) != index))
 
 
 def _refuse(where: str, problems: Sequence[str]) -> None:

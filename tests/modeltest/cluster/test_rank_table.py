@@ -48,6 +48,7 @@ def test_what_is_no_rank_table_is_refused_before_it_is_looked_into(tmp_path):
     ("changes", "said"),
     [
         ({"version": "1.1"}, "version is '1.1'; '1.0' is expected"),
+        ({"version": 1.0}, "version is 1.0; '1.0' in quotes is expected"),
         ({"status": "initializing"}, "status is 'initializing'; 'completed' is expected"),
         ({"server_count": "3"}, "server_count is 3, server_list has 2 servers"),
         ({"server_count": 2}, "server_count is 2; a number in quotes is expected"),
@@ -78,6 +79,7 @@ def test_a_missing_field_is_named(key):
         (1, None, "server_id", None, "server_list[1].server_id is missing"),
         (1, None, "server_id", "10.0.0.1", "server_id 10.0.0.1 is there more than once"),
         (0, None, "container_ip", "x", "server_list[0].container_ip is 'x', not an IP address"),
+        (0, None, "container_ip", [], "server_list[0].container_ip is [], not an IP address"),
         (0, None, "device", [], "server_list[0].device is no list of devices"),
         (0, None, "device", [5, 6], "server_list[0].device[0] is no object"),
         (0, 1, "device_ip", "1.2.3", "server_list[0].device[1].device_ip is '1.2.3', not an IP address"),
@@ -87,6 +89,7 @@ def test_a_missing_field_is_named(key):
         (0, 1, "device_id", 1, "server_list[0].device[1].device_id is 1; a number in quotes is expected"),
         (0, 1, "rank_id", "-1", "server_list[0].device[1].rank_id is '-1', not a number"),
         (0, 1, "rank_id", "²", "server_list[0].device[1].rank_id is '²', not a number"),
+        (0, 0, "rank_id", "00", "server_list[0].device[0].rank_id is '00', not a number"),
         (0, 1, "rank_id", "0", "rank_id 0 is there more than once"),
         (1, 1, "rank_id", "4", "the rank_ids of 4 devices are 0 to 3: 3 is missing, 4 is there"),
     ],
