@@ -52,7 +52,7 @@ class Forward:
     computed_tokens: int = 0
     padding_tokens: int = 0
     choose: Callable[[Any], Any] = field(default_factory=lambda: greedy)
-    """Says the next token of each row by logits `[rows, vocabulary]`."""
+    """Says the next token of each row by logits `[rows, vocabulary]`; of a timed run `greedy` does."""
 
     _parameters: frozenset[str] = field(init=False)
     _keep_argument: str | None = field(init=False)
@@ -91,7 +91,7 @@ class Forward:
             self.ranks.meet()
             clock = StepClock(self.device)
             output = self._call(ids, mask, keep=1, use_cache=True)
-            newest = self.choose(output.logits[:, -1])
+            newest = (greedy if ends is None else self.choose)(output.logits[:, -1])
             if ends is None:
                 marks = None if only_end_timed else clock
                 steps = self._free_run(marks, newest, output.past_key_values, mask, max_new_tokens)
@@ -133,7 +133,7 @@ class Forward:
                 newest.clamp(min=0)[:, None], mask, keep=1, use_cache=True, past_key_values=cache
             )
             cache = output.past_key_values
-            newest = self.choose(output.logits[:, -1])
+            newest = greedy(output.logits[:, -1])
         return steps if on_host else [step.tolist() for step in steps]
 
     def _decode(

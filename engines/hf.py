@@ -314,13 +314,16 @@ class HFEngine:
         """Return what makes completions with the loaded model."""
         from engines.model_answers import ModelAnswers
         from engines.ranks import ALONE, Ranks
-        from engines.sampling import sampler
+        from engines.sampling import Sampler
 
         assert self._loaded is not None
         ranks: Ranks = self._group if self._group is not None and self._degrees.split > 1 else ALONE
         generation = spec.options.generation
         sampling = generation.sampling if generation is not None else None
-        drawn = sampler(sampling, seed=spec.seed, device=self._device) if sampling is not None else None
+        if sampling is None:
+            return ModelAnswers(self._loaded, self._device, ranks)
+        replica = self._group.rank if self._group is not None and self._degrees.replicas > 1 else 0
+        drawn = Sampler(sampling, seed=spec.seed, device=self._device, replica=replica)
         return ModelAnswers(self._loaded, self._device, ranks, sampler=drawn)
 
     def _own_peak_memory_bytes(self) -> int | None:

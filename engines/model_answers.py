@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from engines.answers import choose, generate_packed, generate_padded
 from engines.completions import completion
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engines.encoding import Encoded
     from engines.packed import PackedRows
     from engines.ranks import Ranks
+    from engines.sampling import Sampler
 
 SAMPLING_NOTE = "tokens are drawn at random, in padded batches"
 
@@ -43,15 +44,15 @@ class Answering(Protocol):
 class ModelAnswers:
     """Packs rows that share prefixes where the model's attention can be taken apart; else, pads them.
 
-    Timed batches are padded always: they measure what everybody measures. So are sampled ones.
+    Timed batches are padded always, and take the likeliest token: they measure what everybody measures.
+    Sampled ones are padded too.
     """
 
-    def __init__(
-        self, loaded: Loaded, device: str, ranks: Ranks, *, sampler: Callable[[Any], Any] | None = None
-    ) -> None:
+    def __init__(self, loaded: Loaded, device: str, ranks: Ranks, *, sampler: Sampler | None = None) -> None:
         self.loaded = loaded
         self._device = device
         self._forward = Forward(loaded.model, device, loaded.pad_token_id, ranks)
+        self._sampler = sampler
         self._padded = PaddedRows(self._forward)
         self._tree: PackedRows | None = None
         if sampler is None:
@@ -85,7 +86,9 @@ class ModelAnswers:
         return self._tree.add_usage(padded) if self._tree else padded
 
     def clear(self) -> None:
-        """Drop nothing: the keys and values of a batch go with it."""
+        """Draw from the beginning again; the keys and values of a batch go with it."""
+        if self._sampler is not None:
+            self._sampler.restart()
 
     def close(self) -> None:
         """Free nothing: the model is all there is."""

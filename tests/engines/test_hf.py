@@ -11,12 +11,15 @@ from engines.hf import HFEngine
 from modeltest.api import (
     ChoiceRule,
     EngineError,
+    GenerationOptions,
     ModelInfo,
     OutOfMemory,
     PrerequisiteError,
     Request,
     RunSpec,
+    Sampling,
     SpecError,
+    TaskOptions,
     TextPrompt,
     TokenPrompt,
 )
@@ -392,3 +395,24 @@ def test_what_goes_wrong_while_tokenizing_ahead_ends_the_run(demo_model, monkeyp
     next(answers)
     with pytest.raises(RuntimeError, match="tokenizer broke"):
         next(answers)
+
+
+def test_a_sampling_engine_draws_alike_in_every_run_that_it_serves(demo_model):
+    weights = demo_model("llama")
+    options = TaskOptions(generation=GenerationOptions(8, ("a",), sampling=Sampling(temperature=2.0)))
+    spec, info = _spec(weights, options=options), _info(weights)
+    drawn = [Request(str(row), TextPrompt("", (), "The sea"), 8) for row in range(2)]
+    timed = [Request("sentinel", TokenPrompt((5, 6, 7)), 4, ignore_eos=True)]
+    alone, serving = HFEngine(), HFEngine()
+    for engine in (alone, serving):
+        engine.load(spec, info)
+
+    def tokens(engine, requests):
+        return {name: one.output_tokens for name, one in _one(engine, requests, 2).items()}
+
+    sentinel, expected = tokens(serving, timed), tokens(alone, drawn)
+    assert expected["0"] != expected["1"]
+    for _ in range(2):
+        serving.begin(spec, info)
+        assert tokens(serving, drawn) == expected
+        assert tokens(serving, timed) == sentinel, "a timed run takes the likeliest token"

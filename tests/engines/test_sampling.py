@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from engines.forward import NOT_A_NUMBER, greedy
-from engines.sampling import sampler
+from engines.sampling import Sampler
 from modeltest.api import Sampling
 
 LOGITS = torch.tensor([[0.0, 3.0, 2.0, 1.0], [5.0, 4.0, 3.0, 2.0]])
 
 
 def draw(sampling, logits=LOGITS, *, seed=0, times=200):
-    choose = sampler(sampling, seed=seed, device="cpu")
+    choose = Sampler(sampling, seed=seed, device="cpu")
     return torch.stack([choose(logits) for _ in range(times)])
 
 
@@ -52,3 +52,24 @@ def test_rows_of_nan_give_no_token_and_spoil_no_other():
 
 def test_half_precision_is_drawn_from_in_full():
     assert draw(Sampling(top_k=1), LOGITS.half(), times=1)[0].tolist() == [1, 0]
+
+
+def test_replicas_draw_each_its_own_and_the_first_as_one_alone():
+    alone, first, second, other = (
+        [choose(LOGITS).tolist() for _ in range(20)]
+        for choose in (
+            Sampler(Sampling(), seed=1, device="cpu"),
+            Sampler(Sampling(), seed=1, device="cpu", replica=0),
+            Sampler(Sampling(), seed=1, device="cpu", replica=1),
+            Sampler(Sampling(), seed=2, device="cpu"),
+        )
+    )
+    assert alone == first
+    assert len({str(drawn) for drawn in (first, second, other)}) == 3
+
+
+def test_it_begins_anew_when_told_to():
+    choose = Sampler(Sampling(), seed=1, device="cpu", replica=1)
+    drawn = [choose(LOGITS).tolist() for _ in range(20)]
+    choose.restart()
+    assert [choose(LOGITS).tolist() for _ in range(20)] == drawn

@@ -106,11 +106,11 @@ def test_bfloat16_is_refused_on_a_chip_that_does_not_compute_it(npu, weights):
 
 _DRAW = """\
 import torch, torch_npu
-from engines.sampling import sampler
+from engines.sampling import Sampler
 from modeltest.api import Sampling
 
 def draw(seed):
-    choose = sampler(Sampling(temperature=1.0), seed=seed, device="npu")
+    choose = Sampler(Sampling(temperature=1.0), seed=seed, device="npu")
     return [choose(torch.zeros(8, 1000, device="npu")).tolist() for _ in range(2)]
 
 first, again, other = draw(1), draw(1), draw(2)
