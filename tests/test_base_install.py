@@ -83,11 +83,25 @@ def test_other_packages_cannot_be_imported_here(run):
     assert "No module named 'torch'" in run(code="import torch").stderr
 
 
-def test_help_and_the_lists_need_nothing_else(run):
-    for words in (["--help"], ["words", "--help"], ["tasks"], ["engines"], ["models"]):
-        done = run(*words)
-        assert done.returncode in (0, 2), done.stderr
-        assert "No module" not in done.stderr
+_DRY = ("hf_fp32", "full_BoolQ", "8", "llama", "weights", "1", "--dry-run")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--help",),
+        ("run", "--help"),
+        ("performance", "--help"),
+        *(("list", what) for what in ("tasks", "engines", "models", "datasets", "reports")),
+        _DRY,
+    ],
+    ids=" ".join,
+)
+def test_help_lists_and_the_grammar_need_nothing_else(run, words):
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert not done.stderr
 
 
 def test_a_run_with_supervisor_worker_journal_and_reports_needs_nothing_else(run, tmp_path):
