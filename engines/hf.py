@@ -96,6 +96,10 @@ class HFEngine:
         self._leader: Leader | None = None
         self._peak_bytes: int | None = 0
 
+    def obstacle(self, spec: RunSpec | None = None) -> str | None:
+        """Return why this engine can run no model here, or `None`; see `modeltest.api.Demanding`."""
+        return version_obstacle()
+
     def check(self, spec: RunSpec, model: ModelInfo) -> None:
         """Refuse unknown versions and options, ranks that cannot share work, and quantised weights."""
         if reason := version_obstacle():

@@ -146,6 +146,14 @@ def test_the_doctor_says_what_is_missing(run):
     assert "pip install 'modeltest[hf]'" in done.stdout + done.stderr
 
 
+def test_the_list_of_engines_names_none_that_cannot_run_here(run):
+    said = run("list", "engines").stdout
+    adapters = {row[0]: row[1:] for row in map(str.split, said.splitlines()) if row}
+    assert adapters["fake"][3] == "fake"
+    assert all(adapters[word][1:3] == ["not", "installed"] for word in ("pa_fp16", "hf_fp32"))
+    assert "not hf: it needs torch and transformers, and torch is not installed" in " ".join(said.split())
+
+
 def test_every_name_of_the_base_install_is_one_that_pyproject_asks_for():
     asked = [parse(line).name for line in read_project(ROOT).dependencies]
     assert {name.replace("-", "_") for name in asked} <= set(BASE)
