@@ -31,8 +31,11 @@ def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
     if tarfile.is_tarfile(path):
         # torch before 2.6 runs code from these even with weights_only (CVE-2025-32434).
         raise EngineError(f"{path} is a tar archive of torch before 0.2, which cannot be read safely")
+    is_zip = zipfile.is_zipfile(path)
+    if is_zip:
+        _check_sums(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as problem:
         raise EngineError(_refusal(path, str(problem))) from None
     except Exception as problem:  # a damaged file, or a hostile one, makes torch raise anything
@@ -46,6 +49,22 @@ def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
     for name, value in content.items():
         _check_entry(path, name, value)
     return dict(content)
+
+
+def _check_sums(path: Path) -> None:
+    """Compare a file with its own checksums: torch looks at none, and a wrong bit is a wrong weight.
+
+    Raises: EngineError.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as problem:
+        damaged = f"its list ({problem})"
+    if damaged is not None:
+        raise EngineError(
+            f"{path} is damaged: {damaged} in it is not what its checksum says; copy or download it again"
+        )
 
 
 def _check_entry(path: Path, name: object, value: object) -> None:

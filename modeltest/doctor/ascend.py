@@ -176,7 +176,8 @@ def _paths(machine: Machine, plan: Plan) -> Finding:
         paths.append(str(Path(plan.weights).absolute()))
     # 0 leaves of atb_llm's rules the one for characters.
     is_checked = machine.environment.get("MINDIE_CHECK_INPUTFILES_PERMISSION") != "0"
-    return check_paths({path: is_checked and machine.is_open_to_all(path) for path in paths})
+    opened = {path: is_checked and machine.is_open_to_all(path) for path in paths}
+    return check_paths(opened, working_directory=machine.working_directory)
 
 
 def _master_port(machine: Machine) -> Finding:

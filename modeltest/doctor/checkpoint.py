@@ -80,7 +80,14 @@ def check_torch_dtype(
             name,
             State.WRONG,
             f"{plain}; atb_llm runs {' and '.join(ATB_DTYPES)}",
-            _sed(config_path, f's/"torch_dtype": *"[^"]*"/"torch_dtype": "{target}"/'),
+            _name_dtype(config_path, target),
+        )
+    if dtype is not None and dtype.removeprefix("torch.") != plain:
+        return Finding(
+            name,
+            State.WRONG,
+            f"config.json names {plain} under torch_dtype and {dtype} under dtype",
+            _name_dtype(config_path, wanted if wanted in ATB_DTYPES else plain),
         )
     if wanted is not None and wanted != plain:
         return Finding(
@@ -103,7 +110,7 @@ def check_bfloat16(chips: Sequence[str], *, dtype: str | None, config_path: str 
     if without and dtype == "bfloat16":
         mend = "use the engine word pa_fp16"
         if config_path is not None:
-            mend += " and " + _sed(config_path, 's/"torch_dtype": *"[^"]*"/"torch_dtype": "float16"/')
+            mend += " and " + _name_dtype(config_path, "float16")
         return Finding(name, State.WRONG, f"{without[0]} cannot compute it, and it is asked for", mend)
     if without:
         return Finding(name, State.OK, f"{without[0]} cannot compute it; {dtype or 'float16'} is asked for")
@@ -161,6 +168,12 @@ def check_context(context_tokens: int | None, needs: Sequence[Need], *, is_cut: 
         f"{context_tokens}, needed are {asked}",
         f"give {need.tokens} as the last word, if the model's positions allow it",
     )
+
+
+def _name_dtype(path: str, dtype: str) -> str:
+    """Return the command that names `dtype` wherever the config names one: some do under both keys."""
+    script = f's/"((torch_)?dtype)": *"[^"]*"/"\\1": "{dtype}"/'
+    return shlex.join(["sed", "-i", "-E", script, path])
 
 
 def _sed(path: str, script: str) -> str:

@@ -147,8 +147,11 @@ def check_rank_table(variable: str | None, table: str | None) -> Finding:
     return Finding(name, State.WRONG, f"{variable} is left over: one node needs no rank table", mend)
 
 
-def check_paths(paths: Mapping[str, bool]) -> Finding:
-    """Judge paths that atb_llm will open; the value of each says whether all users may write to it."""
+def check_paths(paths: Mapping[str, bool], *, working_directory: str | None = None) -> Finding:
+    """Judge paths that atb_llm will open; the value of each says whether all users may write to it.
+
+    In an open `working_directory` runs work, for what is written has a folder of its own.
+    """
     name = "paths"
     for path, is_open in paths.items():
         if not _ATB_PATH.fullmatch(path):
@@ -159,10 +162,17 @@ def check_paths(paths: Mapping[str, bool]) -> Finding:
                 f"{path} has a {wrong!r}; atb_llm takes letters, digits and _ . / - only",
                 "work in a folder without it, and move or link the weights to a path without it",
             )
-        if is_open:
+        if is_open and path != working_directory:
             return Finding(
                 name, State.WRONG, f"every user may write to {path}; atb_llm refuses it", f"chmod o-w {path}"
             )
+    if working_directory is not None and paths[working_directory]:
+        return Finding(
+            name,
+            State.WARNING,
+            f"every user may write to {working_directory}: MindIE's own commands do not start there",
+            "work in a folder of your own",
+        )
     return Finding(name, State.OK, ", ".join(paths))
 
 

@@ -67,7 +67,7 @@ def _chosen(spec: RunSpec, task: Task) -> Plan:
     """
     *others, last = _adapters(spec.engine)
     passed_over: dict[str, str] = {}
-    tried = []
+    tried: set[str] = set()
     for name in others:
         engine = registry.load_engine(name)
         if isinstance(engine, Demanding) and (reason := engine.obstacle(spec)):
@@ -79,17 +79,17 @@ def _chosen(spec: RunSpec, task: Task) -> Plan:
             return replace(_plan_with(engine, spec, task), passed_over=passed_over)
         except PrerequisiteError as problem:
             passed_over[name] = str(problem)
-            tried.append(name)
+            tried.add(name)
     engine = registry.load_engine(last)
     try:
         _check_capabilities(spec, task, engine)
         return replace(_plan_with(engine, spec, task), passed_over=passed_over)
     except (SpecError, PrerequisiteError) as problem:
-        if not tried:
+        first = next(iter(passed_over), None)
+        if first is None or (isinstance(problem, SpecError) and first not in tried):
             raise
-        # The engine that the words mean may be one of those: what it lacks is what is to be mended.
-        reasons = "; ".join(f"{name}: {passed_over[name]}" for name in tried)
-        raise type(problem)(f"{problem} (not with {reasons})") from problem
+        # The words mean the first one: what stands in its way may be what is to be mended.
+        raise type(problem)(f"{problem} (not with {first}: {passed_over[first]})") from problem
 
 
 def _plan_with(engine: Engine, spec: RunSpec, task: Task) -> Plan:

@@ -91,3 +91,14 @@ def test_anything_but_plain_tensors_by_name_is_refused(tmp_path, content, said):
     with pytest.raises(EngineError) as caught:
         load_state_dict(path)
     assert said in str(caught.value)
+
+
+def test_a_wrong_bit_is_found_by_its_checksum(tmp_path):
+    path = tmp_path / "a.bin"
+    weights = torch.arange(1000)
+    torch.save({"w": weights}, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(weights.numpy().tobytes()) + 8] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(EngineError, match=r"a\.bin is damaged: .*data/0 in it is not what its checksum says"):
+        load_state_dict(path)

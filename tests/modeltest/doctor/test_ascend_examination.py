@@ -98,7 +98,7 @@ def test_every_amiss_thing_is_found_at_once(checkpoint):
     findings = examine(machine, plan)
     assert {name for name, state in states(findings).items() if state is State.WRONG} == {
         *("visible devices", "CANN", "torch_npu", "BF16", "weights", "torch_dtype", "quantize"),
-        *("context", "paths", "MASTER_PORT", "RANK_TABLE_FILE"),
+        *("context", "MASTER_PORT", "RANK_TABLE_FILE"),
     }
     mends = {finding.name: finding.mend for finding in findings}
     assert mends["weights"] == f"modeltest convert --model {checkpoint}"
@@ -135,8 +135,10 @@ def test_a_variable_that_the_profile_of_the_checkpoint_replaces_is_named(checkpo
     assert without["variables"].state is State.OK
 
 
-def test_folders_open_to_all_are_no_matter_where_mindie_does_not_look_at_permissions():
-    machine = sound_machine(working_directory="/tmp", open_paths=("/tmp",))
-    assert states(examine(machine, Plan(chips=1)))["paths"] is State.WRONG
+def test_folders_open_to_all_are_no_matter_where_mindie_does_not_look_at_permissions(checkpoint):
+    machine = sound_machine(working_directory="/tmp", open_paths=("/tmp", str(checkpoint)))
+    plan = Plan(chips=1, weights=str(checkpoint))
+    assert states(examine(machine, Plan(chips=1)))["paths"] is State.WARNING, "runs work there"
+    assert states(examine(machine, plan))["paths"] is State.WRONG
     machine.environment["MINDIE_CHECK_INPUTFILES_PERMISSION"] = "0"
-    assert states(examine(machine, Plan(chips=1)))["paths"] is State.OK
+    assert states(examine(machine, plan))["paths"] is State.OK

@@ -48,6 +48,12 @@ def test_weights(found, state, said, mend):
         ({"dtype": "bfloat16"}, "bfloat16", WRONG, "names bfloat16 under dtype only"),
         ({}, "bfloat16", WRONG, "names none; atb_llm needs it"),
         ({"torch_dtype": "float32"}, None, WRONG, "float32; atb_llm runs float16 and bfloat16"),
+        (
+            {"torch_dtype": "float16", "dtype": "bfloat16"},
+            "float16",
+            WRONG,
+            "names float16 under torch_dtype and bfloat16 under dtype",
+        ),
         ({"torch_dtype": "bfloat16"}, "float16", WRONG, "bfloat16, but the engine word means float16"),
     ],
 )

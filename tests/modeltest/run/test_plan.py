@@ -244,3 +244,14 @@ def test_when_the_last_adapter_cannot_serve_either_what_the_others_lacked_is_sai
         SpecError, match=r"engine hf has no options.*\(not with mindie_fa: .* runs as one rank"
     ):
         plan(spec)
+
+
+def test_what_would_serve_is_named_where_nothing_here_does(demo_model, monkeypatch, tmp_path):
+    monkeypatch.delenv("ATB_SPEED_HOME_PATH", raising=False)
+    shutil.copytree(demo_model("llama", "float16"), tmp_path / "w")
+    (tmp_path / "w" / "quant_model_description.json").write_text('{"model_quant_type": "W8A8"}')
+    spec = RunSpec(*("pa_fp16", "full_MMLU", "mmlu", "llama", str(tmp_path / "w")), batch_sizes=((1,),))
+    with pytest.raises(
+        PrerequisiteError, match=r"\(not with mindie_pa: no MindIE: ATB_SPEED_HOME_PATH is not"
+    ):
+        plan(spec)
