@@ -10,6 +10,7 @@ from modeltest.api import RunResult
 from modeltest.api.files import write_text
 from modeltest.api.suite import SuiteResult, SuiteRun
 from reports.page import render, require_packages
+from reports.suite_problems import problems
 
 FILE_NAME = "suite.html"
 
@@ -28,12 +29,18 @@ class SuitePage:
         """
         require_packages(FILE_NAME, "jinja2")
         path = directory / FILE_NAME
-        write_text(path, suite_page(suite, {run.name: _page_of(run, directory) for run in suite.runs}))
+        pages = {run.name: _page_of(run, directory) for run in suite.runs}
+        write_text(path, suite_page(suite, pages, problems(suite, results)))
         return (path,)
 
 
-def suite_page(suite: SuiteResult, pages: Mapping[str, str | None], language: str | None = None) -> str:
-    """Return the page as HTML; `pages` has the address of each run's own page, where there is one."""
+def suite_page(
+    suite: SuiteResult, pages: Mapping[str, str | None], wrong: Sequence[str], language: str | None = None
+) -> str:
+    """Return the page as HTML.
+
+    `pages` has the address of each run's own page, where there is one; `wrong` says what went wrong.
+    """
     alike: dict[str, list[SuiteRun]] = {}
     for run in suite.runs:
         alike.setdefault(run.verdict.value if run.verdict else run.status.value, []).append(run)
@@ -41,7 +48,7 @@ def suite_page(suite: SuiteResult, pages: Mapping[str, str | None], language: st
         "suite": suite,
         "rows": [{"run": run, "page": pages.get(run.name)} for run in suite.runs],
         "counts": [(runs[0], len(runs)) for runs in alike.values()],
-        "problems": [f"{run.name}: {run.error}" for run in suite.runs if run.error],
+        "problems": wrong,
     }
     return render("suite", context, language)
 

@@ -9,6 +9,7 @@ from modeltest.api import RunResult, Verdict
 from modeltest.api.files import write_text
 from modeltest.api.suite import SuiteResult, SuiteRun, SuiteStatus
 from reports.markdown import bullets, details, escape, quoted, table
+from reports.suite_problems import problems
 from reports.summary_md import MARKS, limited, sections
 
 MOST_ROWS = 500
@@ -32,17 +33,21 @@ class SuiteSummaryMd:
 def _parts(suite: SuiteResult, results: Mapping[str, RunResult]) -> Iterator[str]:
     mark = MARKS[Verdict.INVALID if suite.exit_status else Verdict.VALID]
     yield f"## {mark} suite {escape(suite.name)}: {suite.status.value}, exit status {suite.exit_status}\n"
-    yield f"{len(suite.runs)} runs: {_counts(suite)}; {suite.loads} model loads\n"
+    runs, loads = _count(len(suite.runs), "run"), _count(suite.loads, "model load")
+    yield f"{runs}: {_counts(suite)}; {loads}\n"
     header = ("run", "engine", "verdict", "exit status", "loads", "result")
     yield table(header, [_row(run) for run in suite.runs[:MOST_ROWS]], has_numbers=False)
-    failed = [f"{run.name}: {run.error}" for run in suite.runs if run.error]
-    if failed:
-        yield f"**What went wrong**\n\n{bullets(failed)}"
+    if wrong := problems(suite, results):
+        yield f"**What went wrong**\n\n{bullets(wrong)}"
     for run in suite.runs:
         result = results.get(run.name)
         if result is not None and result.summary is not None:
             title, *rest = sections(result)
             yield details(run.name, "\n".join((title.replace("## ", "#### "), *rest)))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _counts(suite: SuiteResult) -> str:

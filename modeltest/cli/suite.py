@@ -120,7 +120,7 @@ def _plan(file: Path) -> tuple[Matrix, tuple[SuiteRun, ...]]:
         read_yaml(file), catalogue(), resolve=checkpoints, fill=lambda text: filled(text, os.environ)
     )
     if not matrix.runs:
-        raise SpecError(f"{file} asks for no run: every one is excluded")
+        raise SpecError(f"{file} asks for no run: it has no task, or every one is excluded")
     return matrix, plan_runs(matrix.runs, _asked)
 
 

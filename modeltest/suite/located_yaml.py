@@ -78,7 +78,11 @@ def read_yaml(path: Path) -> Located:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
         raise SpecError(f"{path} cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.reader.ReaderError as problem:
+        line = text.count("\n", 0, problem.position) + 1
+        raise SpecError(f"{path}, line {line}: not YAML: the character U+{problem.character:04X}") from None
     try:
         node = loader.get_single_node()
         _refuse_repeated_keys(node, path)

@@ -129,7 +129,7 @@ class _Expansion:
                         f"`{axis}` belongs to `{axis}s`; a run of its own goes under `include`"
                     )
                 if axis not in of_axis:
-                    raise task.error(f"`tasks` need `{axis}s`")
+                    raise task.error(f"`tasks` need `{axis}s`, and there is none")
             yield _Cell(command, {**defaults, **model, **engine, **options}, task)
         for task in self._items("include"):
             command, options = self._task(task)

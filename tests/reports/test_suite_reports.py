@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -39,13 +40,23 @@ def test_the_summary_has_a_row_per_run_and_their_own_summaries_folded(tmp_path: 
     (path,) = SuiteSummaryMd().write(suite(), results(), tmp_path)
     text = path.read_text(encoding="utf-8")
     assert "suite nightly: partial, exit status 5" in text.splitlines()[0]
-    assert "5 runs: 1 VALID, 1 INVALID, 1 failed, 1 refused, 1 planned; 1 model loads" in text
+    assert "5 runs: 1 VALID, 1 INVALID, 1 failed, 1 refused, 1 planned; 1 model load\n" in text
     html = markdown_it.MarkdownIt("commonmark").enable("table").render(text)
     for name in (ACCURACY, LATENCY, BROKEN, ABSENT, LATER):
         assert f"<td>{name}</td>" in html
     assert html.count("<details>") == 2 + 2, "two runs, each with what was run on what"
     assert "<b>" not in html
     assert "weights &#39;w&#39; do not exist" in text
+
+
+def test_summary_and_page_say_why_runs_are_invalid(tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    reason = "8x3 batch 2 ran out of memory"
+    found = {**results(), LATENCY: replace(results()[LATENCY], reasons=(reason,))}
+    for report in (SuiteSummaryMd(), SuitePage()):
+        (path,) = report.write(suite(), found, tmp_path)
+        text = path.read_text(encoding="utf-8").partition("<details>")[0]
+        assert f"{LATENCY}: INVALID: {reason}" in text.replace("&#58;", ":"), path.name
 
 
 def test_the_page_leads_to_the_pages_of_the_runs_that_have_one(tmp_path: Path) -> None:

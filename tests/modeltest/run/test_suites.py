@@ -222,7 +222,7 @@ def test_a_dry_run_shows_the_runs_and_the_loads_and_starts_nothing(tmp_path):
         ),
         (SUITE.replace("engines: [fake]", "engines: [fkae]"), "line 3: accuracy: unknown engine 'fkae'"),
         ("defaults:\n  limit: 0\n" + SUITE, "line 2: accuracy: Invalid value for '--limit'"),
-        ("exclude: [{engine: fake}]\n" + SUITE, "asks for no run: every one is excluded"),
+        ("exclude: [{engine: fake}]\n" + SUITE, "asks for no run: it has no task, or every"),
     ],
 )
 def test_what_the_commands_refuse_names_its_line(tmp_path, text, expected):

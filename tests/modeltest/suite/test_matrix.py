@@ -193,6 +193,7 @@ AXES = "models: [a]\nengines: [x]\n"
         ("modls:\n  - a\n  - b\n", ", line 1: unknown section 'modls'"),
         (AXES + "tasks:\n  - accuracy:\n      tsk:\n        - t\n", ", line 5: accuracy has no option 'tsk'"),
         ("a: [\n", ", line 2: not YAML: "),
+        ("a: 1\nb: \x07\n", ", line 2: not YAML: the character U+0007"),
         ("", " is empty"),
         ("1: 2\n", ", line 1: the name 1 must be a text"),
         ("a: &x [*x]\n", ": values hold themselves"),
