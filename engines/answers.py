@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engines.completions import completion
+from engines.device import empty_cache, is_out_of_memory
 from engines.encoding import Encoded
 from engines.forward import NOT_A_NUMBER, Forward, Generation, greedy
 from engines.prefix_planning import Row
@@ -16,6 +18,7 @@ from modeltest.api import Completion, Finish
 
 if TYPE_CHECKING:
     from engines.checkpoint_loading import Loaded
+    from engines.packed import Fed, PackedRows
 
 _BROKEN_CHARACTER = "\ufffd"
 """What a tokenizer says for a character whose bytes are not all there yet."""
@@ -116,13 +119,17 @@ def _chosen(choices: _Choices) -> Completion:
 
 
 def generate_packed(
-    batch: Sequence[Encoded], feeder: RowFeeder, forward: Forward, loaded: Loaded, batch_size: int
+    batch: Sequence[Encoded], feeder: PackedRows, forward: Forward, loaded: Loaded, batch_size: int
 ) -> Iterator[list[Completion]]:
-    """Yield generations whose prompts are fed in packs; rows that go on are decoded together."""
+    """Yield generations whose prompts are fed in packs; rows that go on are decoded together.
+
+    Rows that run out of memory then, beside the prompts of their pack, are asked again one by one.
+    """
     import torch
 
     limit = batch[0].request.max_new_tokens
     rows = [Row(encoded.prompt_ids, len(encoded.prompt_ids) - 1) for encoded in batch]
+    crowded: list[Encoded] = []
     for fed in feeder.feed(rows, max_rows=batch_size, keep_rows=limit > 1):
         together = [batch[row] for row in fed.rows]
         if fed.error:
@@ -133,19 +140,79 @@ def generate_packed(
         ends = ends_of(together, loaded)
         done = [token == NOT_A_NUMBER or ends(row, token, [token]) for row, token in enumerate(first)]
         going = [row for row, ended in enumerate(done) if not ended and limit > 1]
-        whole = [generated(together[row], (first[row],), done[row], loaded) for row in range(len(first))]
-        if going:
-            generation = forward.generate_from(
-                [fed.keys_values[row] for row in going],
-                [first[row] for row in going],
-                max_new_tokens=limit,
-                ends=ends_of([together[row] for row in going], loaded),
-            )
-            for place, row in enumerate(going):
-                whole[row] = generated(
-                    together[row], generation.tokens[place], generation.ended[place], loaded
-                )
-        yield whole
+        whole = [
+            generated(together[row], (first[row],), done[row], loaded)
+            for row in range(len(first))
+            if row not in going
+        ]
+        decode = partial(_decode, together=together, first=first, fed=fed, forward=forward, loaded=loaded)
+        for part in _in_parts(going, decode, feeder, forward):
+            if part.generation is not None:
+                for place, row in enumerate(part.rows):
+                    tokens, ended = part.generation.tokens[place], part.generation.ended[place]
+                    whole.append(generated(together[row], tokens, ended, loaded))
+            elif len(together) > 1:
+                crowded += [together[row] for row in part.rows]
+            else:
+                whole.append(completion(together[0], error=part.error))
+        if whole:
+            yield whole
+    if crowded:
+        yield from generate_packed(crowded, feeder, forward, loaded, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """Rows that were decoded together; `error` says why one could not be."""
+
+    rows: Sequence[int]
+    generation: Generation | None = None
+    error: str | None = None
+
+
+def _decode(
+    rows: Sequence[int],
+    *,
+    together: Sequence[Encoded],
+    first: Sequence[int],
+    fed: Fed,
+    forward: Forward,
+    loaded: Loaded,
+) -> Generation:
+    """Go on from the prompts of `rows` of a pack and their first tokens."""
+    return forward.generate_from(
+        [fed.keys_values[row] for row in rows],
+        [first[row] for row in rows],
+        max_new_tokens=together[0].request.max_new_tokens,
+        ends=ends_of([together[row] for row in rows], loaded),
+    )
+
+
+def _in_parts(
+    going: Sequence[int],
+    decode: Callable[[Sequence[int]], Generation],
+    feeder: PackedRows,
+    forward: Forward,
+) -> Iterator[_Decoded]:
+    """Decode the rows `going`; those that run out of memory in halves, down to a row alone."""
+    work = [going] if going else []
+    while work:
+        rows = work.pop()
+        try:
+            decoded = _Decoded(rows, forward.ranks.attempt(partial(decode, rows)))
+        except Exception as problem:
+            if not is_out_of_memory(problem):
+                raise
+            text = f"out of memory with {len(rows)} rows after their prompts: {problem}"
+            decoded = _Decoded(rows, error=" ".join(text.split())[:400])
+        if decoded.generation is None:
+            # Outside the handler: the traceback it holds would keep the tensors alive.
+            empty_cache(forward.device)
+            feeder.split_batches += 1
+            if len(rows) > 1:
+                work += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
+                continue
+        yield decoded
 
 
 def generate_padded(batch: Sequence[Encoded], forward: Forward, loaded: Loaded) -> list[Completion]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from engines.device import is_out_of_memory
-from modeltest.api import DeviceError
+from modeltest.api import DeviceError, ModelTestError, OutOfMemory
 
 _TYPES = ("AcceleratorError",)
 _SIGNS = (
@@ -36,11 +36,18 @@ def is_device_error(problem: BaseException) -> bool:
 def naming_device_errors() -> Iterator[None]:
     """Turn an error of the device into a `DeviceError`: a run then goes on in a fresh process.
 
-    Raises: DeviceError.
+    Memory that ran out where no smaller batch is tried is an `OutOfMemory`, whoever says so.
+
+    Raises: DeviceError, OutOfMemory.
     """
     try:
         yield
+    except ModelTestError:
+        raise
     except Exception as problem:
+        text = " ".join(str(problem).split())[:400]
+        if is_out_of_memory(problem):
+            raise OutOfMemory(f"out of memory: {text}") from problem
         if not is_device_error(problem):
             raise
-        raise DeviceError(" ".join(str(problem).split())[:400]) from problem
+        raise DeviceError(text) from problem

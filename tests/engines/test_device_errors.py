@@ -1,7 +1,7 @@
 import pytest
 
 from engines.device_errors import is_device_error, naming_device_errors
-from modeltest.api import DeviceError, EngineError
+from modeltest.api import DeviceError, EngineError, OutOfMemory
 
 
 class AcceleratorError(RuntimeError):
@@ -27,11 +27,10 @@ def test_a_failing_device_is_named(problem):
 @pytest.mark.parametrize(
     "problem",
     [
-        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
-        RuntimeError("CUDA error: out of memory"),
         RuntimeError("shape '[2, 3]' is invalid for input of size 5"),
         ValueError("CUDA error"),
         EngineError("split a timed batch"),
+        OutOfMemory("out of memory with 2 rows"),
     ],
 )
 def test_everything_else_stays_what_it_is(problem):
@@ -39,3 +38,17 @@ def test_everything_else_stays_what_it_is(problem):
     with pytest.raises(type(problem)) as caught, naming_device_errors():
         raise problem
     assert caught.value is problem
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("CUDA error: out of memory"),
+        MemoryError(),
+    ],
+)
+def test_memory_that_ran_out_is_no_defect_wherever_it_did(problem):
+    assert not is_device_error(problem)
+    with pytest.raises(OutOfMemory, match=f"^out of memory: {problem}"), naming_device_errors():
+        raise problem

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from engines import forward
 from engines.hf import HFEngine
+from engines.packed import PackedRows
 from modeltest.api import (
     ChoiceRule,
     EngineError,
@@ -416,3 +418,55 @@ def test_a_sampling_engine_draws_alike_in_every_run_that_it_serves(demo_model):
         serving.begin(spec, info)
         assert tokens(serving, drawn) == expected
         assert tokens(serving, timed) == sentinel, "a timed run takes the likeliest token"
+
+
+NO_MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"
+
+
+@pytest.mark.parametrize(
+    ("most_rows", "most_fed", "splits"),
+    [(2, 8, 1), (1, 8, 3), (1, 1, 7)],
+    ids=["in halves", "one by one", "only when fed alone"],
+)
+def test_rows_that_do_not_fit_after_their_prompts_are_decoded_in_smaller_batches(
+    demo_model, monkeypatch, most_rows, most_fed, splits
+):
+    weights, fed = demo_model("llama"), [0]
+    engine = HFEngine()
+    engine.load(_spec(weights), _info(weights))
+    asked = [Request(str(i), TextPrompt("", (), prompt), 6) for i, prompt in enumerate(_prompts()[:4])]
+    expected = {name: one.output_tokens for name, one in _one(engine, asked, 8).items()}
+    as_cache, feed = forward._as_cache, PackedRows.feed
+
+    def limited(keys_values):
+        if len(keys_values) > most_rows or fed[0] > most_fed:
+            raise RuntimeError(NO_MEMORY)
+        return as_cache(keys_values)
+
+    def watched(self, rows, *, max_rows, keep_rows=False):
+        fed[0] = max_rows
+        return feed(self, rows, max_rows=max_rows, keep_rows=keep_rows)
+
+    monkeypatch.setattr(forward, "_as_cache", limited)
+    monkeypatch.setattr(PackedRows, "feed", watched)
+    assert {name: one.output_tokens for name, one in _one(engine, asked, 8).items()} == expected
+    assert engine.usage().split_batches == splits
+
+
+def test_a_row_that_never_fits_after_its_prompt_fails_alone(demo_model, monkeypatch):
+    weights = demo_model("llama")
+    engine = HFEngine()
+    engine.load(_spec(weights), _info(weights))
+    short, long = (Request(name, TextPrompt("", (), name * 9), 6) for name in ("short ", "very long "))
+    as_cache = forward._as_cache
+
+    def limited(keys_values):
+        tokens = sum(row[0][0].shape[2] for row in keys_values)
+        if tokens > 25:
+            raise RuntimeError(NO_MEMORY)
+        return as_cache(keys_values)
+
+    monkeypatch.setattr(forward, "_as_cache", limited)
+    found = _one(engine, [short, long], 8)
+    assert found["short "].error is None
+    assert found["very long "].error.startswith("out of memory with 1 rows after their prompts")
