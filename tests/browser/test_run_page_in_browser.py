@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from made_runs import performance_result
 
 from modeltest.api import (
     Case,
@@ -249,6 +250,17 @@ def test_what_is_printed_is_light_and_has_no_switches(open_page):
     assert colour(page, "body") == "rgb(255, 255, 255)"
     assert not page.locator(".switches").is_visible()
     assert not page.locator("#browser").is_visible()
+
+
+def test_what_is_folded_is_printed_within_a_sheet_and_folded_again(new_page, tmp_path):
+    page = new_page(viewport={"width": 720, "height": 1000})
+    page.goto(RunPage().write(performance_result(step_ms=1234.5), tmp_path)[0].as_uri())
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#details details:not([open])").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 720
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("#details details[open]").count() == 0
 
 
 @pytest.mark.parametrize("width", [360, 768, 1440])

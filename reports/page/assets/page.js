@@ -119,6 +119,16 @@ const page = (() => {
     return node;
   };
 
+  // Paper cannot be clicked: what is folded is printed too.
+  let folded = [];
+  addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("main details:not([open])")];
+    for (const each of folded) each.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const each of folded) each.open = false;
+  });
+
   for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
   translate();
   press("language", root.lang);
