@@ -81,8 +81,8 @@ def read_yaml(path: Path) -> Located:
     try:
         loader = yaml.SafeLoader(text)
     except yaml.reader.ReaderError as problem:
-        line = text.count("\n", 0, problem.position) + 1
-        raise SpecError(f"{path}, line {line}: not YAML: the character U+{problem.character:04X}") from None
+        place = f"{path}, line {text.count(chr(10), 0, problem.position) + 1}"
+        raise SpecError(f"{place}: not YAML: the character U+{problem.character:04X}") from None
     try:
         node = loader.get_single_node()
         _refuse_repeated_keys(node, path)
