@@ -91,8 +91,8 @@ def read_yaml(path: Path) -> Located:
         return _located(node, loader, path)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        raise SpecError(f"{path}{line}: not YAML: {problem.problem or problem.context}") from None
+        place = f", line {mark.line + 1}" if mark else ""
+        raise SpecError(f"{path}{place}: not YAML: {problem.problem or problem.context}") from None
     except RecursionError:
         raise SpecError(f"{path}: values hold themselves") from None
     except yaml.YAMLError as problem:
