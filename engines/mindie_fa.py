@@ -9,22 +9,14 @@ Source: Ascend/MindIE-LLM at 8b4871ad, examples/atb_models/examples/run_fa.py.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engines.device import empty_cache, peak_memory_bytes, versions
-from engines.mindie_environment import (
-    VERSIONED_PACKAGES,
-    check_mindie,
-    device_name,
-    environment,
-    file_environment,
-    run_notes,
-    why_no_mindie,
-)
+from engines.device import empty_cache, peak_memory_bytes
+from engines.mindie_engine import MindieEngine
+from engines.mindie_environment import check_mindie
 from engines.stops import cut_at, stop_ids
 from modeltest.api import (
     Capability,
@@ -38,14 +30,10 @@ from modeltest.api import (
     PrerequisiteError,
     Request,
     RunSpec,
-    Tokenizer,
 )
 
 if TYPE_CHECKING:
-    from engines.encoding import Encoded, Encoder
-
-WINDOW_REQUESTS = 1024
-"""How many requests are tokenized together."""
+    from engines.encoding import Encoded
 
 TWICE_NOTE = (
     "FARunner generates every answer twice, first one token and then the whole: its seconds hold both and "
@@ -63,34 +51,28 @@ UNSEEN = "FARunner leaves special tokens out of its texts and cannot stop at {};
 _NEVER_ALONE = "FARunner divides by the number of tokens after the first; ask it for 2 or more"
 
 
-class MindieFA:
+class MindieFA(MindieEngine):
     """Generates with `examples.run_fa.FARunner`: flash attention over a contiguous KV cache, greedy."""
 
     name = "mindie_fa"
+    module = "run_fa"
     capabilities = frozenset({Capability.GENERATE, Capability.QUANTIZED_WEIGHTS})
-    needs_weights = True
 
     def __init__(self) -> None:
+        super().__init__()
         self._spec: RunSpec | None = None
         self._model: ModelInfo | None = None
         self._class: Any = None
         self._runner: Any = None
         self._size: tuple[int, int, int] | None = None
-        self._encoder: Encoder | None = None
-        self._tokenizer: Any = None
-        self._ends: frozenset[int] = frozenset()
         self._device = "cpu"
         self._computed_tokens = 0
         self._padding_tokens = 0
         self._split_batches = 0
 
-    def obstacle(self, spec: RunSpec | None = None) -> str | None:
-        """Return why MindIE is not used here."""
-        return why_no_mindie(spec, "run_fa")
-
     def check(self, spec: RunSpec, model: ModelInfo) -> None:
         """Refuse what FARunner cannot run, or would refuse after minutes of loading."""
-        check_mindie(spec, model, "run_fa")
+        check_mindie(spec, model, self.module)
         if spec.kw_args:
             raise PrerequisiteError("FARunner does not read kw_args; leave the encryption word out")
         if spec.options.generation is not None and spec.options.generation.max_new_tokens == 1:
@@ -100,18 +82,9 @@ class MindieFA:
                 "FARunner takes no parallel degrees; leave the brackets out, or use pa_fp16 or pa_bf16"
             )
 
-    def environment(self, spec: RunSpec, model: ModelInfo) -> Mapping[str, str]:
-        """Return what MindIE reads when it is imported."""
-        return environment(spec, model)
-
-    def file_environment(self, spec: RunSpec, directory: Path) -> Mapping[str, str]:
-        """Return paths in `directory`: FARunner writes nothing, but its import checks where it would."""
-        return file_environment(spec, directory)
-
     def load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         """Load the model in a runner of the predecessor's size."""
-        from engines.encoding import Encoder
-        from engines.mindie_library import checked_dtype, import_runner, plain_ids
+        from engines.mindie_library import import_runner
         from engines.mindie_sizes import first_size
 
         begin = time.perf_counter()
@@ -119,40 +92,8 @@ class MindieFA:
         self._class = import_runner(spec, "run_fa", "FARunner")
         size = first_size(spec, model)
         self._make((size.input_tokens, size.output_tokens, size.rows))
-        dtype = checked_dtype(self._runner, spec)
-        if spec.device == "npu" and self._device != "npu":
-            raise PrerequisiteError(f"device npu is demanded, FARunner runs on {self._runner.device}")
-        self._tokenizer = self._runner.tokenizer
-        context = spec.max_position_embeddings or model.max_position_embeddings
-        self._encoder = Encoder(self._tokenizer, context, self._runner.model.config.vocab_size)
-        self._ends = frozenset(plain_ids(self._runner.model.postprocessor.eos_token_id))
-        return EngineInfo(
-            engine=self.name,
-            device=device_name(self._device, spec),
-            dtype=dtype,
-            vocabulary_size=self._runner.model.config.vocab_size,
-            special_token_ids=tuple(sorted({*self._tokenizer.all_special_ids, *self._ends})),
-            context_tokens=context,
-            versions=versions(self._device, VERSIONED_PACKAGES),
-            load_s=time.perf_counter() - begin,
-            notes=(*run_notes(spec), TWICE_NOTE, TEXTS_NOTE, *self._turns_notes(spec, model)),
-        )
-
-    def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:
-        """Yield completions as they are computed; see `modeltest.api.Engine.complete`."""
-        from engines.encoding import by_kind, encode_window
-
-        if self._encoder is None:
-            raise EngineError("engine mindie_fa is asked before it has loaded a model")
-        remaining = iter(requests)
-        while window := list(islice(remaining, WINDOW_REQUESTS)):
-            encoded, failed = encode_window(self._encoder, window)
-            for begin in range(0, len(failed), batch_size):
-                yield failed[begin : begin + batch_size]
-            for same_kind in by_kind(encoded):
-                longest_first = sorted(same_kind, key=lambda one: -len(one.prompt_ids))
-                for begin in range(0, len(longest_first), batch_size):
-                    yield from self._answer(longest_first[begin : begin + batch_size])
+        info = self._loaded(self._runner, spec, model, begin, notes=(TWICE_NOTE, TEXTS_NOTE))
+        return replace(info, notes=(*info.notes, *self._turns_notes(spec, model)))
 
     def peak_memory_bytes(self) -> int | None:
         """Return the peak memory of this rank's device since the last call."""
@@ -167,20 +108,17 @@ class MindieFA:
             split_batches=self._split_batches,
         )
 
-    def tokenizer(self) -> Tokenizer:
-        """Return the tokenizer that MindIE chose for the checkpoint."""
-        from engines.tokenizing import CheckpointTokenizer
-
-        if self._tokenizer is None:
-            raise EngineError("engine mindie_fa is asked for its tokenizer before it has loaded a model")
-        return CheckpointTokenizer(self._tokenizer)
-
     def close(self) -> None:
         """Free the model; FARunner has no shutdown."""
         self._free()
         self._encoder = None
 
-    def _answer(self, batch: Sequence[Encoded]) -> Iterator[list[Completion]]:
+    def _answer(self, same_kind: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
+        longest_first = sorted(same_kind, key=lambda one: -len(one.prompt_ids))
+        for begin in range(0, len(longest_first), batch_size):
+            yield from self._answer_batch(longest_first[begin : begin + batch_size])
+
+    def _answer_batch(self, batch: Sequence[Encoded]) -> Iterator[list[Completion]]:
         """Yield one batch; if it does not fit, halves of it."""
         from engines.completions import completion
 
@@ -203,7 +141,7 @@ class MindieFA:
             yield [completion(batch[0], error=text)]
             return
         for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
-            yield from self._answer(half)
+            yield from self._answer_batch(half)
 
     def _generate(self, batch: Sequence[Encoded]) -> list[Completion]:
         import torch

@@ -5,23 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engines.device import peak_memory_bytes, versions
+from engines.device import peak_memory_bytes
 from engines.mindie_degrees import check_degrees, check_pipeline
-from engines.mindie_environment import (
-    VERSIONED_PACKAGES,
-    MindieOptions,
-    check_mindie,
-    device_name,
-    environment,
-    file_environment,
-    run_notes,
-    why_no_mindie,
-)
+from engines.mindie_engine import MindieEngine
+from engines.mindie_environment import MindieOptions, check_mindie
 from engines.mindie_lora import check_lora
 from engines.mindie_timed_sizes import KeyValueMemory, TimedSizes, rows_asked
 from modeltest.api import (
@@ -31,32 +22,28 @@ from modeltest.api import (
     EngineInfo,
     EngineUsage,
     ModelInfo,
-    PrerequisiteError,
     RankUse,
-    Request,
     RunSpec,
     SpecError,
-    Tokenizer,
 )
 
 if TYPE_CHECKING:
-    from engines.encoding import Encoded, Encoder
+    from engines.encoding import Encoded
     from engines.mindie_answers import PagedAnswers
     from engines.mindie_files import RunnerFiles
     from engines.mindie_runner import PagedRunner
     from engines.mindie_team import LedRunner
 
-WINDOW_REQUESTS = 1024
-"""How many requests are tokenized together."""
 
 MOST_KW_ARGS = 4096
 """Characters that PARunner takes as `kw_args`."""
 
 
-class MindiePA:
+class MindiePA(MindieEngine):
     """Completes requests with `examples.run_pa.PARunner`: paged attention, continuous batching, greedy."""
 
     name = "mindie_pa"
+    module = "run_pa"
     capabilities = frozenset(
         {
             Capability.GENERATE,
@@ -68,23 +55,17 @@ class MindiePA:
             Capability.LORA,
         }
     )
-    needs_weights = True
 
     def __init__(self) -> None:
+        super().__init__()
         self._runner: LedRunner | None = None
         self._answers: PagedAnswers | None = None
-        self._encoder: Encoder | None = None
         self._files: RunnerFiles | None = None
-        self._tokenizer: Any = None
         self._timed_sizes = TimedSizes({})
-
-    def obstacle(self, spec: RunSpec | None = None) -> str | None:
-        """Return why MindIE is not used here."""
-        return why_no_mindie(spec, "run_pa")
 
     def check(self, spec: RunSpec, model: ModelInfo) -> None:
         """Refuse what PARunner cannot run, or would refuse after minutes of loading."""
-        check_mindie(spec, model, "run_pa")
+        check_mindie(spec, model, self.module)
         if spec.kw_args is not None and len(spec.kw_args) > MOST_KW_ARGS:
             raise SpecError(
                 f"kw_args has {len(spec.kw_args)} characters, PARunner takes {MOST_KW_ARGS}: shorten it"
@@ -93,16 +74,9 @@ class MindiePA:
         check_pipeline(spec)
         check_lora(spec, model)
 
-    def environment(self, spec: RunSpec, model: ModelInfo) -> Mapping[str, str]:
-        """Return what MindIE reads when it is imported."""
-        return environment(spec, model)
-
-    def file_environment(self, spec: RunSpec, directory: Path) -> Mapping[str, str]:
-        """Return what makes MindIE write into `directory`."""
-        return file_environment(spec, directory)
-
     def load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         """Load the model in a runner of the size that will be asked for first."""
+        from engines.mindie_answers import PagedAnswers
         from engines.mindie_files import RunnerFiles
         from engines.mindie_library import errors_as_ours
         from engines.mindie_sizes import RunnerSize, first_size
@@ -120,50 +94,10 @@ class MindiePA:
         else:
             self._runner.make(first_size(spec, model))
         with errors_as_ours("reading what PARunner has loaded"):
-            return self._read_loaded(spec, model, self._files, self._runner, begin)
-
-    def _read_loaded(
-        self, spec: RunSpec, model: ModelInfo, files: RunnerFiles, runner: LedRunner, begin: float
-    ) -> EngineInfo:
-        from engines.encoding import Encoder
-        from engines.mindie_answers import PagedAnswers
-        from engines.mindie_library import checked_dtype, plain_ids
-
-        raw = runner.raw
-        dtype = checked_dtype(raw, spec)
-        if spec.device == "npu" and runner.device != "npu":
-            raise PrerequisiteError(f"device npu is demanded, PARunner runs on {raw.device}")
-        context = spec.max_position_embeddings or model.max_position_embeddings
-        self._tokenizer = raw.tokenizer or _own_tokenizer(spec, model)
-        self._answers = PagedAnswers(runner, files, self._tokenizer, self._timed_sizes)
-        self._encoder = Encoder(self._tokenizer, context, raw.model.config.vocab_size)
-        ends = plain_ids(raw.model.postprocessor.eos_token_id)
-        return EngineInfo(
-            engine=self.name,
-            device=device_name(runner.device, spec),
-            dtype=dtype,
-            vocabulary_size=raw.model.config.vocab_size,
-            special_token_ids=tuple(sorted({*self._tokenizer.all_special_ids, *ends})),
-            context_tokens=context,
-            versions=versions(runner.device, VERSIONED_PACKAGES),
-            load_s=time.perf_counter() - begin,
-            ranks=_rank_use(spec, runner.device),
-            notes=run_notes(spec),
-        )
-
-    def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:
-        """Yield completions as they are computed; see `modeltest.api.Engine.complete`."""
-        from engines.encoding import by_kind, encode_window
-
-        if self._encoder is None:
-            raise EngineError("engine mindie_pa is asked before it has loaded a model")
-        remaining = iter(requests)
-        while window := list(islice(remaining, WINDOW_REQUESTS)):
-            encoded, failed = encode_window(self._encoder, window)
-            for begin in range(0, len(failed), batch_size):
-                yield failed[begin : begin + batch_size]
-            for same_kind in by_kind(encoded):
-                yield from self._answer(same_kind, batch_size)
+            ranks = _rank_use(spec, self._runner.device)
+            info = self._loaded(self._runner.raw, spec, model, begin, ranks=ranks)
+            self._answers = PagedAnswers(self._runner, self._files, self._tokenizer, self._timed_sizes)
+        return info
 
     def follow(self, spec: RunSpec, model: ModelInfo) -> None:
         """Make the calls of rank 0 on this rank's part of the model until it ends."""
@@ -190,14 +124,6 @@ class MindiePA:
             split_batches=work.split_batches,
             model_loads=None if self._runner is None else self._runner.loads,
         )
-
-    def tokenizer(self) -> Tokenizer:
-        """Return the tokenizer that MindIE chose for the checkpoint."""
-        from engines.tokenizing import CheckpointTokenizer
-
-        if self._tokenizer is None:
-            raise EngineError("engine mindie_pa is asked for its tokenizer before it has loaded a model")
-        return CheckpointTokenizer(self._tokenizer)
 
     def traced(self, work: Callable[[], None], folder: Path, name: str) -> Path:
         """Record what this rank computes in `work`; see `modeltest.api.Traceable`.
@@ -279,12 +205,3 @@ def _rank_use(spec: RunSpec, device: str) -> RankUse | None:
             name if device == "cpu" else f"{name}:{rank % each}" for rank, name in enumerate(names)
         ),
     )
-
-
-def _own_tokenizer(spec: RunSpec, model: ModelInfo) -> Any:
-    """Return the tokenizer of the checkpoint, for a runner that was made without one."""
-    import transformers
-
-    from engines.tokenizer_loading import load_tokenizer
-
-    return load_tokenizer(transformers, model, trust_remote_code=spec.trust_remote_code)
