@@ -5,7 +5,8 @@ from made_runs import accuracy_result, performance_result, precision_result
 
 from modeltest.api import RunResult
 from modeltest.api.comparison import Comparison
-from modeltest.compare.runs import RunToCompare, compare_runs
+from modeltest.compare.runs import compare_runs
+from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances
 
 HOSTILE = "<script>alert(1)</script>|`x`\n# **bold** @you"

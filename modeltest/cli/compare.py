@@ -17,7 +17,7 @@ from modeltest.compare.comparable import ALLOWABLE
 
 if TYPE_CHECKING:
     from modeltest.api import RunResult
-    from modeltest.compare.runs import RunToCompare
+    from modeltest.compare.sessions import RunToCompare
     from modeltest.compare.tolerances import Tolerances
 
 FAILED = 1
@@ -248,7 +248,7 @@ def _print(comparison: Comparison, shown: str) -> None:
 
 def _read(directory: Path) -> RunToCompare:
     from modeltest.api import GenerationSummary, HarnessSummary
-    from modeltest.compare.runs import RunToCompare
+    from modeltest.compare.sessions import RunToCompare
     from modeltest.generate.generations import FILE_NAME, read_lines
     from modeltest.run.directory import read_result
 

@@ -39,7 +39,6 @@ from modeltest.compare.comparable import (
     tokenization_note,
 )
 from modeltest.compare.given_outputs import (
-    Line,
     distributions_of,
     generation_differences,
     generation_pairs,
@@ -50,6 +49,7 @@ from modeltest.compare.given_outputs import (
 from modeltest.compare.max_batch import compare_searches, max_batch_gates
 from modeltest.compare.outputs import compare_outputs
 from modeltest.compare.performance import compare_sessions, latency_gates, read_session
+from modeltest.compare.sessions import RunToCompare, together, warnings_of
 from modeltest.compare.tolerances import Tolerances, resolution_of
 
 KINDS: tuple[tuple[type, str], ...] = (
@@ -62,15 +62,6 @@ KINDS: tuple[tuple[type, str], ...] = (
 )
 
 _WORST_FIRST = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS)
-
-
-@dataclass(frozen=True, slots=True)
-class RunToCompare:
-    """One run as it was read; `generations` are the lines of `generations.jsonl`, where there are any."""
-
-    directory: str
-    result: RunResult
-    generations: Mapping[int, Line] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +117,7 @@ def compare_runs(
         *(faults("candidate", run.result, failed_questions_count=kind != "accuracy") for run in candidate),
     )
     machine = calibration_differences(tolerances.calibration, [run.result for run in runs])
-    unique = tuple(dict.fromkeys((*among, *own_faults, *machine)))
+    unique = together((*among, *own_faults, *machine))
     if any(each.category == TASK for each in unique):
         refuse(unique, allow)
     return _COMPARE[kind](_Sides(reference, candidate, tolerances, allow, unique))
@@ -263,9 +254,6 @@ _COMPARE: Mapping[str, Callable[[_Sides], Comparison]] = {
 
 
 def _comparison(kind: str, sides: _Sides, gates: Sequence[Gate], notes: Iterable[str] = ()) -> Comparison:
-    warnings = dict.fromkeys(
-        warning for run in (*sides.reference, *sides.candidate) for warning in run.result.warnings
-    )
     return Comparison(
         kind=kind,
         task=sides.results[0].spec.task,
@@ -275,7 +263,7 @@ def _comparison(kind: str, sides: _Sides, gates: Sequence[Gate], notes: Iterable
         candidate=tuple(map(_describe, sides.candidate)),
         allowed=tuple(each for each in sides.differences if each.category),
         differences=tuple(each for each in sides.differences if not each.category),
-        notes=(*notes, *warnings),
+        notes=(*notes, *warnings_of(sides.reference, sides.candidate)),
         confidence=sides.tolerances.confidence,
         modeltest_version=__version__,
     )

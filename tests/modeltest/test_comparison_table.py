@@ -7,7 +7,8 @@ from rich.console import Console
 
 from modeltest.api import Case
 from modeltest.api.comparison import Comparison, Gate, MaxBatchComparison, Outcome
-from modeltest.compare.runs import RunToCompare, compare_runs
+from modeltest.compare.runs import compare_runs
+from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances
 from modeltest.comparison_table import print_comparison
 

@@ -23,7 +23,8 @@ from broken_ports import (
 
 from modeltest.api import RunSpec, Verdict
 from modeltest.api.comparison import Outcome
-from modeltest.compare.runs import RunToCompare, compare_runs
+from modeltest.compare.runs import compare_runs
+from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances
 from modeltest.data.load import load_dataset
 from modeltest.run.accuracy import run_accuracy

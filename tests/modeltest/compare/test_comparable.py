@@ -34,7 +34,8 @@ from modeltest.compare.comparable import (
     run_differences,
     tokenization_note,
 )
-from modeltest.compare.runs import RunToCompare, compare_runs
+from modeltest.compare.runs import compare_runs
+from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances
 from modeltest.tasks.inputs import request_id
 from modeltest.tasks.output_logprobs import LOGPROBS
