@@ -65,13 +65,6 @@ def _lm_eval(field: str) -> Callable[[RunResult], object]:
     return lambda run: getattr(run.spec.options.lm_eval, field, None)
 
 
-def _task_versions(run: RunResult) -> object:
-    summary = run.summary
-    return (
-        {each.task: each.version for each in summary.metrics} if isinstance(summary, HarnessSummary) else None
-    )
-
-
 def _prompts_asked(run: RunResult) -> object:
     options = run.spec.options.generation
     return None if options is None else [options.input_texts, options.input_file, options.repeat]
@@ -118,7 +111,6 @@ _OF_TIMES = (
 _BATCHES = Fact("cases", "batch sizes", lambda run: run.spec.batch_sizes)
 
 _OF_HARNESS = (
-    Fact("protocol", "versions of the harness's tasks", _task_versions),
     Fact("shots", "shots", _option("shots")),
     Fact("questions", "limit per task", lambda run: run.spec.limit),
     Fact("prompts", "system instruction", _lm_eval("system_instruction")),
@@ -206,6 +198,14 @@ def answer_differences(
         yield _of_questions("prompts", "prompts cut to the context", cut, len(common))
 
 
+def task_differences(reference: RunResult, candidate: RunResult) -> Iterator[RunDifference]:
+    """Yield the tasks of another harness that both ran, in different versions."""
+    versions = _task_versions(candidate)
+    for task, version in _task_versions(reference).items():
+        if task in versions and versions[task] != version:
+            yield RunDifference("protocol", f"version of {task}", str(version), str(versions[task]))
+
+
 def prompts_with_tokens(reference: Mapping[str, Answer], candidate: Mapping[str, Answer]) -> list[str]:
     """Return the questions with equal prompts, cut alike, of which both runs say the token ids."""
     return [
@@ -253,6 +253,13 @@ def _refusal(refused: Sequence[RunDifference]) -> str:
         return f"{text}\nruns of different tasks have nothing to compare"
     names = " ".join(f"--allow {name}" for name in dict.fromkeys(each.category for each in refused))
     return f"{text}\nif that is what you want to compare: {names}"
+
+
+def _task_versions(run: RunResult) -> dict[str, str | None]:
+    summary = run.summary
+    return (
+        {each.task: each.version for each in summary.metrics} if isinstance(summary, HarnessSummary) else {}
+    )
 
 
 def _fault(category: str, side: str, what: str) -> RunDifference:

@@ -106,8 +106,8 @@ def criterion_gate(found: OutputAgreement) -> Gate:
         raise ValueError("there are no log-probabilities to judge")
     least = "" if divergence.is_whole else "at least "
     statement = (
-        f"the KL divergence of {divergence.tokens} tokens is {least}{divergence.max_kl:.2g} at most and "
-        f"above {CRITERION_RARE:g} in {least}{divergence.share_above:.2%}; {CRITERION_MAX:g} and "
+        f"the largest KL divergence of {divergence.tokens} tokens is {least}{divergence.max_kl:.2g}, and "
+        f"{least}{divergence.share_above:.2%} of them are above {CRITERION_RARE:g}; {CRITERION_MAX:g} and "
         f"{CRITERION_SHARE:.1%} are allowed"
     )
     if not meets_criterion(divergence):

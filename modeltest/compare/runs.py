@@ -36,6 +36,7 @@ from modeltest.compare.comparable import (
     prompts_with_tokens,
     refuse,
     run_differences,
+    task_differences,
     tokenization_note,
 )
 from modeltest.compare.given_outputs import (
@@ -148,7 +149,8 @@ def kind_of(run: RunToCompare) -> str:
 
 def _accuracy(sides: _Sides) -> Comparison:
     reference, candidate = (_answers(run) for run in (sides.reference[0], sides.candidate[0]))
-    sides = sides.accept(answer_differences(reference, candidate))
+    differing = chain(task_differences(*sides.results), answer_differences(reference, candidate))
+    sides = sides.accept(differing)
     if not set(reference) & set(candidate):
         raise SpecError("the runs have no question in common; their questions are in samples.jsonl")
     resolution = resolution_of(sides.results)

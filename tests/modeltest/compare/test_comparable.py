@@ -150,7 +150,7 @@ def test_runs_of_another_harness_are_compared_by_the_answers_they_kept():
         )
     )
     assert compare(one, one).kind == "accuracy"
-    with pytest.raises(NotComparableError, match=r"tiny 1\.0 \| tiny 2\.0(?s:.*)--allow protocol"):
+    with pytest.raises(NotComparableError, match=r"version of tiny: 1\.0 \| 2\.0(?s:.*)--allow protocol"):
         compare(one, other)
 
 
