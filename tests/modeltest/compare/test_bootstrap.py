@@ -29,6 +29,13 @@ def test_of_three_sessions_the_interval_is_all_that_they_may_give():
     assert (found.difference_interval.low, found.difference_interval.high) == (8, 16)
 
 
+def test_of_five_sessions_the_ends_are_further_out_than_the_percentiles():
+    """The least ratio has a probability of 0.058^2: a plain percentile passes over it."""
+    values = [[1.0], [2.0], [3.0], [4.0], [5.0]]
+    found = change(values, values, confidence=0.95).ratio_interval
+    assert (found.low, found.high) == (0.2, 5.0)
+
+
 def test_one_value_has_no_interval():
     found = change([[10]], [[20], [22], [26]], confidence=0.95)
     assert found.ratio_interval is None
