@@ -29,7 +29,7 @@ def print_suite(suite: SuiteResult, files: Sequence[Path]) -> None:
     rows = [
         (
             run.name,
-            (run.headline or run.error or "").replace("; ", "\n"),
+            run.headline.replace("; ", "\n") or run.error or "",
             run.verdict.value if run.verdict else run.status.value,
             "-" if run.exit_status is None else str(run.exit_status),
             str(run.loads),
