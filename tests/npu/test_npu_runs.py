@@ -92,6 +92,35 @@ def test_two_npus_answer_as_one(npu, weights, on_the_cpu):
     assert ranks["devices"] == ["npu:0 Ascend910B4", "npu:1 Ascend910B4"]
 
 
+@pytest.mark.long
+def test_memory_that_runs_out_on_one_of_two_npus_is_out_on_both(npu, weights, on_the_cpu):
+    words = ("hf_fp32", "sample_BoolQ", "24", "auto", weights, "2")
+    ran = npu.run(*words, STAND_IN_NPU_DEVICES="2", STAND_IN_NPU_LARGEST_BLOCK_KB="600")
+    _assert_same_answers(ran, on_the_cpu)
+    assert ran.result["usage"]["split_batches"] >= 1
+
+
+@pytest.mark.long
+def test_replicas_on_two_npus_draw_each_its_own(npu, weights):
+    words = ("--model", weights, "--input-text", "The sea", "--batch-size", "4", "--do-sample")
+    alone, replicas = (
+        npu.run("generate", "--engine", "hf", *words, *more, STAND_IN_NPU_DEVICES="2")
+        for more in ((), ("--world-size", "2", "--parallel", "dp=2"))
+    )
+    assert replicas.result["engine"]["ranks"]["devices"] == ["npu:0 Ascend910B4", "npu:1 Ascend910B4"]
+    texts, expected = ([one["text"] for one in ran.result["summary"]["texts"]] for ran in (replicas, alone))
+    assert len({*texts}) == len({*expected}) == 4
+
+
+@pytest.mark.long
+def test_a_search_ends_where_the_memory_of_the_npu_does(npu, weights):
+    words = ("performance_maxbs", "[[32,8]]", "[[1,512]]", "10000", "auto", weights, "1", "--quick")
+    ran = npu.run("hf_fp32", *words, STAND_IN_NPU_MEMORY_MB="16")
+    (case,) = ran.result["summary"]["cases"]
+    assert case["status"] == "MEMORY_LIMITED", ran.said
+    assert 130 < case["max_batch"] < 150  # 141 rows take 16.74 of 16.78 MB, and one more 0.11
+
+
 def test_more_ranks_than_npus_are_refused(npu, weights):
     ran = npu.run("hf_fp32", *BOOLQ, weights, "2")
     assert ran.status == 3

@@ -15,9 +15,18 @@ class HcclGroup(dist.ProcessGroup):
     def __init__(self, store, rank, size, timeout):
         super().__init__(rank, size)
         self._gloo = dist.ProcessGroupGloo(store, rank, size, timeout)
+        self._name = ""
 
     def getBackendName(self):
         return "hccl"
+
+    # torch keeps the name in the backends of a group, of which one written in Python has none.
+    def _set_group_name(self, name):
+        self._name = name
+
+    @property
+    def group_name(self):
+        return self._name
 
     def allreduce(self, tensors, options):
         hosts = _on_host(tensors)
