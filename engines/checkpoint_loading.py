@@ -155,4 +155,5 @@ def _pad_token_id(tokenizer: Any) -> int:
 def _as_engine_error(problem: Exception, path: str) -> EngineError:
     kind = OutOfMemory if is_out_of_memory(problem) else EngineError
     reason = " ".join(str(problem).split())
-    return kind(f"cannot load {path}: {type(problem).__name__}: {reason:.600}")
+    # transformers prints which weights do not fit, and says so in words that mean nothing elsewhere.
+    return kind(f"cannot load {path}: {type(problem).__name__}: {reason:.600} (more is in the run's log.txt)")

@@ -223,6 +223,7 @@ def test_weights_that_cannot_be_read_are_one_line(demo_model, tmp_path):
     with pytest.raises(EngineError, match="cannot load") as caught:
         HFEngine().load(_spec(directory), _info(directory))
     assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("(more is in the run's log.txt)")
 
 
 def test_no_remote_code_runs_without_the_word(demo_model):
