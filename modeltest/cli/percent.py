@@ -17,7 +17,7 @@ def percent(text: str) -> float:
         raise click.BadParameter(f"{text!r} is not a percentage such as 0.5%") from None
     if not digits.endswith("%"):
         raise click.BadParameter(
-            f"{text!r} may mean {digits}% or {number:.10%}: write the sign, such as 0.5%"
+            f"{text!r} may mean {digits}% or {100 * number:.10g}%: write the sign, such as 0.5%"
         )
     if not 0 <= number <= 100:
         raise click.BadParameter(f"{text!r} is not between 0% and 100%")

@@ -76,7 +76,7 @@ def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
     elif low > -allowed:
         outcome = Outcome.PASS
         statement = (
-            f"accuracy changes by {overall.difference:+.2%}; a drop of {-low:.2%} or more is excluded "
+            f"accuracy changes by {overall.difference:+.2%}; {_excluded(low)} is excluded "
             f"({tolerances.confidence:.0%}), {allowed:.2%} are allowed"
         )
     elif is_drop(overall, tolerances):
@@ -190,6 +190,10 @@ def divergence_gate(found: AccuracyComparison, tolerances: Tolerances, resolutio
     )
     outcome = Outcome.PASS if divergence.mean_kl <= allowed else Outcome.FAIL
     return Gate("divergence", "", outcome, statement, divergence.mean_kl, allowed, "nats")
+
+
+def _excluded(low: float) -> str:
+    return "any drop" if low >= 0 else f"a drop of {-low:.2%} or more"
 
 
 def _needed_for(flips: int, total: int, allowed: float, risk: float) -> int | None:

@@ -263,7 +263,7 @@ def _task_versions(run: RunResult) -> dict[str, str | None]:
 
 
 def _fault(category: str, side: str, what: str) -> RunDifference:
-    shown = what[: 2 * _SHOWN_CHARACTERS]
+    shown = _short(what, 3 * _SHOWN_CHARACTERS)
     return RunDifference(
         category,
         "usable",
@@ -297,9 +297,9 @@ def _shown(one: object, other: object) -> tuple[str, str]:
     return _short(one), _short(other)
 
 
-def _short(value: object) -> str:
+def _short(value: object, characters: int = _SHOWN_CHARACTERS) -> str:
     if isinstance(value, dict):
         text = ", ".join(f"{name} {item}" for name, item in value.items())
     else:
         text = "-" if value is None else str(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
+    return text if len(text) <= characters else f"{text[: characters - 3]}..."

@@ -86,7 +86,9 @@ def test_a_drop_that_chance_explains_does_not_fail():
 
 
 def test_a_better_candidate_passes():
-    assert accuracy_gate(counted(500, 2, 30), DEFAULT).outcome is Outcome.PASS
+    gate = accuracy_gate(counted(500, 2, 30), DEFAULT)
+    assert gate.outcome is Outcome.PASS
+    assert "any drop is excluded" in gate.statement
 
 
 def test_without_a_pair_nothing_is_known():
