@@ -135,6 +135,14 @@ def test_words_for_mindie_are_planned_by_the_supervisor(run, demo_model, word):
     assert done.stdout.split()[:1] == [f"mindie_{word.partition('_')[0]}"], done.stderr
 
 
+def test_several_ranks_of_mindie_say_that_torch_is_missing(run, demo_model):
+    words = ("pa_fp16", "sample_BoolQ", "8", "llama", str(demo_model("llama", "float16")), "2")
+    done = run(*words, ATB_SPEED_HOME_PATH=str(STAND_IN_HOME))
+    assert done.returncode == 3, done.stderr
+    assert "error: 2 ranks are started by torchrun, which does not import" in done.stderr
+    assert "No module named 'torch'" in done.stderr
+
+
 def test_words_for_hugging_face_say_what_is_missing(run, demo_model):
     done = run("hf_fp32", "sample_BoolQ", "4", "auto", str(demo_model("llama")), "1")
     assert done.returncode == 3

@@ -84,11 +84,11 @@ def check_address(spec: RunSpec, table: RankTable) -> None:
     if node_of(spec) != 0:
         return
     first = table.servers[0]
-    known = [first.address, *([first.container_address] if first.container_address else [])]
+    known = list(dict.fromkeys(filter(None, (first.address, first.container_address))))
     if not any(is_own(address) for address in known):
         raise PrerequisiteError(
-            f"RANK_START 0 makes this machine the first node, which is {' or '.join(known)} in the rank "
-            "table; no interface here has that address: give this node its own RANK_START, or correct it"
+            f"RANK_START 0 makes this machine the first node, which is {' or '.join(known)} in the rank table; "
+            "no interface here has that address: give this node its own RANK_START, or correct the table"
         )
 
 

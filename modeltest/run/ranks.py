@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from modeltest import __version__
-from modeltest.api import EngineError, ModelTestError, RunResult, RunSpec, to_plain
+from modeltest.api import EngineError, ModelTestError, PrerequisiteError, RunResult, RunSpec, to_plain
 from modeltest.api.ports import is_free, no_port_error, ports_to_try
 from modeltest.cluster.launch_lines import torchrun_words
 from modeltest.cluster.place import Place, place_of
@@ -117,6 +117,7 @@ def main(arguments: list[str]) -> int:
     events = EventWriter(os.environ.get(VARIABLE))
     try:
         result = read_result(directory)
+        _require_torchrun(result.spec.world_size)
         place = place_of(result.spec, os.environ)
         if place is not None:
             nodes = _gather(place, result, events, patience_s)
@@ -163,6 +164,21 @@ def facts_of(result: RunResult, table: RankTable) -> dict[str, Any]:
         "rank table": to_plain(table),
         **asked,
     }
+
+
+def _require_torchrun(world_size: int) -> None:
+    """Refuse several ranks where torch does not import: it may be missing, or a package that it loads broken.
+
+    Raises: PrerequisiteError.
+    """
+    try:
+        import torch.distributed.run  # noqa: F401
+    except Exception as problem:  # torch_npu without CANN raises ImportError, RuntimeError or OSError
+        reason = " ".join(f"{type(problem).__name__}: {problem}".split())
+        raise PrerequisiteError(
+            f"{world_size} ranks are started by torchrun, which does not import ({reason:.300}): install "
+            "torch, source set_env.sh of CANN where that is missing, or give 1 chip"
+        ) from problem
 
 
 def _alone(spec: RunSpec) -> tuple[Place, Any]:

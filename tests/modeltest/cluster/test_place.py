@@ -83,7 +83,7 @@ def test_what_the_user_has_set_stays():
 def test_a_machine_without_the_first_node_s_address_is_not_the_first_node():
     spec = replace(SPEC, world_size=4, cluster=Cluster("t.json", 2, 0, "192.0.2.1"))
     elsewhere = _table("192.0.2.1", "192.0.2.2")
-    with pytest.raises(PrerequisiteError, match=r"this machine the first node, which is 192\.0\.2\.1"):
+    with pytest.raises(PrerequisiteError, match=r"first node, which is 192\.0\.2\.1 in the rank table"):
         check_address(spec, elsewhere)
     check_address(replace(spec, cluster=replace(spec.cluster, rank_start=2)), elsewhere)
     check_address(spec, _table("127.0.0.1", "127.0.0.2"))
