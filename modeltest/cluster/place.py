@@ -87,8 +87,9 @@ def check_address(spec: RunSpec, table: RankTable) -> None:
     known = list(dict.fromkeys(filter(None, (first.address, first.container_address))))
     if not any(is_own(address) for address in known):
         raise PrerequisiteError(
-            f"RANK_START 0 makes this machine the first node, which is {' or '.join(known)} in the rank table; "
-            "no interface here has that address: give this node its own RANK_START, or correct the table"
+            f"RANK_START 0 makes this machine the first node, which is {' or '.join(known)} in the rank "
+            "table; no interface here has that address: give this node its own RANK_START, or correct "
+            "the table"
         )
 
 
