@@ -185,7 +185,8 @@ def check_compare(words: list[str], place: Path) -> None:
         if word.startswith("outputs/") or re.fullmatch(r"[AB]\d", word):
             shutil.copytree(run, place / word, dirs_exist_ok=True)
     if "calibration.json" in words:
-        done = modeltest(place, "calibrate", *(["--from", str(run)] * 4))
+        sessions = [shutil.copytree(run, place / f"session{n}", dirs_exist_ok=True) for n in range(4)]
+        done = modeltest(place, "calibrate", *(word for each in sessions for word in ("--from", str(each))))
         assert done.returncode == 0, done.stderr
     done = modeltest(place, *words)
     assert done.returncode == 0, done.stderr
