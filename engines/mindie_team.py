@@ -23,6 +23,15 @@ from modeltest.api import DeviceError, EngineError, OutOfMemory, RankLost
 PATIENCE = timedelta(days=7)
 """Another rank may compute for long; when one dies, torchrun ends the others."""
 
+GRACE = timedelta(minutes=5)
+"""How long rank 0 may take to leave a call in which another rank ran out of memory.
+
+It gets no further than the next exchange with that rank, where it would wait until the library gives up.
+"""
+
+_COMPUTING = ("infer", "warm_up")
+"""Calls in which the ranks wait for each other."""
+
 _DONE = "done"
 _OUT_OF_MEMORY = "out of memory"
 _DEVICE_FAILED = f"{DeviceError.__name__}: "
@@ -81,7 +90,7 @@ class Team:
     def follow(self, runner: Any) -> None:
         """Make the calls that rank 0 makes until it ends.
 
-        Raises: what a call raises, unless memory ran out.
+        Raises: what a call raises, unless memory ran out; DeviceError when it did and rank 0 is stuck.
         """
         while True:
             number = self._next()
@@ -95,6 +104,18 @@ class Team:
                 self._store.set(f"word/{number}/{self._rank}", _word_of(problem))
             if problem is not None and not isinstance(problem, OutOfMemory):
                 raise problem
+            if problem is not None and name in _COMPUTING:
+                self._await_leader(problem)
+
+    def _await_leader(self, problem: Exception) -> None:
+        """Wait for the call after one in which memory ran out here.
+
+        Raises: DeviceError when none comes: a fresh process does better than a rank 0 that waits for this.
+        """
+        try:
+            self._store.wait([f"call/{self._calls + 1}"], GRACE)
+        except RuntimeError:
+            raise DeviceError(f"{problem}; rank 0 waits for this rank in the middle of the call") from None
 
     def _word(self, number: int, rank: int) -> str:
         key = f"word/{number}/{rank}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from modeltest.api import (
     DatasetInfo,
+    DeviceError,
     EngineError,
     EngineInfo,
     EngineUsage,
@@ -108,7 +109,9 @@ class Watch:
 
     def _take_error(self, event: Event) -> None:
         failure = error_by_name(event["type"])(event["message"])
-        if self.failure is None or not isinstance(failure, RankLost):
+        # A device that failed on one rank explains what the others say after it.
+        is_explained = isinstance(self.failure, DeviceError)
+        if self.failure is None or not (is_explained or isinstance(failure, RankLost)):
             self.failure = failure
 
     def _take_lost(self, event: Event) -> None:

@@ -83,6 +83,10 @@ class Store(dict):
     def delete_key(self, key):
         del self[key]
 
+    def wait(self, keys, timeout):
+        if not self.keys() >= set(keys):
+            raise RuntimeError("wait timeout")
+
 
 class Counting:
     """A runner that counts, and fails when told to."""
@@ -96,6 +100,13 @@ class Counting:
         if self.problem is not None:
             raise self.problem
         return self.calls
+
+
+class Computing:
+    """A runner without memory."""
+
+    def infer(self):
+        raise OutOfMemory("out of memory, running")
 
 
 def _followed(problem=None):
@@ -117,6 +128,15 @@ def test_every_rank_makes_the_calls_of_rank_0():
 def test_memory_that_runs_out_on_one_rank_is_out_on_all():
     with pytest.raises(OutOfMemory, match="rank 1: out of memory, running"):
         _followed(OutOfMemory("out of memory, running"))
+
+
+def test_a_rank_without_memory_ends_when_rank_0_is_stuck_in_the_call():
+    store = Store()
+    store["call/1"] = pickle.dumps(("infer", (), {}))
+    with pytest.raises(DeviceError, match="out of memory, running; rank 0 waits for this rank in the middle"):
+        Team(store, rank=1, size=2).follow(Computing())
+    store["call/2"] = pickle.dumps(("end", (), {}))
+    Team(store, rank=1, size=2).follow(Computing())
 
 
 def test_a_rank_that_fails_says_why_before_it_ends():
