@@ -89,7 +89,7 @@
     { key: "change", label: "dashboard.change", class: "n", kind: "number", value: (row) => (row.compared?.change ?? null), cell: changeOf },
     { key: "history", label: "dashboard.history", class: "spark-cell", cell: (row) => draw.spark(row.points) },
     { key: "runs", label: "dashboard.runs", class: "n", kind: "number", value: (row) => row.n, cell: (row) => String(row.n) },
-    { key: "time", label: "dashboard.newest", newest: true, value: (row) => row.newest, cell: (row) => make("span", { class: "faint", title: numbers.time(row.newest) }, numbers.day(row.newest)) },
+    { key: "time", label: "dashboard.newest", newest: true, value: (row) => row.newest, cell: (row) => make("span", { class: "faint value", title: numbers.time(row.newest) }, numbers.day(row.newest)) },
   ];
 
   let state;
