@@ -99,7 +99,8 @@ def test_one_failed_request_leaves_no_results_at_all(tmp_path, task_file):
     assert done.returncode == 5, done.stderr
     assert "error: 1 of 4 loglikelihood requests failed" in done.stderr
     directory = only_directory(tmp_path)
-    assert {path.name for path in directory.iterdir()} == {"log.txt", "run.json"}
+    assert {path.name for path in directory.iterdir()} == {"log.txt", "run.json", "partial"}
+    assert {path.name for path in (directory / "partial").iterdir()} == {"junit.xml", "summary.md"}
     assert json.loads((directory / "run.json").read_text())["status"] == "failed"
 
 
