@@ -193,7 +193,8 @@ def _ask(run: _Run, task: AccuracyTask) -> None:
                 done += len(samples)
                 run.tell(done, total, "questions")
 
-    if len(answered) < total:
+    # A supervisor that was killed may have left all answers, and no word of the engine that gave them.
+    if len(answered) < total or run.result.engine is None:
         _with_engine(run, ask)
 
 

@@ -247,6 +247,16 @@ def test_a_finished_run_says_so_and_shows_its_table(tmp_path):
     assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
 
 
+def test_the_engine_is_named_though_all_answers_came_before_its_supervisor_heard_of_it(tmp_path):
+    run(*words_of("accuracy"), output=tmp_path)
+    directory = run_directory(tmp_path)
+    engine = read(directory)["engine"]
+    edit(directory, lambda result: result.update(status="running", engine=None))
+    resume(directory)
+    assert read(directory)["status"] == "complete"
+    assert {**read(directory)["engine"], "load_s": 0} == {**engine, "load_s": 0}
+
+
 def test_two_processes_do_not_work_on_one_directory(tmp_path):
     process = start_slowly(PERFORMANCE, tmp_path, step_ms=200)
     done = resume(run_directory(tmp_path), expect=3)
