@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -221,19 +220,21 @@ def write_reports(
     return tuple(paths)
 
 
-def write_reports_of_failure(result: RunResult, directory: Path) -> None:
+def write_reports_of_failure(result: RunResult, directory: Path, *, tell: Callable[[str], None]) -> None:
     """Write what CI systems read of a run that ended before there was a number: `junit.xml` and `summary.md`.
 
-    These are the reports that accept a result without a summary. One that cannot be written is left out: what
-    ended the run says more.
+    These are the reports that accept a result without a summary. One that cannot be written is told and left
+    out: what ended the run says more.
 
     Raises: PrerequisiteError when the folder for them cannot be made.
     """
     folder = report_folder(result, directory)
     for report in registry.reports():
-        with suppress(Exception):
+        try:
             if not isinstance(report, OnRequest) and report.accepts(result):
                 report.write(result, folder)
+        except Exception as problem:  # someone else's plug-in, perhaps
+            tell(f"report {report.name} is left out: {type(problem).__name__}: {problem}")
 
 
 def _questions(result: RunResult, summary: Summary) -> Iterable[Question]:

@@ -208,7 +208,7 @@ def _write_partial(plan: Plan, watch: Watch) -> RunResult:
         if watch.done and can_go_on(plan.task):
             return finish(read_result(watch.directory), watch.directory, tell=watch.progress.line)
         if not node_of(plan.spec):
-            write_reports_of_failure(result, watch.directory)
+            write_reports_of_failure(result, watch.directory, tell=watch.progress.line)
     except ModelTestError as problem:
         watch.progress.line(f"no partial result: {problem}")
     return result
@@ -220,7 +220,7 @@ def _write_failure(plan: Plan, watch: Watch, *, reason: str) -> None:
     with suppress(ModelTestError):
         write_result(watch.directory, result)
         if not node_of(plan.spec):
-            write_reports_of_failure(result, watch.directory)
+            write_reports_of_failure(result, watch.directory, tell=watch.progress.line)
 
 
 def _log_text(directory: Path) -> str:
