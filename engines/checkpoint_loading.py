@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from engines.code_choice import decide, implementations
 from engines.device import is_out_of_memory, refuse_dtype
 from engines.tensor_parallel import split_arguments, take_over
 from engines.tokenizer_loading import end_of_turn_ids, load_tokenizer
@@ -35,6 +37,11 @@ class Loaded:
     pad_token_id: int
     dtype: str
     context_tokens: int | None
+    implementations: Mapping[str, str]
+    """By which of transformers' implementations attention and experts are computed."""
+
+    overruled: tuple[str, ...]
+    """What config.json says of how to run the model, which is not its to say."""
 
 
 def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str, split_by: RankGroup | None = None) -> Loaded:
@@ -48,6 +55,7 @@ def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str, split_by: RankG
     remote = spec.trust_remote_code
     try:
         config = transformers.AutoConfig.from_pretrained(info.path, trust_remote_code=remote)
+        overruled = decide(config)
         _stretch_context(transformers, config, spec)
         model = _load_model(transformers, spec, info, config, split_by)
         model = model.to(device).eval()
@@ -68,6 +76,8 @@ def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str, split_by: RankG
         pad_token_id=_pad_token_id(tokenizer),
         dtype=str(model.dtype).removeprefix("torch."),
         context_tokens=spec.max_position_embeddings or info.max_position_embeddings,
+        implementations=implementations(model),
+        overruled=overruled,
     )
 
 

@@ -306,7 +306,8 @@ class HFEngine:
             special_token_ids=tuple(sorted({*loaded.tokenizer.all_special_ids, *loaded.eos_token_ids})),
             context_tokens=loaded.context_tokens,
             versions=versions(self._device, ("torch", "transformers", "tokenizers")),
-            notes=(self._answers.note, *peaks_notes, *self._device_notes),
+            implementations=loaded.implementations,
+            notes=(self._answers.note, *_overruled_note(loaded), *peaks_notes, *self._device_notes),
             processors=processor_use(),
             work=model_work(loaded.model, split=self._degrees.split),
             peaks=peaks,
@@ -354,3 +355,11 @@ class HFEngine:
         assert self._answers is not None
         for same_kind in by_kind(encoded):
             yield from self._answers.answer(same_kind, batch_size)
+
+
+def _overruled_note(loaded: Loaded) -> tuple[str, ...]:
+    if not loaded.overruled:
+        return ()
+    ran = ", ".join(f"{part} {name}" for part, name in loaded.implementations.items())
+    said = f"config.json says how to run the model ({'; '.join(loaded.overruled)}), which is not followed"
+    return (f"{said}: {ran}",)

@@ -75,6 +75,9 @@ class EngineInfo:
     ranks: RankUse | None = None
     """`None`: one process did it all."""
 
+    implementations: Mapping[str, str] = field(default_factory=dict)
+    """By which of its library's implementations the engine computes a part: `{"attention": "sdpa"}`."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineUsage:

@@ -82,6 +82,7 @@ def _engine(result: RunResult) -> Iterator[Fact]:
         ranks = engine.ranks
         yield Fact("run.ranks", f"{ranks.world_size} = {ranks.replicas} x {ranks.split}, {ranks.backend}")
     yield Fact("run.context", None if engine.context_tokens is None else count(engine.context_tokens))
+    yield Fact("run.implementations", _joined(engine.implementations))
     yield Fact("run.versions", _joined(engine.versions))
     for note in engine.notes:
         yield Fact("run.note", note)
