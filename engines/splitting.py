@@ -20,6 +20,9 @@ from modeltest.api import ModelInfo, PrerequisiteError, RunSpec
 MIN_TRANSFORMERS = (5, 20)
 """Since then a plan is applied through `DistributedConfig`."""
 
+MIN_ACCELERATE = (1, 1)
+"""transformers places the parts of a split model with accelerate's help, and refuses without it."""
+
 _USABLE = ("dp", "tp")
 
 
@@ -72,7 +75,7 @@ def check_replicas(spec: RunSpec, found: Degrees) -> None:
 
 
 def check_split(model: ModelInfo, size: int) -> None:
-    """Refuse a split over `size` ranks that this family, or the shape of this checkpoint, does not allow.
+    """Refuse a split over `size` ranks that family, shape of the checkpoint or packages do not allow.
 
     Raises: PrerequisiteError that says which world sizes work.
     """
@@ -95,6 +98,7 @@ def check_split(model: ModelInfo, size: int) -> None:
             f"{model.name} with {said} cannot be split over {size} ranks; world sizes that work: "
             f"{', '.join(map(str, fitting))}"
         )
+    _require_accelerate(size)
 
 
 def world_sizes(shape: Mapping[str, int]) -> tuple[int, ...]:
@@ -141,6 +145,21 @@ def family_plan(model_type: str) -> FamilyPlan | None:
 def plan_version() -> str:
     """Return the version of transformers."""
     return importlib.metadata.version("transformers")
+
+
+def _require_accelerate(size: int) -> None:
+    try:
+        found = importlib.metadata.version("accelerate")
+    except importlib.metadata.PackageNotFoundError:
+        found = None
+    if found is None or _version(found) < MIN_ACCELERATE:
+        wanted = ".".join(map(str, MIN_ACCELERATE))
+        raise PrerequisiteError(
+            f"splitting a model over {size} ranks needs accelerate {wanted} or newer, "
+            f"{f'installed is {found}' if found else 'which is not installed'}: "
+            f"pip install 'accelerate>={wanted}'; without it 1 rank works, and in accuracy runs replicas, "
+            f"as in {size} [{size},-1,-1,-1,-1,-1,-1,-1]"
+        )
 
 
 def _degree(value: int) -> int | None:

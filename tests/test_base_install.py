@@ -149,6 +149,36 @@ def test_words_for_hugging_face_say_what_is_missing(run, demo_model):
     assert "pip install 'modeltest[hf]'" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [
+        ("suite nightly.yaml", "PyYAML"),
+        ("data fetch boolq", "Hugging Face package"),
+        ("lm-eval --tasks piqa --engine hf_fp32 --model {model}", "lm-evaluation-harness"),
+        ("demo-model llama new", "torch"),
+        ("quickstart", "torch"),
+        ("convert --model {torch}", "torch"),
+        ("generate --engine hf_fp32 --model {model} --input-text hi", "torch"),
+        ("performance --engine hf_fp32 --case 8,8 --model {model}", "torch"),
+        ("hf_fp32 sample_BoolQ 4 auto {model} 2", "torch"),
+        ("dashboard .", "jinja2"),
+    ],
+)
+def test_b5_a_feature_without_its_package_ends_with_3_and_says_how_to_get_it(
+    run, demo_model, tmp_path, words, package
+):
+    (tmp_path / "nightly.yaml").write_text("runs: []\n")
+    torch_weights = tmp_path / "torch"
+    torch_weights.mkdir()
+    (torch_weights / "pytorch_model.bin").write_bytes(b"weights")
+    (torch_weights / "config.json").write_text('{"model_type": "llama"}')
+    done = run(*words.format(model=demo_model("llama"), torch=torch_weights).split())
+    assert done.returncode == 3, done.stderr
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert package in said
+    assert "pip install '" in said
+
+
 def test_the_doctor_says_what_is_missing(run):
     done = run("doctor")
     assert "pip install 'modeltest[hf]'" in done.stdout + done.stderr

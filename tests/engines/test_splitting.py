@@ -1,5 +1,6 @@
 """Which splits are possible, read from files: real config.json files and the installed transformers."""
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -165,3 +166,30 @@ def test_world_sizes_that_work_divide_every_count_and_no_other_does(counts):
     fitting = world_sizes(shape)
     for size in range(1, 65):
         assert (size in fitting) == all(count % size == 0 for count in counts)
+
+
+@pytest.mark.parametrize(
+    ("installed", "said"),
+    [(None, "which is not installed"), ("0.34.2", "installed is 0.34.2")],
+    ids=["missing", "too old"],
+)
+def test_b5_a_split_without_accelerate_is_refused_before_anything_is_loaded(
+    monkeypatch, tmp_path, installed, said
+):
+    real = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name != "accelerate":
+            return real(name)
+        if installed is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return installed
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    with pytest.raises(PrerequisiteError) as raised:
+        HFEngine().check(_spec(2), _model(tmp_path))
+    assert str(raised.value) == (
+        f"splitting a model over 2 ranks needs accelerate 1.1 or newer, {said}: "
+        "pip install 'accelerate>=1.1'; without it 1 rank works, and in accuracy runs replicas, as in 2 [2,-1,-1,-1,-1,-1,-1,-1]"
+    )
+    HFEngine().check(_spec(2, parallel=Parallel(dp=2)), _model(tmp_path))
