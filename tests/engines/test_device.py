@@ -2,6 +2,7 @@ import sys
 import types
 
 import pytest
+import torch
 
 from engines.device import (
     ChosenDevice,
@@ -13,6 +14,7 @@ from engines.device import (
     prepare_device,
     seed_everything,
     synchronize,
+    use_device,
 )
 from modeltest.api import PrerequisiteError, SpecError
 
@@ -173,3 +175,10 @@ def test_a_device_clock_lays_its_events_out_from_the_first_token(npu):
     first, second, third = clock.times_ns()
     assert (second - first, third - first) == (1_000_000, 2_000_000)
     assert npu.count("synchronize") == 2
+
+
+def test_b5_ranks_that_are_more_than_the_devices_are_told_how_many_there_are(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(PrerequisiteError) as raised:
+        use_device("cuda", 0, of=2)
+    assert str(raised.value) == "2 ranks need 2 cuda devices, 1 can be used here: ask for at most 1"
