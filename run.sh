@@ -17,6 +17,16 @@ interpreter_of() {
     "$1" -I -S -c 'import sys; sys.version_info >= (3, 10) and print(sys.executable)' 2>/dev/null || true
 }
 
+# To Python an empty entry of PYTHONPATH is the current directory; the set_env.sh of CANN leaves one.
+if [[ -n ${PYTHONPATH:-} ]]; then
+    paths=:$PYTHONPATH:
+    while [[ $paths == *::* ]]; do
+        paths=${paths//::/:}
+    done
+    paths=${paths#:}
+    export PYTHONPATH=${paths%:}
+fi
+
 candidates=(python3 python python3.13 python3.12 python3.11 python3.10)
 if [[ -n ${MODELTEST_PYTHON:-} ]]; then
     candidates=("$MODELTEST_PYTHON")
@@ -42,4 +52,5 @@ python=$(cd -- "$root" && PYTHONSAFEPATH='' "$found" -m modeltest.bootstrap "${1
 if [[ ${1-} == test ]]; then
     exec "$python" "$root/tests/run_checks.py" "${@:2}"
 fi
-exec "$python" -m modeltest "$@"
+# Not `-m modeltest`: that would import what lies where the user stands.
+exec "$python" "$root/modeltest/start.py" modeltest.cli "$@"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -18,6 +17,8 @@ from statistics import median
 import click
 from synthetic.lines import LINES
 from synthetic.runs import Plan, write_run, write_runs
+
+from modeltest.start import python_command
 
 MMLU_QUESTIONS = 14_042
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -85,7 +86,7 @@ def main(count: int, rounds: int, questions: int, most_questions: int, work_dir:
 
 def timed(runs: Path, site: Path) -> Cost:
     """Bring `site` up to date as a user does, and return what that took."""
-    command = [sys.executable, "-m", "modeltest", "dashboard", str(runs), "--out", str(site)]
+    command = python_command("modeltest.cli", "dashboard", str(runs), "--out", str(site))
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -22,6 +22,7 @@ from lm_eval_comparison.shapes import SHAPES
 
 from modeltest.api import ModelTestError
 from modeltest.api.files import write_json
+from modeltest.start import python_command
 
 DATA_DIR = Path(__file__).resolve().parents[2] / "shared" / "data"
 WORK_DIR = Path("~/.cache/modeltest/benchmarks")
@@ -109,7 +110,7 @@ def _measure(**options: Any) -> list[Round]:
         folder = _fresh_folder(work_dir)
         runs: dict[str, Path] = {}
         for name in ("one", "two") if number % 2 == 0 else ("two", "one"):
-            command = [sys.executable, "-m", "modeltest", "hf_fp32", *task, *DEVICES[name], *more]
+            command = python_command("modeltest.cli", "hf_fp32", *task, *DEVICES[name], *more)
             run_command(
                 [*command, "--output", str(folder / name)],
                 environment={**environment(work_dir), "OMP_NUM_THREADS": "1"},

@@ -76,9 +76,9 @@ class Machine:
         return (self.notes / what).read_bytes().decode("utf-8").split("\0")[:-1]
 
     def command_words(self) -> list[str]:
-        """Return the words behind `-m modeltest`."""
+        """Return the words behind `start.py modeltest.cli`."""
         noted = self.noted("command")
-        assert noted[1:3] == ["-m", "modeltest"]
+        assert noted[1:3] == [str(self.root / "modeltest" / "start.py"), "modeltest.cli"]
         return noted[3:]
 
 

@@ -17,6 +17,7 @@ from lm_eval_comparison.shapes import SHAPES
 
 from engines.hf import HFEngine
 from modeltest.api import ModelInfo, RunSpec
+from modeltest.start import python_command
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 OPTIMUM = "optimum-benchmark==0.6.0"
@@ -67,7 +68,7 @@ class Bench:
         python = self._optimum_environment() if self.with_optimum and job.rounds else None
         folder = self._fresh_folder(job)
         self.say(f"{job.model}, {job.shape}: {job.turns} turns")
-        command = [sys.executable, "-m", "fidelity.in_turn"]
+        command = python_command("fidelity.in_turn")
         turns = self._own(job, model, folder / "in-turn", command, _engine_environment())["turns"]
         return Measured(tuple(turns), self._rounds(job, model, python, folder))
 
@@ -89,7 +90,7 @@ class Bench:
             return Side(medians, case["trials"])
 
         def bare() -> Side:
-            command = [sys.executable, "-m", "fidelity.bare_loop"]
+            command = python_command("fidelity.bare_loop")
             return side(self._own(job, model, directory / "bare", command, _engine_environment())["trials"])
 
         sides = {"ModelTest": modeltest, "bare loop": bare}
@@ -106,10 +107,11 @@ class Bench:
 
     def _modeltest(self, job: Job, model: Path, directory: Path) -> dict[str, Any]:
         output = directory / "modeltest"
-        words = ["-m", "modeltest", "performance", "--case", f"{job.input_tokens},{job.output_tokens}"]
+        words = ["performance", "--case", f"{job.input_tokens},{job.output_tokens}"]
         words += ["--batch-size", str(job.batch_size), "--engine", "hf", "--dtype", "fp32", "--device", "cpu"]
         words += ["--quick", "--min-trials", str(job.trials)]  # as many as the others have
-        command = [sys.executable, *words, "--model", str(model), "--output", str(output)]
+        words += ["--model", str(model), "--output", str(output)]
+        command = python_command("modeltest.cli", *words)
         run_command(command, environment={"HF_HUB_OFFLINE": "1"}, log=directory / "modeltest.log")
         (run,) = output.iterdir()
         report: dict[str, Any] = json.loads((run / "performance.json").read_text(encoding="utf-8"))
@@ -144,7 +146,7 @@ class Bench:
             self.say(f"writing model {name}, {shape.parameters / 1e6:.1f} million parameters: {directory}")
             directory.parent.mkdir(parents=True, exist_ok=True)
             run_command(
-                [sys.executable, "-m", "fidelity.checkpoint", name, str(directory)],
+                python_command("fidelity.checkpoint", name, str(directory)),
                 environment={"PYTHONPATH": str(BENCHMARKS)},
                 log=directory.with_suffix(".log"),
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from lm_eval_comparison.shapes import SHAPES
 from lm_eval_comparison.works import Job
 
 from modeltest.data.load import LoadedDataset, load_dataset
+from modeltest.start import python_command
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 
@@ -143,7 +143,7 @@ class Bench:
     def _run_own(self, module: str, folder: Path, order: dict[str, Any]) -> Finished:
         path = folder / "order.json"
         path.write_text(json.dumps(order, indent=2) + "\n", encoding="utf-8")
-        command = [sys.executable, "-m", f"lm_eval_comparison.{module}", str(path)]
+        command = python_command(f"lm_eval_comparison.{module}", str(path))
         return run_command(command, environment=own_environment(self.work_dir), log=folder / "log.txt")
 
     def _fresh_folder(self, job: Job) -> Path:
@@ -165,7 +165,7 @@ def prepare_checkpoint(name: str, *, work_dir: Path, data_dir: str, say: Callabl
     if not directory.exists():
         say(f"writing model {name}, {shape.parameters / 1e6:.1f} million parameters: {directory}")
         directory.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "lm_eval_comparison.checkpoints", name, str(directory), data_dir]
+        command = python_command("lm_eval_comparison.checkpoints", name, str(directory), data_dir)
         run_command(command, environment=own_environment(work_dir), log=directory.with_suffix(".log"))
     return directory
 
@@ -187,11 +187,12 @@ def own_environment(work_dir: Path) -> dict[str, str]:
 def modeltest_command(job: Job, *, model: Path, data_dir: str, batch_size: int, output: Path) -> list[str]:
     """Return the command a user would type for `job`."""
     work = job.work
-    words = ["-m", "modeltest", "accuracy", "--task", work.task, "--shots", str(work.shots)]
+    words = ["accuracy", "--task", work.task, "--shots", str(work.shots)]
     words += ["--protocol", "lm-eval", "--engine", "hf", "--dtype", "fp32", "--device", "cpu"]
     words += ["--batch-size", str(batch_size), "--limit", str(job.questions)]
     words += [word for subject in work.subjects for word in ("--subject", subject)]
-    return [sys.executable, *words, "--model", str(model), "--data-dir", data_dir, "--output", str(output)]
+    words += ["--model", str(model), "--data-dir", data_dir, "--output", str(output)]
+    return python_command("modeltest.cli", *words)
 
 
 def _only_child(directory: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from maxbs_comparison.bisection import bisect
 from modeltest import registry
 from modeltest.api import RunSpec
 from modeltest.models.checkpoint import inspect_checkpoint
+from modeltest.start import python_command
 
 REFEREE_TRIALS = 9
 
@@ -121,7 +121,7 @@ class Bench:
         words = ["--case", f"{asked.input_tokens},{asked.output_tokens}"]
         words += ["--range", f"{asked.lowest},{asked.highest}", "--limit-ms", str(asked.limit_ms)]
         words += ["--engine", "hf", "--dtype", "fp32", "--device", "cpu", "--model", str(self.model), *more]
-        command = [sys.executable, "-m", "modeltest", "maxbs", *words, "--output", str(folder / "runs")]
+        command = python_command("modeltest.cli", "maxbs", *words, "--output", str(folder / "runs"))
         begin = time.perf_counter()
         run_command(command, environment=environment(self.work_dir), log=folder / "log.txt")
         wall_s = time.perf_counter() - begin
@@ -159,7 +159,7 @@ class Bench:
         }
         path = folder / "order.json"
         path.write_text(json.dumps(order, indent=2) + "\n", encoding="utf-8")
-        command = [sys.executable, "-m", "maxbs_comparison.timed_batches", str(path)]
+        command = python_command("maxbs_comparison.timed_batches", str(path))
         environment_of_run = {**own_environment(self.work_dir), **self._engine_environment()}
         finished = run_command(command, environment=environment_of_run, log=folder / "log.txt")
         return json.loads((folder / "result.json").read_text(encoding="utf-8")), finished.wall_s

@@ -13,6 +13,7 @@ import click
 
 from modeltest import registry
 from modeltest.api import RunSpec
+from modeltest.start import python_command
 
 RUNS = (
     "hf_fp32 sample_BoolQ 8 llama {model} 1",
@@ -54,7 +55,7 @@ def quickstart(output_dir: str) -> int:
 def _build(model: Path) -> int:
     """Return the exit status of the command that builds the model."""
     click.echo(f"$ bash run.sh demo-model llama {model}", err=True)
-    command = [sys.executable, "-m", "modeltest", "demo-model", "llama", str(model), "--force"]
+    command = python_command("modeltest.cli", "demo-model", "llama", str(model), "--force")
     status = subprocess.run(command, check=False).returncode
     return status if status >= 0 else 128 - status  # as a shell says that a signal ended it
 

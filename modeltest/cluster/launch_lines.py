@@ -10,6 +10,7 @@ from modeltest.api import RunSpec
 from modeltest.api.ports import PORT_VARIABLE
 from modeltest.cluster.place import Place, local_size_of, node_variables, place_of
 from modeltest.cluster.rank_table import RankTable
+from modeltest.start import start_words
 
 WORKER_MODULE = "modeltest.run.worker"
 
@@ -23,7 +24,7 @@ def torchrun_words(place: Place, directory: str) -> list[str]:
         *("--nnodes", str(place.nodes), "--node_rank", str(place.node)),
         *("--master_addr", place.master_address, "--master_port", str(place.port)),
         *("--nproc_per_node", str(place.local_size), "--max_restarts", "0"),
-        *("-m", WORKER_MODULE, directory),
+        *start_words(WORKER_MODULE, directory),
     ]
 
 

@@ -1,6 +1,6 @@
 """Starting the ranks of this machine: one worker process each, under torchrun.
 
-Started by the supervisor as `python -m modeltest.run.ranks RUN_DIRECTORY SECONDS`, this process is torchrun
+Started by the supervisor with RUN_DIRECTORY and SECONDS, this process is torchrun
 and adds what that lacks: a port nobody else has, the roll call of several nodes, each rank's share of the
 processors, an exit status that is rank 0's, and word of a rank that was killed or a node that was lost. With
 `nodes.py` it is the only part of the core that needs torch, in a process of its own.
@@ -23,13 +23,14 @@ from typing import Any
 from modeltest import __version__
 from modeltest.api import EngineError, ModelTestError, PrerequisiteError, RunResult, RunSpec, to_plain
 from modeltest.api.ports import is_free, no_port_error, ports_to_try
-from modeltest.cluster.launch_lines import torchrun_words
+from modeltest.cluster.launch_lines import WORKER_MODULE, torchrun_words
 from modeltest.cluster.place import Place, place_of
 from modeltest.cluster.rank_table import RankTable, read_rank_table
 from modeltest.run.deadlines import RUNNING_PHASE, Limits
 from modeltest.run.directory import read_result
 from modeltest.run.events import VARIABLE, EventWriter
 from modeltest.run.nodes import Card, NodeEnd, Nodes, call_roll, open_store, own_store
+from modeltest.start import python_command
 
 RANKS_VARIABLE = "MODELTEST_RANKS"
 """Tells a worker that torchrun started it for us: a `RANK` in the user's environment means nothing."""
@@ -72,8 +73,8 @@ class RankEnd:
 def worker_command(directory: Path, spec: RunSpec, limits: Limits) -> list[str]:
     """Return the command that carries out the run in `directory`, or this node's part of it."""
     if spec.world_size == 1:
-        return [sys.executable, "-m", "modeltest.run.worker", str(directory)]
-    return [sys.executable, "-m", "modeltest.run.ranks", str(directory), f"{limits.node_s:g}"]
+        return python_command(WORKER_MODULE, str(directory))
+    return python_command("modeltest.run.ranks", str(directory), f"{limits.node_s:g}")
 
 
 def own_rank() -> int:
@@ -273,7 +274,3 @@ def _end_like(end: RankEnd) -> int:
 
 def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

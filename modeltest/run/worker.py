@@ -1,6 +1,6 @@
 """The process that owns the model: the one place where a task meets an engine.
 
-Started by `modeltest.run.worker_process` as `python -m modeltest.run.worker RUN_DIRECTORY`; one that is kept
+Started by `modeltest.run.worker_process` with RUN_DIRECTORY; one that is kept
 (`next_runs.py`) carries out further runs with the model it has loaded. It reads the spec
 from `run.json` and goes on from the journal if there is one. Every finished batch is appended to the journal
 before the next begins; everything else is reported by events. Its exit status is that of the command.
@@ -9,7 +9,6 @@ before the next begins; everything else is reported by events. Its exit status i
 from __future__ import annotations
 
 import os
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -287,7 +286,3 @@ def _with_engine(
     run.events.send("usage", usage=to_plain(run.serving.usage()))
     if afterwards is not None:
         afterwards(info)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

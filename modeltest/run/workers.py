@@ -26,6 +26,7 @@ from modeltest.run.ranks import worker_command
 from modeltest.run.tracing import VARIABLE as TRACE_FOLDER
 from modeltest.run.watch import Watch
 from modeltest.run.worker_process import has_ended, reap, start_worker, stop
+from modeltest.start import without_current_directory
 
 POLL_S = 0.2
 """How often a silent worker is checked for life."""
@@ -243,7 +244,7 @@ def _environment(plan: Plan, pipe: Path, own: Mapping[str, str]) -> dict[str, st
     fixed = {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", VARIABLE: str(pipe)}
     found = {name: value for name, value in os.environ.items() if name != TABLE_VARIABLE}
     of_node = node_variables(plan.spec, plan.table, os.environ)
-    return {**found, **own, **_of_plan(plan), **of_node, **fixed}
+    return without_current_directory({**found, **own, **_of_plan(plan), **of_node, **fixed})
 
 
 def _of_plan(plan: Plan) -> Mapping[str, str]:

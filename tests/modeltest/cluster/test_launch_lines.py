@@ -1,13 +1,16 @@
 """What `--dry-run` prints for each node."""
 
 import json
+import shlex
 
 from rank_tables import table
 
 from modeltest.api import Cluster, RunSpec
 from modeltest.cluster.launch_lines import launch_lines
 from modeltest.cluster.rank_table import parse_rank_table
+from modeltest.start import start_words
 
+START = shlex.quote(start_words("")[0])
 TABLE = parse_rank_table(json.dumps(table("127.0.0.1", "127.0.0.2")), where="/t.json")
 SPEC = RunSpec(
     "hf_fp32", "full_BoolQ", "boolq", "m", "w", world_size=4, cluster=Cluster("/t.json", 2, 2, "127.0.0.1")
@@ -21,11 +24,11 @@ def test_each_node_has_its_command_and_its_torchrun():
         "node 0 of 2, 127.0.0.1:",
         "  type    bash run.sh words 0",
         f"  starts  {told}torchrun --nnodes 2 --node_rank 0 --master_addr 127.0.0.1 --master_port 12345 "
-        "--nproc_per_node 2 --max_restarts 0 -m modeltest.run.worker RUN_DIRECTORY",
+        f"--nproc_per_node 2 --max_restarts 0 {START} modeltest.run.worker RUN_DIRECTORY",
         "node 1 of 2, 127.0.0.2:",
         "  type    bash run.sh words 2",
         f"  starts  {told}torchrun --nnodes 2 --node_rank 1 --master_addr 127.0.0.1 --master_port 12345 "
-        "--nproc_per_node 2 --max_restarts 0 -m modeltest.run.worker RUN_DIRECTORY",
+        f"--nproc_per_node 2 --max_restarts 0 {START} modeltest.run.worker RUN_DIRECTORY",
     ]
 
 

@@ -30,12 +30,12 @@ SPEC = RunSpec(engine="hf_fp32", mode="full_BoolQ", task="boolq", model="m", wei
 
 
 def test_one_rank_is_a_plain_worker(tmp_path):
-    assert worker_command(tmp_path, SPEC, Limits())[1:] == ["-m", "modeltest.run.worker", str(tmp_path)]
+    assert worker_command(tmp_path, SPEC, Limits())[2:] == ["modeltest.run.worker", str(tmp_path)]
 
 
 def test_several_ranks_are_started_by_torchrun(tmp_path):
     command = worker_command(tmp_path, replace(SPEC, world_size=4), Limits(node_s=7))
-    assert command[1:] == ["-m", "modeltest.run.ranks", str(tmp_path), "7"]
+    assert command[2:] == ["modeltest.run.ranks", str(tmp_path), "7"]
 
 
 def test_each_of_several_runs_holds_a_port_of_its_own(monkeypatch):
