@@ -10,6 +10,7 @@ from engines.code_choice import decide, implementations
 from engines.device import is_out_of_memory, refuse_dtype
 from engines.tensor_parallel import split_arguments, take_over
 from engines.tokenizer_loading import end_of_turn_ids, load_tokenizer
+from engines.tokenizer_trials import try_vocabulary
 from engines.transformers_versions import INSTALL_HINT, dtype_argument
 from modeltest.api import (
     EngineError,
@@ -64,11 +65,7 @@ def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str, split_by: RankG
     except Exception as problem:
         raise _as_engine_error(problem, info.path) from problem
     tokenizer = load_tokenizer(transformers, info, trust_remote_code=remote)
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        raise EngineError(
-            f"the tokenizer in {info.path} has {len(tokenizer)} tokens, the model embeddings for "
-            f"{model.get_input_embeddings().num_embeddings}: the files do not belong together"
-        )
+    try_vocabulary(tokenizer, model.get_input_embeddings().num_embeddings)
     return Loaded(
         model=model,
         tokenizer=tokenizer,

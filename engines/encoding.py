@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from engines.text_tokens import TextTokens
 from modeltest.api import (
     ChatPrompt,
     ChoiceRule,
     Completion,
+    EngineError,
     Prompt,
     Request,
     SpecError,
@@ -40,18 +41,21 @@ class Encoder:
     """
 
     def __init__(
-        self, tokenizer: Any, context_tokens: int | None, vocabulary_size: int | None = None
+        self, texts: TextTokens, context_tokens: int | None, vocabulary_size: int | None = None
     ) -> None:
-        self._tokenizer = tokenizer
+        self._texts = texts
+        self._tokenizer = texts.raw
         self._vocabulary_size = vocabulary_size
         self._context_tokens = context_tokens
         self._last_tokens: dict[str, int] = {}
-        self._known: dict[tuple[str, bool], tuple[int, ...]] = {}
+        self._known: dict[str, tuple[int, ...]] = {}
 
     def encode_all(self, requests: Sequence[Request]) -> Iterator[Encoded | ValueError]:
         """Yield each request encoded, or why it cannot be; texts are tokenized together.
 
         See `encode`.
+
+        Raises: EngineError, SpecError where no request could be asked as it is meant.
         """
         self._tokenize_together(requests)
         for request in requests:
@@ -64,7 +68,8 @@ class Encoder:
     def encode(self, request: Request) -> Encoded:
         """Encode `request`; a prompt too long loses whole shots first, then its left end.
 
-        Raises: ValueError when the request cannot be encoded or cannot fit whatever is cut.
+        Raises: ValueError when the request cannot be encoded or cannot fit whatever is cut; EngineError when
+        two of its choices are the same to the model.
         """
         dropped = 0
         encoded = self._encode_whole(request)
@@ -104,6 +109,7 @@ class Encoder:
                 (self._last_token(choice) if isinstance(choice, str) else choice[-1],)
                 for choice in request.choices
             )
+            _refuse_shared(request, last)
             return Encoded(request, self._ids(text, special), last)
         # Trailing blanks belong to the continuation: tokenizers glue a blank to the word behind it.
         prompt_ids = self._ids(text.rstrip(), special)
@@ -113,15 +119,15 @@ class Encoder:
         )
         if not all(choices):
             raise ValueError("a choice adds no token to the prompt")
+        _refuse_shared(request, choices)
         return Encoded(request, prompt_ids, choices)
 
     def _text_of(self, prompt: Prompt) -> tuple[str, bool]:
-        """Return the text and whether the tokenizer's special tokens are still to be added to it."""
+        """Return the text and whether what stands in front of prompts is still to be added to it."""
         if isinstance(prompt, ChatPrompt):
-            return self._laid_out(prompt), False  # the template writes them itself
+            return self._laid_out(prompt), False  # the template writes it itself
         assert isinstance(prompt, TextPrompt)
-        bos = self._tokenizer.bos_token
-        return prompt.text, not (bos and prompt.text.startswith(bos))
+        return prompt.text, True
 
     def _laid_out(self, prompt: ChatPrompt) -> str:
         """Return a conversation as the text of the chat template, up to where the answer begins.
@@ -146,35 +152,34 @@ class Encoder:
         return text
 
     def _tokenize_together(self, requests: Sequence[Request]) -> None:
-        wanted: dict[bool, dict[str, None]] = {False: {}, True: {}}
+        wanted: dict[str, None] = {}
         for request in requests:
             if isinstance(request.prompt, TokenPrompt):
                 continue
             try:
-                text, special = self._text_of(request.prompt)
+                text, _ = self._text_of(request.prompt)
             except ValueError:
                 continue  # said of the request, when its turn comes
-            wanted[special][text.rstrip() if request.choices else text] = None
+            wanted[text.rstrip() if request.choices else text] = None
             if request.choice_rule is ChoiceRule.CONTINUATION:
-                wanted[special].update(
-                    (text + choice, None) for choice in request.choices if isinstance(choice, str)
-                )
-        for special, texts in wanted.items():
-            if texts:
-                ids = self._tokenizer(list(texts), add_special_tokens=special)["input_ids"]
-                self._known.update(
-                    ((text, special), tuple(each)) for text, each in zip(texts, ids, strict=True)
-                )
+                wanted.update((text + choice, None) for choice in request.choices if isinstance(choice, str))
+        if wanted:
+            self._known.update(zip(wanted, self._texts.ids_of_all(list(wanted)), strict=True))
 
     def _ids(self, text: str, special: bool) -> tuple[int, ...]:
-        known = self._known.get((text, special))
-        if known is not None:
-            return known
-        return tuple(self._tokenizer.encode(text, add_special_tokens=special))
+        known = self._known.get(text)
+        ids = self._texts.ids(text) if known is None else known
+        return self._texts.as_prompt(ids) if special else ids
 
     def _last_token(self, choice: str) -> int:
         if choice not in self._last_tokens:
-            ids = self._ids(_SCAFFOLD + choice, False)
+            scaffold, ids = self._texts.ids(_SCAFFOLD), self._texts.ids(_SCAFFOLD + choice)
+            if len(ids) <= len(scaffold) or ids[: len(scaffold)] != scaffold:
+                raise EngineError(
+                    f"choice {choice!r} has no token of its own behind {_SCAFFOLD!r}: {list(scaffold)}, "
+                    f"with the choice {list(ids)}, and the last token of these is more than the choice; "
+                    "ask with --protocol lm-eval"
+                )
             self._last_tokens[choice] = ids[-1]
         return self._last_tokens[choice]
 
@@ -221,6 +226,21 @@ def by_kind(encoded: Sequence[Encoded]) -> Iterator[list[Encoded]]:
         )
         kinds.setdefault(kind, []).append(one)
     yield from kinds.values()
+
+
+def _refuse_shared(request: Request, ids: Sequence[tuple[int, ...]]) -> None:
+    """Refuse choices that are different texts and the same tokens: the model cannot choose between them.
+
+    Raises: EngineError.
+    """
+    owners: dict[tuple[int, ...], str | tuple[int, ...]] = {}
+    for choice, own in zip(request.choices, ids, strict=True):
+        other = owners.setdefault(own, choice)
+        if other != choice:
+            raise EngineError(
+                f"the choices {other!r} and {choice!r} of question {request.id!r} are the same tokens to "
+                f"this tokenizer: {list(own)}; the model cannot choose between them"
+            )
 
 
 def _token_choices(request: Request) -> tuple[tuple[int, ...], ...]:

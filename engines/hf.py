@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from engines.model_answers import Answering
     from engines.rank_group import RankGroup
     from engines.team import Leader, Member
+    from engines.text_tokens import TextTokens
 
 WINDOW_REQUESTS = 1024
 """How many requests are looked at together for common prefixes."""
@@ -89,6 +90,7 @@ class HFEngine:
         self._device = "cpu"
         self._device_notes: tuple[str, ...] = ()
         self._loaded: Loaded | None = None
+        self._texts: TextTokens | None = None
         self._encoder: Encoder | None = None
         self._answers: Answering | None = None
         self._degrees = Degrees(replicas=1, split=1)
@@ -194,9 +196,9 @@ class HFEngine:
         """Return the tokenizer of the checkpoint."""
         from engines.tokenizing import CheckpointTokenizer
 
-        if self._loaded is None:
+        if self._texts is None:
             raise EngineError(f"engine {self.name} is asked for its tokenizer before it has loaded a model")
-        return CheckpointTokenizer(self._loaded.tokenizer)
+        return CheckpointTokenizer(self._texts)
 
     def traced(self, work: Callable[[], None], folder: Path, name: str) -> Path:
         """Record what this rank computes in `work`; see `modeltest.api.Traceable`."""
@@ -211,7 +213,7 @@ class HFEngine:
         self._leader = self._group = None
         if self._answers is not None:
             self._answers.close()
-        self._loaded = self._answers = None
+        self._loaded = self._answers = self._texts = self._encoder = None
         empty_cache(self._device)
 
     def _member(self) -> Member:
@@ -269,12 +271,14 @@ class HFEngine:
     def _load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         from engines.checkpoint_loading import load_checkpoint
         from engines.encoding import Encoder
+        from engines.text_tokens import TextTokens
 
         begin = time.perf_counter()
         seed_everything(self._device, spec.seed)
         split_by = self._group if self._degrees.split > 1 else None
         self._loaded = loaded = load_checkpoint(spec, model, self._device, split_by)
-        self._encoder = Encoder(loaded.tokenizer, loaded.context_tokens, loaded.model.config.vocab_size)
+        self._texts = TextTokens(loaded.tokenizer)
+        self._encoder = Encoder(self._texts, loaded.context_tokens, loaded.model.config.vocab_size)
         self._answers = self._prepare(spec, model)
         load_s = time.perf_counter() - begin
         return replace(self._described(spec), load_s=load_s)
@@ -296,6 +300,7 @@ class HFEngine:
 
         loaded = self._loaded
         assert loaded is not None
+        assert self._texts is not None
         assert self._answers is not None
         peaks, peaks_notes = peaks_for(spec, self._device, loaded.model.dtype)
         return EngineInfo(
@@ -307,7 +312,13 @@ class HFEngine:
             context_tokens=loaded.context_tokens,
             versions=versions(self._device, ("torch", "transformers", "tokenizers")),
             implementations=loaded.implementations,
-            notes=(self._answers.note, *_overruled_note(loaded), *peaks_notes, *self._device_notes),
+            notes=(
+                self._answers.note,
+                *self._texts.notes,
+                *_overruled_note(loaded),
+                *peaks_notes,
+                *self._device_notes,
+            ),
             processors=processor_use(),
             work=model_work(loaded.model, split=self._degrees.split),
             peaks=peaks,

@@ -32,6 +32,7 @@ from modeltest.api import (
 
 if TYPE_CHECKING:
     from engines.encoding import Encoded, Encoder
+    from engines.text_tokens import TextTokens
 
 WINDOW_REQUESTS = 1024
 """How many requests are tokenized together."""
@@ -49,6 +50,7 @@ class MindieEngine(ABC):
     def __init__(self) -> None:
         self._encoder: Encoder | None = None
         self._tokenizer: Any = None
+        self._texts: TextTokens | None = None
         self._ends: frozenset[int] = frozenset()
 
     def obstacle(self, spec: RunSpec | None = None) -> str | None:
@@ -81,9 +83,9 @@ class MindieEngine(ABC):
         """Return the tokenizer that MindIE chose for the checkpoint."""
         from engines.tokenizing import CheckpointTokenizer
 
-        if self._tokenizer is None:
+        if self._texts is None:
             raise EngineError(f"engine {self.name} is asked for its tokenizer before it has loaded a model")
-        return CheckpointTokenizer(self._tokenizer)
+        return CheckpointTokenizer(self._texts)
 
     @abstractmethod
     def _answer(self, same_kind: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
@@ -102,6 +104,7 @@ class MindieEngine(ABC):
         """Take over the tokenizer of the runner `raw` and return what it has loaded since `begin`."""
         from engines.encoding import Encoder
         from engines.mindie_library import checked_dtype, plain_ids
+        from engines.text_tokens import TextTokens
 
         dtype = checked_dtype(raw, spec)
         device = str(raw.device).partition(":")[0]
@@ -109,7 +112,8 @@ class MindieEngine(ABC):
             raise PrerequisiteError(f"device npu is demanded, {type(raw).__name__} runs on {raw.device}")
         context = spec.max_position_embeddings or model.max_position_embeddings
         self._tokenizer = raw.tokenizer or _own_tokenizer(spec, model)
-        self._encoder = Encoder(self._tokenizer, context, raw.model.config.vocab_size)
+        self._texts = TextTokens(self._tokenizer, embeddings=raw.model.config.vocab_size)
+        self._encoder = Encoder(self._texts, context, raw.model.config.vocab_size)
         self._ends = frozenset(plain_ids(raw.model.postprocessor.eos_token_id))
         return EngineInfo(
             engine=self.name,
@@ -121,7 +125,7 @@ class MindieEngine(ABC):
             versions=versions(device, VERSIONED_PACKAGES),
             load_s=time.perf_counter() - begin,
             ranks=ranks,
-            notes=(*run_notes(spec), *notes),
+            notes=(*run_notes(spec), *self._texts.notes, *notes),
         )
 
 

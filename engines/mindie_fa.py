@@ -173,7 +173,8 @@ class MindieFA(MindieEngine):
         if unseen := stop_ids(self._tokenizer, request.stop) - self._ends:
             tokens = " ".join(self._tokenizer.convert_ids_to_tokens(sorted(unseen)))
             return completion(encoded, error=UNSEEN.format(tokens))
-        ids = tuple(self._tokenizer.encode(text, add_special_tokens=False))[: request.max_new_tokens]
+        assert self._texts is not None
+        ids = self._texts.ids(text)[: request.max_new_tokens]
         is_stopped = any(stop in text for stop in request.stop) or len(ids) < request.max_new_tokens
         text = cut_at(text, request.stop)
         return completion(

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from engines.text_tokens import TextTokens
 from modeltest.api import EngineError, SpecError, Turn, to_plain
 
 
 class CheckpointTokenizer:
-    """A tokenizer of transformers, used as lm-evaluation-harness uses it.
+    """A tokenizer of transformers, used as lm-evaluation-harness uses it but for what stands behind a text.
 
     Source: lm_eval/models/huggingface.py of lm-evaluation-harness 0.4.13, `prefix_token_id`, `tok_encode` and
-    `apply_chat_template`.
+    `apply_chat_template`. Where a tokenizer adds an end of text, lm-evaluation-harness asks for what comes
+    behind that end; here a text ends where it ends.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, texts: TextTokens) -> None:
+        self._texts = texts
+        self._tokenizer = tokenizer = texts.raw
         self.name: str = tokenizer.name_or_path
         template = tokenizer.chat_template
         self.chat_template: str | None = template if template is None else str(template)
@@ -36,10 +38,9 @@ class CheckpointTokenizer:
         )
 
     def encode(self, text: str, *, special: bool) -> tuple[int, ...]:
-        """Return the token ids of `text`."""
-        if special and text.startswith(self._tokenizer.decode([self.prefix_token_id])):
-            special = False
-        return tuple(self._tokenizer.encode(text, add_special_tokens=special))
+        """Return the token ids of `text`; with `special`, with what stands in front of a prompt."""
+        ids = self._texts.ids(text)
+        return self._texts.as_prompt(ids) if special else ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids; special tokens are written out."""

@@ -138,9 +138,9 @@ class Tokenizer(Protocol):
         """Stands before a text that has no context: begin of text, else end of text."""
 
     def encode(self, text: str, *, special: bool) -> tuple[int, ...]:
-        """Return the token ids of `text`; with `special`, also those the model wants around a prompt.
+        """Return the token ids of `text`; with `special`, also those the model wants in front of a prompt.
 
-        A text that already begins with the prefix token's own text gets no special tokens.
+        A text that already begins with the prefix token gets none, and nothing stands behind a text.
         """
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -6,6 +6,7 @@ import pytest
 from jinja2 import TemplateError
 
 from engines.encoding import Encoded, Encoder
+from engines.text_tokens import TextTokens
 from modeltest.api import ChatPrompt, ChoiceRule, Request, SpecError, TextPrompt, TokenPrompt, Turn
 
 BOS = 1
@@ -15,9 +16,19 @@ class Words:
     """Ids by order of appearance from 10; BOS is 1."""
 
     bos_token = "<s>"
+    bos_token_id = BOS
+    name_or_path = "folder"
+    all_special_ids = (BOS,)
 
     def __init__(self) -> None:
         self.known: dict[str, int] = {}
+
+    def __call__(self, texts: list[str], add_special_tokens: bool, **_: object) -> dict[str, list[list[int]]]:
+        return {"input_ids": [self.encode(text, add_special_tokens) for text in texts]}
+
+    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
+        words = {number: word for word, number in self.known.items()}
+        return "".join(words[number] for number in ids)
 
     def encode(self, text: str, add_special_tokens: bool) -> list[int]:
         body = text.removeprefix(self.bos_token)
@@ -36,7 +47,9 @@ class Words:
 
 def _encoder(context: int | None = None) -> tuple[Encoder, Words]:
     words = Words()
-    return Encoder(words, context), words
+    texts = TextTokens(words)
+    words.known.clear()  # of what was tried
+    return Encoder(texts, context), words
 
 
 def test_a_text_gets_the_special_tokens_once():
@@ -55,11 +68,6 @@ def test_a_chat_gets_only_the_template_s_special_tokens():
 class OfUsersAlone(Words):
     """Its template takes no turn of the system."""
 
-    name_or_path = "folder"
-
-    def __call__(self, texts: list[str], add_special_tokens: bool) -> dict[str, list[list[int]]]:
-        return {"input_ids": [self.encode(text, add_special_tokens) for text in texts]}
-
     def apply_chat_template(self, turns: list[dict[str, str]], **_: object) -> str:
         if turns[0]["role"] == "system":
             raise TemplateError("no system turn")
@@ -75,7 +83,7 @@ def test_a_conversation_that_the_template_refuses_fails_alone():
     user = Turn("user", "hello")
     refused = Request("r", ChatPrompt((Turn("system", "be brief"),), (), (user,)))
     taken = Request("t", ChatPrompt((), (), (user,)))
-    first, second = Encoder(OfUsersAlone(), None).encode_all([refused, taken])
+    first, second = Encoder(TextTokens(OfUsersAlone()), None).encode_all([refused, taken])
     assert str(first) == "the chat template refuses the conversation: no system turn"
     assert isinstance(second, Encoded)
 
@@ -85,7 +93,7 @@ def test_a_conversation_without_a_template_is_refused():
     with pytest.raises(
         SpecError, match=r"folder has no chat template that can be used; ask without one: Canno"
     ):
-        list(Encoder(WithoutTemplate(), None).encode_all([request]))
+        list(Encoder(TextTokens(WithoutTemplate()), None).encode_all([request]))
 
 
 def test_choices_are_split_off_the_whole():
@@ -176,7 +184,7 @@ def test_new_tokens_that_leave_no_room_are_refused():
 
 
 def test_token_ids_that_the_model_has_not_are_refused():
-    encoder = Encoder(Words(), None, 30)
+    encoder = Encoder(TextTokens(Words()), None, 30)
     assert encoder.encode(Request("r", TokenPrompt((0, 29)))).prompt_ids == (0, 29)
     with pytest.raises(ValueError, match="the prompt has the token id 30; this model has 30, from 0"):
         encoder.encode(Request("r", TokenPrompt((0, 30))))

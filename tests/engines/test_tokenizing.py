@@ -1,6 +1,7 @@
 import pytest
 
 from engines.fake import END_OF_TEXT, FakeEngine
+from engines.text_tokens import TextTokens
 from engines.tokenizing import ByteTokenizer, CheckpointTokenizer
 from modeltest.api import EngineError, SpecError, Tokenizing, Turn
 
@@ -16,18 +17,18 @@ def raw(request, demo_model):
 
 
 def test_texts_are_encoded_as_the_checkpoint_does(raw):
-    tokenizer = CheckpointTokenizer(raw)
+    tokenizer = CheckpointTokenizer(TextTokens(raw))
     assert tokenizer.encode(TEXT, special=True) == tuple(raw.encode(TEXT))
     assert tokenizer.encode(TEXT, special=False) == tuple(raw.encode(TEXT, add_special_tokens=False))
 
 
 def test_the_prefix_is_the_begin_of_text_or_else_its_end(raw):
     expected = raw.eos_token_id if raw.bos_token_id is None else raw.bos_token_id
-    assert CheckpointTokenizer(raw).prefix_token_id == expected
+    assert CheckpointTokenizer(TextTokens(raw)).prefix_token_id == expected
 
 
 def test_a_text_that_writes_the_prefix_itself_does_not_get_it_twice(raw):
-    tokenizer = CheckpointTokenizer(raw)
+    tokenizer = CheckpointTokenizer(TextTokens(raw))
     text = raw.decode([tokenizer.prefix_token_id]) + TEXT
     assert tokenizer.encode(text, special=True) == tokenizer.encode(text, special=False)
     assert tokenizer.encode(text, special=True)[0] == tokenizer.prefix_token_id
@@ -35,7 +36,7 @@ def test_a_text_that_writes_the_prefix_itself_does_not_get_it_twice(raw):
 
 
 def test_a_conversation_is_laid_out_by_the_template(raw):
-    tokenizer = CheckpointTokenizer(raw)
+    tokenizer = CheckpointTokenizer(TextTokens(raw))
     turns = [Turn("user", "q"), Turn("assistant", "a"), Turn("user", "r")]
     messages = [{"role": turn.role, "content": turn.content} for turn in turns]
     text = tokenizer.lay_out(turns, generation_prompt=True)
@@ -53,18 +54,18 @@ REFUSES_SYSTEM = (
 def test_a_template_that_refuses_the_system_turn_goes_without_it(raw):
     raw.chat_template = REFUSES_SYSTEM
     turns = [Turn("system", "s"), Turn("user", "q")]
-    assert CheckpointTokenizer(raw).lay_out(turns, generation_prompt=True) == "q"
+    assert CheckpointTokenizer(TextTokens(raw)).lay_out(turns, generation_prompt=True) == "q"
 
 
 def test_a_template_that_refuses_everything_is_an_error(raw):
     raw.chat_template = "{{ raise_exception('never') }}"
     with pytest.raises(SpecError, match="refuses the conversation: never"):
-        CheckpointTokenizer(raw).lay_out([Turn("user", "q")], generation_prompt=True)
+        CheckpointTokenizer(TextTokens(raw)).lay_out([Turn("user", "q")], generation_prompt=True)
 
 
 def test_a_checkpoint_without_a_template_says_so(raw):
     raw.chat_template = None
-    tokenizer = CheckpointTokenizer(raw)
+    tokenizer = CheckpointTokenizer(TextTokens(raw))
     assert tokenizer.chat_template is None
     with pytest.raises(SpecError, match="has no chat template"):
         tokenizer.lay_out([Turn("user", "q")], generation_prompt=True)
@@ -73,7 +74,7 @@ def test_a_checkpoint_without_a_template_says_so(raw):
 def test_a_tokenizer_without_begin_and_end_has_no_prefix(raw):
     raw.bos_token = raw.eos_token = None
     with pytest.raises(EngineError, match="begin or the end of a text"):
-        _ = CheckpointTokenizer(raw).prefix_token_id
+        _ = CheckpointTokenizer(TextTokens(raw)).prefix_token_id
 
 
 def test_the_fake_engine_offers_its_bytes():
@@ -87,7 +88,7 @@ def test_the_fake_engine_offers_its_bytes():
 
 
 def test_token_ids_become_the_text_again_with_their_special_tokens(raw):
-    tokenizer = CheckpointTokenizer(raw)
+    tokenizer = CheckpointTokenizer(TextTokens(raw))
     assert tokenizer.decode(tokenizer.encode(TEXT, special=False)) == TEXT
     assert tokenizer.decode([tokenizer.prefix_token_id]) == raw.decode([tokenizer.prefix_token_id]) != ""
 
