@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich import box
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from modeltest.api.comparison import (
     AccuracyComparison,
@@ -32,14 +32,13 @@ _COLOURS = {Outcome.PASS: "green", Outcome.FAIL: "red", Outcome.INCONCLUSIVE: "y
 def print_comparison(console: Console, comparison: Comparison) -> None:
     """Print everything a reader needs at once; the reports have the rest."""
     for line in _title_lines(comparison):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     for part in _parts(comparison):
         console.print(part)
     for note in comparison.notes:
-        console.print(f"note: {note}", markup=False, soft_wrap=True)
+        console.print(f"note: {note}", soft_wrap=True)
     console.print(_gates(comparison))
-    colour = _COLOURS[comparison.outcome]
-    console.print(f"outcome: [{colour}]{comparison.outcome.value}[/{colour}]")
+    console.print(Text.assemble("outcome: ", (comparison.outcome.value, _COLOURS[comparison.outcome])))
 
 
 def side_of(runs: Sequence[ComparedRun]) -> str:
@@ -161,11 +160,11 @@ def _differs(each: PairedAccuracy) -> bool:
 def _flips(flips: Sequence[Flip]) -> Table:
     rows = [
         (
-            escape(flip.question),
-            escape(flip.expected),
-            escape(flip.reference or "-"),
+            flip.question,
+            flip.expected,
+            flip.reference or "-",
             _margin(flip.reference_margin),
-            escape(flip.candidate or "-"),
+            flip.candidate or "-",
             _margin(flip.candidate_margin),
             "" if flip.is_near_tie is None else "near tie" if flip.is_near_tie else "wide",
         )
@@ -193,7 +192,7 @@ def _outputs(found: OutputAgreement) -> Iterator[RenderableType]:
     if found.divergent:
         rows = [
             (
-                escape(each.output),
+                each.output,
                 str(each.token_index),
                 _token(each.reference_token),
                 _token(each.candidate_token),
@@ -271,9 +270,8 @@ def _gates(comparison: Comparison) -> Table:
     for name in ("gate", "outcome", "why"):
         table.add_column(name, overflow="fold")
     for gate in comparison.gates:
-        colour = _COLOURS[gate.outcome]
         name = f"{gate.name} {gate.part}" if gate.part else gate.name
-        table.add_row(escape(name), f"[{colour}]{gate.outcome.value}[/{colour}]", escape(gate.statement))
+        table.add_row(name, Text(gate.outcome.value, _COLOURS[gate.outcome]), gate.statement)
     return table
 
 

@@ -102,6 +102,6 @@ def _print_summary(directories: list[Path]) -> None:
         table.add_row(result.spec.mode, headline(result).replace("; ", "\n"), verdict)
     console.print(table)
     for directory in directories:
-        console.print(str(directory), markup=False, soft_wrap=True)
+        console.print(str(directory), soft_wrap=True)
         for path in sorted(directory.iterdir()):
-            console.print(f"  {path.name}", markup=False)
+            console.print(f"  {path.name}")

@@ -83,16 +83,17 @@ class BarProgress:
     """A live bar by rich."""
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
 
+        from modeltest.console import plain_console
+
         self._bar = RichProgress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[state]}", markup=False),
             TimeElapsedColumn(),
-            console=Console(file=cast(TextIO, _Forgiving(sys.stderr))),
+            console=plain_console(file=cast(TextIO, _Forgiving(sys.stderr))),
             transient=True,
             # Drawing takes time from the cores that are being measured.
             refresh_per_second=2,
@@ -103,7 +104,7 @@ class BarProgress:
 
     def line(self, text: str) -> None:
         """Print `text` above the bar."""
-        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._bar.console.print(text, soft_wrap=True)
 
     def phase(self, name: str) -> None:
         """Begin a new bar."""

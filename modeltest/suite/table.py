@@ -21,7 +21,7 @@ def print_plan(runs: Sequence[SuiteRun], notes: Sequence[str]) -> None:
     told = f", {refused} of them cannot be run" if refused else ""
     result_console().print(f"{_count(len(runs), 'run')}{told}; {_count(planned_loads(runs), 'model load')}")
     for note in notes:
-        result_console().print(note, markup=False, soft_wrap=True)
+        result_console().print(note, soft_wrap=True)
 
 
 def print_suite(suite: SuiteResult, files: Sequence[Path]) -> None:
@@ -43,7 +43,7 @@ def print_suite(suite: SuiteResult, files: Sequence[Path]) -> None:
         f"exit status {suite.exit_status}"
     )
     for path in sorted(files):
-        console.print(str(path), soft_wrap=True, highlight=False, markup=False)
+        console.print(str(path), soft_wrap=True)
 
 
 def _words(run: SuiteRun) -> str:

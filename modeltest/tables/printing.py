@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from modeltest.api import MaxBatchSummary, RunResult
+from modeltest.console import plain_console
 from modeltest.run.directory import PARTIAL_FOLDER, SCRATCH_PREFIX
 from modeltest.tables.headline import title_of
 from modeltest.tables.remarks import remarks
@@ -27,7 +28,7 @@ def print_result(result: RunResult, directory: Path) -> None:
         console.print(probe_table(result.summary))
     print_verdict(console, result)
     for path in files_of(directory):
-        console.print(str(path), soft_wrap=True, highlight=False, markup=False)
+        console.print(str(path), soft_wrap=True)
 
 
 def files_of(directory: Path) -> list[Path]:
@@ -41,8 +42,8 @@ def files_of(directory: Path) -> list[Path]:
 
 def result_console() -> Console:
     """Return a console for results: as wide as the terminal, or wide enough when there is none."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+    console = plain_console()
+    return console if console.is_terminal else plain_console(width=_PLAIN_WIDTH)
 
 
 def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -58,13 +59,13 @@ def print_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def print_verdict(console: Console, result: RunResult) -> None:
     """Print what the engine did and each case reached, what stopped it, verdict, reasons and warnings."""
     for line in remarks(result):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     verdict = result.verdict.value if result.verdict else result.status
-    console.print(f"verdict: {verdict}", markup=False)
+    console.print(f"verdict: {verdict}")
     for reason in result.reasons:
-        console.print(f"  {reason}", markup=False, soft_wrap=True)
+        console.print(f"  {reason}", soft_wrap=True)
     for warning in result.warnings:
-        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
+        console.print(f"warning: {warning}", soft_wrap=True)
 
 
 def result_table(result: RunResult) -> Table:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.markup import escape
-
 from modeltest.api import (
     AccuracySummary,
     CaseSummary,
@@ -121,7 +119,7 @@ def _output_row(output: PrecisionOutput) -> Sequence[str]:
         str(output.rows),
         str(output.rows_that_differ),
         output.verdict.value,
-        escape(beginning(output)),
+        beginning(output),
     )
 
 
@@ -129,9 +127,9 @@ def _text_row(text: GeneratedText) -> Sequence[str]:
     end = "failed" if text.error is not None else text.finish.value if text.finish else "-"
     cut = f" (cut by {text.cut_prompt_tokens})" if text.cut_prompt_tokens else ""
     return (
-        escape(in_one_line(text.prompt)),
+        in_one_line(text.prompt),
         f"{text.prompt_tokens}{cut}",
-        escape(in_one_line(text.error or text.text or "")),
+        in_one_line(text.error or text.text or ""),
         str(text.output_tokens),
         end,
     )

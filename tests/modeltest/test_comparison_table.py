@@ -3,7 +3,6 @@ from io import StringIO
 import pytest
 from made_answers import sample
 from made_runs import accuracy_result, performance_result, precision_result
-from rich.console import Console
 
 from modeltest.api import Case
 from modeltest.api.comparison import Comparison, Gate, MaxBatchComparison, Outcome
@@ -11,10 +10,11 @@ from modeltest.compare.runs import compare_runs
 from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances
 from modeltest.comparison_table import print_comparison
+from modeltest.console import plain_console
 
 
 def printed(comparison: Comparison) -> str:
-    console = Console(width=160, highlight=False, record=True, file=StringIO())
+    console = plain_console(width=160, record=True, file=StringIO())
     print_comparison(console, comparison)
     return "\n".join(" ".join(line.split()) for line in console.export_text().splitlines())
 

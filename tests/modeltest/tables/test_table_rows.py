@@ -1,14 +1,14 @@
 from dataclasses import replace
 
-from rich.console import Console
 from shown_results import ACCURACY, CASE, PRECISION, RESULT, SEARCH
 
 from modeltest.api import MaxBatchSummary, PerformanceSummary, RunResult, SearchStatus
+from modeltest.console import plain_console
 from modeltest.tables import headline, probe_table, result_table
 
 
 def _text(result: RunResult) -> str:
-    console = Console(width=120)
+    console = plain_console(width=120)
     with console.capture() as capture:
         console.print(result_table(result))
     return capture.get()
@@ -57,7 +57,7 @@ def test_a_search_shows_its_answer():
 
 
 def test_every_probe_of_a_search_is_shown_with_its_trials_and_its_decision():
-    console = Console(width=120)
+    console = plain_console(width=120)
     with console.capture() as capture:
         console.print(probe_table(MaxBatchSummary((SEARCH,))))
     rows = [line.split() for line in capture.get().splitlines() if line.strip().startswith("64x32")]
@@ -70,7 +70,7 @@ def test_every_probe_of_a_search_is_shown_with_its_trials_and_its_decision():
 
 def test_outputs_are_shown_by_their_beginning_in_one_line_and_as_they_are() -> None:
     result = replace(RESULT, summary=PRECISION)
-    console = Console(width=140, record=True)
+    console = plain_console(width=140, record=True)
     console.print(result_table(result))
     text = console.export_text()
     assert "[red]so" in text
