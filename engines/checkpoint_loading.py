@@ -11,7 +11,7 @@ from engines.device import is_out_of_memory, refuse_dtype
 from engines.tensor_parallel import split_arguments, take_over
 from engines.tokenizer_loading import end_of_turn_ids, load_tokenizer
 from engines.tokenizer_trials import try_vocabulary
-from engines.transformers_versions import INSTALL_HINT, dtype_argument
+from engines.transformers_versions import dtype_argument
 from modeltest.api import (
     EngineError,
     ModelInfo,
@@ -21,6 +21,7 @@ from modeltest.api import (
     RunSpec,
     SpecError,
 )
+from modeltest.api.installation import install_command
 
 if TYPE_CHECKING:
     from engines.rank_group import RankGroup
@@ -84,7 +85,7 @@ def _import_transformers() -> Any:
         import transformers
     except ImportError as problem:
         raise PrerequisiteError(
-            f"the hf engine needs torch and transformers ({problem}): {INSTALL_HINT}"
+            f"the hf engine needs torch and transformers ({problem}): {install_command('hf')}"
         ) from None
     transformers.utils.logging.disable_progress_bar()
     return transformers

@@ -16,6 +16,7 @@ from typing import Any
 
 from engines.tensor_parallel import STYLES
 from modeltest.api import ModelInfo, PrerequisiteError, RunSpec
+from modeltest.api.installation import install_command, pip_command
 
 MIN_TRANSFORMERS = (5, 20)
 """Since then a plan is applied through `DistributedConfig`."""
@@ -124,12 +125,12 @@ def family_plan(model_type: str) -> FamilyPlan | None:
     """
     package = importlib.util.find_spec("transformers")
     if package is None or not package.submodule_search_locations:
-        raise PrerequisiteError("several ranks need transformers: pip install 'modeltest[hf]'")
+        raise PrerequisiteError(f"several ranks need transformers: {install_command('hf')}")
     if _version(plan_version()) < MIN_TRANSFORMERS:
         wanted = ".".join(map(str, MIN_TRANSFORMERS))
         raise PrerequisiteError(
             f"splitting a model over ranks needs transformers {wanted} or newer; installed is "
-            f"{plan_version()}: pip install -U transformers, or give 1 chip"
+            f"{plan_version()}: {pip_command('-U', 'transformers')}, or give 1 chip"
         )
     models = Path(package.submodule_search_locations[0]) / "models"
     for path in sorted(models.glob(f"{model_type.replace('-', '_')}/configuration_*.py")):
@@ -157,8 +158,8 @@ def _require_accelerate(size: int) -> None:
         raise PrerequisiteError(
             f"splitting a model over {size} ranks needs accelerate {wanted} or newer, "
             f"{f'installed is {found}' if found else 'which is not installed'}: "
-            f"pip install 'accelerate>={wanted}'; without it 1 rank works, and in accuracy runs replicas, "
-            f"as in {size} [{size},-1,-1,-1,-1,-1,-1,-1]"
+            f"{pip_command(f'accelerate>={wanted}')}; without it 1 rank works, and in accuracy runs "
+            f"replicas, as in {size} [{size},-1,-1,-1,-1,-1,-1,-1]"
         )
 
 

@@ -6,13 +6,13 @@ from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from modeltest.api.installation import install_command, pip_command
+
 OLDEST, NEWEST = (4, 46), (5, 23)
 """`tests/test_old_environments.py` has the oldest, constraints.txt the newest."""
 
 OPEN_ATTENTION = (4, 54)
 """Since then the attention of a loaded model can be replaced."""
-
-INSTALL_HINT = "pip install 'modeltest[hf]'"
 
 
 def obstacle() -> str | None:
@@ -21,12 +21,14 @@ def obstacle() -> str | None:
         version("torch")
         found = version("transformers")
     except PackageNotFoundError as problem:
-        return f"it needs torch and transformers, and {problem.name} is not installed: {INSTALL_HINT}"
+        return (
+            f"it needs torch and transformers, and {problem.name} is not installed: {install_command('hf')}"
+        )
     if OLDEST <= numbers(found) <= NEWEST:
         return None
     return (
         f"it knows transformers {_text(OLDEST)} to {_text(NEWEST)}, and {found} is installed: "
-        f"pip install 'transformers>={_text(OLDEST)},<{NEWEST[0]}.{NEWEST[1] + 1}'"
+        + pip_command(f"transformers>={_text(OLDEST)},<{NEWEST[0]}.{NEWEST[1] + 1}")
     )
 
 

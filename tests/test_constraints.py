@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from modeltest.bootstrap.installed import read_project
-from modeltest.bootstrap.requirements import requirement_lines
+from modeltest.bootstrap.requirements import PROJECT, requirement_lines
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TEXT = (CHECKOUT / "constraints.txt").read_text(encoding="utf-8")
@@ -34,7 +34,7 @@ def asked_for(python: str) -> Iterator[Requirement]:
     project = read_project(CHECKOUT)
     for line in [*project.dependencies, *(line for lines in project.extras.values() for line in lines)]:
         requirement = Requirement(line)
-        if requirement.name != "modeltest" and (
+        if requirement.name != PROJECT and (
             requirement.marker is None or requirement.marker.evaluate({"python_version": python, "extra": ""})
         ):
             yield requirement

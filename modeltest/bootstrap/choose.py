@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 
+from modeltest.bootstrap.handover import refuse_namesake
 from modeltest.bootstrap.in_place import COMPLETE_THIS, complete_this_python
 from modeltest.bootstrap.installed import Installation, find_installation, versions_of
 from modeltest.bootstrap.messages import NotReady, say
@@ -58,7 +59,9 @@ def ready_interpreter(root: Path, venv: Path, extras: Iterable[str]) -> Path:
         return python
     if chosen is Route.IN_PLACE:
         complete_this_python(root, wanted)
-    elif found is not None and not found.is_this_checkout:
+        return Path(sys.executable)
+    refuse_namesake(sys.executable)
+    if found is not None and not found.is_this_checkout:
         say(f"using the ModelTest installed in {found.location}, not this checkout")
     return Path(sys.executable)
 

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from modeltest.bootstrap.handover import refuse_namesake, refuse_other_checkout, remove_former
 from modeltest.bootstrap.installed import all_versions, find_installation, read_project
 from modeltest.bootstrap.lock import locked
 from modeltest.bootstrap.messages import say
@@ -30,8 +31,10 @@ def complete_this_python(root: Path, extras: Iterable[str]) -> None:
     Raises: NotReady.
     """
     wanted = frozenset(extras)
+    refuse_namesake(sys.executable)
     if _is_complete(root, wanted):
         return
+    refuse_other_checkout(root, sys.executable, prefix=Path(sys.prefix))
     with locked(_lock_file()):
         importlib.invalidate_caches()
         if not _is_complete(root, wanted):
@@ -51,6 +54,7 @@ def _install(root: Path, extras: frozenset[str]) -> None:
     lacking = missing(requirements, installed)
     if lacking:
         _add(lacking, installed, root)
+    remove_former(sys.executable, root)
     # Last, so that an installation that can be found is a whole one.
     pip_install(
         sys.executable, ["--no-deps", "-e", "."], root=root, what=f"installing ModelTest into {sys.prefix}"

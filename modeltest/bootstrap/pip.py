@@ -50,6 +50,15 @@ def pip_install(python: str, words: Sequence[str], *, root: Path, what: str, in_
     run_logged(command, cwd=root, what=what, environment=environment)
 
 
+def pip_uninstall(python: str, name: str, *, root: Path, what: str) -> None:
+    """Run `pip uninstall NAME` of the interpreter `python`.
+
+    Raises: CommandFailed.
+    """
+    command = [python, "-m", "pip", "uninstall", "--disable-pip-version-check", "--yes", name]
+    run_logged(command, cwd=root, what=what, environment=os.environ)
+
+
 def run_logged(command: Sequence[str], *, cwd: Path, what: str, environment: Mapping[str, str]) -> None:
     """Run a command with its output in a log that is kept only if the command fails.
 

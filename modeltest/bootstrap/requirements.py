@@ -15,7 +15,10 @@ from modeltest.bootstrap.messages import NotReady
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-PROJECT = "modeltest"
+PROJECT = "llm-modeltest"
+
+FORMER = "modeltest"
+"""What the distribution was called before. On PyPI that is another project, with the same import name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ def pins(installed: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(
         f"{name}{'==' if _is_version(version) else '==='}{version}"
         for name, version in sorted(installed.items())
-        if name != PROJECT
+        if name not in (PROJECT, FORMER)
     )
 
 

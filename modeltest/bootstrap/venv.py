@@ -16,6 +16,12 @@ from enum import Enum
 from pathlib import Path
 from typing import TextIO
 
+from modeltest.bootstrap.handover import (
+    packages_of,
+    refuse_namesake,
+    refuse_other_checkout,
+    remove_former,
+)
 from modeltest.bootstrap.lock import locked
 from modeltest.bootstrap.messages import NotReady
 from modeltest.bootstrap.pip import CONSTRAINTS, CommandFailed, pip_install, run_logged
@@ -54,6 +60,10 @@ def make_ready(root: Path, venv: Path, extras: Iterable[str]) -> Path | None:
     wanted = frozenset(extras)
     digest = digest_of(root)
     state = state_of(venv, wanted, digest)
+    python = str(interpreter_in(venv))
+    refuse_namesake(python, packages_of(venv))
+    if state is not State.READY:
+        refuse_other_checkout(root, python, prefix=venv, search_path=packages_of(venv))
     if state is State.FOREIGN:
         return None
     if state is not State.READY:
@@ -118,6 +128,7 @@ def _make(root: Path, venv: Path, file: TextIO, extras: frozenset[str]) -> None:
 
 
 def _install(venv: Path, extras: Sequence[str], root: Path) -> None:
+    remove_former(str(interpreter_in(venv)), root, packages_of(venv))
     pip_install(
         str(interpreter_in(venv)),
         ["-c", CONSTRAINTS, "-e", f".[{','.join(extras)}]"],

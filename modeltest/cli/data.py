@@ -109,7 +109,7 @@ def add(name: str, path: Path, force: bool, data_dir: str | None) -> None:
 def fetch(name: str, force: bool, data_dir: str | None) -> None:
     """Download dataset NAME from the Hugging Face hub and write its original files.
 
-    Needs a network and the Hugging Face package: pip install 'modeltest[fetch]'.
+    Needs a network and the extra `fetch`; where that is missing, it says how to install it.
     """
     from modeltest.data.fetch import fetch_dataset
 

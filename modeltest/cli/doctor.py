@@ -10,6 +10,7 @@ import click
 
 from modeltest import __version__, registry
 from modeltest.api import AccuracyTask, PrerequisiteError, RunSpec, SpecError, TaskOptions
+from modeltest.api.installation import install_command
 from modeltest.cli.modern import PAIRS
 from modeltest.cli.show import dataset_states, engine_obstacles
 
@@ -64,7 +65,7 @@ def _describe_environment() -> None:
     rows = [(name, "-" if value is None else str(value)) for name, value in facts.items()]
     packages = [(name, _version(name), extra) for name, extra in _PACKAGES.items()]
     rows += [
-        (name, found or f"missing: pip install 'modeltest[{extra}]'" if extra else found or "missing")
+        (name, found or f"missing: {install_command(extra)}" if extra else found or "missing")
         for name, found, extra in packages
     ]
     rows += [(f"engine {name}", why or "usable") for name, why in engine_obstacles().items()]
@@ -72,9 +73,7 @@ def _describe_environment() -> None:
     rows += [(f"dataset {name}", state) for name, state in dataset_states()]
     print_rows(("what", "found"), rows)
     if not all(_version(name) for name in ("torch", "transformers")):
-        raise PrerequisiteError(
-            "torch and transformers are needed to run a model: pip install 'modeltest[hf]'"
-        )
+        raise PrerequisiteError(f"torch and transformers are needed to run a model: {install_command('hf')}")
 
 
 def _examine_ascend(options: dict[str, Any]) -> None:

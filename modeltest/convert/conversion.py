@@ -10,6 +10,7 @@ from pathlib import Path
 
 from modeltest.api import EngineError, PrerequisiteError, SpecError
 from modeltest.api.files import write_json
+from modeltest.api.installation import install_command
 from modeltest.convert.companions import companion_files, copy_companion, is_same_file
 from modeltest.convert.safetensors_file import lay_out, verify_safetensors, write_safetensors
 from modeltest.convert.sources import TorchCheckpoint, TorchFile, find_torch_files
@@ -68,7 +69,7 @@ def _require_packages() -> None:
     missing = [name for name in ("torch", "safetensors", "numpy") if find_spec(name) is None]
     if missing:
         raise PrerequisiteError(
-            f"converting needs {', '.join(missing)}, not installed here: pip install 'modeltest[hf]'"
+            f"converting needs {', '.join(missing)}, not installed here: {install_command('hf')}"
         )
 
 

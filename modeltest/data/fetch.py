@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modeltest.api import DatasetError, PrerequisiteError
+from modeltest.api.installation import install_command
 from modeltest.data.card import DatasetCard, FileFormat, HubRows, SplitCard, load_card
 from modeltest.data.rows import LETTERS
 from modeltest.data.store import SplitFinding, install_files, verify_dataset, write_files
 
 HubRow = Mapping[str, Any]
 
-_INSTALL = "pip install 'modeltest[fetch]'"
 _TITLE_END = " -- "
 
 
@@ -162,8 +162,8 @@ def _hub_reader(name: str) -> HubReader:
         from datasets import load_dataset
     except ImportError as problem:
         raise PrerequisiteError(
-            f"fetching needs the Hugging Face package: {_INSTALL}; or copy files you have with"
-            f" `modeltest data add {name} PATH`"
+            f"fetching needs the Hugging Face package: {install_command('fetch')}; or copy files you "
+            f"have with `modeltest data add {name} PATH`"
         ) from problem
 
     def read(repository: str, config: str, split: str) -> Iterable[HubRow]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from modeltest.api import PrerequisiteError, SpecError
+from modeltest.api.installation import install_command
 from modeltest.demo.corpus import sample_texts
 from modeltest.demo.families import FAMILY_BY_NAME, VOCABULARY_SIZE, Family, Specials
 from modeltest.demo.tokenizer import tokenizer_files
@@ -64,7 +65,7 @@ def _require_packages() -> None:
     missing = [name for name in ("torch", "safetensors", "tokenizers") if find_spec(name) is None]
     if missing:
         raise PrerequisiteError(
-            f"a demo model needs {', '.join(missing)}, not installed here: pip install 'modeltest[hf]'"
+            f"a demo model needs {', '.join(missing)}, not installed here: {install_command('hf')}"
         )
 
 

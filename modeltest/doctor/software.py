@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from modeltest.api.installation import pip_command
 from modeltest.doctor.finding import Finding, State
 
 CANN_SETUP = "/usr/local/Ascend/ascend-toolkit/set_env.sh"
@@ -73,27 +74,27 @@ def check_torch(torch: str | None, torch_npu: str | None) -> Finding:
     name = "torch_npu"
     if torch is None:
         wanted = f"=={_release(torch_npu)}" if torch_npu else ""
-        return Finding(name, State.ABSENT, "torch is not installed", f"pip install torch{wanted}")
+        return Finding(name, State.ABSENT, "torch is not installed", pip_command(f"torch{wanted}"))
     if "+cu" in torch or "+rocm" in torch:
         return Finding(
             name,
             State.WRONG,
             f"torch {torch} is built for another accelerator, and torch allows one",
-            f"pip install --force-reinstall torch=={_release(torch)}+cpu",
+            pip_command("--force-reinstall", f"torch=={_release(torch)}+cpu"),
         )
     if torch_npu is None:
         return Finding(
             name,
             State.ABSENT,
             f"torch {torch}, but no torch_npu",
-            f"pip install 'torch_npu=={_release(torch)}.*'",
+            pip_command(f"torch_npu=={_release(torch)}.*"),
         )
     if _release(torch) != _release(torch_npu):
         return Finding(
             name,
             State.WRONG,
             f"torch {torch} and torch_npu {torch_npu} do not belong together",
-            f"pip install torch=={_release(torch_npu)}",
+            pip_command(f"torch=={_release(torch_npu)}"),
         )
     return Finding(name, State.OK, f"{torch}, {torch_npu}")
 

@@ -17,10 +17,9 @@ from modeltest.api import (
     PrerequisiteError,
     RunSpec,
 )
+from modeltest.api.installation import install_command
 from modeltest.lm_eval.results import read_summary
 from modeltest.lm_eval.samples import read_answers
-
-INSTALL_HINT = "pip install 'modeltest[lm-eval]'"
 
 
 class LmEval:
@@ -34,7 +33,7 @@ class LmEval:
     def check(self, spec: RunSpec) -> None:
         """Refuse to run where lm-evaluation-harness is not installed."""
         if find_spec("lm_eval") is None:
-            raise PrerequisiteError(f"lm-evaluation-harness is not installed: {INSTALL_HINT}")
+            raise PrerequisiteError(f"lm-evaluation-harness is not installed: {install_command('lm-eval')}")
 
     def requires(self, spec: RunSpec) -> frozenset[Capability]:
         """Return nothing: only the loaded tasks say what they ask for, and `prepare` checks that."""

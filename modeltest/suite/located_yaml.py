@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modeltest.api import PrerequisiteError, SpecError
+from modeltest.api.installation import install_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def read_yaml(path: Path) -> Located:
     try:
         import yaml
     except ImportError:
-        raise PrerequisiteError("a suite needs PyYAML: pip install 'modeltest[suite]'") from None
+        raise PrerequisiteError(f"a suite needs PyYAML: {install_command('suite')}") from None
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from modeltest.api import MissingExtra
+from modeltest.api.installation import install_command
 
 EXTRA = "report"
 
@@ -17,5 +18,5 @@ def require_packages(what: str, *packages: str) -> None:
     for package in packages:
         if find_spec(package) is None:
             raise MissingExtra(
-                f"{what} left out: {package} is not installed; `pip install 'modeltest[{EXTRA}]'` brings it"
+                f"{what} left out: {package} is not installed; `{install_command(EXTRA)}` brings it"
             )

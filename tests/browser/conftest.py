@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from page_watch import NO_BROWSER, VARIABLE, PageWatch, find_chromium
 
+from modeltest.api.installation import install_command
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
@@ -31,7 +33,7 @@ PATIENCE_MS = 10_000
 def chromium() -> str:
     """Return the path of Chromium, or skip with the reason that ends up in the notice."""
     if importlib.util.find_spec("playwright") is None:
-        pytest.skip(f"{NO_BROWSER}: the package playwright is not installed; pip install modeltest[dev]")
+        pytest.skip(f"{NO_BROWSER}: the package playwright is not installed: {install_command('dev')}")
     path = find_chromium(os.environ)
     if path is None:
         pytest.skip(f"{NO_BROWSER}: apt-get install chromium, or name one with {VARIABLE}=/path/to/chromium")

@@ -190,7 +190,8 @@ def test_b5_a_split_without_accelerate_is_refused_before_anything_is_loaded(
         HFEngine().check(_spec(2), _model(tmp_path))
     assert str(raised.value) == (
         f"splitting a model over 2 ranks needs accelerate 1.1 or newer, {said}: "
-        "pip install 'accelerate>=1.1'; without it 1 rank works, and in accuracy runs replicas, "
+        f"{sys.executable} -m pip install 'accelerate>=1.1'; without it 1 rank works, and in accuracy runs "
+        "replicas, "
         "as in 2 [2,-1,-1,-1,-1,-1,-1,-1]"
     )
     HFEngine().check(_spec(2, parallel=Parallel(dp=2)), _model(tmp_path))

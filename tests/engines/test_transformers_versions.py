@@ -1,5 +1,6 @@
 """Which transformers the engine `hf` takes, and what it calls things there."""
 
+import sys
 import types
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -10,6 +11,7 @@ from engines import transformers_versions as versions
 from engines.hf import HFEngine
 from engines.rows import tree_feeder
 from modeltest.api import ModelInfo, PrerequisiteError, RunSpec
+from modeltest.api.installation import install_command
 from modeltest.bootstrap.installed import read_project
 
 
@@ -37,7 +39,7 @@ def test_others_are_refused_with_the_range_and_what_to_install(monkeypatch, foun
         HFEngine().check(spec, model)
     assert str(refused.value) == (
         f"engine hf cannot run here: it knows transformers 4.46 to 5.23, and {found} is installed: "
-        "pip install 'transformers>=4.46,<5.24'"
+        f"{sys.executable} -m pip install 'transformers>=4.46,<5.24'"
     )
     assert refused.value.exit_code == 3
 
@@ -49,7 +51,7 @@ def test_what_is_not_installed_is_named(monkeypatch, missing):
     _installed(monkeypatch, **found)
     said = versions.obstacle()
     assert said == (
-        f"it needs torch and transformers, and {missing} is not installed: pip install 'modeltest[hf]'"
+        f"it needs torch and transformers, and {missing} is not installed: {install_command('hf')}"
     )
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 
 import jsonschema
@@ -9,6 +10,7 @@ from made_runs import accuracy_result
 
 from modeltest import registry
 from modeltest.api import MissingExtra
+from modeltest.api.installation import install_command
 from modeltest.schema import schemas
 from reports.comparison_html import ComparisonHtml
 from reports.comparison_json import ComparisonJson
@@ -55,7 +57,7 @@ def test_the_page_has_every_gate_and_runs_nothing_of_a_model(comparison):
 def test_without_jinja2_the_page_says_which_extra_brings_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     monkeypatch.setattr("reports.page.extra.find_spec", lambda _name: None)
-    with pytest.raises(MissingExtra, match=r"modeltest\[report\]"):
+    with pytest.raises(MissingExtra, match=re.escape(install_command("report"))):
         ComparisonHtml().render(COMPARISONS["accuracy"])
 
 

@@ -17,11 +17,11 @@ importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 PYPROJECT = """
 [project]
-name = "modeltest"
+name = "llm-modeltest"
 dependencies = ["click>=8.1", "tomli>=2.0; python_version < '3.0'"]
 [project.optional-dependencies]
 hf = ["torch>=2.1", "transformers>=4.46", "sentencepiece>=0.2"]
-dev = ["modeltest[hf]", "pytest>=8.0"]
+dev = ["llm-modeltest[hf]", "pytest>=8.0"]
 [project.scripts]
 modeltest = "modeltest.cli:main"
 [project.entry-points."modeltest.engines"]
@@ -45,7 +45,7 @@ class Site:
         folder.mkdir(parents=True)
 
     def add(self, name: str, version: str, *requires: str) -> Path:
-        info = self.folder / f"{name}-{version}.dist-info"
+        info = self.folder / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
         lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
         lines += [f"Requires-Dist: {line}" for line in requires]
@@ -58,8 +58,10 @@ class Site:
         folders = [self.folder, *(site.folder for site in further), standard, standard / "lib-dynload"]
         monkeypatch.setattr(sys, "path", [str(folder) for folder in folders])
 
-    def add_editable(self, root: Path, *, entry_points: str = ENTRY_POINTS) -> Path:
-        info = self.add("modeltest", "0.1.0")
+    def add_editable(
+        self, root: Path, *, entry_points: str = ENTRY_POINTS, name: str = "llm-modeltest"
+    ) -> Path:
+        info = self.add(name, "0.1.0")
         record = {"url": root.as_uri(), "dir_info": {"editable": True}}
         (info / "direct_url.json").write_text(json.dumps(record), encoding="utf-8")
         (info / "entry_points.txt").write_text(entry_points, encoding="utf-8")

@@ -91,7 +91,7 @@ def test_modeltest_from_elsewhere_is_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    site.add("modeltest", "0.0.9")
+    site.add("llm-modeltest", "0.0.9")
     (site.folder / "modeltest").mkdir()
     (site.folder / "modeltest" / "__init__.py").touch()
     site.be_all_there_is(monkeypatch)

@@ -28,10 +28,10 @@ def test_nothing_installed_is_none(site: Site, root: Path) -> None:
 
 
 def test_build_leftovers_in_the_checkout_are_no_installation(root: Path) -> None:
-    info = root / "modeltest.egg-info"
+    info = root / "llm_modeltest.egg-info"
     info.mkdir()
     (info / "PKG-INFO").write_text(
-        "Metadata-Version: 2.1\nName: modeltest\nVersion: 0.1.0\n", encoding="utf-8"
+        "Metadata-Version: 2.1\nName: llm-modeltest\nVersion: 0.1.0\n", encoding="utf-8"
     )
     assert find_installation(root, (), [str(root)]) is None
 
@@ -77,7 +77,7 @@ def test_plug_in_added_since_the_installation_makes_it_incomplete(site: Site, ro
 
 
 def test_installation_from_a_wheel_is_another_one(site: Site, root: Path) -> None:
-    site.add("modeltest", "0.0.9", "click>=8.1", "torch>=2.1; extra == 'hf'")
+    site.add("llm-modeltest", "0.0.9", "click>=8.1", "torch>=2.1; extra == 'hf'")
     site.add("click", "8.5.1")
     (site.folder / "modeltest").mkdir()
     (site.folder / "modeltest" / "__init__.py").touch()
@@ -89,7 +89,7 @@ def test_installation_from_a_wheel_is_another_one(site: Site, root: Path) -> Non
 
 
 def test_other_installation_without_its_requirements_is_incomplete(site: Site, root: Path) -> None:
-    site.add("modeltest", "0.0.9", "click>=8.1")
+    site.add("llm-modeltest", "0.0.9", "click>=8.1")
     (site.folder / "modeltest").mkdir()
     (site.folder / "modeltest" / "__init__.py").touch()
     found = find_installation(root, (), [str(site.folder)])
@@ -116,7 +116,7 @@ def test_all_versions_takes_the_first_on_the_path_and_skips_remains(
 
 def test_this_projects_own_table_is_readable() -> None:
     project = read_project(HERE)
-    assert ("console_scripts", "modeltest", "modeltest.cli:main") in project.entry_points
+    assert ("console_scripts", "modeltest", "modeltest.__main__:main") in project.entry_points
     wanted = {requirement.name for requirement in needed(project, {"hf"})}
     assert {"click", "torch", "transformers"} <= wanted
     assert "pytest" not in wanted
@@ -127,4 +127,4 @@ def test_toml_is_read_with_the_copy_pip_carries(root: Path, monkeypatch: pytest.
     pytest.importorskip("pip._vendor.tomli")
     monkeypatch.setitem(sys.modules, "tomllib", None)
     monkeypatch.setitem(sys.modules, "tomli", None)
-    assert read_project(root).extras["dev"] == ("modeltest[hf]", "pytest>=8.0")
+    assert read_project(root).extras["dev"] == ("llm-modeltest[hf]", "pytest>=8.0")

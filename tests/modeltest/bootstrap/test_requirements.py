@@ -27,7 +27,7 @@ PROJECT = Project(
     extras={
         "hf": ("torch>=2.1", "transformers>=4.46", "sentencepiece>=0.2"),
         "report": ("pandas>=2.0",),
-        "dev": ("modeltest[hf,report]", "pytest>=8.0", "pandas>=2.0"),
+        "dev": ("llm-modeltest[hf,report]", "pytest>=8.0", "pandas>=2.0"),
     },
     entry_points=frozenset(),
 )
@@ -82,7 +82,7 @@ def test_extras_of_the_project_itself_are_unfolded_once() -> None:
 
 
 def test_extras_that_name_each_other_end() -> None:
-    circle = Project(("click",), {"a": ("modeltest[b]",), "b": ("modeltest[a]", "rich")}, frozenset())
+    circle = Project(("click",), {"a": ("llm-modeltest[b]",), "b": ("llm-modeltest[a]", "rich")}, frozenset())
     assert names(needed(circle, ["a"])) == ["click", "rich"]
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 from dashboard_runs import BOOLQ, LATENCY, Change, Plan, nights, write_odd_runs
 
+from modeltest.api.installation import install_command
 from modeltest.cli import main
 
 pytest.importorskip("jinja2")
@@ -103,5 +104,5 @@ def test_without_jinja2_it_is_said_which_extra_brings_it(capfd, runs, tmp_path, 
     monkeypatch.setattr(extra, "find_spec", lambda _: None)
     status, _, err = run(capfd, runs, "--out", tmp_path / "site")
     assert status == 3
-    assert "pip install 'modeltest[report]'" in err
+    assert install_command("report") in err
     assert not (tmp_path / "site").exists()

@@ -2,6 +2,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from modeltest.api import EngineError, PrerequisiteError, SpecError
+from modeltest.api.installation import install_command
 from modeltest.convert import conversion, convert_checkpoint
 from modeltest.models.weights import read_weight_files
 
@@ -220,7 +222,9 @@ class TestMachine:
     def test_missing_packages_are_named(self, torch_checkpoint, monkeypatch):
         folder = torch_checkpoint(FIRST)
         monkeypatch.setattr(conversion, "find_spec", lambda name: None if name == "safetensors" else name)
-        with pytest.raises(PrerequisiteError, match=r"needs safetensors, .*pip install 'modeltest\[hf\]'"):
+        with pytest.raises(
+            PrerequisiteError, match=f"needs safetensors, .*{re.escape(install_command('hf'))}"
+        ):
             convert(folder)
 
 

@@ -2,6 +2,7 @@ import builtins
 import csv
 import gzip
 import json
+import re
 import sys
 import types
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from modeltest.api import DatasetError, PrerequisiteError
+from modeltest.api.installation import install_command
 from modeltest.data.card import load_card
 from modeltest.data.fetch import fetch_dataset, original_files
 from modeltest.data.store import SplitStatus
@@ -246,7 +248,7 @@ def test_without_the_package_the_install_command_is_named(
 
     monkeypatch.setattr(builtins, "__import__", refusing)
     with pytest.raises(
-        PrerequisiteError, match=r"pip install 'modeltest\[fetch\]'.*modeltest data add boolq"
+        PrerequisiteError, match=f"{re.escape(install_command('fetch'))}.*modeltest data add boolq"
     ):
         fetch_dataset("boolq", str(tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 import builtins
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from safetensors import safe_open
 
 from modeltest.api import PrerequisiteError, SpecError
+from modeltest.api.installation import install_command
 from modeltest.demo import FAMILIES, build, build_demo_model
 from modeltest.demo.families import (
     BIAS_SD,
@@ -178,7 +180,7 @@ class TestRefusals:
     def test_a_missing_package_is_named_with_the_command_that_brings_it(self, missing, tmp_path, monkeypatch):
         real = build.find_spec
         monkeypatch.setattr(build, "find_spec", lambda name: None if name == missing else real(name))
-        with pytest.raises(PrerequisiteError, match=rf"needs {missing}.*pip install 'modeltest\[hf\]'"):
+        with pytest.raises(PrerequisiteError, match=rf"needs {missing}.*{re.escape(install_command('hf'))}"):
             build_demo_model("llama", tmp_path / "model")
 
 

@@ -1,9 +1,11 @@
+import re
 import sys
 
 import pytest
 
 from modeltest import registry
 from modeltest.api import AccuracyTask, HarnessTask, MeasurementTask, PrerequisiteError, RunSpec
+from modeltest.api.installation import install_command
 from modeltest.lm_eval.task import LmEval
 
 SPEC = RunSpec(engine="fake", mode="lm_eval", task="lm_eval", model="m", weights="w")
@@ -17,7 +19,7 @@ def test_it_is_found_by_name_and_is_of_one_kind():
 
 def test_without_its_package_the_install_command_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "lm_eval", None)
-    with pytest.raises(PrerequisiteError, match=r"pip install 'modeltest\[lm-eval\]'"):
+    with pytest.raises(PrerequisiteError, match=re.escape(install_command("lm-eval"))):
         LmEval().check(SPEC)
 
 

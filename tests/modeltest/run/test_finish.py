@@ -29,6 +29,7 @@ from modeltest.api import (
     SearchStatus,
     Verdict,
 )
+from modeltest.api.installation import install_command
 from modeltest.run.finish import finish, judge
 
 CASE = CaseSummary(Case(64, 32), 4, 5, 1, {}, None, Verdict.VALID, ())
@@ -203,7 +204,7 @@ def test_what_lacks_a_package_is_left_out_with_a_line_and_the_rest_is_written(tm
     assert finished.verdict is Verdict.VALID
     assert said == [
         f"report.html and plots/ left out: {package} is not installed; "
-        "`pip install 'modeltest[report]'` brings it"
+        f"`{install_command('report')}` brings it"
     ]
     assert not (tmp_path / "report.html").exists()
     assert (tmp_path / "performance.json").exists()

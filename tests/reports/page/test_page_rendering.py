@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from modeltest.api import MissingExtra
+from modeltest.api.installation import install_command
 from reports.page import render
 from reports.page.extra import require_packages
 from reports.page.policy import policy
@@ -125,7 +126,7 @@ def test_a_missing_package_is_said_with_the_extra_that_brings_it():
     with pytest.raises(MissingExtra) as caught:
         require_packages("report.html", "json", "no_such_package")
     assert str(caught.value) == (
-        "report.html left out: no_such_package is not installed; `pip install 'modeltest[report]'` brings it"
+        f"report.html left out: no_such_package is not installed; `{install_command('report')}` brings it"
     )
 
 
