@@ -1,24 +1,37 @@
 """Several ranks of MindIE: rank 0 decides on every call of a runner, the others make the same calls.
 
-MindIE connects its ranks itself once a runner is made. What rank 0 tells goes through the store that torchrun
-keeps for its ranks, so that no connection of ours is in MindIE's way. Each call ends with a word from every
-rank: what runs out of memory on one is given up on all.
+MindIE connects its ranks itself once a runner is made. What rank 0 tells goes through the store that
+torchrun keeps for its ranks, so that no connection of ours is in MindIE's way. Whoever reaches that store can
+write into it: only what a rank has sealed (`modeltest.api.rank_messages`) is read from it. Each call ends
+with a word from every rank: what runs out of memory on one is given up on all.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 from typing import Any
 
+from engines.mindie_calls import KINDS, Call, End, Free, Infer, Make, WarmUp
+from engines.mindie_calls import make as make_call
 from engines.mindie_library import ranks
 from engines.mindie_runner import Inferred, PagedRunner, Row
 from engines.mindie_sizes import RunnerSize
-from modeltest.api import DeviceError, EngineError, OutOfMemory, RankLost
+from modeltest.api import (
+    DeviceError,
+    EngineError,
+    OutOfMemory,
+    RankLost,
+    RankMessageRefused,
+    from_plain,
+    to_plain,
+)
+from modeltest.api.rank_messages import Seal, seal_of_ranks
 
 PATIENCE = timedelta(days=7)
 """Another rank may compute for long; when one dies, torchrun ends the others."""
@@ -29,20 +42,41 @@ GRACE = timedelta(minutes=5)
 It gets no further than the next exchange with that rank, where it would wait until the library gives up.
 """
 
-_COMPUTING = ("infer", "warm_up")
+_COMPUTING = (Infer, WarmUp)
 """Calls in which the ranks wait for each other."""
 
-_DONE = "done"
-_OUT_OF_MEMORY = "out of memory"
-_DEVICE_FAILED = f"{DeviceError.__name__}: "
-_END = "end"
+
+class Outcome(Enum):
+    """How a call went on one rank."""
+
+    DONE = "done"
+    OUT_OF_MEMORY = "out of memory"
+    DEVICE_FAILED = "device failed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a rank says at the end of a call."""
+
+    outcome: Outcome
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A call as it travels."""
+
+    method: str
+    fields: dict[str, Any]
 
 
 class Team:
     """The ranks of a run, numbered from 0, that make the calls of one runner together."""
 
-    def __init__(self, store: Any, *, rank: int, size: int) -> None:
+    def __init__(self, store: Any, seal: Seal | None, *, rank: int, size: int) -> None:
         self._store = store
+        self._seal = seal
         self._rank = rank
         self._size = size
         self._calls = 0
@@ -51,61 +85,83 @@ class Team:
     def of_this_process() -> Team:
         """Return the team torchrun has started, or a team of one."""
         own = ranks()
-        store = None if own["world_size"] == 1 else _store()
-        return Team(store, rank=own["rank"], size=own["world_size"])
+        is_alone = own["world_size"] == 1
+        store, seal = (None, None) if is_alone else (_store(), seal_of_ranks(os.environ))
+        return Team(store, seal, rank=own["rank"], size=own["world_size"])
 
     @property
     def size(self) -> int:
         """How many ranks there are."""
         return self._size
 
-    def lead(self, runner: Any, name: str, *arguments: Any, **named: Any) -> Any:
-        """Return what method `name` of `runner` returns, having the other ranks call it on theirs.
+    def lead(self, runner: Any, call: Call) -> Any:
+        """Return what `call` returns of `runner`, having the other ranks make it on theirs.
 
         Raises: what it raises; OutOfMemory, DeviceError or EngineError for what another rank met.
         """
         if self._size == 1:
-            return getattr(runner, name)(*arguments, **named)
-        number = self._next()
-        self._store.set(f"call/{number}", pickle.dumps((name, arguments, named)))
-        value, problem = _attempt(lambda: getattr(runner, name)(*arguments, **named))
+            return make_call(call, runner)
+        number = self._tell(call)
+        value, problem = _attempt(lambda: make_call(call, runner))
         if problem is not None and not isinstance(problem, OutOfMemory):
             raise problem  # the others may wait for this rank in the middle of the call
         others = {rank: self._word(number, rank) for rank in range(1, self._size)}
         if problem is not None:
             raise problem
         for rank, word in others.items():
-            if word.startswith(_OUT_OF_MEMORY):
-                raise OutOfMemory(f"rank {rank}: {word}")
-            if word != _DONE:
-                kind = DeviceError if word.startswith(_DEVICE_FAILED) else EngineError
-                raise kind(f"rank {rank}: {word}")
+            if word.outcome is not Outcome.DONE:
+                raise _ERRORS[word.outcome](f"rank {rank}: {word.text}")
         return value
 
     def end(self) -> None:
         """Let the other ranks go."""
         if self._size > 1:
-            self._store.set(f"call/{self._next()}", pickle.dumps((_END, (), {})))
+            self._tell(End())
 
     def follow(self, runner: Any) -> None:
         """Make the calls that rank 0 makes until it ends.
 
-        Raises: what a call raises, unless memory ran out; DeviceError when it did and rank 0 is stuck.
+        Raises: what a call raises, unless memory ran out; DeviceError when it did and rank 0 is stuck;
+        RankMessageRefused for what is no call of rank 0.
         """
         while True:
-            number = self._next()
-            with _contact(self._rank):
-                call = self._store.get(f"call/{number}")
-            name, arguments, named = pickle.loads(call)
-            if name == _END:
+            call = self._heard()
+            if isinstance(call, End):
                 return
-            _, problem = _attempt(lambda: getattr(runner, name)(*arguments, **named))  # noqa: B023 - at once
+            _, problem = _attempt(lambda: make_call(call, runner))  # noqa: B023 - at once
+            key = f"word/{self._calls}/{self._rank}"
             with _contact(self._rank):
-                self._store.set(f"word/{number}/{self._rank}", _word_of(problem))
+                self._store.set(key, self._sealed().close(_word_of(problem), about=key))
             if problem is not None and not isinstance(problem, OutOfMemory):
                 raise problem
-            if problem is not None and name in _COMPUTING:
+            if problem is not None and isinstance(call, _COMPUTING):
                 self._await_leader(problem)
+
+    def _tell(self, call: Call) -> int:
+        """Let the other ranks know of `call` and return its number."""
+        self._calls += 1
+        key = f"call/{self._calls}"
+        told = _Told(call.method, to_plain(call))
+        self._store.set(key, self._sealed().close(told, about=key))
+        return self._calls
+
+    def _heard(self) -> Call:
+        """Return the next call of rank 0."""
+        self._calls += 1
+        key = f"call/{self._calls}"
+        with _contact(self._rank):
+            sealed = self._store.get(key)
+        told = self._sealed().open(sealed, _Told, about=key)
+        try:
+            return from_plain(KINDS[told.method], told.fields)
+        except (KeyError, ValueError) as problem:
+            raise RankMessageRefused(
+                f"what came as {key!r} is no call of a runner: {problem!s:.200}"
+            ) from None
+
+    def _sealed(self) -> Seal:
+        assert self._seal is not None
+        return self._seal
 
     def _await_leader(self, problem: Exception) -> None:
         """Wait for the call after one in which memory ran out here.
@@ -117,15 +173,11 @@ class Team:
         except RuntimeError:
             raise DeviceError(f"{problem}; rank 0 waits for this rank in the middle of the call") from None
 
-    def _word(self, number: int, rank: int) -> str:
+    def _word(self, number: int, rank: int) -> Word:
         key = f"word/{number}/{rank}"
-        word: bytes = self._store.get(key)
+        sealed = self._store.get(key)
         self._store.delete_key(key)
-        return word.decode()
-
-    def _next(self) -> int:
-        self._calls += 1
-        return self._calls
+        return self._sealed().open(sealed, Word, about=key)
 
 
 class LedRunner:
@@ -162,12 +214,12 @@ class LedRunner:
         before = f", after one for {self.size}" if self.size else ""
         self.loads += 1
         sys.stderr.write(f"load {self.loads} of the model, for {size}{before}\n")  # the log of the run
-        self._lead("make", size, prefill_rows)
+        self._lead(Make(size, prefill_rows))
 
     def warm_up(self) -> None:
         """Make the KV cache, once for a runner; see `PagedRunner.warm_up`."""
         if not self._runner.is_warm:
-            self._lead("warm_up")
+            self._lead(WarmUp())
 
     def prefill_tokens(self) -> int:
         """Return how many prompt tokens a prefill takes."""
@@ -178,25 +230,23 @@ class LedRunner:
         self, rows: Sequence[Row], *, max_new_tokens: int, ignore_eos: bool, with_logits: bool
     ) -> Inferred:
         """Run requests together; see `PagedRunner.infer`."""
-        answer: Inferred = self._lead(
-            "infer", rows, max_new_tokens=max_new_tokens, ignore_eos=ignore_eos, with_logits=with_logits
-        )
+        answer: Inferred = self._lead(Infer(rows, max_new_tokens, ignore_eos, with_logits))
         return answer
 
     def end(self) -> None:
         """Free the model on all ranks and let them go."""
         try:
-            self._lead("free")
+            self._lead(Free())
         finally:
             self._team.end()
 
-    def _lead(self, name: str, *arguments: Any, **named: Any) -> Any:
+    def _lead(self, call: Call) -> Any:
         try:
-            return self._team.lead(self._runner, name, *arguments, **named)
+            return self._team.lead(self._runner, call)
         except OutOfMemory as problem:
             text = str(problem)
         # Outside the handler: what it holds would keep the old runner alive.
-        self._team.lead(self._runner, "free")
+        self._team.lead(self._runner, Free())
         raise OutOfMemory(text)
 
 
@@ -217,10 +267,20 @@ def _attempt(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
         return None, problem
 
 
-def _word_of(problem: Exception | None) -> str:
+def _word_of(problem: Exception | None) -> Word:
     if problem is None:
-        return _DONE
-    return str(problem) if isinstance(problem, OutOfMemory) else f"{type(problem).__name__}: {problem}"
+        return Word(Outcome.DONE)
+    if isinstance(problem, OutOfMemory):
+        return Word(Outcome.OUT_OF_MEMORY, str(problem))
+    failed = Outcome.DEVICE_FAILED if isinstance(problem, DeviceError) else Outcome.FAILED
+    return Word(failed, f"{type(problem).__name__}: {problem}")
+
+
+_ERRORS = {
+    Outcome.OUT_OF_MEMORY: OutOfMemory,
+    Outcome.DEVICE_FAILED: DeviceError,
+    Outcome.FAILED: EngineError,
+}
 
 
 def _store() -> Any:

@@ -11,13 +11,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engines.device import is_out_of_memory
 from engines.device_errors import is_device_error
+from engines.rank_post import RankPost
 from modeltest.api import DeviceError, EngineError, ModelTestError, RankLost, error_by_name
+from modeltest.api.rank_messages import seal_of_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,10 +52,23 @@ class _Outcome(IntEnum):
     FAILED = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a rank says of an attempt that failed somewhere."""
+
+    attempt: int
+    outcome: _Outcome
+    error: str
+    """The class, if it is one of ModelTest's."""
+
+    text: str
+
+
 class RankGroup:
     """All ranks of the run; see `engines.ranks.Ranks` for what those that share a model do with it."""
 
-    def __init__(self, rank: int, size: int, *, local_rank: int, local_size: int) -> None:
+    def __init__(self, post: RankPost, rank: int, size: int, *, local_rank: int, local_size: int) -> None:
+        self._post = post
         self.rank = rank
         self.size = size
         self.local_rank = local_rank
@@ -86,39 +102,34 @@ class RankGroup:
         """Say whether every rank raised `problem`, so that rank 0 can be left to report it."""
         return problem is self._agreed
 
-    def tell(self, message: Any) -> None:
+    def tell(self, message: object) -> None:
         """Rank 0: give `message` to every other rank."""
-        import torch.distributed as dist
-
         with _contact(self.rank):
-            dist.broadcast_object_list([message], src=0)
+            self._post.tell(message)
 
-    def hear(self) -> Any:
-        """Return what rank 0 tells."""
-        import torch.distributed as dist
-
-        heard = [None]
+    def hear(self, kind: type[T]) -> T:
+        """Return the `kind` that rank 0 tells."""
         with _contact(self.rank):
-            dist.broadcast_object_list(heard, src=0)
-        return heard[0]
+            return self._post.hear(kind)
 
-    def deal(self, messages: Sequence[Any] | None) -> Any:
-        """Give `messages[r]` of rank 0 to each rank r and return this rank's."""
-        import torch.distributed as dist
-
-        mine = [None]
+    def deal(self, messages: Sequence[T]) -> T:
+        """Rank 0: give `messages[r]` to each rank r and return its own."""
         with _contact(self.rank):
-            dist.scatter_object_list(mine, list(messages) if messages is not None else None, src=0)
-        return mine[0]
+            self._post.deal(messages)
+        return messages[0]
 
-    def gather(self, value: Any) -> list[Any]:
-        """Return the `value` of every rank, in their order; nothing on ranks other than 0."""
-        import torch.distributed as dist
-
-        values = [None] * self.size if self.rank == 0 else None
+    def dealt(self, kind: type[T]) -> T:
+        """Return the `kind` that rank 0 deals to this rank."""
         with _contact(self.rank):
-            dist.gather_object(value, values, dst=0)
-        return values or []
+            return self._post.dealt(kind)
+
+    def gather(self, value: T) -> list[T]:
+        """Return the `value` of every rank, all of one kind, in their order; other ranks get nothing."""
+        with _contact(self.rank):
+            if self.rank == 0:
+                return [value, *self._post.collect(type(value))]
+            self._post.hand_in(value)
+        return []
 
     def same(self, tensor: Any) -> Any:
         """Return `tensor` as rank 0 has it."""
@@ -152,9 +163,8 @@ class RankGroup:
         outcome = _outcome(problem)
         if self._reduced(int(outcome), dist.ReduceOp.MAX) == _Outcome.DONE:
             return
-        reports: list[Any] = [None] * self.size
         with _contact(self.rank):
-            dist.all_gather_object(reports, (number, int(outcome), *_named(problem)))
+            reports = self._post.exchange(Report(number, outcome, *_named(problem)))
         if self.model is not None:
             self.model.renew()
         self._agreed = _worst(reports)
@@ -187,7 +197,8 @@ def join(size: int) -> RankGroup:
         raise EngineError(f"torchrun started {started} ranks for a run on {size}")
     if not dist.is_initialized():
         dist.init_process_group("gloo", timeout=PATIENCE)
-    return RankGroup(rank, size, local_rank=local_rank, local_size=local_size)
+    post = RankPost(rank, size, seal_of_ranks(os.environ))
+    return RankGroup(post, rank, size, local_rank=local_rank, local_size=local_size)
 
 
 @contextmanager
@@ -222,18 +233,15 @@ def _class_of(problem: Exception | None) -> str:
     return type(problem).__name__
 
 
-def _worst(reports: Sequence[tuple[int, int, str, str]]) -> Exception:
-    """Return the error that stands for what each rank reports: attempt, outcome, class and text.
+def _worst(reports: Sequence[Report]) -> Exception:
+    """Return the error that stands for what each rank reports.
 
     Ranks that were at different attempts are out of step; no smaller batch brings them together again.
     """
-    worst = max(outcome for _, outcome, _, _ in reports)
-    rank, name, text = next(
-        (rank, name, text) for rank, (_, outcome, name, text) in enumerate(reports) if outcome == worst
-    )
-    in_step = len({number for number, *_ in reports}) == 1
-    if worst == _Outcome.OUT_OF_MEMORY and in_step:
-        return OutOfMemoryOnARank(f"out of memory on rank {rank}: {text}")
-    said_by_all = all(said == (name, text) for _, _, *rest in reports for said in [tuple(rest)])
-    message = text if said_by_all and name else f"rank {rank}: {text}"
-    return error_by_name(name)(message) if name else EngineError(message)
+    rank, worst = max(enumerate(reports), key=lambda one: (one[1].outcome, -one[0]))
+    in_step = len({report.attempt for report in reports}) == 1
+    if worst.outcome == _Outcome.OUT_OF_MEMORY and in_step:
+        return OutOfMemoryOnARank(f"out of memory on rank {rank}: {worst.text}")
+    said_by_all = all((report.error, report.text) == (worst.error, worst.text) for report in reports)
+    message = worst.text if said_by_all and worst.error else f"rank {rank}: {worst.text}"
+    return error_by_name(worst.error)(message) if worst.error else EngineError(message)

@@ -12,6 +12,7 @@ from modeltest.api.errors import (
     OutOfMemory,
     PrerequisiteError,
     RankLost,
+    RankMessageRefused,
     SpecError,
     error_by_name,
 )
@@ -179,6 +180,7 @@ __all__ = [
     "Proportion",
     "Question",
     "RankLost",
+    "RankMessageRefused",
     "RankUse",
     "Record",
     "Report",

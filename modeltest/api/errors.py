@@ -53,6 +53,10 @@ class RankLost(EngineError):
     """Another rank is gone, so that this one cannot go on; what ended that one says why."""
 
 
+class RankMessageRefused(EngineError):
+    """What came in place of another rank's message is not from one, or is out of its place."""
+
+
 def error_by_name(name: str) -> type[ModelTestError]:
     """Return the error class called `name`, or the root when there is none.
 

@@ -17,6 +17,7 @@ import click
 
 from modeltest import registry
 from modeltest.api import AccuracyTask, RunResult, RunSpec, SpecError, Verdict, to_plain
+from modeltest.api.rank_messages import SECRET_VARIABLE, SHORTEST_SECRET, fresh_secret
 from modeltest.cli.typed_again import typed_on
 from modeltest.cluster.launch_lines import launch_lines
 from modeltest.cluster.place import checked_table, node_of
@@ -252,7 +253,14 @@ def dump(spec: RunSpec) -> int:
     click.echo(json.dumps(to_plain(spec), ensure_ascii=False, indent=2))
     if table is not None:
         context = click.get_current_context()
-        for line in launch_lines(spec, table, os.environ, words=lambda there: typed_on(there, context)):
+        is_set = len(os.environ.get(SECRET_VARIABLE, "")) >= SHORTEST_SECRET
+        for line in launch_lines(
+            spec,
+            table,
+            os.environ,
+            words=lambda there: typed_on(there, context),
+            drawn_secret=None if is_set else fresh_secret(),
+        ):
             click.echo(line, err=True)
     return 0
 

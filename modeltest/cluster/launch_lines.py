@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from modeltest.api import RunSpec
 from modeltest.api.ports import PORT_VARIABLE
+from modeltest.api.rank_messages import SECRET_VARIABLE
 from modeltest.cluster.place import Place, local_size_of, node_variables, place_of
 from modeltest.cluster.rank_table import RankTable
 from modeltest.start import start_words
@@ -34,10 +35,12 @@ def launch_lines(
     variables: Mapping[str, str],
     *,
     words: Callable[[RunSpec], Sequence[str] | None],
+    drawn_secret: str | None,
 ) -> Iterator[str]:
     """Yield what is to be typed on each node, and what that starts there.
 
     `words` gives those after `run.sh` for a spec, or `None` when it has none; `variables` are this shell's.
+    `drawn_secret` is for all nodes; `None`: the user has set one, which is not for the screen.
     """
     cluster = spec.cluster
     assert cluster is not None
@@ -48,11 +51,13 @@ def launch_lines(
         yield f"node {node} of {cluster.nodes}, {server.address}:"
         typed = words(there)
         if typed is not None:
-            port = variables.get(PORT_VARIABLE)
-            setting = f"{PORT_VARIABLE}={shlex.quote(port)} " if port else ""
+            given = {SECRET_VARIABLE: drawn_secret, PORT_VARIABLE: variables.get(PORT_VARIABLE)}
+            setting = "".join(f"{name}={shlex.quote(value)} " for name, value in given.items() if value)
             yield f"  type    {setting}{shlex.join(['bash', 'run.sh', *typed])}"
         settings = [
             f"{name}={shlex.quote(value)}" for name, value in node_variables(there, table, variables).items()
         ]
         torchrun = shlex.join(["torchrun", *torchrun_words(place, DIRECTORY)])
         yield f"  starts  {' '.join([*settings, torchrun])}"
+    if drawn_secret is None:
+        yield f"{SECRET_VARIABLE} is set here and not shown: set it to the same on every node"

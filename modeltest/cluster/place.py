@@ -93,6 +93,15 @@ def check_address(spec: RunSpec, table: RankTable) -> None:
         )
 
 
+def listening_address(master_address: str, table: RankTable) -> str:
+    """Return the address of this machine, the first node, at which the others find it.
+
+    In a container whose network is its own, that is not the one they use.
+    """
+    container = table.servers[0].container_address
+    return master_address if container is None or is_own(master_address) else container
+
+
 def node_variables(spec: RunSpec, table: RankTable | None, variables: Mapping[str, str]) -> dict[str, str]:
     """Return what the ranks of this node are told by the environment, unless the user has told them.
 

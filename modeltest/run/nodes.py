@@ -4,11 +4,13 @@ Each node's launcher takes part, through the store that torchrun keeps on the fi
 call every node says who it is and what it is about to run; the first compares, and all begin or none does.
 Afterwards each node gives a sign of life every `BEAT_S` and says how it ended. A node that lost another, or
 hears that its part failed, ends its own ranks and says why: they would wait for each other for days.
+
+What is told is sealed (`rank_store.py`): at the roll call with the secret that the user gave to every node,
+then with one made of that and of what each node has drawn for this run.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -18,12 +20,14 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
-from modeltest.api import ModelTestError, PrerequisiteError, SpecError
+from modeltest.api import ModelTestError, PrerequisiteError, RankMessageRefused, SpecError
 from modeltest.api.ports import PORT_VARIABLE
-from modeltest.cluster.place import Place
+from modeltest.api.rank_messages import SECRET_VARIABLE, Seal
+from modeltest.cluster.place import Place, listening_address
+from modeltest.cluster.rank_table import RankTable
+from modeltest.run.rank_store import SealedStore, of_nodes, reach, serve
 
 BEAT_S = 2.0
 SILENCE_S = 60.0
@@ -37,7 +41,6 @@ GRACE_S = 30.0
 
 _POLL_S = 0.1
 _CONNECT_S = 2.0
-_STORE_PATIENCE = timedelta(seconds=60)
 
 
 class RollCallError(PrerequisiteError):
@@ -86,7 +89,7 @@ class Nodes:
 
     place: Place
     addresses: Sequence[str]
-    store: Any
+    store: SealedStore
     silence_s: float = SILENCE_S
     lost: Explanation | None = None
     """Why this node's ranks were ended."""
@@ -109,7 +112,7 @@ class Nodes:
     def say_end(self, end: NodeEnd) -> None:
         """Tell the others how the ranks of this node ended."""
         with suppress(RuntimeError):  # the first node has left already, and with it the store
-            self.store.set(f"end/{self.place.node}", json.dumps([end.reason, end.was_killed]))
+            self.store.tell(f"end/{self.place.node}", end)
 
     def explain(self) -> Explanation | None:
         """Return what another node says of its end, or that it says nothing, at most `FAREWELL_S` later."""
@@ -136,15 +139,20 @@ class Nodes:
 
     def _exchange(self) -> None:
         """Beat, and take in the beats and ends of the others, until this node leaves."""
-        beats: dict[int, bytes] = {}
+        beats: dict[int, int] = {}
+        own = 0
         while not self._is_left.wait(BEAT_S / 4):
             try:
-                self.store.add(f"beat/{self.place.node}", 1)
+                own += 1
+                self.store.tell(f"beat/{self.place.node}", own)
                 for node in self._others():
-                    if self.store.check([f"beat/{node}"]) and beats.get(node) != (beat := self._beat(node)):
+                    if self.store.has([f"beat/{node}"]) and beats.get(node, 0) < (beat := self._beat(node)):
                         beats[node], self._heard_s[node] = beat, time.monotonic()
-                    if node not in self._ends and self.store.check([f"end/{node}"]):
-                        self._ends[node] = NodeEnd(*json.loads(self.store.get(f"end/{node}")))
+                    if node not in self._ends and self.store.has([f"end/{node}"]):
+                        self._ends[node] = self.store.hear(f"end/{node}", NodeEnd)
+            except RankMessageRefused as problem:
+                self._give_up(Explanation(str(problem), is_certain=True))
+                return
             except RuntimeError:  # the store is on the first node
                 self._is_cut_off = True
                 return
@@ -183,42 +191,35 @@ class Nodes:
     def _name(self, node: int) -> str:
         return f"node {node} ({self.addresses[node]})"
 
-    def _beat(self, node: int) -> bytes:
-        beat: bytes = self.store.get(f"beat/{node}")
-        return beat
+    def _beat(self, node: int) -> int:
+        return self.store.hear(f"beat/{node}", int)
 
     def _others(self) -> list[int]:
         """Return the nodes whose life matters here: all to the first, the first to all."""
         return list(range(1, self.place.nodes)) if self.place.is_first else [0]
 
 
-def own_store(place: Place) -> Any:
-    """Return a store that this process keeps at the port of `place`, which is taken as long as it lives.
-
-    Raises: RuntimeError when somebody else listens there.
-    """
-    return _store(place.master_address, place.port, is_master=True)
-
-
-def open_store(place: Place, *, patience_s: float) -> Any:
+def open_store(place: Place, table: RankTable, secret: str, *, patience_s: float) -> SealedStore:
     """Return the store of the first node: kept here if that is this one, else reached within `patience_s`.
 
     Raises: RollCallError.
     """
     deadline = time.monotonic() + patience_s
+    seal = Seal(secret)
     if place.is_first:
+        address = listening_address(place.master_address, table)
         try:
-            return _as_ours(own_store(place))
-        except RuntimeError as problem:
+            return SealedStore(of_nodes(serve(address, place.port)), seal)
+        except (OSError, RuntimeError) as problem:
             raise RollCallError(
-                f"port {place.port} of this machine cannot be listened at: {_line(problem)}; end the run "
+                f"port {place.port} of {address} cannot be listened at: {_line(problem)}; end the run "
                 f"that is there, or set {PORT_VARIABLE} to a free port, the same on every node"
             ) from problem
     while True:
         _reach(place, deadline, patience_s)
         try:
-            store = _as_ours(_store(place.master_address, place.port, is_master=False))
-            if not store.check(["end/0"]):  # else the store of a run that has just ended
+            store = SealedStore(of_nodes(reach(place)), seal)
+            if not store.has(["end/0"]):  # else the store of a run that has just ended
                 return store
         except RuntimeError as problem:
             if time.monotonic() > deadline:
@@ -228,17 +229,31 @@ def open_store(place: Place, *, patience_s: float) -> Any:
         time.sleep(_POLL_S)
 
 
-def call_roll(store: Any, place: Place, card: Card, addresses: Sequence[str], *, patience_s: float) -> None:
-    """Return when all nodes are there and about to run the same.
+def call_roll(
+    store: SealedStore, place: Place, card: Card, addresses: Sequence[str], *, patience_s: float
+) -> SealedStore:
+    """Return the store as the nodes use it from now on, when all are there and about to run the same.
 
-    Raises: RollCallError when one does not come in time; SpecError when one is about to run something else.
+    Raises: RollCallError when one does not come in time, or has another secret; SpecError when one is about
+    to run something else.
     """
-    store.set(f"card/{place.node}", json.dumps(_plain(card)))
+    store.tell(f"card/{place.node}", card)
     deadline = time.monotonic() + patience_s
     if place.is_first:
-        _call(store, place, card, addresses, deadline, patience_s)
+        tokens = _call(store, place, card, addresses, deadline, patience_s)
     else:
-        _answer(store, place, card, deadline, patience_s)
+        try:
+            tokens = _answer(store, place, card, deadline, patience_s)
+        except RankMessageRefused:
+            raise RollCallError(
+                f"what answers at {_where(place)} does not know the secret of this run: set "
+                f"{SECRET_VARIABLE} to the same on every node"
+            ) from None
+        except RuntimeError as problem:
+            raise RollCallError(
+                f"the first node, {_where(place)}, left before all were there: {_line(problem)}"
+            ) from problem
+    return store.for_the_run(tokens)
 
 
 def differing_facts(first: Card, other: Card) -> list[str]:
@@ -251,15 +266,43 @@ def differing_facts(first: Card, other: Card) -> list[str]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What the first node says at the end of the roll call."""
+
+    tokens: tuple[str, ...]
+    """Of the cards that it has seen, in the order of the nodes."""
+
+    error: str | None
+
+
 def _call(
-    store: Any, place: Place, card: Card, addresses: Sequence[str], deadline: float, patience_s: float
-) -> None:
+    store: SealedStore,
+    place: Place,
+    card: Card,
+    addresses: Sequence[str],
+    deadline: float,
+    patience_s: float,
+) -> tuple[str, ...]:
     nodes = range(1, place.nodes)
     _until(lambda: _are_there(store, "card", nodes), deadline - time.monotonic())
     missing = [node for node in nodes if not _are_there(store, "card", [node])]
-    cards = [_card_of(store, node) for node in nodes if node not in missing]
+    strange: list[int] = []
+    cards: list[Card] = []
+    for node in nodes:
+        if node not in missing:
+            try:
+                cards.append(_card_of(store, node))
+            except RankMessageRefused:
+                strange.append(node)
     problem: ModelTestError | None = None
-    if missing:
+    if strange:
+        names = ", ".join(f"{node} ({addresses[node]})" for node in strange)
+        problem = RollCallError(
+            f"what came as node {names} does not know the secret of this run: set {SECRET_VARIABLE} to the "
+            f"same on every node, and see who else reaches {_where(place)}"
+        )
+    elif missing:
         names = ", ".join(f"{node} ({addresses[node]})" for node in missing)
         problem = RollCallError(
             f"node {names} of {place.nodes} did not come to {_where(place)} within {patience_s:g} s; start "
@@ -268,18 +311,19 @@ def _call(
     elif others := [(one, found) for one in cards if (found := differing_facts(card, one))]:
         text = "; ".join(f"node {one.node} ({one.host}): {', '.join(found)}" for one, found in others)
         problem = SpecError(f"the nodes are about to run different things: {text}")
-    verdict = {
-        "tokens": [card.token, *(one.token for one in cards)],
-        "error": str(problem) if problem else None,
-    }
-    store.set("verdict", json.dumps(verdict))
+    tokens = (card.token, *(one.token for one in cards))
+    store.tell("verdict", _Verdict(tokens, str(problem) if problem else None))
     if problem is not None:
-        _until(lambda: _are_there(store, "heard", [one.node for one in cards]), FAREWELL_S / 2)
+        there = [node for node in nodes if node not in missing]
+        _until(lambda: _are_there(store, "heard", there), FAREWELL_S / 2)
         raise problem
+    return tokens
 
 
-def _answer(store: Any, place: Place, card: Card, deadline: float, patience_s: float) -> None:
-    while not store.check(["verdict"]):
+def _answer(
+    store: SealedStore, place: Place, card: Card, deadline: float, patience_s: float
+) -> tuple[str, ...]:
+    while not store.has(["verdict"]):
         found = _card_of(store, place.node)
         if found.token != card.token:
             raise RollCallError(
@@ -290,15 +334,16 @@ def _answer(store: Any, place: Place, card: Card, deadline: float, patience_s: f
                 f"the first node, {_where(place)}, did not say within {patience_s:g} s that all are there"
             )
         time.sleep(_POLL_S)
-    verdict = json.loads(store.get("verdict").decode())
-    store.set(f"heard/{place.node}", "")
-    if verdict["error"]:
-        raise RollCallError(verdict["error"])
-    if card.token not in verdict["tokens"]:
+    store.tell(f"heard/{place.node}", True)
+    verdict = store.hear("verdict", _Verdict)
+    if verdict.error:
+        raise RollCallError(verdict.error)
+    if card.token not in verdict.tokens:
         raise RollCallError(
             f"the run at {_where(place)} has begun with another process as node {place.node}; end it, or "
             f"give this one its own {PORT_VARIABLE}"
         )
+    return verdict.tokens
 
 
 def _reach(place: Place, deadline: float, patience_s: float) -> None:
@@ -316,33 +361,12 @@ def _reach(place: Place, deadline: float, patience_s: float) -> None:
         time.sleep(_POLL_S)
 
 
-def _store(address: str, port: int, *, is_master: bool) -> Any:
-    from torch import distributed
-
-    stores: Any = distributed  # they have no types
-    # In one process, torchrun's own store and this one share a server.
-    return stores.TCPStore(
-        address, port, is_master=is_master, wait_for_workers=False, multi_tenant=True, timeout=_STORE_PATIENCE
-    )
+def _are_there(store: SealedStore, name: str, nodes: Iterable[int]) -> bool:
+    return store.has([f"{name}/{node}" for node in nodes])
 
 
-def _as_ours(store: Any) -> Any:
-    from torch import distributed
-
-    stores: Any = distributed
-    return stores.PrefixStore("modeltest-nodes", store)
-
-
-def _are_there(store: Any, name: str, nodes: Iterable[int]) -> bool:
-    return all(store.check([f"{name}/{node}"]) for node in nodes)
-
-
-def _card_of(store: Any, node: int) -> Card:
-    return Card(**json.loads(store.get(f"card/{node}").decode()))
-
-
-def _plain(card: Card) -> dict[str, Any]:
-    return {"node": card.node, "host": card.host, "token": card.token, "facts": dict(card.facts)}
+def _card_of(store: SealedStore, node: int) -> Card:
+    return store.hear(f"card/{node}", Card)
 
 
 def _until(condition: Callable[[], Any], seconds: float) -> None:

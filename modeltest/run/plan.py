@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -21,6 +22,7 @@ from modeltest.api import (
     Task,
 )
 from modeltest.api.precision import MINDIE_KINDS, precision_word
+from modeltest.api.rank_messages import shared_secret
 from modeltest.cluster.place import check_address, checked_table, node_of
 from modeltest.cluster.rank_table import RankTable
 from modeltest.grammar.modes import adapters_of
@@ -57,6 +59,7 @@ def plan(spec: RunSpec) -> Plan:
     table = checked_table(spec)
     if table is not None:
         check_address(spec, table)
+        shared_secret(os.environ, len(table.servers))  # the launcher needs it: say so before it starts
     return replace(_chosen(spec, task), table=table)
 
 

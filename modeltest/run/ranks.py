@@ -23,13 +23,15 @@ from typing import Any
 from modeltest import __version__
 from modeltest.api import EngineError, ModelTestError, PrerequisiteError, RunResult, RunSpec, to_plain
 from modeltest.api.ports import is_free, no_port_error, ports_to_try
+from modeltest.api.rank_messages import SECRET_VARIABLE, fresh_secret, shared_secret
 from modeltest.cluster.launch_lines import WORKER_MODULE, torchrun_words
 from modeltest.cluster.place import Place, place_of
 from modeltest.cluster.rank_table import RankTable, read_rank_table
 from modeltest.run.deadlines import RUNNING_PHASE, Limits
 from modeltest.run.directory import read_result
 from modeltest.run.events import VARIABLE, EventWriter
-from modeltest.run.nodes import Card, NodeEnd, Nodes, call_roll, open_store, own_store
+from modeltest.run.nodes import Card, NodeEnd, Nodes, call_roll, open_store
+from modeltest.run.rank_store import serve
 from modeltest.start import python_command
 
 RANKS_VARIABLE = "MODELTEST_RANKS"
@@ -122,12 +124,13 @@ def main(arguments: list[str]) -> int:
         place = place_of(result.spec, os.environ)
         if place is not None:
             nodes = _gather(place, result, events, patience_s)
-            end = _take_leave(nodes, _run_torchrun(place, directory), events)
+            secret = nodes.store.seal.derived("ranks", ())
+            end = _take_leave(nodes, _run_torchrun(place, directory, secret), events)
             if end is None and not place.is_first:
                 events.send("done")
         else:
             place, store = _alone(result.spec)
-            end = _run_torchrun(place, directory)
+            end = _run_torchrun(place, directory, fresh_secret())
             del store  # until here the port was ours
     except ModelTestError as problem:
         sys.stderr.write(f"{problem}\n")
@@ -193,8 +196,8 @@ def _alone(spec: RunSpec) -> tuple[Place, Any]:
         place = Place(0, 1, spec.world_size, LOOPBACK, port)
         if is_free(port):
             try:
-                return place, own_store(place)
-            except RuntimeError:
+                return place, serve(LOOPBACK, port)
+            except (OSError, RuntimeError):
                 continue  # another run was faster
     raise no_port_error(os.environ)
 
@@ -202,15 +205,17 @@ def _alone(spec: RunSpec) -> tuple[Place, Any]:
 def _gather(place: Place, result: RunResult, events: EventWriter, patience_s: float) -> Nodes:
     """Return the nodes of the run when all are there.
 
-    Raises: RollCallError, SpecError.
+    Raises: RollCallError, SpecError, PrerequisiteError.
     """
     assert result.spec.cluster is not None
     table = read_rank_table(result.spec.cluster.rank_table)
     addresses = [server.address for server in table.servers]
     waited_for = "the other nodes" if place.is_first else "node 0"
     events.send("phase", name=f"waiting for {waited_for} at {place.master_address}:{place.port}")
-    store = open_store(place, patience_s=patience_s)
-    call_roll(store, place, Card.of_this(place, facts_of(result, table)), addresses, patience_s=patience_s)
+    secret = shared_secret(os.environ, place.nodes)
+    store = open_store(place, table, secret, patience_s=patience_s)
+    card = Card.of_this(place, facts_of(result, table))
+    store = call_roll(store, place, card, addresses, patience_s=patience_s)
     nodes = Nodes(place, addresses, store)
     nodes.watch()
     if not place.is_first:  # nobody else here has anything to say
@@ -232,14 +237,18 @@ def _take_leave(nodes: Nodes, end: RankEnd | None, events: EventWriter) -> RankE
     return end
 
 
-def _run_torchrun(place: Place, directory: Path) -> RankEnd | None:
-    """Run the ranks of this machine and return how one failed, or `None` when all went well."""
+def _run_torchrun(place: Place, directory: Path, secret: str) -> RankEnd | None:
+    """Run the ranks of this machine and return how one failed, or `None` when all went well.
+
+    `secret` is what they know each other by.
+    """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     torchrun: Any = run  # it has no types
     os.environ.update(rank_environment(os.environ, place.local_size, cpus=_cpus()))
+    os.environ[SECRET_VARIABLE] = secret
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN_S))
     try:
         torchrun.run(torchrun.parse_args(torchrun_words(place, str(directory))))

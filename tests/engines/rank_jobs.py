@@ -1,23 +1,34 @@
 """What two ranks do for `test_ranks_hf.py`: run under torchrun with a file of jobs and one for results.
 
-Rank 0 answers as a worker would; the other follows. A job may make the other's forward passes fail.
+Rank 0 answers as a worker would; the other follows. A job may make the other's forward passes fail. Whatever
+would unpickle what another rank says ends the test.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pickle
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import torch.distributed
 from rank_requests import info_of, requests_of, spec_of
+from torch.distributed import distributed_c10d
 
 from engines.hf import HFEngine
 from modeltest.api import ModelTestError, Parallel, to_plain
 
 LAYER_THAT_FAILS = 1
+
+
+def _refuse_to_unpickle(*_: object) -> None:
+    raise AssertionError("a rank unpickles what came over a socket")
+
+
+pickle.loads = _refuse_to_unpickle
+distributed_c10d._tensor_to_object = _refuse_to_unpickle
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Two real processes under torchrun, connected by gloo: they must answer as one."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from rank_requests import KINDS, info_of, requests_of, spec_of
 from safetensors.torch import load_file, save_file
 
 from engines.hf import HFEngine
+from modeltest.api.rank_messages import SECRET_VARIABLE, fresh_secret
 
 FAMILIES = ("gpt_neox", "llama", "qwen2", "tied")
 TOLERANCE = 1e-4
@@ -87,6 +89,7 @@ def ran(models, tmp_path_factory) -> dict[str, dict]:
         capture_output=True,
         text=True,
         timeout=300,
+        env={**os.environ, SECRET_VARIABLE: fresh_secret()},
     )
     assert done.returncode == 0, done.stderr
     return dict(zip(jobs, json.loads((folder / "results.json").read_text()), strict=True))

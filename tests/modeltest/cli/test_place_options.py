@@ -1,6 +1,7 @@
 """Chips, nodes and what the engine is handed on, as options: the same spec as the words of run.sh give."""
 
 import json
+import re
 import shlex
 
 import pytest
@@ -113,7 +114,10 @@ def _typed(result):
     """Return what is typed on each node, up to `run.sh` and after it."""
     lines = [line.split("run.sh", 1) for line in result.stderr.splitlines() if line.startswith("  type")]
     assert len(lines) == 2
-    return [(before.split()[1:], shlex.split(after)) for before, after in lines]
+    secrets = {before.split()[1] for before, _ in lines}
+    assert len(secrets) == 1, "one for all nodes"
+    assert re.fullmatch("MODELTEST_RANK_SECRET=[0-9a-f]{64}", secrets.pop())
+    return [(before.split()[2:], shlex.split(after)) for before, after in lines]
 
 
 def _asks_the_same(typed, result, *, node):

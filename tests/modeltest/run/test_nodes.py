@@ -1,6 +1,8 @@
 """The roll call of nodes and what they hear of each other, through a real store in this process."""
 
+import json
 import os
+import pickle
 import signal
 import socket
 import threading
@@ -8,9 +10,12 @@ import time
 from contextlib import closing
 
 import pytest
+from rank_tables import table
 
 from modeltest.api import SpecError
+from modeltest.api.rank_messages import fresh_secret
 from modeltest.cluster.place import Place
+from modeltest.cluster.rank_table import parse_rank_table
 from modeltest.run import nodes as nodes_module
 from modeltest.run.nodes import (
     Card,
@@ -22,9 +27,11 @@ from modeltest.run.nodes import (
     differing_facts,
     open_store,
 )
+from modeltest.run.rank_store import SealedStore
 
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
 PATIENCE_S = 30.0
+TABLE = parse_rank_table(json.dumps(table(*ADDRESSES, devices=1)), where="table")
 
 
 def _places() -> tuple[Place, Place]:
@@ -39,7 +46,11 @@ class Roll:
 
     def __init__(self) -> None:
         self.places = _places()
-        self.stores = [open_store(place, patience_s=PATIENCE_S) for place in self.places]
+        self.secret = fresh_secret()
+        self.stores = [self.open(number) for number in (0, 1)]
+
+    def open(self, number: int, secret: str | None = None) -> SealedStore:
+        return open_store(self.places[number], TABLE, secret or self.secret, patience_s=PATIENCE_S)
 
     def call(self, *cards: Card, patience_s: float = PATIENCE_S) -> list[Exception | None]:
         """Return what the roll call raises on the node of each card."""
@@ -112,9 +123,9 @@ def test_two_processes_that_are_the_same_node_are_told(roll):
 
     thread = threading.Thread(target=answer)
     thread.start()
-    while not roll.stores[0].check(["card/1"]):
+    while not roll.stores[0].has(["card/1"]):
         time.sleep(0.01)
-    own = open_store(roll.places[1], patience_s=PATIENCE_S)
+    own = roll.open(1)
     other = threading.Thread(
         target=lambda: call_roll(own, roll.places[1], _card(1, "right"), ADDRESSES, patience_s=PATIENCE_S)
     )
@@ -128,7 +139,7 @@ def test_two_processes_that_are_the_same_node_are_told(roll):
 def test_a_first_node_that_is_not_there_is_waited_for_and_then_named():
     _, second = _places()
     with pytest.raises(RollCallError, match=r"the first node does not answer at 127\.0\.0\.1:\d+ \("):
-        open_store(second, patience_s=0.2)
+        open_store(second, TABLE, fresh_secret(), patience_s=0.2)
 
 
 def test_a_port_that_is_taken_is_named():
@@ -136,8 +147,8 @@ def test_a_port_that_is_taken_is_named():
     with closing(socket.socket()) as taken:
         taken.bind(("", first.port))
         taken.listen()
-        with pytest.raises(RollCallError, match=rf"port {first.port} of this machine cannot be listened at"):
-            open_store(first, patience_s=1)
+        with pytest.raises(RollCallError, match=rf"port {first.port} of 127\.0\.0\.1 cannot be listened at"):
+            open_store(first, TABLE, fresh_secret(), patience_s=1)
 
 
 @pytest.fixture
@@ -195,3 +206,47 @@ def test_ranks_that_go_on_when_rank_0_is_done_are_ended_in_peace(roll, ended, mo
     assert second.lost is None
     second.leave()
     first.leave()
+
+
+def test_c1_only_the_first_node_s_address_is_listened_at(roll):
+    port = roll.places[0].port
+    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_c1_a_node_with_another_secret_is_refused_by_both(roll):
+    roll.stores[1] = roll.open(1, fresh_secret())
+    first, second = roll.call(_card(0), _card(1))
+    assert isinstance(first, RollCallError)
+    assert str(first).startswith("what came as node 1 (127.0.0.2) does not know the secret of this run: set ")
+    assert isinstance(second, RollCallError)
+    assert "does not know the secret of this run: set MODELTEST_RANK_SECRET to the same" in str(second)
+
+
+class Attack:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_c1_a_pickle_planted_as_a_card_is_refused_unread(roll, tmp_path):
+    roll.stores[0].store.set("card/1", pickle.dumps(Attack(tmp_path / "ran")))
+    (said,) = roll.call(_card(0))
+    assert str(said).startswith("what came as node 1 (127.0.0.2) does not know the secret")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_c1_what_was_said_in_another_run_is_no_sign_of_life(roll, ended):
+    first, second = roll.node(0), roll.node(1)
+    later = Nodes(roll.places[0], ADDRESSES, first.store.for_the_run(["token0", "token1"]))
+    second.say_end(NodeEnd(None))
+    later.watch()
+    assert ended.wait(PATIENCE_S)
+    assert later.lost.is_certain
+    assert later.lost.text.startswith("what came as 'end/1' is not from a rank of this run")
+    later.leave()

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -45,6 +46,8 @@ def test_each_of_several_runs_holds_a_port_of_its_own(monkeypatch):
     assert first.port != second.port
     assert {first.port, second.port} <= {*range(20000, 20051)}
     assert not is_free(first.port)
+    with pytest.raises(ConnectionRefusedError):  # of all loopback addresses, one is listened at
+        socket.create_connection(("127.0.0.2", first.port), timeout=5)
     monkeypatch.setenv("MASTER_PORT", str(first.port))
     with pytest.raises(PrerequisiteError, match=rf"port {first.port} \(MASTER_PORT\) is taken"):
         _alone(two)

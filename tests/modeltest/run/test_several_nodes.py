@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from rank_tables import table, write
 
+from modeltest.api.rank_messages import SECRET_VARIABLE, fresh_secret
+
 COMMAND = [sys.executable, "-m", "modeltest"]
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
 PATIENCE_S = 240.0
@@ -29,6 +31,8 @@ class Cluster:
         with closing(socket.socket()) as found:
             found.bind(("", 0))
             self.port = str(found.getsockname()[1])
+        secret = {SECRET_VARIABLE: fresh_secret()}
+        self.secrets: list[dict[str, str]] = [secret, secret]
         self.processes: list[subprocess.Popen] = []
 
     def start(self, node: int, *words: str, options: tuple[str, ...] = ()) -> subprocess.Popen:
@@ -38,7 +42,7 @@ class Cluster:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "MASTER_PORT": self.port, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "MASTER_PORT": self.port, "OMP_NUM_THREADS": "1", **self.secrets[node]},
             cwd=self.folder,
         )
         self.processes.append(process)
@@ -137,6 +141,33 @@ def test_a_node_that_never_comes_ends_the_run_with_its_name(cluster, demo_model)
     assert f"node 1 (127.0.0.2) of 2 did not come to 127.0.0.1:{cluster.port} within 0.5 s" in said
 
 
+@pytest.mark.parametrize("secret", ["", "too short"])
+def test_c1_nodes_without_a_secret_do_not_begin(cluster, demo_model, secret):
+    cluster.secrets[0] = {SECRET_VARIABLE: secret}
+    words = ["hf_fp32", "sample_BoolQ", "4", "llama", str(demo_model("llama"))]
+    status, said = _end_of(cluster.start(0, *words))
+    assert status == 3
+    state = "has 9 characters, fewer than 16" if secret else "is not set"
+    assert said.splitlines()[-1] == (
+        f"error: the 2 nodes of this run know each other by a secret, and {SECRET_VARIABLE} {state}: set it "
+        "to the same on every node, or type what this command prints with --dry-run, which draws one"
+    )
+    assert not (cluster.folder / "0").exists()
+
+
+@pytest.mark.slow
+def test_c1_a_node_with_another_secret_takes_no_part(cluster, demo_model):
+    cluster.secrets[1] = {SECRET_VARIABLE: fresh_secret()}
+    words = ["hf_fp32", "sample_BoolQ", "4", "llama", str(demo_model("llama"))]
+    first, second = cluster.start(0, *words), cluster.start(1, *words)
+    (status, said), (other_status, other_said) = _end_of(first), _end_of(second)
+    assert (status, other_status) == (3, 3), said + other_said
+    assert "what came as node 1 (127.0.0.2) does not know the secret of this run" in said
+    assert (
+        "does not know the secret of this run: set MODELTEST_RANK_SECRET to the same on every" in other_said
+    )
+
+
 def test_a_part_of_a_run_cannot_be_gone_on_with(cluster, demo_model):
     words = ["hf_fp32", "sample_BoolQ", "4", "llama", str(demo_model("llama"))]
     status, said = _end_of(cluster.start(1, *words, options=("--node-timeout", "0.5")))
@@ -148,6 +179,7 @@ def test_a_part_of_a_run_cannot_be_gone_on_with(cluster, demo_model):
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
+        env={**os.environ, **cluster.secrets[1]},
     )
     assert again.returncode == 2
     assert "is the part of node 1 of a run whose journal is on the first node" in again.stderr
