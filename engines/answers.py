@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from engines.choice_rows import ChoiceRow, Reading, choice_rows
 from engines.completions import completion
 from engines.device import empty_cache, is_out_of_memory
 from engines.encoding import Encoded
@@ -36,29 +37,26 @@ class _Choices:
 
 
 def choose(batch: Sequence[Encoded], feeder: RowFeeder, batch_size: int) -> Iterator[list[Completion]]:
-    """Yield the completions of requests with choices as their rows are fed.
-
-    Choices of one token each are read from one position; longer ones make a row each, all of which begin with
-    the prompt.
-    """
-    rows: list[Row] = []
-    owners: list[tuple[_Choices, Sequence[int]]] = []
+    """Yield the completions of requests with choices as their rows are fed."""
+    rows: list[ChoiceRow] = []
+    owners: list[_Choices] = []
     for encoded in batch:
-        new_rows = _rows_of(encoded)
+        new_rows = choice_rows(encoded)
         count = len(encoded.choice_ids)
-        choices = _Choices(encoded, len(new_rows), [0.0] * count, [False] * count)
-        for place, row in enumerate(new_rows):
-            rows.append(row)
-            owners.append((choices, range(count) if len(new_rows) == 1 else (place,)))
-    for fed in feeder.feed(rows, max_rows=batch_size):
+        choices = _Choices(encoded, len(new_rows), [0.0] * count, [True] * count)
+        rows += new_rows
+        owners += [choices] * len(new_rows)
+    for fed in feeder.feed([each.row for each in rows], max_rows=batch_size):
         finished = []
-        targets = [_targets(*owners[index]) for index in fed.rows]
-        scores = iter(()) if fed.error else _scores(fed.logits, targets)
+        readings = [rows[index].readings for index in fed.rows]
+        scores = iter(()) if fed.error else _scores(fed.logits, readings)
         for index in fed.rows:
-            choices, places = owners[index]
+            choices = owners[index]
             choices.error = choices.error or fed.error
-            for place in () if fed.error else places:
-                choices.logprobs[place], choices.is_greedy[place] = next(scores)
+            for reading in () if fed.error else rows[index].readings:
+                logprob, is_greedy = next(scores)
+                choices.logprobs[reading.choice] += reading.sign * logprob
+                choices.is_greedy[reading.choice] &= is_greedy or reading.sign < 0
             choices.waiting -= 1
             if not choices.waiting:
                 finished.append(_chosen(choices))
@@ -66,21 +64,8 @@ def choose(batch: Sequence[Encoded], feeder: RowFeeder, batch_size: int) -> Iter
             yield finished
 
 
-def _rows_of(encoded: Encoded) -> list[Row]:
-    prompt = encoded.prompt_ids
-    if all(len(ids) == 1 for ids in encoded.choice_ids):
-        return [Row(prompt, len(prompt) - 1)]
-    return [Row(prompt + ids[:-1], len(prompt) - 1) for ids in encoded.choice_ids]
-
-
-def _targets(choices: _Choices, places: Sequence[int]) -> list[tuple[int, ...]]:
-    return [choices.encoded.choice_ids[place] for place in places]
-
-
-def _scores(
-    logits: Sequence[Any], targets: Sequence[Sequence[tuple[int, ...]]]
-) -> Iterator[tuple[float, bool]]:
-    """Yield log-probability and greediness of every target, row by row: float32 log-softmax, summed.
+def _scores(logits: Sequence[Any], readings: Sequence[Sequence[Reading]]) -> Iterator[tuple[float, bool]]:
+    """Yield log-probability and greediness of every reading, row by row: float32 log-softmax, summed.
 
     One transfer to the host for all of them.
     """
@@ -89,11 +74,11 @@ def _scores(
     places: list[tuple[int, int]] = []
     lengths: list[int] = []
     begin = 0
-    for row, row_targets in zip(logits, targets, strict=True):
-        for target in row_targets:
-            # Targets of one token share the last position; a longer one is read from its first on.
-            places += [(begin + len(row) - len(target) + at, token) for at, token in enumerate(target)]
-            lengths.append(len(target))
+    for row, of_row in zip(logits, readings, strict=True):
+        for reading in of_row:
+            first = begin + reading.first
+            places += [(first + at, token) for at, token in enumerate(reading.tokens)]
+            lengths.append(len(reading.tokens))
         begin += len(row)
     with torch.inference_mode():
         together = torch.cat(list(logits)).float()

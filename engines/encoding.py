@@ -32,6 +32,13 @@ class Encoded:
     choice_ids: tuple[tuple[int, ...], ...] = ()
     dropped_shots: int = 0
     cut_tokens: int = 0
+    replaces: tuple[int, ...] = ()
+    """By choice, how many tokens at the prompt's end its own take the place of; empty: none does."""
+
+    @property
+    def replaced_tokens(self) -> tuple[int, ...]:
+        """`replaces`, of every choice."""
+        return self.replaces or (0,) * len(self.choice_ids)
 
 
 class Encoder:
@@ -113,14 +120,20 @@ class Encoder:
             return Encoded(request, self._ids(text, special), last)
         # Trailing blanks belong to the continuation: tokenizers glue a blank to the word behind it.
         prompt_ids = self._ids(text.rstrip(), special)
-        choices = tuple(
-            self._ids(text + choice, special)[len(prompt_ids) :] if isinstance(choice, str) else choice
+        found = [
+            _continuation(prompt_ids, self._ids(text + choice, special), choice)
+            if isinstance(choice, str)
+            else Continuation(choice)
             for choice in request.choices
+        ]
+        _refuse_shared(request, [each.ids for each in found])
+        replaces = tuple(each.replaces for each in found)
+        return Encoded(
+            request,
+            prompt_ids,
+            tuple(each.ids for each in found),
+            replaces=replaces if any(replaces) else (),
         )
-        if not all(choices):
-            raise ValueError("a choice adds no token to the prompt")
-        _refuse_shared(request, choices)
-        return Encoded(request, prompt_ids, choices)
 
     def _text_of(self, prompt: Prompt) -> tuple[str, bool]:
         """Return the text and whether what stands in front of prompts is still to be added to it."""
@@ -187,14 +200,15 @@ class Encoder:
         """Return how many tokens more than the context the request needs."""
         if self._context_tokens is None:
             return 0
-        longest_choice = max((len(ids) for ids in encoded.choice_ids), default=0)
+        lengths = zip(encoded.choice_ids, encoded.replaced_tokens, strict=True)
+        longest_choice = max((len(ids) - replaced for ids, replaced in lengths), default=0)
         # The last new token is never fed back, and neither is a choice's.
         new_tokens = max(encoded.request.max_new_tokens, longest_choice)
         return len(encoded.prompt_ids) + max(new_tokens - 1, 0) - self._context_tokens
 
     def _cut(self, encoded: Encoded) -> Encoded:
         excess = self._excess(encoded)
-        if excess >= len(encoded.prompt_ids):
+        if excess >= len(encoded.prompt_ids) - max(encoded.replaced_tokens, default=0):
             raise ValueError(
                 f"{encoded.request.max_new_tokens} new tokens leave no room for a prompt "
                 f"in a context of {self._context_tokens}"
@@ -226,6 +240,36 @@ def by_kind(encoded: Sequence[Encoded]) -> Iterator[list[Encoded]]:
         )
         kinds.setdefault(kind, []).append(one)
     yield from kinds.values()
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """The tokens of a choice, and how many at the prompt's end they take the place of."""
+
+    ids: tuple[int, ...]
+    replaces: int = 0
+
+
+def _continuation(prompt: tuple[int, ...], whole: tuple[int, ...], choice: str) -> Continuation:
+    """Return what `choice` adds to `prompt`, given the tokens of both together.
+
+    As in lm-evaluation-harness, it is what of `whole` is longer than the prompt. Where nothing is, the end of
+    the prompt and the choice have merged: it is what follows the tokens that both begin with.
+
+    Raises: ValueError where that is nothing, or nothing stands before it.
+    """
+    if len(whole) > len(prompt):
+        return Continuation(whole[len(prompt) :])
+    if whole == prompt:
+        raise ValueError(f"choice {choice!r} adds no token to the prompt")
+    common = next(
+        (at for at, pair in enumerate(zip(prompt, whole, strict=False)) if pair[0] != pair[1]), None
+    )
+    if common is None:
+        raise ValueError(f"choice {choice!r} leaves the prompt with fewer tokens and adds none")
+    if common == 0:
+        raise ValueError(f"choice {choice!r} merges with the whole prompt: no token is left before it")
+    return Continuation(whole[common:], len(prompt) - common)
 
 
 def _refuse_shared(request: Request, ids: Sequence[tuple[int, ...]]) -> None:

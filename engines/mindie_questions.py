@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engines.choice_rows import choice_rows
 from engines.completions import completion
 from engines.encoding import Encoded
 from modeltest.api import Completion, EngineError
@@ -15,11 +16,12 @@ from modeltest.api import Completion, EngineError
 class Question:
     """A request with choices.
 
-    `wanted` maps each prompt that is still to be asked to the choices and tokens to be scored behind it.
+    `wanted` maps each prompt that is still to be asked to what is to be scored behind it: the choice, the
+    token, and whether its log-probability is added to the choice's (1) or taken away (-1).
     """
 
     encoded: Encoded
-    wanted: dict[tuple[int, ...], list[tuple[int, int]]]
+    wanted: dict[tuple[int, ...], list[tuple[int, int, int]]]
     logprobs: list[float]
     is_greedy: list[bool]
     errors: list[str] = field(default_factory=list)
@@ -27,18 +29,19 @@ class Question:
     @staticmethod
     def of(encoded: Encoded) -> Question:
         """Return what is to be asked for `encoded`."""
-        wanted: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-        for choice, ids in enumerate(encoded.choice_ids):
-            for at, token in enumerate(ids):
-                wanted.setdefault(encoded.prompt_ids + ids[:at], []).append((choice, token))
+        wanted: dict[tuple[int, ...], list[tuple[int, int, int]]] = {}
+        for each in choice_rows(encoded):
+            for reading in each.readings:
+                for at, token in enumerate(reading.tokens, each.row.read_from + reading.first + 1):
+                    wanted.setdefault(each.row.ids[:at], []).append((reading.choice, token, reading.sign))
         count = len(encoded.choice_ids)
         return Question(encoded, wanted, [0.0] * count, [True] * count)
 
     def take(self, prefix: tuple[int, ...], logprobs: Any, likeliest: int) -> None:
         """Score what was wanted behind `prefix`, given the log-probability of every token there."""
-        for choice, token in self.wanted.pop(prefix):
-            self.logprobs[choice] += float(logprobs[token])
-            self.is_greedy[choice] &= token == likeliest
+        for choice, token, sign in self.wanted.pop(prefix):
+            self.logprobs[choice] += sign * float(logprobs[token])
+            self.is_greedy[choice] &= token == likeliest or sign < 0
 
     def fail(self, prefix: tuple[int, ...], error: str) -> None:
         """Note that `prefix` could not be asked."""

@@ -4,6 +4,8 @@ import re
 
 import pytest
 from jinja2 import TemplateError
+from made_tokenizers import BOS as BYTES_BOS
+from made_tokenizers import byte_tokenizer, ids_of
 
 from engines.encoding import Encoded, Encoder
 from engines.text_tokens import TextTokens
@@ -116,6 +118,38 @@ def test_the_last_token_rule_takes_only_the_last_token():
         "r", TextPrompt("", (), "is it"), choices=(" no way",), choice_rule=ChoiceRule.LAST_TOKEN
     )
     assert encoder.encode(request).choice_ids == ((words.known[" way"],),)
+
+
+COLON_C = [("Ġ", "C"), (":", "ĠC")]
+"""Merges that make one token of a prompt's last `:` and the choice ` C`."""
+
+
+def test_b4_a_choice_that_merges_with_the_prompt_s_end_takes_its_place():
+    raw = byte_tokenizer(merges=COLON_C)
+    encoded = Encoder(TextTokens(raw), None).encode(
+        Request("r", TextPrompt("", (), "Q:"), choices=(" A", " C", " Cx"))
+    )
+    assert encoded.prompt_ids == (BYTES_BOS, *ids_of(raw, "Q", ":"))
+    # As long as the prompt alone: no token is left for ` C`; ` Cx` is cut as lm-evaluation-harness does.
+    assert encoded.choice_ids == (ids_of(raw, "Ġ", "A"), ids_of(raw, ":ĠC"), ids_of(raw, "x"))
+    assert encoded.replaces == (0, 1, 0)
+
+
+def test_a_prompt_is_not_cut_so_short_that_a_merged_choice_has_nothing_before_it():
+    raw = byte_tokenizer(None, merges=COLON_C)
+    request = Request("r", TextPrompt("", (), "abcQ:"), choices=(" C",))
+    assert Encoder(TextTokens(raw), 3).encode(request).cut_tokens == 2
+    assert Encoder(TextTokens(raw), 2).encode(request).prompt_ids == ids_of(raw, "Q", ":")
+    with pytest.raises(ValueError, match="no room"):
+        Encoder(TextTokens(raw), 1).encode(request)
+
+
+def test_a_choice_that_merges_with_the_whole_prompt_is_refused():
+    encoder = Encoder(TextTokens(byte_tokenizer(None, merges=COLON_C)), None)
+    with pytest.raises(
+        ValueError, match="choice ' C' merges with the whole prompt: no token is left before it"
+    ):
+        encoder.encode(Request("r", TextPrompt("", (), ":"), choices=(" C",)))
 
 
 def test_token_ids_are_used_as_they_are():

@@ -23,6 +23,18 @@ def test_each_token_of_a_choice_is_asked_behind_the_prompt_and_the_tokens_before
     assert done.choice_is_greedy == (False, False, True)
 
 
+def test_b4_what_a_merged_choice_replaces_is_taken_away():
+    request = Request("q", TokenPrompt((7, 8)), choices=((1,), (2, 3)))
+    question = Question.of(Encoded(request, (7, 8), ((1,), (2, 3)), replaces=(0, 1)))
+    assert set(question.wanted) == {(7,), (7, 8), (7, 2)}
+    question.take((7,), torch.cat([LOGPROBS, torch.full((5,), -9.0)]), 2)  # 8 is foretold with -9
+    question.take((7, 8), LOGPROBS, 0)
+    question.take((7, 2), LOGPROBS, 3)
+    done = question.completion()
+    assert done.choice_logprobs == (-2.0, -3.0 - 4.0 + 9.0)
+    assert done.choice_is_greedy == (False, True)
+
+
 def test_a_prompt_that_failed_fails_its_request():
     question = _question((1, 2))
     question.fail((7, 8), "out of memory")

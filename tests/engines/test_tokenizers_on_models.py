@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from modeltest.api import ModelInfo, Request, RunSpec, TextPrompt
 from modeltest.registry import load_engine
@@ -56,3 +57,43 @@ def test_a2_a_tokenizer_that_appends_an_end_of_text_gives_the_answers_of_one_tha
     assert appending == plain
     assert len(set(plain["choices"].choice_logprobs)) == 4
     assert "the tokenizer adds </s> behind texts: left out of prompts and choices" in notes
+
+
+def _merge_colon_and_c(content):
+    """Make one token of `:` and ` C`, in the place of one that is reserved."""
+    reserved = content["added_tokens"].pop()
+    content["model"]["vocab"][":ĠC"] = reserved["id"]
+    content["model"]["merges"].append([":", "ĠC"])
+    content["pre_tokenizer"]["use_regex"] = False
+
+
+def _plain_logprob(model, ids, begin):
+    """Return the log-probability of `ids[begin:]` behind those before, by one plain forward pass."""
+    with torch.inference_mode():
+        logprobs = model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
+    return sum(float(logprobs[at - 1, ids[at]]) for at in range(begin, len(ids)))
+
+
+@pytest.mark.parametrize("engine", ["hf", "hf_paged"])
+@pytest.mark.parametrize("choices", [(" A", " C", " D"), (" A", " C", " no way"), (" C",)])
+def test_b4_a_choice_that_merges_with_the_prompt_is_the_whole_less_the_prompt(
+    engine, choices, demo_model, tmp_path
+):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = _with_tokenizer(demo_model("llama"), tmp_path / "merges", _merge_colon_and_c)
+    text = "Is the sea salt?\nAnswer:"
+    requests = [Request("q", TextPrompt("", (), text), choices=choices)]
+    done, _ = _answers(folder, requests, engine=engine)
+    assert done["q"].error is None
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    prompt = tokenizer.encode(text)
+    assert tokenizer.encode(text + " C")[:-1] == prompt[:-1]
+    expected = [
+        _plain_logprob(model, tokenizer.encode(text + choice), len(prompt) - 1)
+        - _plain_logprob(model, prompt, len(prompt) - 1)
+        for choice in choices
+    ]
+    assert done["q"].choice_logprobs == pytest.approx(expected, abs=1e-4)
