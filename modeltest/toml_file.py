@@ -17,4 +17,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
     Raises: ValueError naming the place when it is not TOML; OSError when it cannot be read.
     """
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("values lie too deep in each other") from None

@@ -9,6 +9,9 @@ from typing import Any
 
 from modeltest.api import PrerequisiteError, SpecError
 from modeltest.api.installation import install_command
+from modeltest.suite.yaml_limits import read_text, refuse_depth, refuse_size
+
+_TEXT = "tag:yaml.org,2002:str"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,34 +71,31 @@ class Located:
 def read_yaml(path: Path) -> Located:
     """Return what `path` holds.
 
-    Raises: PrerequisiteError without PyYAML; SpecError when the file cannot be read, is no YAML, or has a key
-    twice.
+    Raises: PrerequisiteError without PyYAML; SpecError when the file cannot be read, is no YAML, has a key
+    twice, or asks for more than a suite may hold.
     """
     try:
         import yaml
     except ImportError:
         raise PrerequisiteError(f"a suite needs PyYAML: {install_command('suite')}") from None
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise SpecError(f"{path} cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
+    text = read_text(path)
     try:
         loader = yaml.SafeLoader(text)
     except yaml.reader.ReaderError as problem:
         place = f"{path}, line {text.count(chr(10), 0, problem.position) + 1}"
         raise SpecError(f"{place}: not YAML: the character U+{problem.character:04X}") from None
     try:
+        refuse_depth(yaml.parse(text, yaml.SafeLoader), path)
         node = loader.get_single_node()
-        _refuse_repeated_keys(node, path)
         if node is None:
             raise SpecError(f"{path} is empty")
+        refuse_size(node, path)
+        _refuse_repeated_keys(node, path)
         return _located(node, loader, path)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         place = f", line {mark.line + 1}" if mark else ""
         raise SpecError(f"{path}{place}: not YAML: {problem.problem or problem.context}") from None
-    except RecursionError:
-        raise SpecError(f"{path}: values hold themselves") from None
     except yaml.YAMLError as problem:
         raise SpecError(f"{path}: not YAML: {' '.join(str(problem).split())}") from None
     finally:
@@ -115,7 +115,10 @@ def _located(node: Any, loader: Any, path: Path, key: Any = None) -> Located:
             {name: _located(child, loader, path, key_node) for name, (key_node, child) in pairs.items()},
             where,
         )
-    value = loader.construct_object(node)
+    try:
+        value = loader.construct_object(node)
+    except ValueError as problem:  # the 45th of a month, or `!!int` before a word
+        raise SpecError(f"{where}: {node.value!r:.60} cannot be read: {problem}; put it in quotes") from None
     if value is not None and not isinstance(value, (str, int, float, bool)):
         value = node.value  # a date, say: the text as it stands
     return Located(value, where)
@@ -134,10 +137,12 @@ def _refuse_repeated_keys(node: Any, path: Path) -> None:
             child = item
             if isinstance(item, tuple):
                 key, child = item
+                if not isinstance(key.value, str):
+                    raise _no_name(key, path)
                 if key.value in keys:
                     line = key.start_mark.line + 1
                     raise SpecError(f"{path}, line {line}: {key.value!r} is given twice")
-                keys.add(str(key.value))
+                keys.add(key.value)
             pending.append(child)
 
 
@@ -145,8 +150,14 @@ def _pairs(node: Any, loader: Any, path: Path) -> Iterator[tuple[str, Any, Any]]
     """Yield the keys of a mapping, each with its node and that of its value."""
     loader.flatten_mapping(node)  # `<<: *anchor`: what is merged comes first
     for key_node, child in node.value:
-        key = loader.construct_object(key_node)
+        key = loader.construct_object(key_node) if key_node.tag == _TEXT else None
         if not isinstance(key, str):
-            line = key_node.start_mark.line + 1
-            raise SpecError(f"{path}, line {line}: the name {key!r} must be a text; put it in quotes")
+            raise _no_name(key_node, path)
         yield key, key_node, child
+
+
+def _no_name(key_node: Any, path: Path) -> SpecError:
+    shown = key_node.value if isinstance(key_node.value, str) else "of a list or a mapping"
+    return SpecError(
+        f"{path}, line {key_node.start_mark.line + 1}: the name {shown:.60} must be a text; put it in quotes"
+    )

@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from fnmatch import fnmatchcase
-from itertools import product
+from itertools import islice, product
 from pathlib import PurePath
 
 from modeltest.grammar.modes import did_you_mean
 from modeltest.suite.located_yaml import Located
 
 SECTIONS = ("name", "defaults", "models", "engines", "tasks", "include", "exclude", "overrides")
+MOST_RUNS = 10_000
+
 COMMAND = "run"
 """What `exclude` and `when` call the command, beside its options."""
 
@@ -108,14 +110,24 @@ class _Expansion:
 
     def matrix(self) -> Matrix:
         name = self._sections.get("name")
-        cells = [cell for cell in self._cells() for cell in self._cells_of_lists(cell)]
+        cells = self._few(each for cell in self._cells() for each in self._cells_of_lists(cell))
         cells = self._without_excluded(cells)
+        overridden = (each for cell in cells for each in self._cells_of_lists(self._overridden(cell)))
         runs = [
             Asked((each.command, *self._words(each)), each.task.where, each.options)
-            for cell in cells
-            for each in self._cells_of_lists(self._overridden(cell))
+            for each in self._few(overridden)
         ]
         return Matrix(name.text("name") if name else None, tuple(runs), tuple(self._notes))
+
+    def _few(self, cells: Iterator[_Cell]) -> list[_Cell]:
+        """Return `cells`, of which lists times lists may ask for more than can be counted."""
+        found = list(islice(cells, MOST_RUNS + 1))
+        if len(found) > MOST_RUNS:
+            raise found[-1].task.error(
+                f"with its lists, models and engines this comes to more than {MOST_RUNS:,} runs; "
+                "ask for fewer, or make several suites of it"
+            )
+        return found
 
     def _cells(self) -> Iterator[_Cell]:
         defaults = self._layer(self._sections.get("defaults"), "defaults")

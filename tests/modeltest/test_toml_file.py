@@ -16,3 +16,10 @@ def test_a_file_that_is_not_toml_is_a_value_error(tmp_path: Path) -> None:
     path.write_text("name = 1\nrows =\n")
     with pytest.raises(ValueError, match="line 2"):
         read_toml(path)
+
+
+def test_c5_values_that_lie_too_deep_are_no_toml(tmp_path):
+    path = tmp_path / "deep.toml"
+    path.write_text("a = " + "[" * 100_000)
+    with pytest.raises(ValueError, match="too deep in each other"):
+        read_toml(path)

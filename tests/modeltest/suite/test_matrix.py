@@ -196,7 +196,7 @@ AXES = "models: [a]\nengines: [x]\n"
         ("a: 1\nb: \x07\n", ", line 2: not YAML: the character U+0007"),
         ("", " is empty"),
         ("1: 2\n", ", line 1: the name 1 must be a text"),
-        ("a: &x [*x]\n", ": values hold themselves"),
+        ("a: &x [*x]\n", ", line 1: these values hold themselves"),
     ],
 )
 def test_an_error_names_the_line_and_the_key(tmp_path, text, expected):
