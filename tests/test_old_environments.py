@@ -22,6 +22,7 @@ OLDEST_PINS = ("transformers==4.46.3", "tokenizers==0.20.3", "huggingface-hub==0
 """What stands in front of this environment; everything else, torch among it, is this environment's."""
 
 SUITES = (
+    "test_code_choice.py",
     "test_engine_contract.py",
     "test_hf.py",
     "test_end_of_turn.py",

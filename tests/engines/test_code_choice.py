@@ -12,6 +12,8 @@ from engines.code_choice import decide
 from engines.hf import HFEngine
 from modeltest.api import ModelInfo, RunSpec
 
+IS_OLD = transformers.__version__.startswith("4.")
+
 
 def _spec(weights: Path) -> RunSpec:
     return RunSpec(
@@ -57,6 +59,8 @@ def test_c7_config_json_does_not_choose_the_code_that_runs(checkpoint, said):
     assert loaded.implementations == {"attention": "sdpa"}
     assert loaded.model.config._attn_implementation == "sdpa"
     assert not loaded.model.config.output_attentions
+    if "attn_implementation" in said and IS_OLD:
+        return  # it never read this one
     (told, *_) = loaded.overruled
     assert told.split()[0].lstrip("_") == next(iter(said)).lstrip("_")
 
@@ -77,6 +81,8 @@ def test_a_config_that_says_nothing_of_it_is_left_as_it_is(checkpoint):
 
 
 def test_c7_a_nested_config_does_not_choose_either():
+    if IS_OLD:
+        pytest.skip("this version of transformers knows no Gemma 3")
     config = transformers.Gemma3Config(
         text_config={"return_dict": False}, _attn_implementation={"text_config": "eager"}
     )
