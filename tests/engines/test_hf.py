@@ -434,7 +434,9 @@ def test_rows_that_do_not_fit_after_their_prompts_are_decoded_in_smaller_batches
 ):
     weights, fed = demo_model("llama"), [0]
     engine = HFEngine()
-    engine.load(_spec(weights), _info(weights))
+    info = engine.load(_spec(weights), _info(weights))
+    if "keeps a model's attention closed" in info.notes[0]:
+        pytest.skip(info.notes[0])
     asked = [Request(str(i), TextPrompt("", (), prompt), 6) for i, prompt in enumerate(_prompts()[:4])]
     expected = {name: one.output_tokens for name, one in _one(engine, asked, 8).items()}
     as_cache, feed = forward._as_cache, PackedRows.feed
@@ -457,7 +459,9 @@ def test_rows_that_do_not_fit_after_their_prompts_are_decoded_in_smaller_batches
 def test_a_row_that_never_fits_after_its_prompt_fails_alone(demo_model, monkeypatch):
     weights = demo_model("llama")
     engine = HFEngine()
-    engine.load(_spec(weights), _info(weights))
+    info = engine.load(_spec(weights), _info(weights))
+    if "keeps a model's attention closed" in info.notes[0]:
+        pytest.skip(info.notes[0])
     short, long = (Request(name, TextPrompt("", (), name * 9), 6) for name in ("short ", "very long "))
     as_cache = forward._as_cache
 
