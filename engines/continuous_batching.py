@@ -79,7 +79,7 @@ class ContinuousBatching:
     A round is `prepare`, a forward pass whose attention calls `write_and_read` in every layer, `advance`.
     """
 
-    def __init__(self, model: Any, room: Room, *, block_tokens: int, seed: int) -> None:
+    def __init__(self, model: Any, room: Room, *, block_tokens: int, seed: int, dtype: Any = None) -> None:
         self.room = room
         self._block_tokens = block_tokens
         self._shareable: dict[str, int] = {}
@@ -87,7 +87,9 @@ class ContinuousBatching:
         self._states: dict[str, Any] = {}
         self._arguments: dict[str, Any] = {}
         self._lengths: dict[str, RowLengths] = {}
-        self._processor = _processor(model, room, block_tokens=block_tokens, seed=seed)
+        self._processor = _processor(
+            model, room, block_tokens=block_tokens, seed=seed, dtype=dtype or model.dtype
+        )
         self._cache = self._processor.cache
         self._search_prefix = self._cache.search_prefix_match
         # On the instance: a row may share no block that holds a position whose logits are wanted.
@@ -254,7 +256,7 @@ def _row(name: str) -> int:
     return int(name.removeprefix("row "))
 
 
-def _processor(model: Any, room: Room, *, block_tokens: int, seed: int) -> Any:
+def _processor(model: Any, room: Room, *, block_tokens: int, seed: int, dtype: Any) -> Any:
     from queue import Queue
 
     from transformers import GenerationConfig, LogitsProcessorList
@@ -288,7 +290,7 @@ def _processor(model: Any, room: Room, *, block_tokens: int, seed: int) -> Any:
     )
     alone = DistributedHelper(device_mesh=None, cpu_group_timeout=None)
     cache = PagedAttentionCache(
-        config, settings, model.device, alone, model.dtype, model_supports_logits_to_keep=True
+        config, settings, model.device, alone, dtype, model_supports_logits_to_keep=True
     )
     return ContinuousBatchProcessor(
         cache=cache,
@@ -301,7 +303,7 @@ def _processor(model: Any, room: Room, *, block_tokens: int, seed: int) -> Any:
         output_router=OutputRouter(),
         background_thread_status=BackgroundThreadStatus(),
         model_device=model.device,
-        model_dtype=model.dtype,
+        model_dtype=dtype,
         scheduler=FIFOScheduler(cache, 0.0, room.rows),
         distributed_helper=alone,
     )

@@ -116,6 +116,45 @@ class Forward:
             newest = torch.tensor(first, device=self.device)
             return self._decode(StepClock(self.device), newest, cache, mask, (max_new_tokens, ends))
 
+    def replay(self, rows: Sequence[tuple[int, ...]], steps: int) -> list[Any]:
+        """Feed the last `steps` tokens of every row one by one, as if they had been generated.
+
+        Return for each row the logits `[steps + 1, vocabulary]` after its prompt and after each of them.
+        """
+        import torch
+
+        with torch.inference_mode():
+            ids, mask = self._pad([row[:-steps] for row in rows])
+            output = self._call(ids, mask, keep=1, use_cache=True)
+            logits = self._follow([row[-steps:] for row in rows], output.past_key_values, mask)
+            return list(torch.stack([output.logits[:, -1], *logits], dim=1))
+
+    def replay_from(
+        self, keys_values: Sequence[dict[int, tuple[Any, Any]]], steps: Sequence[tuple[int, ...]]
+    ) -> list[Any]:
+        """Feed `steps`, tokens of each row, after rows whose keys and values are known.
+
+        Return for each row the logits `[steps, vocabulary]` after each of them.
+        """
+        import torch
+
+        with torch.inference_mode():
+            cache, mask = _as_cache(keys_values)
+            return list(torch.stack(self._follow(steps, cache, mask), dim=1))
+
+    def _follow(self, steps: Sequence[tuple[int, ...]], cache: Any, mask: Any) -> list[Any]:
+        """Feed one token of every row after the other; return the logits `[rows, vocabulary]` after each."""
+        import torch
+
+        logits = []
+        for tokens in zip(*steps, strict=True):
+            mask = _one_longer(mask)
+            ids = torch.tensor(tokens, device=self.device)[:, None]
+            output = self._call(ids, mask, keep=1, use_cache=True, past_key_values=cache)
+            cache = output.past_key_values
+            logits.append(output.logits[:, -1])
+        return logits
+
     def _free_run(
         self, clock: StepClock | None, newest: Any, cache: Any, mask: Any, max_new_tokens: int
     ) -> list[list[int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from engines.continuous_batching import obstacle
@@ -10,7 +9,6 @@ from engines.hf import HFEngine
 from engines.open_attention import closed_attention
 from modeltest.api import (
     Capability,
-    Completion,
     EngineUsage,
     ModelInfo,
     PrerequisiteError,
@@ -18,10 +16,7 @@ from modeltest.api import (
 )
 
 if TYPE_CHECKING:
-    from engines.checkpoint_loading import Loaded
-    from engines.encoding import Encoded
     from engines.model_answers import Answering
-    from engines.paged_rows import PagedRows
 
 
 class HFPagedEngine(HFEngine):
@@ -51,54 +46,13 @@ class HFPagedEngine(HFEngine):
         return EngineUsage() if self._answers is None else self._answers.usage()
 
     def _prepare(self, spec: RunSpec, model: ModelInfo) -> Answering:
+        from engines.paged_answers import PagedModelAnswers
         from engines.paged_probe import paged_rows
 
         assert self._loaded is not None
-        paged = paged_rows(self._loaded, self._device, block_tokens=model.block_size, seed=spec.seed)
-        return PagedModelAnswers(self._loaded, paged, block_tokens=model.block_size)
-
-
-class PagedModelAnswers:
-    """Answers with rows in flight together, whose keys and values are kept in blocks."""
-
-    def __init__(self, loaded: Loaded, paged: PagedRows, *, block_tokens: int) -> None:
-        self.paged = paged
-        self.note = (
-            f"paged KV cache: blocks of {block_tokens} tokens, as many as the rows in flight need; "
-            f"at most {paged.step_tokens} tokens a step, of a timed batch the whole prefill; "
-            "prefixes are shared but in timed batches"
+        paged, choosing = paged_rows(
+            self._loaded, self._device, block_tokens=model.block_size, seed=spec.seed
         )
-        self.loaded = loaded
-
-    def answer(self, same_kind: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
-        """Yield the completions of requests that ask for the same, at most `batch_size` together."""
-        from engines.answers import choose
-        from engines.paged_rows import generate_paged, generate_timed
-
-        if same_kind[0].choice_ids:
-            yield from choose(same_kind, self.paged, batch_size)
-        elif same_kind[0].request.ignore_eos:
-            for begin in range(0, len(same_kind), batch_size):
-                yield generate_timed(same_kind[begin : begin + batch_size], self.paged, self.loaded)
-        else:
-            yield from generate_paged(same_kind, self.paged, self.loaded, batch_size)
-
-    def usage(self) -> EngineUsage:
-        """Return what was computed so far."""
-        loop = self.paged.loop
-        return EngineUsage(
-            forward_s=loop.forward_s,
-            forward_calls=loop.forward_calls,
-            computed_tokens=loop.computed_tokens,
-            reused_tokens=loop.reused_tokens,
-            padding_tokens=0,
-            split_batches=self.paged.split_batches,
+        return PagedModelAnswers(
+            self._loaded, paged, choosing, device=self._device, block_tokens=model.block_size
         )
-
-    def clear(self) -> None:
-        """Drop the cache of earlier requests."""
-        self.paged.loop.drop()
-
-    def close(self) -> None:
-        """Free the cache, and give the model its own attention back."""
-        self.paged.loop.close()

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from engines.alone import generate_alone
 from engines.answers import choose, generate_packed, generate_padded
+from engines.beliefs import ways
+from engines.beliefs.choosing import Choosing, Feeding
+from engines.beliefs.model_trial import ModelTrial, NotCausal, Plain
+from engines.beliefs.probe_tree import probe_ids
 from engines.completions import completion
 from engines.device import empty_cache, is_out_of_memory
 from engines.forward import Forward
-from engines.rows import PaddedRows, tree_feeder
-from modeltest.api import Completion, EngineUsage, OutOfMemory
+from engines.rows import PaddedRows, RowFeeder, tree_feeder
+from engines.tree_forward import TreeForward
+from modeltest.api import Completion, EngineError, EngineUsage, OutOfMemory
 
 if TYPE_CHECKING:
     from engines.checkpoint_loading import Loaded
@@ -42,36 +48,38 @@ class Answering(Protocol):
 
 
 class ModelAnswers:
-    """Packs rows that share prefixes where the model's attention can be taken apart; else, pads them.
+    """Packs rows that share prefixes, pads them or feeds them one by one: the fastest that is right.
 
-    Timed batches are padded always, and take the likeliest token: they measure what everybody measures.
-    Sampled ones are padded too.
+    Which is right was tried on the model (`engines/beliefs/`). Timed batches are padded always, and take the
+    likeliest token: they measure what everybody measures. Sampled ones are padded too.
     """
 
     def __init__(self, loaded: Loaded, device: str, ranks: Ranks, *, sampler: Sampler | None = None) -> None:
         self.loaded = loaded
         self._device = device
+        self._ranks = ranks
         self._forward = Forward(loaded.model, device, loaded.pad_token_id, ranks)
         self._sampler = sampler
         self._padded = PaddedRows(self._forward)
         self._tree: PackedRows | None = None
-        if sampler is None:
-            self._tree, self.note = tree_feeder(loaded.model, device, loaded.dtype, ranks)
-        else:
+        self._alone_rows = 0
+        self._tree, closed = (None, SAMPLING_NOTE) if sampler else tree_feeder(loaded.model, device, ranks)
+        if sampler is not None:
             self._forward.choose = sampler
-            self.note = SAMPLING_NOTE
+        self._choices, self._generations = self._try(loaded, ranks)
+        self.note = closed if self._tree is None else self._feeding_note(self._tree)
 
     def answer(self, same_kind: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
         """Yield the completions of requests that ask for the same, at most `batch_size` together."""
-        request = same_kind[0].request
         if same_kind[0].choice_ids:
-            yield from choose(same_kind, self._tree or self._padded, batch_size)
-        elif self._tree is not None and not request.ignore_eos:
-            yield from generate_packed(same_kind, self._tree, self._forward, self.loaded, batch_size)
+            for feeding, batch in by_feeding(same_kind, self._choices):
+                self._alone_rows += len(batch) if feeding is Feeding.ALONE else 0
+                yield from choose(batch, self._feeder(feeding), 1 if feeding is Feeding.ALONE else batch_size)
+        elif same_kind[0].request.ignore_eos:
+            yield from self._in_batches(same_kind, batch_size)
         else:
-            longest_first = sorted(same_kind, key=lambda one: -len(one.prompt_ids))
-            for begin in range(0, len(longest_first), batch_size):
-                yield from self._generate_padded(longest_first[begin : begin + batch_size])
+            for feeding, batch in by_feeding(same_kind, self._generations):
+                yield from self._generate(feeding, batch, batch_size)
 
     def usage(self) -> EngineUsage:
         """Return what was computed so far; nothing of memory."""
@@ -82,6 +90,7 @@ class ModelAnswers:
             reused_tokens=0,
             padding_tokens=self._forward.padding_tokens,
             split_batches=self._padded.split_batches,
+            alone_rows=self._alone_rows,
         )
         return self._tree.add_usage(padded) if self._tree else padded
 
@@ -92,6 +101,51 @@ class ModelAnswers:
 
     def close(self) -> None:
         """Free nothing: the model is all there is."""
+
+    def _try(self, loaded: Loaded, ranks: Ranks) -> tuple[Choosing, Choosing]:
+        """Return what chooses the feeding of choices and of generations on this model.
+
+        Trials run beside what is asked: with a forward of their own, so that they are not counted.
+        """
+        trial = model_trial(loaded, self._device, ranks)
+        at_load = plain_of_causal(trial, loaded)
+        forward = Forward(loaded.model, self._device, loaded.pad_token_id, ranks)
+        choices, generations = {}, {}
+        if self._tree is not None:
+            tree = TreeForward(loaded.model, self._device)
+            choices[Feeding.SHARED] = ways.packed(tree)
+            generations[Feeding.SHARED] = ways.packed_then_steps(tree, forward)
+        choices[Feeding.PADDED] = ways.padded(forward)
+        generations[Feeding.PADDED] = ways.padded_then_steps(forward)
+        config = loaded.model.config
+        return Choosing(trial, config, choices, at_load), Choosing(trial, config, generations, at_load)
+
+    def _feeding_note(self, tree: PackedRows) -> str:
+        usual, reasons = self._choices.usual, "; ".join(self._choices.reasons)
+        if usual is Feeding.SHARED:
+            return f"shared prefixes on, at most {tree.max_tokens} tokens a pass"
+        padded = "" if usual is Feeding.PADDED else "rows are asked one by one; "
+        return f"{padded}shared prefixes off: {reasons}"
+
+    def _feeder(self, feeding: Feeding) -> RowFeeder:
+        return self._tree if feeding is Feeding.SHARED and self._tree is not None else self._padded
+
+    def _generate(
+        self, feeding: Feeding, batch: Sequence[Encoded], batch_size: int
+    ) -> Iterator[list[Completion]]:
+        if feeding is Feeding.SHARED and self._tree is not None:
+            yield from generate_packed(batch, self._tree, self._forward, self.loaded, batch_size)
+        elif feeding is Feeding.PADDED or self._sampler is not None:
+            yield from self._in_batches(batch, 1 if feeding is Feeding.ALONE else batch_size)
+        else:
+            self._alone_rows += len(batch)
+            for one in generate_alone(batch, self.loaded, self._device, self._ranks):
+                yield [one]
+
+    def _in_batches(self, batch: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
+        longest_first = sorted(batch, key=lambda one: -len(one.prompt_ids))
+        for begin in range(0, len(longest_first), batch_size):
+            yield from self._generate_padded(longest_first[begin : begin + batch_size])
 
     def _generate_padded(self, batch: Sequence[Encoded]) -> Iterator[list[Completion]]:
         """Yield one padded batch; if it does not fit, halves of it, but never of a timed one."""
@@ -116,3 +170,33 @@ class ModelAnswers:
             return
         for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
             yield from self._generate_padded(half)
+
+
+def model_trial(loaded: Loaded, device: str, ranks: Ranks) -> ModelTrial:
+    """Return the trial of a loaded model, on a text as its tokenizer sees it."""
+    embeddings = loaded.model.get_input_embeddings()
+    return ModelTrial(loaded.model, probe_ids(loaded.tokenizer, embeddings.num_embeddings), device, ranks)
+
+
+def plain_of_causal(trial: ModelTrial, loaded: Loaded) -> Plain:
+    """Return what a plain pass says of the rows of the trial at load.
+
+    Raises: EngineError when the model is not a causal one: its answers would depend on what comes later.
+    """
+    try:
+        return trial.plain_at_load()
+    except NotCausal as problem:
+        raise EngineError(
+            f"{loaded.tokenizer.name_or_path} is not a causal language model "
+            f"({type(loaded.model).__name__}): what it says of a token depends on later tokens ({problem})"
+        ) from None
+
+
+def by_feeding(batch: Sequence[Encoded], choosing: Choosing) -> Iterator[tuple[Feeding, list[Encoded]]]:
+    """Yield requests with how they are fed; the tokens of a row are all that pass through the model."""
+    lengths = [
+        len(one.prompt_ids) + max(one.request.max_new_tokens, *(len(ids) for ids in one.choice_ids), 1) - 1
+        for one in batch
+    ]
+    for feeding, indices in choosing.by_feeding(lengths).items():
+        yield feeding, [batch[index] for index in indices]

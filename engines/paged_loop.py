@@ -36,6 +36,8 @@ class Asked:
     keeps_logits: bool = False
     records_times: bool = True
     ends: Callable[[int, list[int]], bool] | None = None
+    follows: tuple[int, ...] = ()
+    """New tokens that are taken whatever the model says, where what it says of them is wanted."""
 
     @property
     def fed_tokens(self) -> int:
@@ -108,13 +110,16 @@ class PagedLoop:
         """The size of the cache; 0 when there is none."""
         return 0 if self._batching is None else self._batching.cache_bytes
 
-    def open(self, room: Room) -> None:
-        """Make a cache that holds `room`, or keep the one there is; timed rows find it empty."""
+    def open(self, room: Room, dtype: Any = None) -> None:
+        """Make a cache that holds `room`, or keep the one there is; timed rows find it empty.
+
+        `dtype` is that of the keys, where the model computes in another one than its own.
+        """
         if self._batching is None or self._flying or not self._batching.room.holds(room):
             self.drop()
             self.model.set_attn_implementation(self._name)
             self._batching = ContinuousBatching(
-                self.model, room, block_tokens=self._block_tokens, seed=self._seed
+                self.model, room, block_tokens=self._block_tokens, seed=self._seed, dtype=dtype
             )
         elif room.is_timed:
             self._batching.reset()
@@ -204,6 +209,7 @@ class PagedLoop:
             logits = self._call(batching, positions)
             last = [at - 1 for row, at in zip(step, accumulate(counts), strict=True) if row.gives_token]
             newest = greedy(logits if len(last) == len(logits) else logits[last])
+            newest = self._following(batching, step, newest)
             synchronize(self._device)
             self.forward_s += time.perf_counter() - begin
         for row, part in zip(step, logits.split(counts), strict=True):
@@ -214,6 +220,14 @@ class PagedLoop:
             flight.has_begun, flight.is_fed = True, row.gives_token
         self.forward_calls += 1
         self.computed_tokens += ends[-1]
+        return newest
+
+    def _following(self, batching: ContinuousBatching, step: Sequence[StepRow], newest: Any) -> Any:
+        """Return the new tokens with those of rows that follow given ones in their places."""
+        for place, row in enumerate(row.row for row in step if row.gives_token):
+            given = self._flying[row].asked.follows
+            if given and (count := len(batching.new_tokens(row))) < len(given):
+                newest[place] = given[count]
         return newest
 
     def _wanted(self, row: StepRow) -> int:

@@ -8,13 +8,10 @@ from typing import Any, Protocol
 from engines.device import empty_cache, is_out_of_memory
 from engines.forward import Forward
 from engines.packed import Fed, PackedRows, pack_tokens
-from engines.prefix_planning import Row, plan
+from engines.prefix_planning import Row
 from engines.ranks import ALONE, Ranks
 from engines.transformers_versions import closed_attention
 from engines.tree_forward import TreeForward
-
-PROBE_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25, "float16": 0.05}
-"""Largest difference of log-probabilities between a packed and a plain forward that is rounding."""
 
 CPU_BUDGET_BYTES = 256 << 20
 DEVICE_BUDGET_SHARE = 8
@@ -66,46 +63,15 @@ class PaddedRows:
         return None, text
 
 
-def tree_feeder(model: Any, device: str, dtype: str, ranks: Ranks = ALONE) -> tuple[PackedRows | None, str]:
-    """Return a feeder that shares prefixes, or `None`, and a note that says which and why.
+def tree_feeder(model: Any, device: str, ranks: Ranks = ALONE) -> tuple[PackedRows | None, str]:
+    """Return a feeder that shares prefixes, or `None` with the reason why no model can be fed so here.
 
-    Whether the model's attention can be taken apart is not believed but tried: two short rows with a common
-    prefix must get the log-probabilities of plain forward passes.
+    Whether it is right on this model is another question, which a trial answers (`engines/beliefs/`).
     """
     if reason := closed_attention():
         return None, f"shared prefixes off: {reason}"
-    try:
-        forward = TreeForward(model, device)
-        difference = ranks.attempt(lambda: _probe(model, forward, device))
-    except Exception as problem:
-        if is_out_of_memory(problem):
-            raise
-        reason = f"{type(problem).__name__}: {problem}"
-        return None, f"shared prefixes off: this model's attention is not open to them ({reason:.200})"
-    # Ranks that share a model see the same logits; should one of them differ after all, none shares prefixes.
-    if not ranks.least(int(difference <= PROBE_TOLERANCE.get(dtype, 0.0))):
-        return None, f"shared prefixes off: a packed forward differs from a plain one by {difference:.2g}"
-    forward.forward_s, forward.forward_calls = 0.0, 0
     tokens = ranks.least(pack_tokens(model.config, model.dtype.itemsize, budget_bytes(device)))
-    return PackedRows(forward, device, tokens, ranks), f"shared prefixes on, at most {tokens} tokens a pass"
-
-
-def _probe(model: Any, forward: TreeForward, device: str) -> float:
-    """Return the largest difference of log-probabilities between packed and plain forward passes."""
-    import torch
-
-    vocabulary = model.config.vocab_size
-    prefix = tuple(token * 7 % vocabulary for token in range(1, 33))
-    rows = [Row((*prefix, *(token * 11 % vocabulary for token in tail)), 32) for tail in ((3, 5, 8), (4, 6))]
-    worst = 0.0
-    for pack in plan(rows, max_rows=1, max_tokens=64):
-        for index, logits in forward.feed(pack, rows).items():
-            with torch.inference_mode():
-                ids = torch.tensor([rows[index].ids], device=device)
-                plain = model(input_ids=ids, use_cache=False).logits[0, rows[index].read_from :]
-            distance = logits.float().log_softmax(-1) - plain.float().log_softmax(-1)
-            worst = max(worst, float(distance.abs().max()))
-    return worst
+    return PackedRows(TreeForward(model, device), device, tokens, ranks), ""
 
 
 def budget_bytes(device: str) -> int:

@@ -20,7 +20,16 @@ from engines.partial_attention import Accumulator, attend
 from engines.prefix_planning import Pack, Row
 
 _IGNORED = frozenset(
-    {"dropout", "position_ids", "is_causal", "use_cache", "cache_position", "output_attentions"}
+    {
+        "dropout",
+        "position_ids",
+        "is_causal",
+        "use_cache",
+        "cache_position",
+        "output_attentions",
+        "output_hidden_states",
+        "output_router_logits",
+    }
 )
 """Arguments of an attention function that mean nothing here; any other one must be `None`."""
 

@@ -97,6 +97,9 @@ class EngineUsage:
     split_batches: int | None = None
     """Batches that ran out of memory and were run again in halves."""
 
+    alone_rows: int | None = None
+    """Rows that were asked one by one, since no faster way was found right on the model for rows as long."""
+
     peak_memory_bytes: int | None = None
     """Of the device, or of the process where there is none; of the rank that needed most."""
 

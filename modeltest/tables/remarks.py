@@ -28,6 +28,8 @@ def _engine_lines(result: RunResult) -> Iterable[str]:
     yield text
     if usage.split_batches:
         yield f"{usage.split_batches} batches ran out of memory and were run again in smaller ones"
+    if usage.alone_rows:
+        yield f"{usage.alone_rows} rows were asked one by one, as docs/beliefs.md explains"
     if usage.model_loads is not None and usage.model_loads > 1:
         yield f"the model was loaded {usage.model_loads} times: see log.txt"
 

@@ -134,7 +134,14 @@ def _course(result: RunResult) -> Iterator[Fact]:
     if usage is not None:
         if usage.forward_s is not None and timing.get("run"):
             yield Fact("run.forward_share", percent(usage.forward_s / timing["run"], 1))
-        for name in ("computed_tokens", "reused_tokens", "padding_tokens", "split_batches", "model_loads"):
+        for name in (
+            "computed_tokens",
+            "reused_tokens",
+            "padding_tokens",
+            "split_batches",
+            "alone_rows",
+            "model_loads",
+        ):
             value = getattr(usage, name)
             yield Fact(f"run.{name}", None if value is None else count(value))
         if usage.peak_memory_bytes is not None:

@@ -378,8 +378,15 @@ def test_the_private_parts_of_transformers_are_touched_in_one_module_only():
 
 def test_a_model_whose_answers_would_differ_is_refused_when_it_is_loaded(demo_model, monkeypatch):
     directory = demo_model("llama")
-    monkeypatch.setattr("engines.paged_probe._plain_logprobs", lambda *_: torch.zeros(1, 1))
-    with pytest.raises(PrerequisiteError, match=r"differ by .* from a plain forward pass; use an hf word"):
+    from engines import paged_loop
+
+    attend_rows = paged_loop.attend_rows
+    monkeypatch.setattr(
+        paged_loop,
+        "attend_rows",
+        lambda *states, scale, **more: attend_rows(*states, scale=2 * scale, **more),
+    )
+    with pytest.raises(PrerequisiteError, match=r"it differs from a plain pass by .*; use an hf word"):
         HFPagedEngine().load(_spec(directory), _info(directory))
 
 

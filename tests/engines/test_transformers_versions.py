@@ -81,7 +81,7 @@ def test_the_logits_wanted_are_passed_by_the_name_a_model_knows(parameters, call
 
 def test_with_a_version_that_keeps_attention_closed_rows_are_padded(monkeypatch):
     _installed(monkeypatch, torch="2.13.0", transformers="4.53.3")
-    feeder, note = tree_feeder(object(), "cpu", "float32")
+    feeder, note = tree_feeder(object(), "cpu")
     assert feeder is None
     assert note == (
         "shared prefixes off: transformers 4.53.3 keeps a model's attention closed, 4.54 and newer open it"

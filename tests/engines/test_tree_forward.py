@@ -15,11 +15,24 @@ from transformers import (
 from engines.logits import LogitsAt
 from engines.packed import MIN_PACK_TOKENS, PackedRows, pack_tokens
 from engines.prefix_planning import Row, plan
-from engines.rows import PaddedRows, tree_feeder
+from engines.rows import PaddedRows
 from engines.tree_forward import TreeForward, UnsupportedAttention
 
 FAMILIES = ("gpt2", "gpt_neox", "gemma", "llama", "qwen2", "internlm2")
 TOLERANCE = 1e-5
+
+
+class Scarce(TreeForward):
+    """A tree forward on a device with room for `room` tokens a pass."""
+
+    room = 10_000
+    fed: list[int]
+
+    def feed(self, pack, rows, *, keep_rows=False):
+        if pack.tokens > self.room:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        self.fed.append(pack.tokens)
+        return super().feed(pack, rows, keep_rows=keep_rows)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -132,45 +145,6 @@ def test_attention_that_cannot_be_taken_apart_is_refused(demo_model):
         forward._attention(
             model.model.layers[0].self_attn, *[torch.zeros(1, 4, 2, 16)] * 3, None, softcap=30.0
         )
-
-
-def test_a_model_whose_packed_forward_differs_is_found_out(demo_model, monkeypatch):
-    model = AutoModelForCausalLM.from_pretrained(demo_model("llama")).eval()
-    # A model that ignores the positions it is given cannot be packed.
-    own_forward = type(model.model).forward
-
-    def forward(self, *given, position_ids=None, **named):
-        return own_forward(self, *given, **named)
-
-    monkeypatch.setattr(type(model.model), "forward", forward)
-    feeder, note = tree_feeder(model, "cpu", "float32")
-    assert feeder is None
-    assert "shared prefixes off: a packed forward differs from a plain one" in note
-
-
-def test_a_model_without_an_open_attention_is_found_out(demo_model, monkeypatch):
-    model = AutoModelForCausalLM.from_pretrained(demo_model("llama")).eval()
-
-    def closed(*_: object) -> None:
-        raise ValueError("no such attention")
-
-    monkeypatch.setattr(model, "set_attn_implementation", closed)
-    feeder, note = tree_feeder(model, "cpu", "float32")
-    assert feeder is None
-    assert "not open" in note
-
-
-class Scarce(TreeForward):
-    """A tree forward on a device with room for `room` tokens a pass."""
-
-    room = 10_000
-    fed: list[int]
-
-    def feed(self, pack, rows, *, keep_rows=False):
-        if pack.tokens > self.room:
-            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        self.fed.append(pack.tokens)
-        return super().feed(pack, rows, keep_rows=keep_rows)
 
 
 @pytest.fixture
