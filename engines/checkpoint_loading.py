@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engines.code_choice import decide, implementations
 from engines.device import is_out_of_memory, refuse_dtype
+from engines.leftover_weights import leftover_notes
 from engines.tensor_parallel import split_arguments, take_over
 from engines.tokenizer_loading import end_of_turn_ids, load_tokenizer
 from engines.tokenizer_trials import try_vocabulary
@@ -45,6 +46,9 @@ class Loaded:
     overruled: tuple[str, ...]
     """What config.json says of how to run the model, which is not its to say."""
 
+    leftover_notes: tuple[str, ...] = ()
+    """What to tell of weights that the model did not take."""
+
 
 def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str, split_by: RankGroup | None = None) -> Loaded:
     """Load the checkpoint of `info` onto `device`; with `split_by`, this rank's part of it.
@@ -59,7 +63,7 @@ def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str, split_by: RankG
         config = transformers.AutoConfig.from_pretrained(info.path, trust_remote_code=remote)
         overruled = decide(config)
         _stretch_context(transformers, config, spec)
-        model = _load_model(transformers, spec, info, config, split_by)
+        model, leftovers = _load_model(transformers, spec, info, config, split_by)
         model = model.to(device).eval()
     except ModelTestError:
         raise
@@ -76,6 +80,7 @@ def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str, split_by: RankG
         context_tokens=spec.max_position_embeddings or info.max_position_embeddings,
         implementations=implementations(model),
         overruled=overruled,
+        leftover_notes=leftovers,
     )
 
 
@@ -93,7 +98,8 @@ def _import_transformers() -> Any:
 
 def _load_model(
     transformers: Any, spec: RunSpec, info: ModelInfo, config: Any, split_by: RankGroup | None
-) -> Any:
+) -> tuple[Any, tuple[str, ...]]:
+    """Return the model, and what to say of weights that it did not take."""
     import torch
 
     name = spec.dtype or info.dtype or _DEFAULT_DTYPE
@@ -113,10 +119,11 @@ def _load_model(
             f"{info.path} lacks {len(missing)} weights of its model, {missing[0]} among them; "
             "download or convert the checkpoint again"
         )
+    notes = leftover_notes(model, report["unexpected_keys"], info)
     if split_by is not None:
         assert split_by.model is not None
         take_over(model, split_by.model, rank=split_by.rank, size=split_by.size)
-    return model
+    return model, notes
 
 
 def _stretch_context(transformers: Any, config: Any, spec: RunSpec) -> None:

@@ -316,6 +316,7 @@ class HFEngine:
                 self._answers.note,
                 *self._texts.notes,
                 *_overruled_note(loaded),
+                *loaded.leftover_notes,
                 *peaks_notes,
                 *self._device_notes,
             ),

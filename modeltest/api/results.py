@@ -13,6 +13,16 @@ from modeltest.api.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
+class HarmlessWeights:
+    """Weights of a checkpoint that its model may leave out, told by their names."""
+
+    pattern: str
+    """A regular expression that is searched in the names."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """The checkpoint, read from its files without loading it."""
 
@@ -32,6 +42,9 @@ class ModelInfo:
     environment: Mapping[str, str] = field(default_factory=dict)
     end_of_turn: tuple[str, ...] = ()
     """Tokens that end an answer in a conversation, beside those the checkpoint names."""
+
+    harmless_weights: tuple[HarmlessWeights, ...] = ()
+    """What the files hold that may be left over after loading; anything else must be taken."""
 
 
 @dataclass(frozen=True, slots=True)

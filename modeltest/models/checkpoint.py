@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from modeltest.api import ModelInfo, RunSpec, SpecError
 from modeltest.models.config_json import JsonFile, read_json_object
+from modeltest.models.layers import layers_asked
+from modeltest.models.leftovers import check_against_config
 from modeltest.models.profiles import (
     AUTO,
     ModelProfile,
@@ -24,7 +26,7 @@ from modeltest.models.profiles import (
 )
 from modeltest.models.quantisation import quantisation, weight_folders
 from modeltest.models.rules import count_in
-from modeltest.models.weights import fingerprint, read_weight_files
+from modeltest.models.weights import WeightFile, fingerprint, read_by_loaders, read_weight_files
 
 CONTEXT_FIELDS = (
     "max_position_embeddings",
@@ -70,9 +72,11 @@ def inspect_checkpoint(spec: RunSpec) -> ModelInfo:
     _check_remote_code(spec, config, model_type)
     dtype = _dtype(config.values)
     _check_dtype(spec, config, dtype)
+    layers_asked(config)  # what no model can have is refused before any weights are looked at
     quantize = quantisation(config)
     folders = weight_folders(directory, quantize, spec.world_size or chosen.chips)
     files = [file for folder in folders for file in read_weight_files(folder)]
+    taken = [file for folder in folders for file in read_by_loaders(folder, _of(files, folder))]
     return ModelInfo(
         key=chosen.key,
         name=resolve_name(chosen, config.values),
@@ -87,6 +91,7 @@ def inspect_checkpoint(spec: RunSpec) -> ModelInfo:
         tokenizer_options=tokenizer_options(chosen, config.values),
         environment=environment(chosen),
         end_of_turn=chosen.end_of_turn,
+        harmless_weights=check_against_config(config, taken),
     )
 
 
@@ -114,6 +119,10 @@ def describe(profile: ModelProfile) -> dict[str, str]:
         "in MindIE": "yes" if profile.in_mindie_head else "no",
         "note": profile.note or "",
     }
+
+
+def _of(files: Iterable[WeightFile], folder: Path) -> list[WeightFile]:
+    return [file for file in files if file.path.parent == folder]
 
 
 def _weights_directory(weights: str) -> Path:

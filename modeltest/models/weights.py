@@ -26,6 +26,9 @@ SAMPLES = 64
 SAMPLE_BYTES = 64
 """What the fingerprint reads of each file's tensors: fine-tunes of one model differ in nothing else."""
 
+WHOLE = "model.safetensors"
+"""What the library of Hugging Face calls weights that are in one file."""
+
 GIT_LFS_POINTER = b"version https://git-lfs"
 TORCH_PATTERNS = ("pytorch_model*.bin", "*.bin", "*.pt", "*.pth")
 """Weights in torch's own format, likeliest first."""
@@ -50,6 +53,37 @@ def read_weight_files(directory: Path) -> tuple[WeightFile, ...]:
         raise SpecError(_no_safetensors(directory))
     _check_complete(directory, {path.name for path in paths})
     return tuple(_read_header(path) for path in paths)
+
+
+def tensor_names(files: Iterable[WeightFile]) -> tuple[str, ...]:
+    """Return the names of all weights in `files`, as their headers have them."""
+    return tuple(name for file in files for name in json.loads(file.header) if name != "__metadata__")
+
+
+def read_by_loaders(directory: Path, files: Iterable[WeightFile]) -> tuple[WeightFile, ...]:
+    """Return those of `files` that a loader takes where a folder holds the same weights twice.
+
+    That is what `model.safetensors.index.json` names, else `model.safetensors`, else all of them: some
+    publishers add one file with the weights under other names.
+    """
+    listed = tuple(files)
+    index = directory / f"{WHOLE}.index.json"
+    wanted = _shards_in(index) if index.is_file() else {WHOLE}
+    chosen = tuple(file for file in listed if file.path.name in wanted)
+    return chosen or listed
+
+
+def holds_two_values(files: Iterable[WeightFile], one: str, other: str) -> bool:
+    """Say whether the files hold both weights, of one size, and they differ somewhere in what is sampled."""
+    found: dict[str, tuple[WeightFile, int, int]] = {}
+    for file in files:
+        tensors = json.loads(file.header)
+        for name in {one, other} & tensors.keys():
+            first, last = tensors[name]["data_offsets"]
+            found[name] = file, first, last
+    if len(found) < 2 or len({last - first for _, first, last in found.values()}) > 1:
+        return False
+    return len({_sampled(*place) for place in found.values()}) > 1
 
 
 def fingerprint(config: bytes, files: Iterable[WeightFile]) -> str:
@@ -158,12 +192,25 @@ def _identity(file: WeightFile) -> Iterable[bytes]:
     yield file.path.name.encode()
     yield str(file.size_bytes).encode()
     yield file.header
+    yield from _samples(file, 0, file.size_bytes - LENGTH_BYTES - len(file.header))
+
+
+def _sampled(file: WeightFile, first: int, last: int) -> bytes:
+    return b"".join(_samples(file, first, last))
+
+
+def _samples(file: WeightFile, first: int, last: int) -> Iterable[bytes]:
+    """Yield evenly spaced samples of the tensors' bytes from `first` to `last`.
+
+    Raises: EngineError when they cannot be read.
+    """
     begin = LENGTH_BYTES + len(file.header)
-    step = (file.size_bytes - begin) / SAMPLES
+    step = (last - first) / SAMPLES
     try:
         with file.path.open("rb") as opened:
             for sample in range(SAMPLES):
-                opened.seek(begin + int(sample * step))
-                yield opened.read(SAMPLE_BYTES)
+                place = first + int(sample * step)
+                opened.seek(begin + place)
+                yield opened.read(min(SAMPLE_BYTES, last - place))
     except OSError as problem:
         raise EngineError(f"{file.path} cannot be read: {problem.strerror or problem}") from None
