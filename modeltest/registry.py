@@ -1,16 +1,20 @@
-"""Engines, tasks and reports by name, found through entry points so that anyone may add one."""
+"""Engines, tasks and reports by name, found through entry points so that anyone may add one.
+
+What others add may be broken. Whatever it raises becomes one line with its name and that of its package
+(`PlugInError`); a report is then left out, and an engine or a task refused to those who asked for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from modeltest.api import Engine, Mode, PrerequisiteError, Report, RunSpec, Task
+from modeltest.api import Engine, Mode, ModelTestError, PrerequisiteError, Report, RunSpec, Task
 from modeltest.api.comparison import ComparisonReport
 from modeltest.api.dashboard import SiteBuilder
 from modeltest.api.suite import SuiteReport
@@ -31,6 +35,33 @@ REPORTS = _Kind("modeltest.reports", "report", Report)
 COMPARISON_REPORTS = _Kind("modeltest.comparison_reports", "comparison report", ComparisonReport)
 SUITE_REPORTS = _Kind("modeltest.suite_reports", "suite report", SuiteReport)
 SITE_BUILDERS = _Kind("modeltest.site_builders", "site builder", SiteBuilder)
+
+Tell = Callable[[str], None]
+"""Hears in one line what is left out, and why."""
+
+
+class PlugInError(PrerequisiteError):
+    """What an installed package added raised what nothing of its kind may raise, or is there twice."""
+
+
+@contextmanager
+def guard(what: str) -> Iterator[None]:
+    """Turn whatever a plug-in raises into one line that names it; errors of our own kinds say enough.
+
+    Raises: PlugInError.
+    """
+    try:
+        yield
+    except ModelTestError:
+        raise
+    except (Exception, SystemExit) as problem:
+        reason = " ".join(f"{type(problem).__name__}: {problem}".split())
+        raise PlugInError(f"{what}: {reason:.500}") from problem
+
+
+def _unheard(line: str) -> None:
+    """Nobody asked to hear it."""
+
 
 SITE_BUILDER = "html"
 """The one that is taken."""
@@ -59,8 +90,8 @@ def comparison_report_names() -> tuple[str, ...]:
 def load_engine(name: str) -> Engine:
     """Return a new engine called `name`.
 
-    Raises: PrerequisiteError when none is installed under that name, its module does not import, or it
-    lacks what an engine must have. So do all that follow.
+    Raises: PrerequisiteError when none is installed under that name, two packages have one, it raises
+    anything, or it lacks what an engine must have. So do all that follow.
     """
     engine: Engine = _load(ENGINES, name)
     return engine
@@ -115,36 +146,64 @@ def site_builder() -> SiteBuilder:
     return builder
 
 
-def reports() -> Iterator[Report]:
-    """Yield every installed report, in the order of their names."""
-    return (_load(REPORTS, name) for name in _names(REPORTS))
+def reports(tell: Tell = _unheard) -> Iterator[Report]:
+    """Yield every installed report that can be used, by its name; `tell` hears of one that cannot."""
+    return _usable(REPORTS, tell)
 
 
-def comparison_reports() -> Iterator[ComparisonReport]:
-    """Yield every installed report of comparisons, in the order of their names."""
-    return (_load(COMPARISON_REPORTS, name) for name in _names(COMPARISON_REPORTS))
+def comparison_reports(tell: Tell = _unheard) -> Iterator[ComparisonReport]:
+    """Yield every installed report of comparisons that can be used; `tell` hears of one that cannot."""
+    return _usable(COMPARISON_REPORTS, tell)
 
 
-def suite_reports() -> Iterator[SuiteReport]:
-    """Yield every installed report of suites, in the order of their names."""
-    return (_load(SUITE_REPORTS, name) for name in _names(SUITE_REPORTS))
+def suite_reports(tell: Tell = _unheard) -> Iterator[SuiteReport]:
+    """Yield every installed report of suites that can be used; `tell` hears of one that cannot."""
+    return _usable(SUITE_REPORTS, tell)
 
 
 def declared_modes() -> Sequence[Mode]:
     """Return the grammar modes that the installed tasks declare.
 
-    A task that cannot be imported declares none: someone else's broken plug-in stops nobody's run.
+    A task that cannot be used declares none: someone else's broken plug-in stops nobody's run.
     """
     modes: list[Mode] = []
     for name in task_names():
         with suppress(PrerequisiteError):
-            modes.extend(load_task(name).modes)
+            modes.extend(modes_of(name, load_task(name)))
+    return modes
+
+
+def modes_of(name: str, task: Task) -> tuple[Mode, ...]:
+    """Return the modes that the task called `name` declares.
+
+    Raises: PlugInError when they are none.
+    """
+    with guard(f"the modes of task {name!r} cannot be read"):
+        modes = tuple(task.modes)
+        for mode in modes:
+            if not isinstance(mode, Mode):
+                raise TypeError(f"{mode!r:.80} is no {Mode.__qualname__}")
     return modes
 
 
 @cache
-def _entry_points(group: str) -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=group)}
+def _entry_points(group: str) -> dict[str, tuple[EntryPoint, ...]]:
+    """Return what is declared under each name; several for one name when packages contradict each other.
+
+    One declaration that is found twice is one: a package may be installed twice, under two names.
+    """
+    found: dict[str, dict[str, EntryPoint]] = {}
+    for point in entry_points(group=group):
+        found.setdefault(point.name, {}).setdefault(point.value, point)
+    return {name: tuple(points.values()) for name, points in found.items()}
+
+
+def _usable(kind: _Kind, tell: Tell) -> Iterator[Any]:
+    for name in _names(kind):
+        try:
+            yield _load(kind, name)
+        except PrerequisiteError as problem:
+            tell(f"left out: {problem}")
 
 
 def _names(kind: _Kind) -> tuple[str, ...]:
@@ -160,11 +219,26 @@ def _load(kind: _Kind, name: str) -> Any:
         raise PrerequisiteError(
             f"{kind.noun} {name!r} is not available; installed {kind.noun}s: {available}{hint}"
         )
-    try:
-        plug_in = points[name].load()()
-    except ImportError as problem:
-        raise PrerequisiteError(f"{kind.noun} {name!r} cannot be imported: {problem}") from problem
-    if not isinstance(plug_in, kind.contract):
+    if len(points[name]) > 1:
+        owners = " and ".join(f"{_owner(point)} ({point.value})" for point in points[name])
+        raise PlugInError(
+            f"{kind.noun} {name!r} is declared by {owners}: uninstall one of them, or rename its {kind.noun}"
+        )
+    (point,) = points[name]
+    owner = _owner(point)
+    with guard(f"{kind.noun} {name!r} of {owner} cannot be imported"):
+        make = point.load()
+    with guard(f"{kind.noun} {name!r} of {owner} cannot be made"):
+        plug_in = make()
+    with guard(f"{kind.noun} {name!r} of {owner} cannot be looked at"):
+        has_methods = isinstance(plug_in, kind.contract)
+    if not has_methods:
         contract = f"{kind.contract.__module__}.{kind.contract.__qualname__}"
-        raise PrerequisiteError(f"{kind.noun} {name!r} does not have the methods of {contract}")
+        raise PlugInError(f"{kind.noun} {name!r} of {owner} does not have the methods of {contract}")
     return plug_in
+
+
+def _owner(point: EntryPoint) -> str:
+    """Return the package that declares `point`, with its version."""
+    owner = point.dist
+    return "an unknown package" if owner is None else f"{owner.name} {owner.version}"

@@ -199,7 +199,7 @@ def exit_status(comparison: Comparison, *, inconclusive: str) -> int:
 
 
 def write_reports(comparison: Comparison, directory: Path) -> Sequence[Path]:
-    """Write every installed report and print its path; one that lacks a package is left out with a line.
+    """Write every installed report and print its path; one that lacks a package or is broken is left out.
 
     Raises: PrerequisiteError when a file cannot be written.
     """
@@ -210,10 +210,11 @@ def write_reports(comparison: Comparison, directory: Path) -> Sequence[Path]:
     except OSError as problem:
         raise PrerequisiteError(f"cannot create {directory}: {problem.strerror}") from problem
     written = []
-    for report in registry.comparison_reports():
+    for report in registry.comparison_reports(lambda line: click.echo(line, err=True)):
         try:
-            text = report.render(comparison)
-        except MissingExtra as problem:
+            with registry.guard(f"report {report.name!r} is left out"):
+                text = report.render(comparison)
+        except (MissingExtra, registry.PlugInError) as problem:
             click.echo(str(problem), err=True)
             continue
         write_text(directory / report.file_name, text)
@@ -243,7 +244,9 @@ def _print(comparison: Comparison, shown: str) -> None:
         print_comparison(result_console(), comparison)
         return
     report = registry.load_comparison_report(shown)
-    click.echo(report.render(comparison).rstrip("\n"))
+    with registry.guard(f"report {shown!r} cannot be shown"):
+        text = report.render(comparison)
+    click.echo(text.rstrip("\n"))
 
 
 def _read(directory: Path) -> RunToCompare:

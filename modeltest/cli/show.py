@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -99,10 +98,13 @@ def engine_obstacles() -> dict[str, str | None]:
     """Return what stands in the way of each engine that does not run everywhere."""
     found = {}
     for name in registry.engine_names():
-        with suppress(PrerequisiteError):  # a plug-in that does not import
+        try:
             engine = registry.load_engine(name)
-            if isinstance(engine, Demanding):
-                found[name] = engine.obstacle()
+            with registry.guard(f"engine {name!r} fails"):
+                if isinstance(engine, Demanding):
+                    found[name] = engine.obstacle()
+        except PrerequisiteError as problem:
+            found[name] = str(problem)
     return found
 
 
@@ -111,8 +113,13 @@ def _tasks() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
 
     rows = []
     for name in registry.task_names():
-        task = registry.load_task(name)
-        rows.append((name, _kind_of(task), " ".join(mode.word for mode in task.modes), task.title))
+        try:
+            task = registry.load_task(name)
+            modes = registry.modes_of(name, task)
+        except PrerequisiteError as problem:
+            rows.append((name, "", "", str(problem)))
+        else:
+            rows.append((name, _kind_of(task), " ".join(mode.word for mode in modes), task.title))
     installed = registry.task_names()
     later = sorted({mode.task for mode in PREDECESSOR_MODES} - set(installed))
     rows += [(name, "", "", "known to the grammar, not available yet") for name in later]
@@ -147,7 +154,12 @@ def _datasets() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
 def _reports() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
     rows = []
     for name in registry.report_names():
-        if isinstance(registry.load_report(name), OnRequest):
+        try:
+            report = registry.load_report(name)
+        except PrerequisiteError as problem:
+            rows.append((name, str(problem)))
+            continue
+        if isinstance(report, OnRequest):
             rows.append((name, f"when asked for: modeltest report DIR --format {name}"))
         else:
             rows.append((name, "of every run it suits"))

@@ -53,7 +53,14 @@ def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = 
     Raises: PrerequisiteError when a file cannot be written.
     """
     result = judged(result, directory)
-    write_reports(result, report_folder(result, directory), tell=tell)
+    left_out: list[str] = []
+
+    def broken(line: str) -> None:
+        left_out.append(line)
+        tell(line)
+
+    write_reports(result, report_folder(result, directory), tell=tell, broken=broken)
+    result = replace(result, warnings=(*result.warnings, *left_out))
     if result.status == COMPLETE:
         shutil.rmtree(directory / PARTIAL_FOLDER, ignore_errors=True)
     # Last: a process killed before this leaves a run that goes on, not one that lacks its reports.
@@ -203,20 +210,29 @@ def _shape(case: Case) -> str:
 
 
 def write_reports(
-    result: RunResult, directory: Path, *, tell: Callable[[str], None] = _unheard
+    result: RunResult,
+    directory: Path,
+    *,
+    tell: Callable[[str], None] = _unheard,
+    broken: Callable[[str], None] = _unheard,
 ) -> tuple[Path, ...]:
     """Write every report that has something to say of `result`, unasked, and return the files' paths.
 
-    A report that lacks an optional package is left out: `tell` hears which package that is.
+    A report that lacks an optional package is left out: `tell` hears which package that is. So is one that is
+    broken, since the run is what it is without it: `broken` hears which, and why.
+
+    Raises: PrerequisiteError when a file cannot be written.
     """
     paths: list[Path] = []
-    for report in registry.reports():
-        if isinstance(report, OnRequest) or not report.accepts(result):
-            continue
+    for report in registry.reports(broken):
         try:
-            paths.extend(report.write(result, directory))
+            with registry.guard(f"report {report.name!r} is left out"):
+                if not isinstance(report, OnRequest) and report.accepts(result):
+                    paths.extend(report.write(result, directory))
         except MissingExtra as missing:
             tell(str(missing))
+        except registry.PlugInError as problem:
+            broken(str(problem))
     return tuple(paths)
 
 
@@ -229,11 +245,11 @@ def write_reports_of_failure(result: RunResult, directory: Path, *, tell: Callab
     Raises: PrerequisiteError when the folder for them cannot be made.
     """
     folder = report_folder(result, directory)
-    for report in registry.reports():
+    for report in registry.reports(tell):
         try:
             if not isinstance(report, OnRequest) and report.accepts(result):
                 report.write(result, folder)
-        except Exception as problem:  # someone else's plug-in, perhaps
+        except (Exception, SystemExit) as problem:  # someone else's plug-in, perhaps
             tell(f"report {report.name} is left out: {type(problem).__name__}: {problem}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +47,25 @@ def write_formats(result: RunResult, directory: Path, names: Sequence[str]) -> W
         if reason := refusal(report, result):
             raise SpecError(f"report {report.name!r} cannot be written of {directory}: {reason}")
     folder = report_folder(result, directory)
-    return Written(tuple(path for report in reports for path in report.write(result, folder)), result)
+    paths: list[Path] = []
+    for report in reports:
+        with registry.guard(f"report {report.name!r} cannot be written of {directory}"):
+            paths.extend(report.write(result, folder))
+    return Written(tuple(paths), result)
 
 
 def refusal(report: Report, result: RunResult) -> str | None:
     """Return why `result` cannot give `report`; `None` where it can."""
-    if isinstance(report, OnRequest):
-        return report.refusal(result)
-    if report.accepts(result):
-        return None
-    able = ", ".join(each.name for each in registry.reports() if each.accepts(result))
+    with registry.guard(f"report {report.name!r} fails at this run"):
+        if isinstance(report, OnRequest):
+            return report.refusal(result)
+        if report.accepts(result):
+            return None
+    able = ", ".join(each.name for each in registry.reports() if _accepts(each, result))
     return f"it has nothing to say of a run of {result.spec.task}; this run gives {able or 'no report'}"
+
+
+def _accepts(report: Report, result: RunResult) -> bool:
+    with suppress(registry.PlugInError), registry.guard(report.name):
+        return report.accepts(result)
+    return False

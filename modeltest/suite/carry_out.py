@@ -165,13 +165,14 @@ class _Carrier:
 
 
 def write_suite_reports(directory: Path, suite: SuiteResult, *, tell: Callable[[str], None]) -> None:
-    """Write every report of a suite; `tell` hears of one that is left out for want of a package."""
+    """Write every report of a suite; `tell` hears of one that lacks a package or is broken."""
     results = read_results(directory, suite)
-    for report in registry.suite_reports():
+    for report in registry.suite_reports(tell):
         try:
-            report.write(suite, results, directory)
-        except MissingExtra as missing:
-            tell(str(missing))
+            with registry.guard(f"report {report.name!r} is left out"):
+                report.write(suite, results, directory)
+        except (MissingExtra, registry.PlugInError) as problem:
+            tell(str(problem))
 
 
 def _told(run: SuiteRun) -> str:

@@ -41,15 +41,20 @@ def test_every_task_declares_its_modes():
 def test_a_broken_plug_in_stops_only_those_who_use_it(monkeypatch):
     broken = EntryPoint("broken", "no_such_module:Task", registry.TASKS.group)
     points = {name: registry._entry_points(registry.TASKS.group)[name] for name in registry.task_names()}
-    monkeypatch.setattr(registry, "_entry_points", lambda _group: {**points, "broken": broken})
+    monkeypatch.setattr(registry, "_entry_points", lambda _group: {**points, "broken": (broken,)})
     assert "full_BoolQ" in {mode.word for mode in registry.declared_modes()}
-    with pytest.raises(PrerequisiteError, match=r"task 'broken' cannot be imported: .*no_such_module"):
+    with pytest.raises(
+        PrerequisiteError, match=r"task 'broken' of an unknown package cannot be imported: .*no_such_module"
+    ):
         registry.load_task("broken")
 
 
 @pytest.mark.parametrize("load", [registry.load_task, registry.load_engine, registry.load_report])
 def test_a_plug_in_that_lacks_its_methods_is_refused_with_the_contract_it_breaks(monkeypatch, load):
     point = EntryPoint("empty", "builtins:object", "any")
-    monkeypatch.setattr(registry, "_entry_points", lambda _group: {"empty": point})
-    with pytest.raises(PrerequisiteError, match=r"'empty' does not have the methods of modeltest\.api\."):
+    monkeypatch.setattr(registry, "_entry_points", lambda _group: {"empty": (point,)})
+    with pytest.raises(
+        PrerequisiteError,
+        match=r"'empty' of an unknown package does not have the methods of modeltest\.api\.",
+    ):
         load("empty")
