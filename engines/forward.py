@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engines.carried_cache import KEYS_VALUES, Carried, Carrying, carrying_of
 from engines.device import StepClock, synchronize
 from engines.ranks import ALONE, Ranks
 from engines.transformers_versions import keep_argument
+from modeltest.api import EngineError
 
 NOT_A_NUMBER = -1
 """Stands for a token where the model's logits are NaN: there is no likeliest one."""
@@ -56,6 +58,7 @@ class Forward:
 
     _parameters: frozenset[str] = field(init=False)
     _keep_argument: str | None = field(init=False)
+    _carrying: Carrying | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._parameters = frozenset(inspect.signature(self.model.forward).parameters)
@@ -90,15 +93,15 @@ class Forward:
             ids, mask = self._pad(prompts)
             self.ranks.meet()
             clock = StepClock(self.device)
-            output = self._call(ids, mask, keep=1, use_cache=True)
-            newest = (greedy if ends is None else self.choose)(output.logits[:, -1])
+            logits, carried = self._prefill(ids, mask)
+            newest = (greedy if ends is None else self.choose)(logits)
             if ends is None:
                 marks = None if only_end_timed else clock
-                steps = self._free_run(marks, newest, output.past_key_values, mask, max_new_tokens)
+                steps = self._free_run(marks, newest, carried, max_new_tokens)
                 end_ns = clock.end_ns() if only_end_timed else None
                 rows = tuple(tuple(row) for row in zip(*steps, strict=True))
                 return Generation(rows, clock.times_ns(), (False,) * len(prompts), end_ns)
-            return self._decode(clock, newest, output.past_key_values, mask, (max_new_tokens, ends))
+            return self._decode(clock, newest, carried, (max_new_tokens, ends))
 
     def generate_from(
         self,
@@ -112,9 +115,43 @@ class Forward:
         import torch
 
         with torch.inference_mode():
-            cache, mask = _as_cache(keys_values)
+            carried = _as_carried(keys_values)
             newest = torch.tensor(first, device=self.device)
-            return self._decode(StepClock(self.device), newest, cache, mask, (max_new_tokens, ends))
+            return self._decode(StepClock(self.device), newest, carried, (max_new_tokens, ends))
+
+    def _prefill(self, ids: Any, mask: Any) -> tuple[Any, Carried]:
+        """Feed prompts; return the logits `[rows, vocabulary]` of their ends and what goes on from there."""
+        import torch
+
+        if self._carrying is None:
+            self._carrying = carrying_of(self.model, self._parameters, self.device)
+        given = self._carrying.arguments(self.model)
+        output = self._call(ids, mask, keep=1, use_cache=True, **given)
+        cache = self._carrying.cache_in(output, given)
+        lengths = torch.full_like(ids[:, :1], ids.shape[1]) if mask is None else mask.sum(-1, keepdim=True)
+        return output.logits[:, -1], Carried(cache, mask, lengths - 1, None if cache else ids)
+
+    def _step(self, newest: Any, carried: Carried) -> Any:
+        """Feed the newest token of each row; return the logits `[rows, vocabulary]` after it."""
+        newest = newest.clamp(min=0)  # of a row without a likeliest token, which has ended
+        carried.take_in(newest)
+        if carried.ids is not None:
+            return self._call(carried.ids, carried.mask, keep=1).logits[:, -1]
+        positions = {"position_ids": carried.positions} if "position_ids" in self._parameters else {}
+        # A state has padding left out of it; only keys and values are still to be masked.
+        mask = carried.mask if KEYS_VALUES in carried.cache else None
+        more = {**positions, **carried.cache}
+        output = self._call(newest[:, None], mask, keep=None, use_cache=True, **more)
+        for name in carried.cache:
+            newer = getattr(output, name, None)
+            carried.cache[name] = carried.cache[name] if newer is None else newer
+        if output.logits.shape[:2] != (len(newest), 1):
+            # RWKV of transformers: a row's state is spread over all rows.
+            raise EngineError(
+                f"{type(self.model).__name__} of transformers mixes up the rows of a batch when it goes on "
+                "from them: give batch size 1"
+            )
+        return output.logits[:, -1]
 
     def replay(self, rows: Sequence[tuple[int, ...]], steps: int) -> list[Any]:
         """Feed the last `steps` tokens of every row one by one, as if they had been generated.
@@ -124,10 +161,9 @@ class Forward:
         import torch
 
         with torch.inference_mode():
-            ids, mask = self._pad([row[:-steps] for row in rows])
-            output = self._call(ids, mask, keep=1, use_cache=True)
-            logits = self._follow([row[-steps:] for row in rows], output.past_key_values, mask)
-            return list(torch.stack([output.logits[:, -1], *logits], dim=1))
+            first, carried = self._prefill(*self._pad([row[:-steps] for row in rows]))
+            logits = self._follow([row[-steps:] for row in rows], carried)
+            return list(torch.stack([first, *logits], dim=1))
 
     def replay_from(
         self, keys_values: Sequence[dict[int, tuple[Any, Any]]], steps: Sequence[tuple[int, ...]]
@@ -139,24 +175,19 @@ class Forward:
         import torch
 
         with torch.inference_mode():
-            cache, mask = _as_cache(keys_values)
-            return list(torch.stack(self._follow(steps, cache, mask), dim=1))
+            return list(torch.stack(self._follow(steps, _as_carried(keys_values)), dim=1))
 
-    def _follow(self, steps: Sequence[tuple[int, ...]], cache: Any, mask: Any) -> list[Any]:
+    def _follow(self, steps: Sequence[tuple[int, ...]], carried: Carried) -> list[Any]:
         """Feed one token of every row after the other; return the logits `[rows, vocabulary]` after each."""
         import torch
 
-        logits = []
-        for tokens in zip(*steps, strict=True):
-            mask = _one_longer(mask)
-            ids = torch.tensor(tokens, device=self.device)[:, None]
-            output = self._call(ids, mask, keep=1, use_cache=True, past_key_values=cache)
-            cache = output.past_key_values
-            logits.append(output.logits[:, -1])
-        return logits
+        return [
+            self._step(torch.tensor(tokens, device=self.device), carried)
+            for tokens in zip(*steps, strict=True)
+        ]
 
     def _free_run(
-        self, clock: StepClock | None, newest: Any, cache: Any, mask: Any, max_new_tokens: int
+        self, clock: StepClock | None, newest: Any, carried: Carried, max_new_tokens: int
     ) -> list[list[int]]:
         # On an accelerator nothing waits for a value until the end; on the cpu the value is there at once.
         on_host = self.device == "cpu" and clock is not None
@@ -167,17 +198,10 @@ class Forward:
                 clock.mark()
             if step == max_new_tokens - 1:
                 break
-            mask = _one_longer(mask)
-            output = self._call(
-                newest.clamp(min=0)[:, None], mask, keep=1, use_cache=True, past_key_values=cache
-            )
-            cache = output.past_key_values
-            newest = greedy(output.logits[:, -1])
+            newest = greedy(self._step(newest, carried))
         return steps if on_host else [step.tolist() for step in steps]
 
-    def _decode(
-        self, clock: StepClock, newest: Any, cache: Any, mask: Any, until: tuple[int, Ends]
-    ) -> Generation:
+    def _decode(self, clock: StepClock, newest: Any, carried: Carried, until: tuple[int, Ends]) -> Generation:
         max_new_tokens, ends = until
         tokens: list[list[int]] = [[] for _ in range(len(newest))]
         ended = [False] * len(tokens)
@@ -190,12 +214,7 @@ class Forward:
             clock.mark()
             if step == max_new_tokens - 1 or all(ended):
                 break
-            mask = _one_longer(mask)
-            output = self._call(
-                newest.clamp(min=0)[:, None], mask, keep=1, use_cache=True, past_key_values=cache
-            )
-            cache = output.past_key_values
-            newest = self.choose(output.logits[:, -1])
+            newest = self.choose(self._step(newest, carried))
         return Generation(tuple(tuple(row) for row in tokens), clock.times_ns(), tuple(ended))
 
     def _pad(self, rows: Sequence[tuple[int, ...]]) -> tuple[Any, Any]:
@@ -211,14 +230,14 @@ class Forward:
         self.padding_tokens += sum(longest - len(row) for row in rows)
         return ids, _left_mask([len(row) for row in rows], self.device)
 
-    def _call(self, ids: Any, mask: Any, *, keep: int, use_cache: bool = False, **more: Any) -> Any:
+    def _call(self, ids: Any, mask: Any, *, keep: int | None, use_cache: bool = False, **more: Any) -> Any:
         arguments: dict[str, Any] = {"input_ids": ids, "use_cache": use_cache, **more}
         if mask is not None:
             arguments["attention_mask"] = mask
-            if "position_ids" in self._parameters:
+            if "position_ids" in self._parameters and "position_ids" not in more:
                 positions = (mask.cumsum(-1) - 1).clamp(min=0)
                 arguments["position_ids"] = positions[:, -ids.shape[1] :]
-        if self._keep_argument is not None:
+        if self._keep_argument is not None and keep is not None:
             arguments[self._keep_argument] = keep
         begin = time.perf_counter()
         output = self.model(**arguments)
@@ -239,8 +258,8 @@ def greedy(logits: Any) -> Any:
     return torch.where(values.isnan(), NOT_A_NUMBER, tokens)
 
 
-def _as_cache(keys_values: Sequence[dict[int, tuple[Any, Any]]]) -> tuple[Any, Any]:
-    """Return a cache of transformers with the rows padded on the left, and its mask or `None`."""
+def _as_carried(keys_values: Sequence[dict[int, tuple[Any, Any]]]) -> Carried:
+    """Return rows whose keys and values are known, padded on the left in a cache of transformers."""
     import torch
     from transformers import DynamicCache
 
@@ -259,7 +278,8 @@ def _as_cache(keys_values: Sequence[dict[int, tuple[Any, Any]]]) -> tuple[Any, A
         ]
         cache.update(parts[0], parts[1], layer)
     device = parts[0].device
-    return cache, None if min(lengths) == longest else _left_mask(lengths, device)
+    mask = None if min(lengths) == longest else _left_mask(lengths, device)
+    return Carried({KEYS_VALUES: cache}, mask, torch.tensor(lengths, device=device)[:, None] - 1)
 
 
 def _left_mask(lengths: Sequence[int], device: Any) -> Any:
@@ -267,11 +287,3 @@ def _left_mask(lengths: Sequence[int], device: Any) -> Any:
 
     longest = max(lengths)
     return torch.tensor([[0] * (longest - length) + [1] * length for length in lengths], device=device)
-
-
-def _one_longer(mask: Any) -> Any:
-    import torch
-
-    if mask is None:
-        return None
-    return torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)

@@ -271,6 +271,7 @@ class HFEngine:
     def _load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         from engines.checkpoint_loading import load_checkpoint
         from engines.encoding import Encoder
+        from engines.text_config import vocabulary_size
         from engines.text_tokens import TextTokens
 
         begin = time.perf_counter()
@@ -278,7 +279,7 @@ class HFEngine:
         split_by = self._group if self._degrees.split > 1 else None
         self._loaded = loaded = load_checkpoint(spec, model, self._device, split_by)
         self._texts = TextTokens(loaded.tokenizer)
-        self._encoder = Encoder(self._texts, loaded.context_tokens, loaded.model.config.vocab_size)
+        self._encoder = Encoder(self._texts, loaded.context_tokens, vocabulary_size(loaded.model))
         self._answers = self._prepare(spec, model)
         load_s = time.perf_counter() - begin
         return replace(self._described(spec), load_s=load_s)
@@ -297,6 +298,7 @@ class HFEngine:
     def _described(self, spec: RunSpec) -> EngineInfo:
         from engines.device_peaks import peaks_for
         from engines.model_work import model_work
+        from engines.text_config import vocabulary_size
 
         loaded = self._loaded
         assert loaded is not None
@@ -307,7 +309,7 @@ class HFEngine:
             engine=self.name,
             device=self._device,
             dtype=loaded.dtype,
-            vocabulary_size=loaded.model.config.vocab_size,
+            vocabulary_size=vocabulary_size(loaded.model),
             special_token_ids=tuple(sorted({*loaded.tokenizer.all_special_ids, *loaded.eos_token_ids})),
             context_tokens=loaded.context_tokens,
             versions=versions(self._device, ("torch", "transformers", "tokenizers")),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from engines.text_config import layer_count
+
 
 class LastLayer:
     """Lets the matrices of a model's last layer skip positions, once `begin` says which are read.
@@ -49,7 +51,7 @@ def _last_layer(model: Any) -> Any | None:
     """Return the last of the model's decoder layers, or `None` where they are not to be found."""
     import torch
 
-    count = getattr(model.config, "num_hidden_layers", None)
+    count = layer_count(model.config)
     for module in model.modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == count:
             return module[-1]

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from engines.text_config import text_config
 from modeltest.api import ModelWork
 
 _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+_UNEVEN = ("num_kv_shared_layers", "is_heterogeneous")
+"""What says that layers keep keys and values of different sizes, or share them."""
+
 _EXPERTS_USED = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k")
 
 
@@ -17,7 +21,7 @@ def model_work(model: Any, *, split: int = 1) -> ModelWork:
     Every number is a lower bound: of experts only those one token meets are counted, of a table of embeddings
     nothing, unless it is also the output matrix.
     """
-    config = _text_config(model.config)
+    config = text_config(model.config)
     read = list(_read_weights(model))
     share = _expert_share(config)
     output = model.get_output_embeddings()
@@ -73,7 +77,7 @@ def _cache_token_bytes(config: Any, item_bytes: int) -> int:
     layers = getattr(config, "num_hidden_layers", None)
     heads = getattr(config, "num_attention_heads", None)
     hidden = getattr(config, "hidden_size", None)
-    if not layers or not heads or not hidden or getattr(config, "kv_lora_rank", None):
+    if not layers or not heads or not hidden or getattr(config, "kv_lora_rank", None) or _is_mixed(config):
         return 0  # compressed, or unlike what is known: nothing is claimed
     narrow = getattr(config, "num_key_value_heads", None) or (
         1 if getattr(config, "multi_query", False) else heads
@@ -82,11 +86,15 @@ def _cache_token_bytes(config: Any, item_bytes: int) -> int:
     return int(2 * layers * narrow * dimension * item_bytes)
 
 
+def _is_mixed(config: Any) -> bool:
+    """Say whether some layers keep no keys and values of each token, or not of the same size as others."""
+    kinds: set[str] = set()
+    for name in ("layer_types", "layers_block_type", "block_types"):
+        kinds.update(getattr(config, name, None) or ())
+    others = kinds - {"full_attention", "sliding_attention"}
+    return bool(others) or any(getattr(config, name, None) for name in _UNEVEN)
+
+
 def _window(config: Any) -> int | None:
     window = getattr(config, "sliding_window", None)
     return window if isinstance(window, int) and window > 0 else None
-
-
-def _text_config(config: Any) -> Any:
-    get = getattr(config, "get_text_config", None)
-    return config if get is None else get()

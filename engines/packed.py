@@ -9,6 +9,7 @@ from typing import Any
 from engines.device import empty_cache, is_out_of_memory
 from engines.prefix_planning import Pack, Row, plan
 from engines.ranks import ALONE, Ranks
+from engines.text_config import text_config
 from engines.tree_forward import TreeForward
 from modeltest.api import EngineUsage
 
@@ -128,7 +129,10 @@ def pack_tokens(config: Any, bytes_per_value: int, budget_bytes: int) -> int:
 
     A layer holds about eight vectors of the hidden size and three of the feed-forward size per token.
     """
+    config = text_config(config)
     hidden = getattr(config, "hidden_size", 4096)
     inner = getattr(config, "intermediate_size", None) or 4 * hidden
+    if isinstance(inner, (list, tuple)):  # one a layer
+        inner = max(inner)
     per_token = bytes_per_value * (8 * hidden + 3 * inner)
     return max(MIN_PACK_TOKENS, min(MAX_PACK_TOKENS, budget_bytes // per_token))

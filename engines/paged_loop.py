@@ -15,6 +15,7 @@ from engines.forward import NOT_A_NUMBER, greedy
 from engines.last_layer import LastLayer
 from engines.logits import LogitsAt
 from engines.sequence_attention import attend_rows
+from engines.text_config import layer_count
 from engines.tree_forward import UnsupportedAttention, refuse_unknown
 
 LOOK_AHEAD = 4
@@ -93,6 +94,7 @@ class PagedLoop:
         self._flying: dict[int, _Flight] = {}
         self._logits = LogitsAt(model)
         self._last_layer = LastLayer(model)
+        self._last_layer_index = (layer_count(model.config) or 0) - 1
         self._read: Any = None
         self.forward_s = 0.0
         self.forward_calls = 0
@@ -262,7 +264,7 @@ class PagedLoop:
         refuse_unknown(options, attention_mask)
         if batching.window(layer) not in (None, window):
             raise UnsupportedAttention(f"layer {layer} has no window of {batching.window(layer)} tokens")
-        if self._read is not None and layer == self.model.config.num_hidden_layers - 1:
+        if self._read is not None and layer == self._last_layer_index:
             self._last_layer.begin(self._read, query.shape[2])
         key, value, lengths = batching.write_and_read(layer, key, value)
         scale = query.shape[-1] ** -0.5 if scale is None else scale

@@ -18,6 +18,7 @@ from engines.last_layer import LastLayer
 from engines.logits import LogitsAt
 from engines.partial_attention import Accumulator, attend
 from engines.prefix_planning import Pack, Row
+from engines.text_config import layer_count
 
 _IGNORED = frozenset(
     {
@@ -76,6 +77,7 @@ class TreeForward:
         self._node_starts: dict[int, int] = {}
         self._logits = LogitsAt(model)
         self._last_layer = LastLayer(model)
+        self._last_layer_index = (layer_count(model.config) or 0) - 1
         self._read: Any = None
         self.forward_s = 0.0
         self.forward_calls = 0
@@ -196,7 +198,7 @@ class TreeForward:
         """
         import torch
 
-        if module.layer_idx == self._model.config.num_hidden_layers - 1:
+        if module.layer_idx == self._last_layer_index:
             self._last_layer.begin(self._read, query.shape[2])
         window = options.pop("sliding_window", None)
         scale = options.pop("scaling", None)

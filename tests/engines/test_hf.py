@@ -439,7 +439,7 @@ def test_rows_that_do_not_fit_after_their_prompts_are_decoded_in_smaller_batches
         pytest.skip(info.notes[0])
     asked = [Request(str(i), TextPrompt("", (), prompt), 6) for i, prompt in enumerate(_prompts()[:4])]
     expected = {name: one.output_tokens for name, one in _one(engine, asked, 8).items()}
-    as_cache, feed = forward._as_cache, PackedRows.feed
+    as_cache, feed = forward._as_carried, PackedRows.feed
 
     def limited(keys_values):
         if len(keys_values) > most_rows or fed[0] > most_fed:
@@ -450,7 +450,7 @@ def test_rows_that_do_not_fit_after_their_prompts_are_decoded_in_smaller_batches
         fed[0] = max_rows
         return feed(self, rows, max_rows=max_rows, keep_rows=keep_rows)
 
-    monkeypatch.setattr(forward, "_as_cache", limited)
+    monkeypatch.setattr(forward, "_as_carried", limited)
     monkeypatch.setattr(PackedRows, "feed", watched)
     assert {name: one.output_tokens for name, one in _one(engine, asked, 8).items()} == expected
     assert engine.usage().split_batches == splits
@@ -464,7 +464,7 @@ def test_a_row_that_never_fits_after_its_prompt_fails_alone(demo_model, monkeypa
         pytest.skip(info.notes[0])
     short, long = (Request(name, TextPrompt("", (), name * 9), 6) for name in ("short ", "very long "))
     _one(engine, [short], 8)  # the trial of generations, which memory must not disturb, is made here
-    as_cache = forward._as_cache
+    as_cache = forward._as_carried
 
     def limited(keys_values):
         tokens = sum(row[0][0].shape[2] for row in keys_values)
@@ -472,7 +472,7 @@ def test_a_row_that_never_fits_after_its_prompt_fails_alone(demo_model, monkeypa
             raise RuntimeError(NO_MEMORY)
         return as_cache(keys_values)
 
-    monkeypatch.setattr(forward, "_as_cache", limited)
+    monkeypatch.setattr(forward, "_as_carried", limited)
     found = _one(engine, [short, long], 8)
     assert found["short "].error is None
     assert found["very long "].error.startswith("out of memory with 1 rows after their prompts")
