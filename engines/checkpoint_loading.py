@@ -10,6 +10,7 @@ from engines.code_choice import decide, implementations
 from engines.device import is_out_of_memory, refuse_dtype
 from engines.leftover_weights import leftover_notes
 from engines.tensor_parallel import split_arguments, take_over
+from engines.text_config import text_config
 from engines.tokenizer_loading import end_of_turn_ids, load_tokenizer
 from engines.tokenizer_trials import try_vocabulary
 from engines.transformers_versions import dtype_argument
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from engines.rank_group import RankGroup
 
 _DEFAULT_DTYPE = "float32"
+
+_CONTEXT_NAMES = ("max_position_embeddings", "max_seq_len")
+"""What configs of transformers call the length of the context; others map their own name to the first."""
+
+_ROTARY_SIGNS = ("rope_parameters", "rope_scaling", "rope_theta")
+"""What the config of a model with rotary positions has, one of them in each version of transformers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,19 +134,25 @@ def _load_model(
 
 
 def _stretch_context(transformers: Any, config: Any, spec: RunSpec) -> None:
-    """Give `config` the context asked for, if that is longer than its own.
+    """Give `config` the context asked for, if that is longer than its own and the model needs to know.
+
+    Rotary positions are computed for whatever comes. There the number in the config is not how far positions
+    go, but how far they went in training: scaled ones (dynamic NTK, yarn, long factors) are computed from it,
+    and it must stay what the checkpoint says.
 
     Raises: SpecError when positions come from a learned table, which cannot be stretched.
     """
     import torch
 
+    whole, config = config, text_config(config)
     wanted = spec.max_position_embeddings
-    own = getattr(config, "max_position_embeddings", None)
-    if wanted is None or own is None or wanted <= own:
+    field = next((name for name in _CONTEXT_NAMES if isinstance(getattr(config, name, None), int)), None)
+    if wanted is None or field is None or wanted <= getattr(config, field):
         return
+    own = getattr(config, field)
     with torch.device("meta"):
         skeleton = transformers.AutoModelForCausalLM.from_config(
-            config, trust_remote_code=spec.trust_remote_code
+            whole, trust_remote_code=spec.trust_remote_code
         )
     tokens = skeleton.get_input_embeddings()
     for name, module in skeleton.named_modules():
@@ -148,7 +161,8 @@ def _stretch_context(transformers: Any, config: Any, spec: RunSpec) -> None:
                 f"max_position_embeddings {wanted} is more than the {own} positions this model "
                 f"has learned ({name}); leave the word out or give at most {own}"
             )
-    config.max_position_embeddings = wanted
+    if not any(getattr(config, sign, None) for sign in _ROTARY_SIGNS):
+        setattr(config, field, wanted)
 
 
 def _eos_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:

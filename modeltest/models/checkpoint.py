@@ -35,6 +35,7 @@ CONTEXT_FIELDS = (
     "seq_length",
     "n_ctx",
     "model_max_length",
+    "max_seq_len",
 )
 """What model families call the length of their context, best first."""
 
