@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from engines.chat_template import TemplateRefusal
 from engines.text_tokens import TextTokens
 from modeltest.api import (
     ChatPrompt,
@@ -13,10 +14,8 @@ from modeltest.api import (
     EngineError,
     Prompt,
     Request,
-    SpecError,
     TextPrompt,
     TokenPrompt,
-    to_plain,
 )
 
 _SCAFFOLD = "Answer:"
@@ -51,11 +50,11 @@ class Encoder:
         self, texts: TextTokens, context_tokens: int | None, vocabulary_size: int | None = None
     ) -> None:
         self._texts = texts
-        self._tokenizer = texts.raw
         self._vocabulary_size = vocabulary_size
         self._context_tokens = context_tokens
         self._last_tokens: dict[str, int] = {}
         self._known: dict[str, tuple[int, ...]] = {}
+        self._laid: dict[ChatPrompt, str | TemplateRefusal] = {}
 
     def encode_all(self, requests: Sequence[Request]) -> Iterator[Encoded | ValueError]:
         """Yield each request encoded, or why it cannot be; texts are tokenized together.
@@ -64,6 +63,7 @@ class Encoder:
 
         Raises: EngineError, SpecError where no request could be asked as it is meant.
         """
+        self._lay_out_together(requests)
         self._tokenize_together(requests)
         for request in requests:
             try:
@@ -71,6 +71,7 @@ class Encoder:
             except ValueError as problem:
                 yield problem
         self._known.clear()
+        self._laid.clear()
 
     def encode(self, request: Request) -> Encoded:
         """Encode `request`; a prompt too long loses whole shots first, then its left end.
@@ -145,24 +146,21 @@ class Encoder:
     def _laid_out(self, prompt: ChatPrompt) -> str:
         """Return a conversation as the text of the chat template, up to where the answer begins.
 
-        Raises: SpecError where there is no template; ValueError when it refuses the conversation.
+        Raises: SpecError where there is no template; EngineError where it cannot be used; ValueError when it
+        refuses the conversation.
         """
-        try:
-            text: str = self._tokenizer.apply_chat_template(
-                to_plain(prompt.turns), tokenize=False, add_generation_prompt=True
-            )
-        except (ValueError, ImportError) as problem:
-            raise SpecError(
-                f"{self._tokenizer.name_or_path} has no chat template that can be used; ask without one: "
-                f"{' '.join(str(problem).split()):.200}"
-            ) from None
-        except Exception as problem:
-            from jinja2 import TemplateError
-
-            if not isinstance(problem, TemplateError):
-                raise
-            raise ValueError(f"the chat template refuses the conversation: {problem}") from None
+        text = self._laid.get(prompt)
+        if text is None:
+            (text,) = self._texts.template.lay_out_all([prompt.turns])
+        if isinstance(text, TemplateRefusal):
+            raise ValueError(f"the chat template refuses the conversation: {text}")
         return text
+
+    def _lay_out_together(self, requests: Sequence[Request]) -> None:
+        prompts = list({one.prompt: None for one in requests if isinstance(one.prompt, ChatPrompt)})
+        if prompts:
+            texts = self._texts.template.lay_out_all([prompt.turns for prompt in prompts])
+            self._laid.update(zip(prompts, texts, strict=True))
 
     def _tokenize_together(self, requests: Sequence[Request]) -> None:
         wanted: dict[str, None] = {}

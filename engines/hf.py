@@ -213,6 +213,8 @@ class HFEngine:
         self._leader = self._group = None
         if self._answers is not None:
             self._answers.close()
+        if self._texts is not None:
+            self._texts.template.close()
         self._loaded = self._answers = self._texts = self._encoder = None
         empty_cache(self._device)
 

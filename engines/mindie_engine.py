@@ -87,6 +87,12 @@ class MindieEngine(ABC):
             raise EngineError(f"engine {self.name} is asked for its tokenizer before it has loaded a model")
         return CheckpointTokenizer(self._texts)
 
+    def _forget_texts(self) -> None:
+        """End what the tokenizer has started."""
+        if self._texts is not None:
+            self._texts.template.close()
+        self._texts = self._encoder = None
+
     @abstractmethod
     def _answer(self, same_kind: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
         """Yield the completions of requests that may share batches."""

@@ -111,7 +111,7 @@ class MindieFA(MindieEngine):
     def close(self) -> None:
         """Free the model; FARunner has no shutdown."""
         self._free()
-        self._encoder = None
+        self._forget_texts()
 
     def _answer(self, same_kind: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
         longest_first = sorted(same_kind, key=lambda one: -len(one.prompt_ids))

@@ -139,7 +139,8 @@ class MindiePA(MindieEngine):
     def close(self) -> None:
         """Shut the runner down and remove what it has written."""
         runner, files = self._runner, self._files
-        self._runner = self._answers = self._encoder = self._files = None
+        self._runner = self._answers = self._files = None
+        self._forget_texts()
         if runner is not None:
             runner.end()
         if files is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from engines.chat_template import ChatTemplate
 from engines.tokenizer_trials import (
     switch_off_cutting,
     told_changes,
@@ -28,6 +29,7 @@ class TextTokens:
         Raises: EngineError where it cannot be used.
         """
         self.raw = tokenizer
+        self.template = ChatTemplate(tokenizer)
         if embeddings is not None:
             try_vocabulary(tokenizer, embeddings)
         cutting = tuple(switch_off_cutting(tokenizer))

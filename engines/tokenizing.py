@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engines.chat_template import TemplateRefusal
 from engines.text_tokens import TextTokens
-from modeltest.api import EngineError, SpecError, Turn, to_plain
+from modeltest.api import EngineError, SpecError, Turn
 
 
 class CheckpointTokenizer:
@@ -49,28 +50,21 @@ class CheckpointTokenizer:
 
     def lay_out(self, turns: Sequence[Turn], *, generation_prompt: bool) -> str:
         """Return a conversation as text; a template that refuses the system's turn goes without it."""
-        from jinja2 import TemplateError
-
         if self.chat_template is None:
             raise SpecError(f"{self.name} has no chat template; ask without one")
+        template = self._texts.template
+        lay_out = template.lay_out if generation_prompt else template.lay_out_begun
         try:
-            return self._apply(turns, generation_prompt)
-        except TemplateError as problem:
-            others = [turn for turn in turns if turn.role != "system"]
-            if len(others) == len(turns):
-                raise SpecError(
-                    f"the chat template of {self.name} refuses the conversation: {problem}"
-                ) from None
-            return self._apply(others, generation_prompt)
-
-    def _apply(self, turns: Sequence[Turn], generation_prompt: bool) -> str:
-        text: str = self._tokenizer.apply_chat_template(
-            to_plain(turns),
-            tokenize=False,
-            add_generation_prompt=generation_prompt,
-            continue_final_message=not generation_prompt,
-        )
-        return text
+            return lay_out(turns)
+        except TemplateRefusal as problem:
+            refusal = problem
+        others = [turn for turn in turns if turn.role != "system"]
+        try:
+            if len(others) < len(turns):
+                return lay_out(others)
+        except TemplateRefusal as problem:
+            refusal = problem
+        raise SpecError(f"the chat template of {self.name} refuses the conversation: {refusal}")
 
 
 class ByteTokenizer:
