@@ -36,7 +36,8 @@ class ModelInfo:
     block_size: int
     chips: int
     fingerprint: str | None
-    """sha256 over config.json and the weight files' headers, sizes and samples; `None` without weights."""
+    """sha256 over the names and digests in `files`; `None` without weights. Of runs without `files` it is that of
+    config.json and the weights alone."""
 
     tokenizer_options: Mapping[str, str | bool | int] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -45,6 +46,9 @@ class ModelInfo:
 
     harmless_weights: tuple[HarmlessWeights, ...] = ()
     """What the files hold that may be left over after loading; anything else must be taken."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    """sha256 of each file that decides an answer, by its name; of weights, of size, header and samples."""
 
 
 @dataclass(frozen=True, slots=True)

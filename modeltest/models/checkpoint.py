@@ -10,6 +10,7 @@ from typing import Any
 
 from modeltest.api import ModelInfo, RunSpec, SpecError
 from modeltest.models.config_json import JsonFile, read_json_object
+from modeltest.models.files import digests_of, fingerprint_of
 from modeltest.models.layers import layers_asked
 from modeltest.models.leftovers import check_against_config
 from modeltest.models.profiles import (
@@ -26,7 +27,7 @@ from modeltest.models.profiles import (
 )
 from modeltest.models.quantisation import quantisation, weight_folders
 from modeltest.models.rules import count_in
-from modeltest.models.weights import WeightFile, fingerprint, read_by_loaders, read_weight_files
+from modeltest.models.weights import WeightFile, earlier_fingerprint, read_by_loaders, read_weight_files
 
 CONTEXT_FIELDS = (
     "max_position_embeddings",
@@ -78,6 +79,8 @@ def inspect_checkpoint(spec: RunSpec) -> ModelInfo:
     folders = weight_folders(directory, quantize, spec.world_size or chosen.chips)
     files = [file for folder in folders for file in read_weight_files(folder)]
     taken = [file for folder in folders for file in read_by_loaders(folder, _of(files, folder))]
+    harmless = check_against_config(config, taken)
+    digests = digests_of(directory, files, trusts_code=spec.trust_remote_code, lora=spec.lora)
     return ModelInfo(
         key=chosen.key,
         name=resolve_name(chosen, config.values),
@@ -88,12 +91,25 @@ def inspect_checkpoint(spec: RunSpec) -> ModelInfo:
         max_position_embeddings=spec.max_position_embeddings or context_of(config.values),
         block_size=block_size(chosen, config.values),
         chips=chosen.chips,
-        fingerprint=fingerprint(config.raw, files),
+        fingerprint=fingerprint_of(digests),
         tokenizer_options=tokenizer_options(chosen, config.values),
         environment=environment(chosen),
         end_of_turn=chosen.end_of_turn,
-        harmless_weights=check_against_config(config, taken),
+        harmless_weights=harmless,
+        files=digests,
     )
+
+
+def fingerprint_before(spec: RunSpec) -> str:
+    """Return the fingerprint of `spec.weights` as runs have it that record no digests by file.
+
+    Raises: what `inspect_checkpoint` does.
+    """
+    directory = _weights_directory(spec.weights)
+    config = read_json_object(directory / "config.json")
+    chips = spec.world_size or _profile_for(spec, config, _model_type(config)).chips
+    folders = weight_folders(directory, quantisation(config), chips)
+    return earlier_fingerprint(config.raw, [file for folder in folders for file in read_weight_files(folder)])
 
 
 def dtype_in(config: Mapping[str, Any]) -> str | None:

@@ -6,10 +6,11 @@ Only headers and a few samples are read, so that a checkpoint of any size is che
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,8 @@ def holds_two_values(files: Iterable[WeightFile], one: str, other: str) -> bool:
     return len({_sampled(*place) for place in found.values()}) > 1
 
 
-def fingerprint(config: bytes, files: Iterable[WeightFile]) -> str:
-    """Return the sha256 that tells one checkpoint from another.
+def earlier_fingerprint(config: bytes, files: Iterable[WeightFile]) -> str:
+    """Return the fingerprint as earlier versions had it, for runs that they began.
 
     It covers config.json and of each weight file the name, size, header and evenly spaced samples of the
     tensors; each of these is preceded by its length in 8 bytes, little-endian.
@@ -97,6 +98,35 @@ def fingerprint(config: bytes, files: Iterable[WeightFile]) -> str:
         digest.update(len(part).to_bytes(LENGTH_BYTES, "little"))
         digest.update(part)
     return digest.hexdigest()
+
+
+def read_weight_file(path: Path) -> WeightFile:
+    """Return one safetensors file, checked to be whole.
+
+    Raises: EngineError when it is truncated or unreadable.
+    """
+    return _read_header(path)
+
+
+def identity_of(file: WeightFile) -> Iterator[bytes]:
+    """Yield what tells the weights in `file` from others: size, header, samples, and one of every tensor.
+
+    So weights of which a single matrix was edited are others.
+
+    Raises: EngineError when it cannot be read.
+    """
+    yield from itertools.islice(_identity(file), 1, None)  # its name stands elsewhere
+    tensors = json.loads(file.header)
+    places = sorted(tensor["data_offsets"] for name, tensor in tensors.items() if name != "__metadata__")
+    begin = LENGTH_BYTES + len(file.header)
+    try:
+        with file.path.open("rb") as opened:
+            for first, last in places:
+                middle = (first + last) // 2
+                opened.seek(begin + middle)
+                yield opened.read(min(SAMPLE_BYTES, last - middle))
+    except (OSError, ValueError) as problem:
+        raise EngineError(f"{file.path} cannot be read: {problem}") from None
 
 
 def convert_command(directory: Path) -> str:

@@ -14,12 +14,14 @@ from modeltest.api import (
     EngineInfo,
     Interruption,
     MeasurementTask,
+    ModelInfo,
     ModelTestError,
     RunResult,
     RunSpec,
     SpecError,
     to_plain,
 )
+from modeltest.models.checkpoint import fingerprint_before
 from modeltest.run.machine import describe_machine
 from modeltest.run.plan import Plan, can_go_on, protocol_version
 
@@ -37,6 +39,9 @@ _ENGINE_FACTS = (
 )
 _DATASET_FACTS = ("name", "split", "sha256", "records", "subjects")
 _SHOWN_CHARACTERS = 80
+
+NOT_THERE = "not there"
+"""What a file is called that one of the two has not."""
 
 
 def refuse_other_words(directory: Path, spec: RunSpec, asked: Mapping[str, object]) -> None:
@@ -79,19 +84,36 @@ def refuse_other_run(directory: Path, result: RunResult, plan: Plan) -> None:
         "ModelTest": result.modeltest_version,
         "protocol version": result.protocol_version,
         "engine plug-in": result.adapter,
-        "weights (fingerprint)": result.model.fingerprint,
+        **_checkpoint_of(result.model),
     }
     now: dict[str, object] = {
         "ModelTest": __version__,
         "protocol version": protocol_version(plan),
         "engine plug-in": plan.engine.name,
-        "weights (fingerprint)": plan.model.fingerprint,
+        **(_checkpoint_of(plan.model) if result.model.files else _as_before(result, plan)),
     }
+    for name in now.keys() - then.keys():
+        then[name] = NOT_THERE
+    for name in then.keys() - now.keys():
+        now[name] = NOT_THERE
     if isinstance(plan.task, MeasurementTask):
         machine = describe_machine()
         then |= {name: result.machine.get(name) for name in _MACHINE_FACTS}
         now |= {name: machine.get(name) for name in _MACHINE_FACTS}
     _refuse(directory, then, now)
+
+
+def _checkpoint_of(model: ModelInfo) -> dict[str, object]:
+    """Return the digests of a checkpoint's files, each under the name that a refusal gives it."""
+    if not model.files:
+        return {"weights (fingerprint)": model.fingerprint}
+    return {f"{name} of the checkpoint": digest for name, digest in model.files.items()}
+
+
+def _as_before(result: RunResult, plan: Plan) -> dict[str, object]:
+    """Return what a run that recorded no files can be held against: config.json and weights."""
+    known = result.model.fingerprint is not None and plan.engine.needs_weights
+    return {"weights (fingerprint)": fingerprint_before(plan.spec) if known else plan.model.fingerprint}
 
 
 def refuse_other_dataset(directory: Path, then: DatasetInfo | None, now: DatasetInfo) -> None:

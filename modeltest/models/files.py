@@ -1,0 +1,124 @@
+"""The files of a checkpoint that decide an answer, each with a digest.
+
+By file, so that a run that goes on can say which of them has changed. Not among them is what no loader reads:
+documents, licences, pictures, weights in other formats.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from modeltest.api import EngineError, SpecError
+from modeltest.api.adapters import read_adapters
+from modeltest.models.weights import WeightFile, identity_of, read_weight_file
+
+READ_BY_LOADERS = (
+    "*.json",  # configs, tokenizer, vocabulary, special tokens, generation, quantisation, adapters, indices
+    "*.jinja",  # chat templates
+    *("*.model", "*.tiktoken", "*.spm", "*.bpe", "*.vocab"),  # of tokenizers
+    *("vocab*.txt", "merges*.txt", "added_tokens*.txt"),
+)
+FOLDERS_OF_TEMPLATES = ("additional_chat_templates", "chat_templates")
+NOT_READ = ("trainer_state.json", "training_args.json", "*_results.json")
+"""What training leaves behind."""
+
+CODE = "*.py"
+ADAPTERS = "lora_adapter.json"
+_CHUNK_BYTES = 1 << 20
+_LENGTH_BYTES = 8
+
+
+def fingerprint_of(files: Mapping[str, str]) -> str:
+    """Return the sha256 that tells one checkpoint from another: over names and digests, sorted by name."""
+    digest = hashlib.sha256()
+    for name, of_file in sorted(files.items()):
+        for part in (name.encode("utf-8", "surrogateescape"), of_file.encode()):
+            digest.update(len(part).to_bytes(_LENGTH_BYTES, "little"))
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def digests_of(
+    directory: Path, weights: Iterable[WeightFile], *, trusts_code: bool, lora: str | None
+) -> dict[str, str]:
+    """Return the sha256 of each file that decides an answer, by its name in `directory`.
+
+    Of weights it covers size, header and samples of every tensor. Code counts where it is run, adapters where
+    the file `lora` names them.
+
+    Raises: EngineError for a file that cannot be read; SpecError for one of LoRA.
+    """
+    found = {_name(file.path, directory): _of_weights(file) for file in weights}
+    for path in _read_files(directory, trusts_code=trusts_code):
+        found[_name(path, directory)] = _of_file(path)
+    if lora is not None:
+        found["the data of lora"] = _of_file(Path(lora).expanduser())
+        found |= dict(_of_adapters(directory, lora))
+    return dict(sorted(found.items()))
+
+
+def _read_files(directory: Path, *, trusts_code: bool) -> Iterator[Path]:
+    for path in _entries(directory):
+        if any(fnmatchcase(path.name, pattern) for pattern in READ_BY_LOADERS) and not any(
+            fnmatchcase(path.name, pattern) for pattern in NOT_READ
+        ):
+            yield path
+    for folder in FOLDERS_OF_TEMPLATES:
+        yield from (path for path in _entries(directory / folder) if path.suffix == ".jinja")
+    if trusts_code:
+        yield from (path for path in sorted(directory.rglob(CODE)) if path.is_file())
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return the files in `folder`, none where there is no such folder."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_file())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as problem:
+        raise EngineError(f"{folder} cannot be read: {problem.strerror or problem}") from None
+
+
+def _of_adapters(directory: Path, lora: str) -> Iterator[tuple[str, str]]:
+    """Yield name and digest of the files of each adapter that is asked for.
+
+    Folders that are not there are the engine's to refuse: it knows the format.
+    """
+    try:
+        folders = json.loads((directory / ADAPTERS).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return
+    asked = set(read_adapters(lora).values())
+    for adapter, folder in sorted(folders.items()) if isinstance(folders, dict) else ():
+        if adapter in asked and isinstance(folder, str):
+            for path in _entries(directory / folder):
+                is_weights = path.suffix == ".safetensors"
+                digest = _of_weights(read_weight_file(path)) if is_weights else _of_file(path)
+                yield f"lora {adapter}/{path.name}", digest
+
+
+def _name(path: Path, directory: Path) -> str:
+    return path.relative_to(directory).as_posix()
+
+
+def _of_weights(file: WeightFile) -> str:
+    digest = hashlib.sha256()
+    for part in identity_of(file):
+        digest.update(len(part).to_bytes(_LENGTH_BYTES, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _of_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except (OSError, ValueError) as problem:
+        raise SpecError(f"{path} cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
+    return digest.hexdigest()

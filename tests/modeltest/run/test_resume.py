@@ -1,0 +1,88 @@
+"""What a run that goes on is held against."""
+
+import json
+import struct
+from dataclasses import replace
+
+import pytest
+
+from modeltest import __version__
+from modeltest.api import RunResult, RunSpec, SpecError
+from modeltest.models.checkpoint import fingerprint_before
+from modeltest.run.plan import plan, protocol_version
+from modeltest.run.resume import refuse_other_run
+
+HEADER = json.dumps({"w": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}).encode()
+
+
+@pytest.fixture
+def spec(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "torch_dtype": "float32"}))
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(HEADER)) + HEADER + b"1234")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "modeling_x.py").write_text("x = 1")
+    return RunSpec(
+        engine="hf_fp32",
+        mode="sample_BoolQ",
+        task="boolq",
+        split="sample",
+        model="auto",
+        weights=str(tmp_path),
+        dtype="float32",
+        batch_sizes=((1,),),
+        trust_remote_code=True,
+    )
+
+
+def begun(spec):
+    planned = plan(spec)
+    return RunResult(
+        spec=spec,
+        started="2026-01-01",
+        status="failed",
+        model=planned.model,
+        adapter=planned.engine.name,
+        engine=None,
+        dataset=None,
+        machine={},
+        modeltest_version=__version__,
+        protocol_version=protocol_version(planned),
+    )
+
+
+def refusal(spec, result):
+    with pytest.raises(SpecError) as caught:
+        refuse_other_run("runs/x", result, plan(spec))
+    return str(caught.value)
+
+
+def test_the_same_checkpoint_goes_on(spec):
+    refuse_other_run("runs/x", begun(spec), plan(spec))
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "modeling_x.py"])
+def test_a6_a_file_that_changed_is_named(spec, tmp_path, name):
+    result = begun(spec)
+    (tmp_path / name).write_text("[1]")
+    message = refusal(spec, result)
+    assert f"{name} of the checkpoint was " in message
+    assert message.count("of the checkpoint was") == 1
+
+
+def test_a6_a_file_that_came_or_went_is_named(spec, tmp_path):
+    result = begun(spec)
+    (tmp_path / "chat_template.jinja").write_text("{{ x }}")
+    assert "chat_template.jinja of the checkpoint was not there, now it is " in refusal(spec, result)
+    result = begun(spec)
+    (tmp_path / "chat_template.jinja").unlink()
+    assert "now it is not there" in refusal(spec, result)
+
+
+def test_a6_a_run_of_before_is_held_against_what_it_recorded(spec, tmp_path):
+    result = begun(spec)
+    earlier = replace(result.model, files={}, fingerprint=fingerprint_before(spec))
+    result = replace(result, model=earlier)
+    (tmp_path / "tokenizer.json").write_text("[1]")  # it recorded nothing of this
+    refuse_other_run("runs/x", result, plan(spec))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "dtype": "float32"}))
+    assert "weights (fingerprint) was " in refusal(spec, result)
