@@ -67,9 +67,6 @@ _WORKER_VARIABLES = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
 }
 
-_REFERENCE_WORDS = "hf_"
-"""Engine words that begin so mean the reference on the cpu unless a device is demanded."""
-
 
 class HFEngine:
     """Completes requests with `AutoModelForCausalLM`."""
@@ -266,9 +263,7 @@ class HFEngine:
         self._device_notes = (*on_accelerator, *chosen.notes)
 
     def _demanded_device(self, spec: RunSpec) -> str | None:
-        is_reference = spec.engine.startswith(_REFERENCE_WORDS) and spec.engine != self.name
-        default = "cpu" if is_reference else None
-        return spec.device or os.environ.get("MODELTEST_DEVICE") or default
+        return spec.device or os.environ.get("MODELTEST_DEVICE")
 
     def _load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         from engines.checkpoint_loading import load_checkpoint

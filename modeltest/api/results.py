@@ -36,8 +36,10 @@ class ModelInfo:
     block_size: int
     chips: int
     fingerprint: str | None
-    """sha256 over the names and digests in `files`; `None` without weights. Of runs without `files` it is that of
-    config.json and the weights alone."""
+    """sha256 over the names and digests in `files`; `None` without weights.
+
+    Of runs that recorded no `files` it covers config.json and the weights alone.
+    """
 
     tokenizer_options: Mapping[str, str | bool | int] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -13,14 +13,18 @@ from modeltest.api import Argument, Mode, SpecError
 class EngineWord:
     """A TYPE word: the dtype it asks for and the engine plug-ins that may serve it, best first.
 
-    `dtype` is `None` when the word leaves it to the checkpoint.
+    `dtype` is `None` when the word leaves it to the checkpoint, `device` when it leaves it to the engine.
     """
 
     word: str
     dtype: str | None
     adapters: tuple[str, ...]
     description: str
+    device: str | None = None
 
+
+_REFERENCE = "cpu"
+"""Where a reference is computed, unless another device is demanded: beside what it is a reference for."""
 
 _PAGED = ("mindie_pa", "hf_paged", "hf")
 
@@ -30,9 +34,9 @@ ENGINE_WORDS: tuple[EngineWord, ...] = (
     EngineWord("fa", None, ("mindie_fa", "hf"), "flash attention over a contiguous KV cache"),
     EngineWord("basic", None, ("hf",), "transformers as it comes, for the edge_ modes"),
     EngineWord("hf", None, ("hf",), "transformers, dtype of the checkpoint"),
-    EngineWord("hf_fp32", "float32", ("hf",), "transformers, float32: the reference"),
-    EngineWord("hf_bf16", "bfloat16", ("hf",), "transformers, bfloat16"),
-    EngineWord("hf_fp16", "float16", ("hf",), "transformers, float16"),
+    EngineWord("hf_fp32", "float32", ("hf",), "transformers, float32: the reference", _REFERENCE),
+    EngineWord("hf_bf16", "bfloat16", ("hf",), "transformers, bfloat16", _REFERENCE),
+    EngineWord("hf_fp16", "float16", ("hf",), "transformers, float16", _REFERENCE),
     EngineWord("fake", None, ("fake",), "no model: answers made up from a seed"),
     EngineWord("openai", None, ("openai",), "an OpenAI-compatible endpoint"),
 )
@@ -114,6 +118,11 @@ def adapters_of(word: str) -> tuple[str, ...]:
     A word that is not in `ENGINE_WORDS` is taken as the name of a plug-in.
     """
     return next((engine.adapters for engine in ENGINE_WORDS if engine.word == word), (word,))
+
+
+def device_of(word: str) -> str | None:
+    """Return the device that the TYPE word `word` means; `None` when it leaves it to the engine."""
+    return next((engine.device for engine in ENGINE_WORDS if engine.word == word), None)
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:

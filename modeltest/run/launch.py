@@ -134,15 +134,16 @@ def resume(
         if result.status == RUNNING:
             found = unrecorded_interruption(time=utc_now(), done=done)
             result = replace(result, interruptions=(*result.interruptions, found))
-        watch = Watch(directory, _begun_again(result), progress, done=done)
+        watch = Watch(directory, _begun_again(result, planned), progress, done=done)
         asked = asked_files(planned, os.environ)
         with prepared(asked):
             outcome = _carry_out(planned, watch, log, asked, workers=workers or Workers(), verbose=verbose)
             return _with_benchmark(outcome, asked, progress)
 
 
-def _begun_again(result: RunResult) -> RunResult:
-    return replace(result, status=RUNNING, error=None, summary=None, verdict=None, reasons=())
+def _begun_again(result: RunResult, plan: Plan) -> RunResult:
+    # An earlier version left the device that the word means to the engine.
+    return replace(result, spec=plan.spec, status=RUNNING, error=None, summary=None, verdict=None, reasons=())
 
 
 def _carry_out(

@@ -25,7 +25,7 @@ from modeltest.api.precision import MINDIE_KINDS, precision_word
 from modeltest.api.rank_messages import shared_secret
 from modeltest.cluster.place import check_address, checked_table, node_of
 from modeltest.cluster.rank_table import RankTable
-from modeltest.grammar.modes import adapters_of
+from modeltest.grammar.modes import adapters_of, device_of
 from modeltest.models.checkpoint import inspect_checkpoint
 from modeltest.run.adapters import check_adapters
 from modeltest.run.prompts import check_prompts
@@ -53,6 +53,8 @@ def plan(spec: RunSpec) -> Plan:
 
     Raises: SpecError, PrerequisiteError, EngineError.
     """
+    # From here on the device that the word means is what is asked for: engines need not know words.
+    spec = replace(spec, device=spec.device or device_of(spec.engine))
     task = registry.task_of(spec)
     _check_mode(spec, task)
     task.check(spec)

@@ -21,6 +21,7 @@ from modeltest.api import (
     SpecError,
     to_plain,
 )
+from modeltest.grammar.modes import device_of
 from modeltest.models.checkpoint import fingerprint_before
 from modeltest.run.machine import describe_machine
 from modeltest.run.plan import Plan, can_go_on, protocol_version
@@ -47,7 +48,8 @@ NOT_THERE = "not there"
 def refuse_other_words(directory: Path, spec: RunSpec, asked: Mapping[str, object]) -> None:
     """Refuse fields of a `RunSpec` that were asked for and are not those of the run in `directory`.
 
-    Where a new run would be made is no part of what is asked; a world size left open is any.
+    Where a new run would be made is no part of what is asked; a world size left open is any, a device left
+    open is that of the engine word.
 
     Raises: SpecError naming what differs.
     """
@@ -57,6 +59,7 @@ def refuse_other_words(directory: Path, spec: RunSpec, asked: Mapping[str, objec
         if value != getattr(spec, name)
         and name != "output_dir"
         and not (name == "world_size" and value == AUTO_WORLD_SIZE)
+        and not (name == "device" and value is None and spec.device == device_of(spec.engine))
     ]
     if differing:
         raise SpecError(

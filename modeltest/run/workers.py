@@ -5,14 +5,21 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
-from modeltest.api import HarnessTask, ModelTestError, Reusable
+from modeltest.api import (
+    GenerationOptions,
+    HarnessTask,
+    ModelTestError,
+    Reusable,
+    RunSpec,
+    TaskOptions,
+)
 from modeltest.cluster.place import TABLE_VARIABLE, node_of, node_variables
 from modeltest.run.deadlines import EXIT_S, Deadlines, Limits
 from modeltest.run.engine_files import engine_files
@@ -34,22 +41,26 @@ POLL_S = 0.2
 PIPE_FILE = ".events"
 NEXT_FILE = ".next"
 
-LOAD_FIELDS = (
-    "weights",
-    "model",
-    "dtype",
-    "device",
-    "world_size",
-    "parallel",
-    "cluster",
-    "lora",
-    "kw_args",
-    "trust_remote_code",
-    "max_position_embeddings",
-    "allow_dtype_cast",
-    "engine_options",
-)
-"""Of a `RunSpec`: what an engine may look at when it loads, beside what `Reusable.begin` is told."""
+FREE_FIELDS: Mapping[type, frozenset[str]] = {
+    RunSpec: frozenset(
+        {
+            *("mode", "task", "split", "batch_sizes", "cases", "protocol", "seed", "subjects", "limit"),
+            *("quick", "min_trials", "case_budget_s", "output_dir", "data_dir"),
+        }
+    ),
+    TaskOptions: frozenset(
+        {
+            *("shots", "context_tokens", "batch_ranges", "latency_limit_ms", "prefill_batch_size"),
+            *("prefill_length", "prompt_source", "prompt_input", "logprobs", "logits", "lm_eval"),
+        }
+    ),
+    GenerationOptions: frozenset({"max_new_tokens", "input_texts", "input_file", "repeat", "stop"}),
+}
+"""What runs may differ in that share one loaded model: `Reusable.begin` is told of it, or no engine is.
+
+Anything else asks for a load of its own, so that a field that is added to a spec does until it is named here.
+What an engine makes variables of is in the key beside the fields.
+"""
 
 LoadKey = tuple[object, ...]
 
@@ -62,9 +73,21 @@ def load_key(plan: Plan) -> LoadKey | None:
     if not isinstance(plan.engine, Reusable) or plan.spec.cluster is not None:
         return None
     spec, generation = plan.spec, plan.spec.options.generation
-    sampling = None if generation is None or generation.sampling is None else (generation.sampling, spec.seed)
-    fields = tuple(repr(getattr(spec, name)) for name in LOAD_FIELDS)
-    return plan.engine.name, plan.model.fingerprint, *fields, sampling, *sorted(_of_plan(plan).items())
+    seed = spec.seed if generation is not None and generation.sampling is not None else None
+    asked = tuple(_asked_of_load(spec))
+    return plan.engine.name, plan.model.fingerprint, seed, *asked, *sorted(_of_plan(plan).items())
+
+
+def _asked_of_load(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every field that is not free, by its place in the spec; what has free fields, field by field."""
+    for field in fields(value):
+        if field.name in FREE_FIELDS.get(type(value), ()):
+            continue
+        inner = getattr(value, field.name)
+        if type(inner) in FREE_FIELDS:
+            yield from _asked_of_load(inner, f"{place}{field.name}.")
+        elif inner is not None:
+            yield f"{place}{field.name}", repr(inner)
 
 
 class Workers:

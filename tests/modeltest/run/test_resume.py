@@ -10,7 +10,7 @@ from modeltest import __version__
 from modeltest.api import RunResult, RunSpec, SpecError
 from modeltest.models.checkpoint import fingerprint_before
 from modeltest.run.plan import plan, protocol_version
-from modeltest.run.resume import refuse_other_run
+from modeltest.run.resume import asked_by, refuse_other_run, refuse_other_words
 
 HEADER = json.dumps({"w": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}).encode()
 
@@ -86,3 +86,10 @@ def test_a6_a_run_of_before_is_held_against_what_it_recorded(spec, tmp_path):
     refuse_other_run("runs/x", result, plan(spec))
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "dtype": "float32"}))
     assert "weights (fingerprint) was " in refusal(spec, result)
+
+
+def test_a7_words_that_leave_the_device_to_their_first_go_on(spec):
+    begun_with = replace(spec, device="cpu")
+    refuse_other_words("runs/x", begun_with, asked_by(spec))
+    with pytest.raises(SpecError, match="device was cpu, now it is cuda"):
+        refuse_other_words("runs/x", begun_with, asked_by(replace(spec, device="cuda")))
