@@ -25,7 +25,6 @@ take. Options (`--engine-option NAME=VALUE`), all optional:
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import signal
 import time
@@ -59,6 +58,9 @@ VOCABULARY_SIZE = 256
 """Tokens are the bytes of the text."""
 
 END_OF_TEXT = 0
+
+_LARGEST = 10**9
+"""Of the options that are numbers: a clock cannot sleep for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,8 @@ class FakeOptions:
                 values[name] = _CONVERT[kinds[name]](text)
             except (ValueError, KeyError):
                 raise SpecError(f"engine fake: option {name}={text!r} is not a {kinds[name]}") from None
-            if isinstance(values[name], (int, float)) and not 0 <= values[name] < math.inf:
-                raise SpecError(f"engine fake: option {name}={text!r} must be 0 or more, and finite")
+            if isinstance(values[name], (int, float)) and not 0 <= values[name] <= _LARGEST:
+                raise SpecError(f"engine fake: option {name}={text!r:.80} must be from 0 to {_LARGEST}")
         return FakeOptions(**values)
 
 

@@ -2,80 +2,78 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from types import FrameType
 
 import click
 
 from modeltest.api import ModelTestError, PrerequisiteError
+from modeltest.cli.encodings import leave_ascii, refuse_undecodable
 from modeltest.cli.root import root
+from modeltest.cli.terminal import flush_output, open_standard_streams
+from modeltest.run.machine_errors import of_this_machine
+from modeltest.run.stop_signals import SIGNALLED, interrupt_behind, raise_signals
 
 INTERNAL_ERROR = 70
 """Exit status of a defect in ModelTest (EX_SOFTWARE of sysexits.h)."""
 
-SIGNALLED = 128
-"""What a shell adds to the number of the signal that ended a process."""
-
-
-class _Stopped(KeyboardInterrupt):
-    """A signal asks the process to end; what it has begun is cleaned up as at Ctrl-C."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status; an error is one line on standard error."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has it ignored
-            signal.signal(number, _stop)
-    try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
-    except ModelTestError as problem:
-        _say(f"error: {problem}")
-        return problem.exit_code
-    except click.ClickException as problem:
-        problem.show()
-        return problem.exit_code
-    except (KeyboardInterrupt, click.Abort, OSError) as problem:
-        # click makes an Abort of a KeyboardInterrupt, or fails to when it cannot write to the terminal.
-        interrupt = _interrupt_behind(problem)
-        if interrupt is None:
-            _say(f"error: cannot write the output: {getattr(problem, 'strerror', None) or problem}")
-            return PrerequisiteError.exit_code
-        _say("interrupted")
-        return SIGNALLED + (interrupt.number if isinstance(interrupt, _Stopped) else signal.SIGINT)
-    except Exception as problem:
-        traceback.print_exc()
-        _say(f"error: internal error: {type(problem).__name__}: {problem}")
-        return INTERNAL_ERROR
+    open_standard_streams()
+    if arguments is None:
+        leave_ascii()
+    with raise_signals() as signals:
+        try:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+        except SystemExit:
+            raise
+        except BaseException as problem:
+            # Libraries make other errors of an interrupt: after a signal, whatever ends the command is its
+            # doing.
+            interrupt = interrupt_behind(problem)
+            if interrupt is None and signals.number is None:
+                return _failed(problem)
+            _say("interrupted")
+            return SIGNALLED + (getattr(interrupt, "number", None) or signals.number or signal.SIGINT)
 
 
 def _run(arguments: Sequence[str]) -> int:
+    refuse_undecodable(arguments, os.environ)
     try:
         status = root.main(args=list(arguments), prog_name="modeltest", standalone_mode=False)
-        sys.stdout.flush()
+        flush_output()
     except SystemExit as end:
         # click ends the process with 1, which means an invalid run here, when the reader of a pipe is gone.
         if isinstance(end.__context__, BrokenPipeError):
             return SIGNALLED + signal.SIGPIPE
         raise
+    except BrokenPipeError:
+        return SIGNALLED + signal.SIGPIPE
     return status if isinstance(status, int) else 0
 
 
-def _interrupt_behind(problem: BaseException | None) -> KeyboardInterrupt | None:
-    while problem is not None and not isinstance(problem, KeyboardInterrupt):
-        problem = problem.__cause__ or problem.__context__
-    return problem
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    raise _Stopped(number)
+def _failed(problem: BaseException) -> int:
+    """Say what ended the command, and return its exit status."""
+    if isinstance(problem, click.ClickException):
+        with suppress(OSError):
+            problem.show()
+        return problem.exit_code
+    if isinstance(problem, click.Abort):
+        problem = problem.__context__ or problem  # click makes one of a terminal that is gone
+    known = problem if isinstance(problem, ModelTestError) else of_this_machine(problem)
+    if isinstance(problem, OSError) and problem.filename is None:
+        known = PrerequisiteError(f"cannot write the output: {problem.strerror or problem}")
+    if known is not None:
+        _say(f"error: {known}")
+        return known.exit_code
+    traceback.print_exception(problem)
+    _say(f"error: internal error: {type(problem).__name__}: {problem}")
+    return INTERNAL_ERROR
 
 
 def _say(text: str) -> None:

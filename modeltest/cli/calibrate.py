@@ -13,6 +13,7 @@ import click
 from modeltest.api import Case, RunSpec, SpecError, Verdict
 from modeltest.cli.execute import dump, manner_of, run_options, with_options
 from modeltest.cli.modern import PAIRS, model_fields, model_options
+from modeltest.cli.number_types import count
 
 if TYPE_CHECKING:
     from modeltest.api import RunResult
@@ -37,10 +38,10 @@ TOO_WIDE = 0.2
 
 @click.command()
 @click.option("--case", "cases", **PAIRS, help="Input and output tokens; repeat it for more.")
-@click.option("--batch-size", "batch_sizes", type=click.IntRange(min=1), multiple=True, default=(1,))
+@click.option("--batch-size", "batch_sizes", type=count(), multiple=True, default=(1,))
 @click.option(
     "--sessions",
-    type=click.IntRange(min=4),
+    type=count(lowest=4),
     default=DEFAULT_SESSIONS,
     show_default=True,
     metavar="N",

@@ -12,6 +12,7 @@ import click
 from modeltest import registry
 from modeltest.api import KeepingAnswers, MissingExtra, ModelTestError, PrerequisiteError, SpecError
 from modeltest.api.comparison import Comparison, Outcome
+from modeltest.cli.number_types import decimal
 from modeltest.cli.percent import percent
 from modeltest.compare.comparable import ALLOWABLE
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 FAILED = 1
 """Exit status of a candidate that does not keep to a gate."""
+
+LARGEST_NATS = 1e6
+"""Of a divergence or a margin that is allowed: more than any two log-probabilities differ by."""
 
 _DIRECTORY = click.Path(path_type=Path)
 
@@ -92,13 +96,13 @@ def _reports(_: click.Context, __: click.Parameter, value: str) -> str:
 )
 @click.option(
     "--max-kl",
-    type=click.FloatRange(min=0),
+    type=decimal(highest=LARGEST_NATS),
     metavar="NATS",
     help="Mean KL divergence of the choices.  [default: fp32 1e-5, fp16 1e-3, bf16 1e-2, others 5e-2]",
 )
 @click.option(
     "--near-tie",
-    type=click.FloatRange(min=0),
+    type=decimal(highest=LARGEST_NATS),
     metavar="NATS",
     help="Up to this margin rounding may decide.  [default: fp32 1e-3, fp16 0.05, bf16 0.3, others 0.5]",
 )

@@ -12,6 +12,7 @@ from modeltest import __version__, registry
 from modeltest.api import AccuracyTask, PrerequisiteError, RunSpec, SpecError, TaskOptions
 from modeltest.api.installation import install_command
 from modeltest.cli.modern import PAIRS
+from modeltest.cli.number_types import count
 from modeltest.cli.show import dataset_states, engine_obstacles
 
 _PACKAGES = {
@@ -30,15 +31,13 @@ _PACKAGES = {
 @click.option("--ascend", is_flag=True, help="Check an Ascend machine: one line each, and what mends it.")
 @click.option("--model", "weights", metavar="DIR", help="With --ascend: check this checkpoint too.")
 @click.option("--engine", metavar="WORD", help="With --ascend: pa_fp16, pa_bf16 or fa. [default: pa_fp16]")
-@click.option(
-    "--chips", type=click.IntRange(min=1), metavar="N", help="With --ascend: devices of the run. [default: 1]"
-)
+@click.option("--chips", type=count(), metavar="N", help="With --ascend: devices of the run. [default: 1]")
 @click.option("--task", metavar="NAME", help="With --ascend: the task whose longest prompt must fit.")
-@click.option("--shots", type=click.IntRange(min=0), metavar="N", help="With --task.")
+@click.option("--shots", type=count(lowest=0), metavar="N", help="With --task.")
 @click.option("--case", "cases", **PAIRS, help="With --ascend: input and output tokens that must fit.")
 @click.option(
     "--max-position-embeddings",
-    type=click.IntRange(min=1),
+    type=count(),
     metavar="N",
     help="With --ascend: context length to use instead of config.json's.",
 )

@@ -18,6 +18,7 @@ import click
 from modeltest import registry
 from modeltest.api import AccuracyTask, RunResult, RunSpec, SpecError, Verdict, to_plain
 from modeltest.api.rank_messages import SECRET_VARIABLE, SHORTEST_SECRET, fresh_secret
+from modeltest.cli.number_types import SEED, count, seconds
 from modeltest.cli.typed_again import typed_on
 from modeltest.cluster.launch_lines import launch_lines
 from modeltest.cluster.place import checked_table, node_of
@@ -66,17 +67,17 @@ _OWN_TASK_OPTIONS = (
         show_default=True,
         help="Prompts and scoring rules: MindIE's or lm-evaluation-harness's.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Seed of random inputs."),
+    click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of random inputs."),
     click.option("--quick", is_flag=True, help="Fewer trials: a look, not a measurement."),
     click.option(
         "--min-trials",
-        type=click.IntRange(min=1),
+        type=count(),
         metavar="N",
         help="performance: measure each case at least N times; a 90th percentile needs 44.  [default: 5]",
     ),
     click.option(
         "--case-budget-s",
-        type=click.FloatRange(min=0),
+        type=seconds(),
         default=300.0,
         show_default=True,
         metavar="SECONDS",
@@ -88,7 +89,7 @@ _OWN_TASK_OPTIONS = (
 _OPTIONS = (
     click.option(
         "--limit",
-        type=click.IntRange(min=1),
+        type=count(),
         metavar="N",
         help="Ask N questions per subject or task, or N prompts.",
     ),
@@ -126,7 +127,7 @@ _OPTIONS = (
 _LIMIT_OPTIONS = tuple(
     click.option(
         f"--{what}-timeout",
-        type=click.FloatRange(min=0, min_open=True),
+        type=seconds(above=0),
         default=getattr(_DEFAULT, f"{what}_s"),
         envvar=f"MODELTEST_{what.upper()}_TIMEOUT",
         show_envvar=True,

@@ -10,9 +10,13 @@ import click
 from modeltest.api import GenerationOptions, RunSpec, Sampling, SpecError, TaskOptions
 from modeltest.cli.execute import harness_options, running
 from modeltest.cli.modern import model_fields, model_options
+from modeltest.cli.number_types import SEED, count, decimal
 
 PAGED = {"float16": "pa_fp16", "bfloat16": "pa_bf16"}
 """What `--engine pa` means, by the dtype of the checkpoint."""
+
+COLDEST, HOTTEST = 0.001, 1000.0
+"""Temperatures: divided by less or by more, logits are infinite or all the same in half precision."""
 
 _SAMPLING = ("temperature", "top_k", "top_p", "min_tokens_to_keep")
 
@@ -29,20 +33,20 @@ _SAMPLING = ("temperature", "top_k", "top_p", "min_tokens_to_keep")
 @click.option("--is-chat-model", "chat", is_flag=True, help="Use the model's chat template.")
 @click.option(
     "--max-input-length",
-    type=click.IntRange(min=1),
+    type=count(),
     metavar="N",
     help="Tokens of the longest prompt; with the output it makes the context. Default: the model's context.",
 )
-@click.option("--max-output-length", type=click.IntRange(min=1), default=20, show_default=True, metavar="N")
+@click.option("--max-output-length", type=count(), default=20, show_default=True, metavar="N")
 @click.option(
     "--max-batch-size",
-    type=click.IntRange(min=1),
+    type=count(),
     metavar="N",
     help="Prompts that run together. [default: --batch-size]",
 )
 @click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
+    type=count(),
     default=1,
     show_default=True,
     metavar="N",
@@ -52,11 +56,11 @@ _SAMPLING = ("temperature", "top_k", "top_p", "min_tokens_to_keep")
     "--stop", multiple=True, metavar="TEXT", help="End an answer before this text; repeat it for more."
 )
 @click.option("--do-sample", is_flag=True, help="Draw tokens at random, where the engine can.")
-@click.option("--temperature", type=click.FloatRange(min=0, min_open=True), metavar="T")
-@click.option("--top-k", type=click.IntRange(min=1), metavar="K")
-@click.option("--top-p", type=click.FloatRange(min=0, max=1, min_open=True), metavar="P")
-@click.option("--min-tokens-to-keep", type=click.IntRange(min=1), metavar="N")
-@click.option("--random-seed", "seed", type=int, default=0, show_default=True)
+@click.option("--temperature", type=decimal(lowest=COLDEST, highest=HOTTEST), metavar="T")
+@click.option("--top-k", type=count(), metavar="K")
+@click.option("--top-p", type=decimal(above=0, highest=1), metavar="P")
+@click.option("--min-tokens-to-keep", type=count(), metavar="N")
+@click.option("--random-seed", "seed", type=SEED, default=0, show_default=True)
 @model_options
 @harness_options
 @running

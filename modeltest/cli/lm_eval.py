@@ -9,6 +9,7 @@ import click
 from modeltest.api import LmEvalOptions, RunSpec, SpecError, TaskOptions
 from modeltest.cli.execute import harness_options, running
 from modeltest.cli.modern import model_fields, model_options
+from modeltest.cli.number_types import count
 
 
 @click.command("lm-eval")
@@ -16,11 +17,11 @@ from modeltest.cli.modern import model_fields, model_options
 @click.option(
     "--num-fewshot",
     "shots",
-    type=click.IntRange(min=0),
+    type=count(lowest=0),
     metavar="K",
     help="Worked examples before each question. Default: what the task says.",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, metavar="N")
+@click.option("--batch-size", type=count(), default=8, show_default=True, metavar="N")
 @click.option("--include-path", metavar="DIR", help="Where tasks of your own are.")
 @click.option("--apply-chat-template", "chat", is_flag=True, help="Use the model's chat template.")
 @click.option(

@@ -12,9 +12,12 @@ from modeltest import registry
 from modeltest.api import AccuracyTask, BatchRange, Case, RunSpec, SpecError, TaskOptions
 from modeltest.api.precision import DTYPE_WORDS
 from modeltest.cli.execute import run_options, running
+from modeltest.cli.number_types import count, decimal
 from modeltest.cli.place_options import place_fields, place_options, prefill_options
 from modeltest.cli.prompt_options import dataset_options, prompts_asked, prompts_option
+from modeltest.grammar.bounds import LONGEST_S
 from modeltest.grammar.modes import PREDECESSOR_MODES, did_you_mean, engine_word
+from modeltest.grammar.words import WordError, read_count
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -35,7 +38,7 @@ _MODEL_OPTIONS = (
     click.option("--trust-remote-code", is_flag=True, help="Run the Python code in the checkpoint."),
     click.option(
         "--max-position-embeddings",
-        type=click.IntRange(min=1),
+        type=count(),
         metavar="N",
         help="Context length to use instead of config.json's.",
     ),
@@ -48,10 +51,14 @@ def _pairs(
     """Convert texts such as 256,64; click's own tuple type would want a blank between the numbers."""
     pairs = []
     for text in texts:
-        parts = text.strip("[]").split(",")
-        if len(parts) != 2 or not all(part.strip().isdigit() and int(part) for part in parts):
-            raise click.BadParameter(f"{text!r} is not two positive numbers such as 256,64", param=parameter)
-        pairs.append((int(parts[0]), int(parts[1])))
+        try:
+            first, second = map(read_count, map(str.strip, text.strip("[]").split(",")))
+        except ValueError as problem:
+            why = f": {problem}" if isinstance(problem, WordError) else ""
+            raise click.BadParameter(
+                f"{text!r:.80} is not two positive numbers such as 256,64{why}", param=parameter
+            ) from None
+        pairs.append((first, second))
     return tuple(pairs)
 
 
@@ -69,9 +76,9 @@ def model_options(command: Command) -> Command:
 
 @click.command()
 @click.option("--task", "task_name", required=True, help="boolq, ceval, mmlu, ...: `modeltest list tasks`.")
-@click.option("--shots", type=click.IntRange(min=0), default=0, show_default=True, metavar="N")
+@click.option("--shots", type=count(lowest=0), default=0, show_default=True, metavar="N")
 @click.option("--split", type=click.Choice(("full", "sample")), default="full", show_default=True)
-@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, metavar="N")
+@click.option("--batch-size", type=count(), default=8, show_default=True, metavar="N")
 @click.option("--chat", is_flag=True, help="Use the model's chat template.")
 @model_options
 @run_options
@@ -93,9 +100,7 @@ def accuracy(task_name: str, shots: int, split: str, batch_size: int, chat: bool
     )
 
 
-_BATCH_SIZES = click.option(
-    "--batch-size", "batch_sizes", type=click.IntRange(min=1), multiple=True, default=(1,)
-)
+_BATCH_SIZES = click.option("--batch-size", "batch_sizes", type=count(), multiple=True, default=(1,))
 
 
 @click.command()
@@ -175,7 +180,7 @@ def precision(
 @click.option("--range", "ranges", **PAIRS, help="Batch sizes searched; one per case.")
 @click.option(
     "--limit-ms",
-    type=click.FloatRange(min=0, min_open=True),
+    type=decimal(above=0, highest=LONGEST_S * 1000.0),
     required=True,
     help="Longest allowed time per non-first token.",
 )

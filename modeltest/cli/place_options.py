@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from modeltest.api import Cluster, Parallel, SpecError
+from modeltest.cli.number_types import count
 from modeltest.cluster.rank_table import read_rank_table
 from modeltest.grammar.words import WordError, looks_like_list, read_count, read_kw_args, read_parallel
 
@@ -46,7 +47,7 @@ def _kw_args(_: click.Context, parameter: click.Parameter, text: str | None) -> 
 
 
 _OPTIONS = (
-    click.option("--world-size", type=click.IntRange(min=0), default=1, show_default=True, metavar="N"),
+    click.option("--world-size", type=count(lowest=0), default=1, show_default=True, metavar="N"),
     click.option(
         "--parallel",
         callback=_parallel,
@@ -60,7 +61,7 @@ _OPTIONS = (
     ),
     click.option(
         "--node-rank",
-        type=click.IntRange(min=0),
+        type=count(lowest=0),
         metavar="N",
         help="Which node of the rank table this machine is, from 0.",
     ),
@@ -80,13 +81,13 @@ _OPTIONS = (
 _PREFILL_OPTIONS = (
     click.option(
         "--prefill-batch-size",
-        type=click.IntRange(min=1),
+        type=count(),
         metavar="N",
         help="MindIE: prefill N requests at a time.",
     ),
     click.option(
         "--prefill-length",
-        type=click.IntRange(min=1),
+        type=count(),
         metavar="N",
         help="MindIE: prefill as many requests at a time as have N tokens together.",
     ),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 
 from modeltest.api import BatchRange, Case, Parallel
+from modeltest.grammar.bounds import LARGEST_COUNT, LONGEST_S
 
 SQUARE_CASES = tuple(Case(tokens, tokens) for tokens in (256, 512, 1024, 2048))
 """What the empty list `[]` stands for."""
@@ -48,6 +48,8 @@ def read_count(text: str, *, lowest: int = 1) -> int:
         raise WordError("it is not a whole number")
     if int(text) < lowest:
         raise WordError(f"it is below {lowest}")
+    if int(text) > LARGEST_COUNT:
+        raise WordError(f"it is above {LARGEST_COUNT}")
     return int(text)
 
 
@@ -90,8 +92,8 @@ def read_limit_ms(text: str) -> float:
     if not re.fullmatch(_DECIMAL, text):
         raise WordError("it is not a positive number")
     limit_ms = float(text)
-    if not 0 < limit_ms < math.inf:
-        raise WordError("it must be above zero and finite")
+    if not 0 < limit_ms <= 1000 * LONGEST_S:
+        raise WordError(f"it must be above zero and at most {1000 * LONGEST_S}")
     return limit_ms
 
 
@@ -178,6 +180,8 @@ def read_parallel(text: str) -> Parallel:
         raise WordError(f"it has {len(degrees)} numbers; at most {_PARALLEL_DEGREES} are allowed")
     if any(degree < 1 and degree != -1 for degree in degrees):
         raise WordError("each number is at least 1, or -1 to leave it to the engine")
+    if any(degree > LARGEST_COUNT for degree in degrees):
+        raise WordError(f"each number is at most {LARGEST_COUNT}")
     return Parallel(*degrees)
 
 
@@ -240,6 +244,8 @@ def _positives(numbers: tuple[int, ...]) -> tuple[int, ...]:
 def _positive(number: int) -> int:
     if number < 1:
         raise WordError(f"every number is at least 1; {number} is not")
+    if number > LARGEST_COUNT:
+        raise WordError(f"every number is at most {LARGEST_COUNT}; {number} is not")
     return number
 
 

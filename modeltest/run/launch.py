@@ -36,6 +36,7 @@ from modeltest.run.machine import describe_machine
 from modeltest.run.plan import Plan, can_go_on, plan, protocol_version, run_name
 from modeltest.run.progress import Progress
 from modeltest.run.resume import refuse_other_run, unrecorded_interruption
+from modeltest.run.stop_signals import Held, hold_signals, interrupt_behind
 from modeltest.run.supervise import supervise
 from modeltest.run.watch import Watch, utc_now
 from modeltest.run.workers import Workers
@@ -61,20 +62,23 @@ def launch(
 ) -> Outcome:
     """Run a plan in worker processes and write every file of its run directory, new unless it is given.
 
-    A run that fails leaves its journal and a `run.json` that says why; the error is raised. With `verbose`
-    the workers' output is shown at the end, whatever it is.
+    A run that fails leaves its journal and a `run.json` that says why; the error is raised. A signal ends it
+    where nothing is half done: reports that are being written are written to the end, unless a second one
+    arrives. With `verbose` the workers' output is shown at the end, whatever it is.
 
     Raises: the error a worker reported; ModelTestError when it was lost without a word.
     """
     # What is asked by the shell of another node would be of no times there.
     asked = AskedFiles() if node_of(plan.spec) else asked_files(plan, os.environ)
-    with prepared(asked):
+    with hold_signals() as signals, prepared(asked):
         watch = Watch(*_begun(plan, command, directory), progress)
         for line in (*_opening(plan, watch.directory), *asked.notes):
             progress.line(line)
         with hold(watch.directory / LOG_FILE) as log:
-            outcome = _carry_out(plan, watch, log, asked, workers=workers or Workers(), verbose=verbose)
-        return _with_benchmark(outcome, asked, progress)
+            work = _Work(plan, watch, log, signals, asked.trace_folder)
+            outcome = _carry_out(work, workers or Workers(), verbose=verbose)
+        outcome = _with_benchmark(outcome, asked, progress)
+    return _with_interrupt(outcome, signals)
 
 
 def _begun(plan: Plan, command: str | None, directory: Path | None) -> tuple[Path, RunResult]:
@@ -119,7 +123,7 @@ def resume(
             f"{directory} is the part of node {node_of(begun.spec)} of a run whose journal is on the first "
             f"node: go on there, and here give the same command again: {begun.command}"
         )
-    with hold(directory / LOG_FILE) as log:
+    with hold_signals() as signals, hold(directory / LOG_FILE) as log:
         result = read_result(directory)
         if result.status == COMPLETE:
             progress.line(f"{directory} is a finished run: there is nothing to go on with")
@@ -137,8 +141,10 @@ def resume(
         watch = Watch(directory, _begun_again(result, planned), progress, done=done)
         asked = asked_files(planned, os.environ)
         with prepared(asked):
-            outcome = _carry_out(planned, watch, log, asked, workers=workers or Workers(), verbose=verbose)
-            return _with_benchmark(outcome, asked, progress)
+            work = _Work(planned, watch, log, signals, asked.trace_folder)
+            outcome = _carry_out(work, workers or Workers(), verbose=verbose)
+            outcome = _with_benchmark(outcome, asked, progress)
+    return _with_interrupt(outcome, signals)
 
 
 def _begun_again(result: RunResult, plan: Plan) -> RunResult:
@@ -146,26 +152,51 @@ def _begun_again(result: RunResult, plan: Plan) -> RunResult:
     return replace(result, spec=plan.spec, status=RUNNING, error=None, summary=None, verdict=None, reasons=())
 
 
-def _carry_out(
-    plan: Plan, watch: Watch, log: IO[bytes], asked: AskedFiles, *, workers: Workers, verbose: bool
-) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A run in its directory, from its plan to its files."""
+
+    plan: Plan
+    watch: Watch
+    log: IO[bytes]
+    signals: Held
+    trace_folder: Path | None
+
+
+def _carry_out(work: _Work, workers: Workers, *, verbose: bool) -> Outcome:
+    watch = work.watch
     try:
         write_result(watch.directory, watch.result)
-        supervise(plan, watch, log, workers, trace_folder=asked.trace_folder)
-        if node_of(plan.spec):
+        supervise(work.plan, watch, work.log, workers, trace_folder=work.trace_folder)
+        if node_of(work.plan.spec):
             return Outcome(watch.directory, _write_followed(watch))
         write_result(watch.directory, watch.result)
-        result = replace(read_result(watch.directory), status=COMPLETE)
-        return Outcome(watch.directory, finish(result, watch.directory, tell=watch.progress.line))
-    except KeyboardInterrupt as interrupt:
-        return Outcome(watch.directory, _write_partial(plan, watch), interrupt)
+        return Outcome(watch.directory, _finish(work, COMPLETE))
     except BaseException as problem:
-        _write_failure(plan, watch, reason=str(problem) or type(problem).__name__)
+        interrupt = interrupt_behind(problem) or (work.signals.interrupt if work.signals.is_hurried else None)
+        if interrupt is not None:
+            return Outcome(watch.directory, _write_partial(work), interrupt)
+        _write_failure(work.plan, watch, reason=str(problem) or type(problem).__name__)
         raise
     finally:
         watch.progress.close()
         if verbose:
             watch.progress.line(_log_text(watch.directory))
+
+
+def _finish(work: _Work, status: str) -> RunResult:
+    """Write reports and `run.json` of a run that has come to `status`; a signal that must wait is told so."""
+    watch = work.watch
+    with work.signals.answering("the reports are being written; the next signal leaves them out"):
+        result = replace(read_result(watch.directory), status=status)
+        return finish(result, watch.directory, tell=watch.progress.line)
+
+
+def _with_interrupt(outcome: Outcome, signals: Held) -> Outcome:
+    """Return `outcome` with the signal that came while it was being written."""
+    if outcome.interrupt is not None or signals.interrupt is None:
+        return outcome
+    return replace(outcome, interrupt=signals.interrupt)
 
 
 def _with_benchmark(outcome: Outcome, asked: AskedFiles, progress: Progress) -> Outcome:
@@ -195,8 +226,13 @@ def _write_followed(watch: Watch) -> RunResult:
     return result
 
 
-def _write_partial(plan: Plan, watch: Watch) -> RunResult:
-    """Write `run.json` and, if anything was finished and kept, every report of what there is."""
+def _write_partial(work: _Work) -> RunResult:
+    """Write `run.json` and, if anything was finished and kept, every report of what there is.
+
+    No report is written by a process in which a second signal has broken off another: what drew it may be
+    broken.
+    """
+    plan, watch, signals = work.plan, work.watch, work.signals
     stopped = Interruption(utc_now(), "interrupted", watch.done)
     result = replace(
         watch.result,
@@ -205,14 +241,30 @@ def _write_partial(plan: Plan, watch: Watch) -> RunResult:
         interruptions=(*watch.result.interruptions, stopped),
     )
     try:
-        write_result(watch.directory, result)
-        if watch.done and can_go_on(plan.task):
-            return finish(read_result(watch.directory), watch.directory, tell=watch.progress.line)
-        if not node_of(plan.spec):
+        with signals.shielded():
+            write_result(watch.directory, result)
+        if signals.is_hurried:
+            watch.progress.line(_left_out(watch))
+        elif watch.done and can_go_on(plan.task):
+            return _finish(work, result.status)
+        elif not node_of(plan.spec):
             write_reports_of_failure(result, watch.directory, tell=watch.progress.line)
-    except ModelTestError as problem:
-        watch.progress.line(f"no partial result: {problem}")
+    except BaseException as problem:
+        if signals.is_hurried:
+            watch.progress.line(_left_out(watch))
+        elif isinstance(problem, ModelTestError):
+            watch.progress.line(f"no partial result: {problem}")
+        else:
+            raise
     return result
+
+
+def _left_out(watch: Watch) -> str:
+    if watch.is_done:
+        return (
+            f"no reports yet: `modeltest run --resume {watch.directory}` writes them; nothing is asked again"
+        )
+    return f"no reports: `modeltest report {watch.directory}` writes those of what was done"
 
 
 def _write_failure(plan: Plan, watch: Watch, *, reason: str) -> None:

@@ -39,6 +39,7 @@ from modeltest.run.events import VARIABLE, EventWriter
 from modeltest.run.going_on import answered_in, begun_questions, trials_lost
 from modeltest.run.handover import ServingEngine
 from modeltest.run.journal import FILE_NAME, JournalReader, JournalWriter, count_entries
+from modeltest.run.machine_errors import of_this_machine
 from modeltest.run.measurement import Measured, run_measurements
 from modeltest.run.next_runs import VARIABLE as NEXT_RUNS
 from modeltest.run.next_runs import next_runs
@@ -108,10 +109,14 @@ def _carry_out(directory: Path, serving: ServingEngine, events: EventWriter) -> 
         return problem.exit_code
     except KeyboardInterrupt:
         return 130
-    except Exception as problem:
+    except SystemExit:
+        raise
+    except BaseException as problem:  # libraries in Rust panic with one that is no Exception
         traceback.print_exc()
-        events.send("error", type="", message=f"internal error: {type(problem).__name__}: {problem}")
-        return INTERNAL_ERROR
+        known = of_this_machine(problem)
+        said = str(known or f"internal error: {type(problem).__name__}: {problem}")
+        events.send("error", type=type(known).__name__ if known else "", message=said)
+        return known.exit_code if known else INTERNAL_ERROR
     events.send("done")
     return 0
 

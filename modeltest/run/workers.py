@@ -30,6 +30,7 @@ from modeltest.run.next_runs import NextRunWriter
 from modeltest.run.oom_killer import oom_kills
 from modeltest.run.plan import Plan, can_go_on
 from modeltest.run.ranks import worker_command
+from modeltest.run.stop_signals import check
 from modeltest.run.tracing import VARIABLE as TRACE_FOLDER
 from modeltest.run.watch import Watch
 from modeltest.run.worker_process import has_ended, reap, start_worker, stop
@@ -114,6 +115,7 @@ class Workers:
 
         One that writes profiler traces into `trace_folder` shares no worker.
         """
+        check()
         loads_before = watch.loads
         worker = self._take(plan, watch, log, trace_folder)
         try:
@@ -243,6 +245,7 @@ class _Worker:
                     time.sleep(0.01)  # an open pipe without a writer is always readable
                 if watch.is_free:
                     return None
+                check()
                 deadlines.tick(time.monotonic())
                 if hang := deadlines.overdue():
                     return hang

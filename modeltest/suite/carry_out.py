@@ -19,6 +19,7 @@ from modeltest.run.launch import Outcome, launch, resume
 from modeltest.run.lock import hold
 from modeltest.run.plan import plan
 from modeltest.run.progress import Progress
+from modeltest.run.stop_signals import Held, check, hold_signals
 from modeltest.run.worker import INTERNAL_ERROR
 from modeltest.run.workers import Workers
 from modeltest.suite.state import completed, read_results, read_suite, write_suite
@@ -64,7 +65,7 @@ def carry_out(directory: Path, *, progress: Progress, limits: Limits, verbose: b
     Raises: SpecError when there is no suite; PrerequisiteError when another process is at work on it.
     """
     read_suite(directory)  # a directory without a suite gets no lock
-    with hold(directory / LOCK_FILE):
+    with hold_signals() as signals, hold(directory / LOCK_FILE):
         remove_scratch(directory)
         carrier = _Carrier(directory, progress, verbose=verbose)
         interrupt: KeyboardInterrupt | None = None
@@ -73,8 +74,10 @@ def carry_out(directory: Path, *, progress: Progress, limits: Limits, verbose: b
                 interrupt = carrier.run_all(workers)
         except KeyboardInterrupt as raised:
             interrupt = raised
-        suite = carrier.finish(is_interrupted=interrupt is not None)
-        return SuiteOutcome(directory, suite, interrupt)
+        with signals.shielded():
+            carrier.conclude(is_interrupted=interrupt is not None)
+        suite = carrier.write_reports(signals)
+    return SuiteOutcome(directory, suite, interrupt or signals.interrupt)
 
 
 class _Carrier:
@@ -95,6 +98,7 @@ class _Carrier:
         for index, run in enumerate(self._suite.runs):
             if run.status is SuiteStatus.COMPLETE:
                 continue
+            check()
             self._progress.line(f"[{index + 1}/{total}] {run.name}")
             self._record(
                 index, replace(run, status=SuiteStatus.RUNNING, error=None, exit_status=None), workers
@@ -112,8 +116,8 @@ class _Carrier:
                 return interrupt
         return None
 
-    def finish(self, *, is_interrupted: bool) -> SuiteResult:
-        """Write `suite.json` and every report of the suite, and return it."""
+    def conclude(self, *, is_interrupted: bool) -> None:
+        """Write into `suite.json` how the suite ended."""
         statuses = [run.exit_status for run in self._suite.runs if run.exit_status is not None]
         self._suite = replace(
             self._suite,
@@ -121,7 +125,22 @@ class _Carrier:
             exit_status=INTERRUPTED if is_interrupted else max(statuses, default=0),
         )
         write_suite(self._directory, self._suite)
-        write_suite_reports(self._directory, self._suite, tell=self._progress.line)
+
+    def write_reports(self, signals: Held) -> SuiteResult:
+        """Write every report of the suite, unless a second signal leaves no time, and return the suite."""
+        try:
+            if not signals.is_hurried:
+                with signals.answering(
+                    "the suite's reports are being written; the next signal leaves them out"
+                ):
+                    write_suite_reports(self._directory, self._suite, tell=self._progress.line)
+        except BaseException:
+            if not signals.is_hurried:
+                raise
+        if signals.is_hurried:
+            self._progress.line(
+                f"no reports of the suite: `modeltest suite --resume {self._directory}` goes on"
+            )
         return self._suite
 
     def _record(self, index: int, run: SuiteRun, workers: Workers) -> None:

@@ -49,7 +49,7 @@ def test_an_unknown_option_comes_with_the_one_that_was_meant():
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--limit", "0"], "0 is not in the range x>=1"),
+        (["--limit", "0"], "0 is not in the range 1<=x<=1000000000"),
         (["--limit", "abc"], "'abc' is not a valid integer"),
         (["--limit"], "requires an argument"),
         (["--protocol", "helm"], "'helm' is not one of"),

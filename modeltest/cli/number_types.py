@@ -1,0 +1,40 @@
+"""The types of all options and variables that are numbers: bounded on both sides, and never nan."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import click
+
+from modeltest.grammar.bounds import LARGEST_COUNT, LARGEST_SEED, LONGEST_S, SMALLEST_SEED
+
+
+def count(*, lowest: int = 1) -> click.IntRange:
+    """Return the type of a number of things: questions, tokens, rows."""
+    return click.IntRange(lowest, LARGEST_COUNT)
+
+
+SEED = click.IntRange(SMALLEST_SEED, LARGEST_SEED)
+"""The type of what random numbers begin with."""
+
+
+class Decimal(click.FloatRange):
+    """A decimal number within bounds. Those of click let nan through, which is neither below nor above."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return `value` as a number within the bounds."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+def decimal(*, above: float | None = None, lowest: float = 0, highest: float) -> Decimal:
+    """Return the type of a decimal number: more than `above`, or else at least `lowest`, up to `highest`."""
+    return Decimal(lowest if above is None else above, highest, min_open=above is not None)
+
+
+def seconds(*, above: float | None = None) -> Decimal:
+    """Return the type of a time in seconds: from 0, or longer than `above`."""
+    return decimal(above=above, highest=LONGEST_S)

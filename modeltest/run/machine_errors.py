@@ -1,0 +1,26 @@
+"""What Python's own errors say about the machine: that it lacks something is no defect of ModelTest."""
+
+from __future__ import annotations
+
+from modeltest.api import PrerequisiteError
+
+_OURS = ("modeltest", "engines", "reports")
+
+
+def of_this_machine(problem: BaseException) -> PrerequisiteError | None:
+    """Return the error that says what the machine lacks; `None` for what may be a defect.
+
+    A library that does not import is broken, or does not fit into the memory that is left.
+    """
+    if isinstance(problem, MemoryError):
+        return PrerequisiteError(
+            "the memory of the host ran out; end other processes, or raise the limit of this one (ulimit -v)"
+        )
+    if isinstance(problem, ImportError) and (problem.name or "").partition(".")[0] not in _OURS:
+        return PrerequisiteError(
+            f"a library cannot be imported: {problem}; install it again, or give it memory"
+        )
+    if isinstance(problem, OSError) and problem.strerror is not None:
+        where = f"{problem.filename}: " if problem.filename is not None else ""
+        return PrerequisiteError(f"the system refuses: {where}{problem.strerror}")
+    return None
