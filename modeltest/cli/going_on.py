@@ -10,11 +10,19 @@ from modeltest.api import RunSpec
 from modeltest.cli.execute import Manner, conclude, dump
 
 
-def go_on(directory: Path, *, words: Sequence[RunSpec], options: Mapping[str, object], manner: Manner) -> int:
+def go_on(
+    directory: Path,
+    *,
+    words: Sequence[RunSpec],
+    options: Mapping[str, object],
+    manner: Manner,
+    is_trusted: bool,
+) -> int:
     """Go on with the run in `directory` and return the exit status.
 
     `words` are the runs that words on the command line ask for, `options` the fields of a spec that options
-    do: whatever is given must be what the run in `directory` asks for.
+    do: whatever is given must be what the run in `directory` asks for. `is_trusted`: the user has said that
+    code which the run brings along may run.
 
     Raises: SpecError when it is not; what `modeltest.run.launch.resume` raises.
     """
@@ -23,6 +31,7 @@ def go_on(directory: Path, *, words: Sequence[RunSpec], options: Mapping[str, ob
     from modeltest.run.launch import resume
     from modeltest.run.progress import progress_for
     from modeltest.run.resume import asked_by, refuse_other_words
+    from modeltest.run.trust import refuse_unsaid_trust
     from modeltest.run.workers import Workers
 
     spec = read_result(directory).spec
@@ -30,6 +39,8 @@ def go_on(directory: Path, *, words: Sequence[RunSpec], options: Mapping[str, ob
     refuse_other_words(directory, spec, asked_by(asked[0]) if asked else options)
     if manner.dry_run:
         return dump(spec)
+    if not is_trusted:
+        refuse_unsaid_trust(directory, [spec])
     progress = progress_for(sys.stderr.isatty())
     workers = Workers(manner.limits)
     return conclude(resume(directory, progress=progress, verbose=manner.verbose, workers=workers))

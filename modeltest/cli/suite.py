@@ -55,11 +55,23 @@ OF_THE_SUITE = frozenset(
     metavar="DIR",
     help="Where the directory of the suite is made.",
 )
+@click.option(
+    "--trust-remote-code",
+    "is_trusted",
+    is_flag=True,
+    help="With --resume: run the code that the suite in DIR trusts, of checkpoints and of tasks.",
+)
 @limit_options
 @click.option("--dry-run", is_flag=True, help="Print the runs and the number of model loads; start nothing.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the workers' output when each run has ended.")
 def suite(
-    file: Path | None, resume: Path | None, output_dir: str, dry_run: bool, verbose: bool, **options: Any
+    file: Path | None,
+    resume: Path | None,
+    output_dir: str,
+    is_trusted: bool,
+    dry_run: bool,
+    verbose: bool,
+    **options: Any,
 ) -> int:
     """Run models x engines x tasks of a YAML file, loading each model once per engine.
 
@@ -74,7 +86,8 @@ def suite(
     dashes. A suite goes on after a failure, and ends with the highest exit status of its runs.
     """
     from modeltest.run.progress import progress_for
-    from modeltest.suite.carry_out import begin_suite, carry_out
+    from modeltest.run.trust import refuse_unsaid_trust
+    from modeltest.suite.carry_out import begin_suite, carry_out, specs_left
     from modeltest.suite.state import read_suite
 
     if (file is None) == (resume is None):
@@ -91,6 +104,8 @@ def suite(
         resume, _ = begin_suite(runs, name=name, file=str(file), command=command, output_dir=output_dir)
     elif dry_run:
         return _print_plan(read_suite(resume).runs, ())
+    elif not is_trusted:
+        refuse_unsaid_trust(resume, specs_left(resume))
     progress = progress_for(sys.stderr.isatty())
     progress.line(f"suite directory {resume}")
     return _conclude(carry_out(resume, progress=progress, limits=limits_of(options), verbose=verbose))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,14 @@ Variables of MindIE that every timed run honours (docs/output.md):
     metavar="DIR",
     help="Go on with the run in DIR, whichever command began it; its words may be left out.",
 )
+@click.option(
+    "--trust-remote-code",
+    "is_trusted",
+    is_flag=True,
+    help="Run the Python code in the checkpoint. With --resume, of a run that does: say it again.",
+)
 @run_options
-def run(words: tuple[str, ...], resume: Path | None, **options: Any) -> int:
+def run(words: tuple[str, ...], resume: Path | None, is_trusted: bool, **options: Any) -> int:
     """Run what the WORDS of run.sh ask for, exactly as the predecessor's."""
     if not words and resume is None:
         click.echo(usage(None), err=True)
@@ -52,19 +59,22 @@ def run(words: tuple[str, ...], resume: Path | None, **options: Any) -> int:
     _refuse_unknown_options(words, context)
     manner = manner_of(options)
     if resume is None:
-        return execute(_spec(words, options), manner)
-    asked = singles(_spec(words, options)) if words else []
-    return go_on(resume, words=asked, options=_typed_options(context, options), manner=manner)
+        return execute(_spec(words, options, is_trusted=is_trusted), manner)
+    asked = singles(_spec(words, options, is_trusted=is_trusted)) if words else []
+    is_trusted = is_trusted or any(spec.trust_remote_code for spec in asked)
+    typed = _typed_options(context, options)
+    return go_on(resume, words=asked, options=typed, manner=manner, is_trusted=is_trusted)
 
 
-def _spec(words: Sequence[str], options: Mapping[str, Any]) -> RunSpec:
+def _spec(words: Sequence[str], options: Mapping[str, Any], *, is_trusted: bool) -> RunSpec:
     spec = parse(
         words,
         modes=all_modes(registry.declared_modes()),
         model_keys=model_keys(),
         engines=registry.engine_names(),
     )
-    return with_options(spec, options)
+    trusts = spec.trust_remote_code or is_trusted
+    return with_options(replace(spec, trust_remote_code=trusts), options)
 
 
 def _typed_options(context: click.Context, options: Mapping[str, Any]) -> dict[str, object]:

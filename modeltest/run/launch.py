@@ -38,6 +38,7 @@ from modeltest.run.progress import Progress
 from modeltest.run.resume import refuse_other_run, unrecorded_interruption
 from modeltest.run.stop_signals import Held, hold_signals, interrupt_behind
 from modeltest.run.supervise import supervise
+from modeltest.run.trust import code_of
 from modeltest.run.watch import Watch, utc_now
 from modeltest.run.workers import Workers
 
@@ -105,6 +106,7 @@ def _opening(plan: Plan, directory: Path) -> Iterator[str]:
     yield f"{plan.spec.engine}: engine {plan.engine.name}, run directory {directory}"
     for name, reason in plan.passed_over.items():
         yield f"not with {name}: {reason}"
+    yield from (f"trusted: {code}" for code in code_of(plan.spec))
     if plan.spec.cluster is None and os.environ.get(TABLE_VARIABLE):
         yield f"{TABLE_VARIABLE} is set and not used: this run is on one node"
 
@@ -135,6 +137,8 @@ def resume(
         stopped = result.error or "its supervisor was killed"
         found_done = f" after {done} questions or trials" if done else ""
         progress.line(f"{directory}: going on{found_done}; it was stopped: {stopped}")
+        for code in code_of(result.spec):
+            progress.line(f"trusted: {code}")
         if result.status == RUNNING:
             found = unrecorded_interruption(time=utc_now(), done=done)
             result = replace(result, interruptions=(*result.interruptions, found))

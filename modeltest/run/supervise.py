@@ -15,6 +15,7 @@ from modeltest.run.directory import LOG_FILE
 from modeltest.run.journal import FILE_NAME, count_entries
 from modeltest.run.losses import describe, failure_of, interruption, may_be_reloaded, succeeded
 from modeltest.run.plan import Plan, can_go_on
+from modeltest.run.trust import resume_command
 from modeltest.run.watch import Watch, utc_now
 from modeltest.run.workers import Workers
 
@@ -63,4 +64,4 @@ def _hint(plan: Plan, watch: Watch) -> str:
         return f"the first node has the journal; {log}"
     if plan.spec.cluster is not None:
         log = f"on the other nodes the same command again; {log}"
-    return f"`modeltest run --resume {watch.directory}` goes on from there; {log}"
+    return f"`{resume_command(watch.directory, plan.spec)}` goes on from there; {log}"

@@ -24,6 +24,7 @@ from modeltest.run.directory import write_result
 from modeltest.run.events import Event
 from modeltest.run.losses import Flight
 from modeltest.run.progress import Progress
+from modeltest.run.trust import resume_command
 
 
 class Watch:
@@ -124,8 +125,8 @@ class Watch:
             message = event["message"]
             if node_of(self.result.spec) == 0:  # which has the journal
                 message += (
-                    f"; `modeltest run --resume {self.directory}` goes on from there, on the other nodes the "
-                    "same command again"
+                    f"; `{resume_command(self.directory, self.result.spec)}` goes on from there, on the "
+                    "other nodes the same command again"
                 )
             self.failure = EngineError(message)
 

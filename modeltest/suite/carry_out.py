@@ -5,16 +5,17 @@ from __future__ import annotations
 import shlex
 import signal
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from modeltest import __version__, registry
-from modeltest.api import MissingExtra, ModelTestError, PrerequisiteError
+from modeltest.api import MissingExtra, ModelTestError, PrerequisiteError, RunSpec, SpecError
 from modeltest.api.suite import SuiteResult, SuiteRun, SuiteStatus
 from modeltest.run.deadlines import Limits
-from modeltest.run.directory import RUN_FILE, create_run_directory, remove_scratch
+from modeltest.run.directory import RUN_FILE, create_run_directory, read_result, remove_scratch
 from modeltest.run.launch import Outcome, launch, resume
 from modeltest.run.lock import hold
 from modeltest.run.plan import plan
@@ -78,6 +79,24 @@ def carry_out(directory: Path, *, progress: Progress, limits: Limits, verbose: b
             carrier.conclude(is_interrupted=interrupt is not None)
         suite = carrier.write_reports(signals)
     return SuiteOutcome(directory, suite, interrupt or signals.interrupt)
+
+
+def specs_left(directory: Path) -> Iterator[RunSpec]:
+    """Yield what the runs ask for that going on with the suite in `directory` would carry out.
+
+    Of one that has begun, its own directory says what: that counts, whatever the suite says of it.
+
+    Raises: SpecError when there is no suite.
+    """
+    for run in read_suite(directory).runs:
+        folder = directory / run.name
+        if run.status is SuiteStatus.COMPLETE:
+            continue
+        if not (folder / RUN_FILE).exists():
+            yield run.spec
+            continue
+        with suppress(SpecError):  # what cannot be read cannot be gone on with either
+            yield read_result(folder).spec
 
 
 class _Carrier:
