@@ -11,18 +11,15 @@ from engines.answers import ends_of, generated
 from engines.completions import completion
 from engines.device import empty_cache, is_out_of_memory
 from engines.encoding import Encoded
-from engines.forward import NOT_A_NUMBER
-from engines.ranks import Ranks
+from engines.forward import NOT_A_NUMBER, Forward
 from modeltest.api import Completion
 
 if TYPE_CHECKING:
     from engines.checkpoint_loading import Loaded
 
 
-def generate_alone(
-    batch: Sequence[Encoded], loaded: Loaded, device: str, ranks: Ranks
-) -> Iterator[Completion]:
-    """Yield the generations of `batch`, row by row, by `model.generate`.
+def generate_alone(batch: Sequence[Encoded], loaded: Loaded, forward: Forward) -> Iterator[Completion]:
+    """Yield the generations of `batch`, row by row, by `model.generate`, each as if it were the first.
 
     A model whose cache is of its own kind, or that recomputes it at some length, has its own code for that,
     and only `generate` calls it.
@@ -30,7 +27,8 @@ def generate_alone(
     for encoded in batch:
         ends = ends_of([encoded], loaded)
         try:
-            tokens, ended = ranks.attempt(partial(_generate, encoded, loaded, device, ends))
+            forward.forget()
+            tokens, ended = forward.ranks.attempt(partial(_generate, encoded, loaded, forward.device, ends))
         except Exception as problem:
             if not is_out_of_memory(problem):
                 raise
@@ -39,8 +37,9 @@ def generate_alone(
             yield generated(encoded, tokens, ended, loaded)
             continue
         # Outside the handler: the traceback it holds would keep the tensors alive.
-        empty_cache(device)
+        empty_cache(forward.device)
         yield completion(encoded, error=" ".join(text.split())[:400])
+    forward.forget()
 
 
 def _generate(encoded: Encoded, loaded: Loaded, device: str, ends: Any) -> tuple[tuple[int, ...], bool]:

@@ -74,6 +74,10 @@ class Forward:
             logits = self._call(ids, mask, keep=keep).logits[:, -keep:]
         return [logits[row, keep - count :] for row, count in enumerate(counts)]
 
+    def forget(self) -> None:
+        """Let the model forget the rows it has seen."""
+        forget(self.model, self.device)
+
     def generate(
         self,
         prompts: Sequence[tuple[int, ...]],
@@ -248,6 +252,14 @@ class Forward:
         self.forward_calls += 1
         self.computed_tokens += ids.numel()
         return output
+
+
+def forget(model: Any, device: str) -> None:
+    """Feed two tokens: a model that remembers its longest row, as dynamic NTK does, forgets it."""
+    import torch
+
+    with torch.inference_mode():
+        model(input_ids=torch.zeros((1, 2), dtype=torch.long, device=device), use_cache=False)
 
 
 def greedy(logits: Any) -> Any:

@@ -63,5 +63,7 @@ def _matrices(layer: Any) -> Iterator[Any]:
     import torch
 
     for module in layer.modules():
-        if isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D":
+        # A subclass may return more than the product: the router of some mixtures of experts does.
+        is_plain = isinstance(module, torch.nn.Linear) and type(module).forward is torch.nn.Linear.forward
+        if is_plain or type(module).__name__ == "Conv1D":
             yield module

@@ -14,7 +14,7 @@ from engines.beliefs.probe_tree import probe_ids
 from engines.completions import completion
 from engines.device import empty_cache, is_out_of_memory
 from engines.forward import Forward
-from engines.rows import PaddedRows, RowFeeder, tree_feeder
+from engines.rows import AloneRows, PaddedRows, RowFeeder, tree_feeder
 from engines.tree_forward import TreeForward
 from modeltest.api import Completion, EngineError, EngineUsage, OutOfMemory
 
@@ -57,7 +57,6 @@ class ModelAnswers:
     def __init__(self, loaded: Loaded, device: str, ranks: Ranks, *, sampler: Sampler | None = None) -> None:
         self.loaded = loaded
         self._device = device
-        self._ranks = ranks
         self._forward = Forward(loaded.model, device, loaded.pad_token_id, ranks)
         self._sampler = sampler
         self._padded = PaddedRows(self._forward)
@@ -74,7 +73,7 @@ class ModelAnswers:
         if same_kind[0].choice_ids:
             for feeding, batch in by_feeding(same_kind, self._choices):
                 self._alone_rows += len(batch) if feeding is Feeding.ALONE else 0
-                yield from choose(batch, self._feeder(feeding), 1 if feeding is Feeding.ALONE else batch_size)
+                yield from choose(batch, self._feeder(feeding), batch_size)
         elif same_kind[0].request.ignore_eos:
             yield from self._in_batches(same_kind, batch_size)
         else:
@@ -128,7 +127,9 @@ class ModelAnswers:
         return f"{padded}shared prefixes off: {reasons}"
 
     def _feeder(self, feeding: Feeding) -> RowFeeder:
-        return self._tree if feeding is Feeding.SHARED and self._tree is not None else self._padded
+        if feeding is Feeding.SHARED and self._tree is not None:
+            return self._tree
+        return AloneRows(self._padded, self._forward) if feeding is Feeding.ALONE else self._padded
 
     def _generate(
         self, feeding: Feeding, batch: Sequence[Encoded], batch_size: int
@@ -139,7 +140,7 @@ class ModelAnswers:
             yield from self._in_batches(batch, 1 if feeding is Feeding.ALONE else batch_size)
         else:
             self._alone_rows += len(batch)
-            for one in generate_alone(batch, self.loaded, self._device, self._ranks):
+            for one in generate_alone(batch, self.loaded, self._forward):
                 yield [one]
 
     def _in_batches(self, batch: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:

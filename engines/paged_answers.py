@@ -11,8 +11,7 @@ from engines.beliefs.choosing import Choosing, Feeding
 from engines.forward import Forward
 from engines.model_answers import by_feeding
 from engines.paged_rows import PagedRows, generate_paged, generate_timed
-from engines.ranks import ALONE
-from engines.rows import PaddedRows
+from engines.rows import AloneRows, PaddedRows
 from modeltest.api import Completion, EngineUsage
 
 if TYPE_CHECKING:
@@ -31,9 +30,8 @@ class PagedModelAnswers:
     ) -> None:
         self.paged = paged
         self._choosing = choosing
-        self._device = device
         self._forward = Forward(loaded.model, device, loaded.pad_token_id)
-        self._alone = PaddedRows(self._forward)
+        self._alone = AloneRows(PaddedRows(self._forward), self._forward)
         self._alone_rows = 0
         self.note = (
             f"paged KV cache: blocks of {block_tokens} tokens, as many as the rows in flight need; "
@@ -62,7 +60,7 @@ class PagedModelAnswers:
         if batch[0].choice_ids:
             yield from choose(batch, self._alone, 1)
         else:
-            for one in generate_alone(batch, self.loaded, self._device, ALONE):
+            for one in generate_alone(batch, self.loaded, self._forward):
                 yield [one]
 
     def usage(self) -> EngineUsage:

@@ -63,6 +63,22 @@ class PaddedRows:
         return None, text
 
 
+class AloneRows:
+    """Feeds rows one at a time, each as if it were the first that the model sees."""
+
+    def __init__(self, padded: PaddedRows, forward: Forward) -> None:
+        self._padded = padded
+        self._forward = forward
+
+    def feed(self, rows: Sequence[Row], *, max_rows: int, keep_rows: bool = False) -> Iterator[Fed]:
+        """Yield every row once."""
+        for index, row in enumerate(rows):
+            self._forward.forget()
+            for fed in self._padded.feed([row], max_rows=1):
+                yield Fed((index,), fed.logits, error=fed.error)
+        self._forward.forget()
+
+
 def tree_feeder(model: Any, device: str, ranks: Ranks = ALONE) -> tuple[PackedRows | None, str]:
     """Return a feeder that shares prefixes, or `None` with the reason why no model can be fed so here.
 

@@ -92,4 +92,6 @@ class Choosing:
             if not is_out_of_memory(problem):
                 raise
             self.reasons.append(f"{where.strip()}: no memory for a trial")
+        finally:
+            self._trial.end()
         return Feeding.ALONE

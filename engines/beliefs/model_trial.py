@@ -19,6 +19,7 @@ from engines.beliefs.distance import distance, rounding_of
 from engines.beliefs.float32 import in_float32, is_float32
 from engines.beliefs.probe_tree import ProbeTree, probe_tree
 from engines.device import is_out_of_memory
+from engines.forward import forget
 from engines.logits import LogitsAt
 from engines.ranks import ALONE, Ranks
 
@@ -132,6 +133,10 @@ class ModelTrial:
         disturbed = self._exact(lambda: [self._alone(tree.rows[0], starts[0], is_disturbed=True)])
         return Plain(tree, ends, (self._limit(disturbed[0], ends[0]), *self._own_limits(ends, alone)))
 
+    def end(self) -> None:
+        """Let the model forget the rows of a trial."""
+        forget(self._model, self._device)
+
     def distances(self, plain: Plain, way: Way) -> tuple[Distance, ...]:
         """Return how far `way` is from the plain pass, by stage, up to the first that is not rounding."""
         import torch
@@ -204,6 +209,7 @@ class ModelTrial:
     def _alone(self, row: tuple[int, ...], start: int, *, is_disturbed: bool = False) -> Any:
         import torch
 
+        self.end()  # or dynamic NTK would scale by the longest row so far
         with torch.inference_mode(), self._disturbed(is_disturbed):
             ids = torch.tensor([row], device=self._device)
             return self._logits_at(range(start, len(row)), input_ids=ids, use_cache=False)

@@ -285,7 +285,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "xlstm",
         "xlstm",
-        {"num_blocks": 2, "ffn_round_up_to_multiple_of": 16},
+        {"num_blocks": 2, "ffn_round_up_to_multiple_of": 16, "qk_dim_factor": 1.0},
         frozenset({"head_dim", "v_head_dim", "chunk_size"}),
     ),
     Family("recurrent_gemma", "recurrent_gemma", {_LAYERS: 3}),
