@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from modeltest.api import AccuracySummary, Proportion, Sample
+from modeltest.api import AccuracySummary, FrequentFailure, Proportion, Sample
 from modeltest.statistics import proportion
 
 NEAR_TIE_MARGIN = 1e-4
 """Below this difference in log-probability the batch size or the device may decide a question."""
+
+_MOST_REASONS = 1000
+"""So many different reasons of failure are counted: where every failure is another, none is frequent."""
 
 _NO_GROUPS: Mapping[str, str] = MappingProxyType({})
 
@@ -53,6 +57,7 @@ def summarize_accuracy(
         near_ties=tuple(sorted(counts.near_ties)),
         near_tie_margin=NEAR_TIE_MARGIN,
         prompts_sha256=f"{counts.prompts_digest % 2**256:064x}",
+        frequent_failure=counts.frequent_failure(),
     )
 
 
@@ -77,6 +82,7 @@ class _Counts:
     cut_prompts: int = 0
     near_ties: list[str] = field(default_factory=list)
     prompts_digest: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
 
     def add(self, sample: Sample) -> None:
         score = sample.score
@@ -88,6 +94,9 @@ class _Counts:
         if score.correct is None:
             # Nothing else in a failed completion may be trusted.
             self.failed += 1
+            reason = score.error or "no reason was given"
+            if reason in self.failures or len(self.failures) < _MOST_REASONS:
+                self.failures[reason] += 1
             return
         self.no_answer += score.no_answer
         self.truncated += score.truncated
@@ -95,6 +104,13 @@ class _Counts:
         self.cut_prompts += sample.completion.cut_prompt_tokens > 0
         if score.margin is not None and score.margin < NEAR_TIE_MARGIN:
             self.near_ties.append(score.request_id)
+
+    def frequent_failure(self) -> FrequentFailure | None:
+        """Return the most frequent reason of failure, of equally frequent ones the first by the alphabet."""
+        if not self.failures:
+            return None
+        reason, count = min(self.failures.items(), key=lambda item: (-item[1], item[0]))
+        return FrequentFailure(reason, count)
 
 
 def _total(tallies: Iterable[_Tally]) -> Proportion:

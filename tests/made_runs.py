@@ -51,7 +51,7 @@ def accuracy_result(samples: Iterable[Sample] | None = None, **fields: Any) -> R
     """Return an accuracy run with these samples: two right answers where none are given."""
     samples = tuple(samples or (sample("s/0", "yes"), sample("s/1", "yes")))
     spec = RunSpec("hf_fp32", "full_BoolQ", "boolq", "llama", "/w", batch_sizes=((8,),))
-    values = {"dataset": DATASET, "protocol_version": "1", **fields}
+    values = {"dataset": replace(DATASET, records=len(samples)), "protocol_version": "1", **fields}
     return run_result(spec, samples=samples, summary=summarize_accuracy(samples, {}), **values)
 
 

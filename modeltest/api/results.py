@@ -187,6 +187,14 @@ class Proportion:
 
 
 @dataclass(frozen=True, slots=True)
+class FrequentFailure:
+    """Why most of the failed questions failed, and how many of them did so."""
+
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class AccuracySummary:
     """Accuracy over all questions, failed ones included in the denominator and counted apart."""
 
@@ -207,6 +215,8 @@ class AccuracySummary:
     near_ties: tuple[str, ...]
     near_tie_margin: float
     prompts_sha256: str
+    frequent_failure: FrequentFailure | None = None
+    """`None`: no question failed, or the run is of an older version."""
 
 
 @dataclass(frozen=True, slots=True)

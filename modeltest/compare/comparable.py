@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from modeltest.api import HarnessSummary, RunResult, SpecError, Verdict, to_plain
+from modeltest.api import AccuracySummary, HarnessSummary, RunResult, SpecError, Verdict, to_plain
 from modeltest.api.comparison import RunDifference
 from modeltest.compare.answers import Answer
 
@@ -170,7 +170,7 @@ def faults(side: str, run: RunResult, *, failed_questions_count: bool) -> Iterat
     if run.status != "complete":
         yield _fault("partial", side, f"{run.status}: {reasons}")
     elif run.verdict is Verdict.INVALID:
-        if failed_questions_count or not run.reasons or not all(map(_is_about_failures, run.reasons)):
+        if failed_questions_count or not _failed_alone(run):
             yield _fault("invalid", side, f"INVALID: {reasons}")
     elif run.verdict is None:
         yield _fault("invalid", side, "it has no verdict")
@@ -276,8 +276,12 @@ def _of_questions(category: str, fact: str, names: Sequence[str], total: int) ->
     return RunDifference(category, fact, f"{len(names)} of {total} differ", f"such as {names[0]}")
 
 
-def _is_about_failures(reason: str) -> bool:
-    return reason.endswith("questions failed") or reason.startswith("given up, questions")
+def _failed_alone(run: RunResult) -> bool:
+    """Say whether failed questions are all that is wrong with a run: all were asked."""
+    summary = run.summary
+    if not isinstance(summary, AccuracySummary) or not summary.failed or run.dataset is None:
+        return False
+    return summary.micro.total == run.dataset.records
 
 
 def _is_cut_differently(reference: Answer, candidate: Answer) -> bool:

@@ -156,8 +156,13 @@ def _judge_answers(
     if expected_questions is not None and total != expected_questions:
         reasons.append(f"{total} of {expected_questions} questions were asked: the run was cut short")
     if summary.failed:
-        reasons.append(f"{summary.failed} of {total} questions failed")
+        reasons.append(f"{summary.failed} of {total} questions failed{_mostly(summary)}")
     return Verdict.INVALID if reasons else Verdict.VALID, tuple(reasons)
+
+
+def _mostly(summary: AccuracySummary) -> str:
+    frequent = summary.frequent_failure
+    return "" if frequent is None else f", {frequent.count} of them so: {frequent.reason}"
 
 
 def _judge_cases(cases: Sequence[CaseSummary]) -> tuple[Verdict, tuple[str, ...]]:

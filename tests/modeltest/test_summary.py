@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeltest.api import Completion, Sample, Score
+from modeltest.api import Completion, FrequentFailure, Sample, Score
 from modeltest.summary import NEAR_TIE_MARGIN, summarize_accuracy
 
 CARD = {
@@ -24,7 +24,7 @@ def sample(
     *,
     margin: float | None = None,
     completion: Completion | None = None,
-    **marks: bool,
+    **marks: bool | str,
 ) -> Sample:
     request_id = f"{subject}/{number}"
     category = CARD.get(subject, {}).get("category", "")
@@ -99,6 +99,14 @@ def test_nothing_else_of_a_failed_completion_is_counted():
     completion = Completion("logic/0", dropped_shots=2, cut_prompt_tokens=9, error="lost")
     summary = summarize_accuracy([sample("logic", 0, None, margin=0.0, completion=completion)], CARD)
     assert (summary.failed, summary.dropped_shots, summary.cut_prompts, summary.near_ties) == (1, 0, 0, ())
+
+
+def test_b4_the_most_frequent_reason_of_failure_is_counted():
+    reasons = ["no room", "merges", "merges", "out of memory"]
+    samples = [sample("logic", number, None, error=reason) for number, reason in enumerate(reasons)]
+    assert summarize_accuracy(samples, CARD).frequent_failure == FrequentFailure("merges", 2)
+    assert summarize_accuracy(samples[:2], CARD).frequent_failure == FrequentFailure("merges", 1)
+    assert summarize_accuracy([sample("logic", 0, True)], CARD).frequent_failure is None
 
 
 def test_near_ties_are_margins_below_the_limit_sorted_by_id():

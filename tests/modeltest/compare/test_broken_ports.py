@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 
 import pytest
-from made_runs import DATASET, accuracy_result
+from made_runs import accuracy_result
 
 pytest.importorskip("transformers")
 
@@ -48,7 +48,6 @@ def run_of(weights, data, **how):
     failed = sum(sample.score.correct is None for sample in samples)
     return accuracy_result(
         samples,
-        dataset=DATASET,
         verdict=Verdict.INVALID if failed else Verdict.VALID,
         reasons=(f"{failed} of {len(samples)} questions failed",) if failed else (),
     )

@@ -13,6 +13,7 @@ from modeltest.api import (
     Completion,
     DevicePeaks,
     EngineInfo,
+    FrequentFailure,
     Interruption,
     MaxBatchCase,
     MaxBatchSummary,
@@ -40,6 +41,14 @@ BROKEN = replace(CASE, batch_size=16, verdict=Verdict.INVALID, reasons=("out of 
 def accuracy(total: int, failed: int) -> AccuracySummary:
     micro = Proportion(0, total, None, None, None, None)
     return AccuracySummary(micro, None, {}, {}, {}, failed, 0, 0, 0, 0, (), 1e-4, "")
+
+
+def test_b4_the_most_frequent_reason_of_failure_is_among_the_reasons():
+    failed = replace(accuracy(14, 5), frequent_failure=FrequentFailure("choice ' C' merges", 4))
+    assert judge(failed) == (
+        Verdict.INVALID,
+        ("5 of 14 questions failed, 4 of them so: choice ' C' merges",),
+    )
 
 
 def search(verdict: Verdict, *reasons: str) -> MaxBatchCase:
