@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from page_watch import NO_BROWSER
+from trained_checkpoints import NO_TRAINED_MODEL, NoTrainedModel, checkpoint, is_ci
 
 # A shell without job control starts background jobs with SIGINT ignored, nohup commands with SIGHUP, and
 # processes inherit that: the commands that tests interrupt would not hear it.
@@ -36,14 +37,23 @@ for _name in (
     os.environ.pop(_name, None)
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that ask for the trained model, directly or through another fixture."""
+    for item in items:
+        if "trained_model" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.trained)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end which tests of pages were left out for want of a browser; a dot does not."""
+    """Say at the end which tests were left out for want of a browser or a network; a dot does not."""
     reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", ())]
-    missing = [reason for reason in reasons if NO_BROWSER in reason]
-    if missing:
-        why = missing[0][missing[0].index(NO_BROWSER) :].rstrip("')")
-        tests = "1 test of pages was" if len(missing) == 1 else f"{len(missing)} tests of pages were"
-        terminalreporter.write_line(f"NOTICE: {tests} skipped: {why}", yellow=True)
+    for missing, what in ((NO_BROWSER, "of pages"), (NO_TRAINED_MODEL, "on the trained model")):
+        of_it = [reason for reason in reasons if missing in reason]
+        if of_it:
+            why = of_it[0][of_it[0].index(missing) :].rstrip("')")
+            tests = f"1 test {what} was" if len(of_it) == 1 else f"{len(of_it)} tests {what} were"
+            terminalreporter.write_line(f"NOTICE: {tests} skipped: {why}", yellow=True)
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +71,30 @@ def demo_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return directory if directory.exists() else build_demo_model(family, directory, dtype=dtype)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def trained_model() -> Callable[[str], Path]:
+    """Return a function from a dtype to the directory of SmolLM2-135M-Instruct in it.
+
+    Tests that ask for it have the marker `trained`. Without a network and a cache they are skipped, in CI
+    they fail; `bash run.sh test` has made it before they begin.
+    """
+    pytest.importorskip("transformers")
+    known: dict[str, Path] = {}
+
+    def made(dtype: str = "float32") -> Path:
+        if dtype not in known:
+            known[dtype] = checkpoint(dtype)
+        return known[dtype]
+
+    try:
+        made()
+    except NoTrainedModel as problem:
+        if is_ci(os.environ):
+            pytest.fail(str(problem))
+        pytest.skip(str(problem))
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -24,12 +24,13 @@ def commands(words: Sequence[str], *, cpus: int) -> dict[str, list[str]]:
         "ruff format": [*python, "ruff", "format", "--check", "."],
         "mypy": [*python, "mypy"],
         "lint-imports": [sys.executable, "-c", lint_imports],
+        "trained model": [sys.executable, "tests/trained_checkpoints.py"],
         "pytest": [*python, "pytest", *workers, *words],
     }
 
 
 def environment(inherited: dict[str, str]) -> dict[str, str]:
-    """Return the variables of the checks: no network, and one thread each as the tests run side by side."""
+    """Return the variables of the checks: no hub, and one thread each as the tests run side by side."""
     return {**inherited, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 

@@ -28,7 +28,9 @@ class Machine:
         self.command("timeout", 'shift; exec "$@"')
         self.checkout = folder / "checkout"
         shutil.copytree(ROOT / ".ci", self.checkout / ".ci")
-        (self.checkout / "run.sh").write_text(f'echo "run.sh $*" >> {self.calls_file}; exit 7\n')
+        (self.checkout / "run.sh").write_text(
+            f'echo "run.sh $*" >> {self.calls_file}; echo "CI=$CI"; exit 7\n'
+        )
 
     def command(self, name: str, body: str = ":") -> None:
         path = self.bin / name
@@ -77,6 +79,7 @@ def test_a_missing_browser_is_downloaded_then_installed_then_the_checks_run(mach
     assert "--no-download" in installing
     assert "Chromium was installed" in done.stdout
     assert done.returncode == 7, "the exit status is that of the checks"
+    assert "CI=true" in done.stdout, "no test is left out for want of a network"
 
 
 @pytest.mark.parametrize("name", ["chromium", "google-chrome"])

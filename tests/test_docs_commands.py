@@ -43,7 +43,7 @@ from modeltest.run.plan import plan
 OUTPUT = ROOT / "docs" / "output.md"
 FAMILY_OF = {"gemma": "gemma", "llama": "llama", "qwen": "qwen2", "internlm": "internlm2", "gpt2": "gpt2"}
 MODERN_RUNS = ("accuracy", "performance", "precision", "maxbs", "lm-eval", "generate", "calibrate")
-NETWORK = (["data", "fetch"],)
+NETWORK = (["data", "fetch"], ["demo-model", "smollm2"])
 FILES_OF_THE_READER = (["data", "add"],)
 # Modes of the example in add-a-task.md, which test_docs_add_a_task.py runs.
 EXAMPLE_MODES = ("full_Colours", "sample_Colours")
@@ -343,6 +343,7 @@ def test_contributing_names_the_checks_by_hand_as_they_run():
         "format": "ruff format",
         "types": "mypy",
         "import rule": "lint-imports",
+        "trained model": "trained model",
         "tests": "pytest",
     }
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

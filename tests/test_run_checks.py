@@ -30,7 +30,14 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> Tools:
 
 
 def test_checks_are_those_of_the_project_in_order() -> None:
-    assert list(commands([], cpus=1)) == ["ruff check", "ruff format", "mypy", "lint-imports", "pytest"]
+    assert list(commands([], cpus=1)) == [
+        "ruff check",
+        "ruff format",
+        "mypy",
+        "lint-imports",
+        "trained model",
+        "pytest",
+    ]
 
 
 def test_formatting_is_checked_never_changed() -> None:
@@ -64,20 +71,21 @@ def test_words_go_to_pytest_last_so_that_they_win() -> None:
 
 def test_all_checks_run_when_all_pass(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
-    assert len(tools.ran) == 5
+    assert len(tools.ran) == 6
     assert capfd.readouterr().out.splitlines()[-1] == "== all checks passed"
 
 
 def test_every_check_runs_even_if_earlier_ones_fail(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
     tools.failing = {"--check", "mypy"}
     assert main([]) == 1
-    assert len(tools.ran) == 5
+    assert len(tools.ran) == 6
     told = capfd.readouterr().out.splitlines()
     assert told == [
         "== ruff check",
         "== ruff format",
         "== mypy",
         "== lint-imports",
+        "== trained model",
         "== pytest",
         "== failed: ruff format, mypy",
     ]

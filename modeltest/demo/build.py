@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from modeltest.api import PrerequisiteError, SpecError
 from modeltest.api.installation import install_command
 from modeltest.demo.corpus import sample_texts
+from modeltest.demo.directory import check_replaceable, written_beside
 from modeltest.demo.families import FAMILY_BY_NAME, VOCABULARY_SIZE, Family, Specials
 from modeltest.demo.tokenizer import tokenizer_files
 from modeltest.torch_on_host import import_torch
@@ -28,6 +27,10 @@ DTYPES: tuple[str, ...] = ("float32", "bfloat16", "float16")
 _WEIGHTS_FILE = "model.safetensors"
 _JSON_FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 _REMOTE_CODE = Path(__file__).resolve().parent / "remote_code"
+OWN_FILES = frozenset(
+    {_WEIGHTS_FILE, *_JSON_FILES, "chat_template.jinja", *(path.name for path in _REMOTE_CODE.glob("*.py"))}
+)
+"""The names of all files that a demo model may have."""
 
 
 def build_demo_model(
@@ -44,8 +47,8 @@ def build_demo_model(
     shape = _chosen(family, FAMILY_BY_NAME, kind="demo family")
     _chosen(dtype, dict.fromkeys(DTYPES), kind="dtype")
     _require_packages()
-    _check_replaceable(directory, force=force)
-    with _written_beside(directory.resolve()) as draft:
+    check_replaceable(directory, OWN_FILES, force=force)
+    with written_beside(directory.resolve()) as draft:
         _write_config(shape, draft, dtype=dtype)
         _write_weights(shape, draft / _WEIGHTS_FILE, dtype=dtype, seed=seed)
         for name, content in tokenizer_files(shape, sample_texts()).items():
@@ -67,37 +70,6 @@ def _require_packages() -> None:
         raise PrerequisiteError(
             f"a demo model needs {', '.join(missing)}, not installed here: {install_command('hf')}"
         )
-
-
-def _check_replaceable(directory: Path, *, force: bool) -> None:
-    if directory.resolve() == Path.cwd():
-        raise SpecError(f"{directory} is the current directory; name a directory for the demo model in it")
-    if directory.exists() and not directory.is_dir():
-        raise SpecError(f"{directory} is a file; name a directory for the demo model")
-    present = {path.name for path in directory.iterdir()} if directory.exists() else set()
-    if present and not force:
-        raise SpecError(f"{directory} is not empty; name another directory or replace it with --force")
-    ours = {_WEIGHTS_FILE, *_JSON_FILES, *(path.name for path in _REMOTE_CODE.glob("*.py"))}
-    if foreign := sorted(present - ours):
-        raise SpecError(
-            f"{directory} holds {foreign[0]}, which is no file of a demo model; name another directory"
-        )
-
-
-@contextmanager
-def _written_beside(directory: Path) -> Iterator[Path]:
-    """Yield a directory beside `directory` that takes its place at the end, or vanishes on an error."""
-    draft = directory.with_name(f".{directory.name}.{uuid4().hex[:8]}")
-    try:
-        draft.mkdir(parents=True)
-        yield draft
-        if directory.exists():
-            shutil.rmtree(directory)
-        draft.rename(directory)
-    except OSError as problem:
-        raise SpecError(f"cannot write {directory}: {problem.strerror}; name another directory") from problem
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _write_config(family: Family, directory: Path, *, dtype: str) -> None:

