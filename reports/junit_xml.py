@@ -81,8 +81,8 @@ def junit_document(suites: Sequence[ET.Element]) -> str:
 def suite_of(result: RunResult) -> ET.Element:
     """Return the element `testsuite` of one run."""
     spec = result.spec
-    name = " ".join((spec.mode, result.model.name, spec.engine))
-    class_name = class_name_of(spec.mode, result.model.name, spec.engine)
+    name = " ".join((spec.mode, result.model.label, spec.engine))
+    class_name = class_name_of(spec.mode, result.model.label, spec.engine)
     return suite_element(
         name,
         checks(result),
@@ -242,7 +242,7 @@ def _properties(result: RunResult) -> dict[str, str]:
     engine = result.engine
     facts = {
         "task": result.spec.mode,
-        "model": result.model.name,
+        "model": result.model.label,
         "fingerprint": result.model.fingerprint,
         "engine word": result.spec.engine,
         "engine": result.adapter,

@@ -93,7 +93,7 @@ def _families(result: RunResult) -> Iterator[GaugeMetricFamily]:
 
     yield _info(result)
     yield _verdict(result)
-    of_run = (result.model.name, result.spec.engine, result.spec.mode)
+    of_run = (result.model.label, result.spec.engine, result.spec.mode)
     families: dict[str, GaugeMetricFamily] = {}
     for metric in flat_metrics(result):
         unit = _BASE_UNITS.get(metric.unit, _NO_UNIT)
@@ -123,7 +123,7 @@ def _info(result: RunResult) -> GaugeMetricFamily:
     family = GaugeMetricFamily(f"{PREFIX}run_info", "What was run on what; always 1.", labels=INFO_LABELS)
     family.add_metric(
         (
-            *(result.model.name, result.spec.engine, result.spec.mode, result.adapter or ""),
+            *(result.model.label, result.spec.engine, result.spec.mode, result.adapter or ""),
             *((engine.device, engine.dtype) if engine else ("", "")),
             *(result.modeltest_version or "", result.model.fingerprint or "", result.started),
         ),
@@ -141,6 +141,6 @@ def _verdict(result: RunResult) -> GaugeMetricFamily:
         labels=(*LABELS[:3], "verdict"),
     )
     for verdict in Verdict:
-        labels = (result.model.name, result.spec.engine, result.spec.mode, verdict.value)
+        labels = (result.model.label, result.spec.engine, result.spec.mode, verdict.value)
         family.add_metric(labels, float(result.verdict is verdict))
     return family

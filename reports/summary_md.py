@@ -116,7 +116,7 @@ def _title(result: RunResult) -> str:
     where = f" on {escape(engine.device)} in {escape(engine.dtype)}" if engine else ""
     shots = result.spec.options.shots
     what = result.spec.mode + (f", {shots} shots" if shots is not None else "")
-    return f"{word}: {escape(what)}: {escape(result.model.name)} with {escape(result.spec.engine)}{where}"
+    return f"{word}: {escape(what)}: {escape(result.model.label)} with {escape(result.spec.engine)}{where}"
 
 
 def _end(result: RunResult) -> str:
@@ -245,7 +245,7 @@ def _failed(result: RunResult) -> str:
 def _facts(result: RunResult) -> str:
     spec, model, engine, dataset = result.spec, result.model, result.engine, result.dataset
     facts = {
-        "model": f"{model.name} ({model.model_type or 'no checkpoint'})",
+        "model": f"{model.label} ({model.model_type or 'no checkpoint'})",
         "weights": model.fingerprint,
         "engine": f"{spec.engine}, served by {result.adapter}",
         "device": f"{engine.device}, {engine.dtype}" if engine else None,

@@ -11,6 +11,9 @@ from typing import Protocol, runtime_checkable
 from modeltest.api.flat_metrics import FlatMetric
 from modeltest.api.verdict import Verdict
 
+KNOWN_BEFORE = "known before as"
+"""The fact of a run of an earlier version that tells its name then; its fingerprint covers less."""
+
 
 class Mark(str, Enum):
     """What a comparison with an earlier run says of a number."""

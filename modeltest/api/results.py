@@ -52,6 +52,15 @@ class ModelInfo:
     files: Mapping[str, str] = field(default_factory=dict)
     """sha256 of each file that decides an answer, by its name; of weights, of size, header and samples."""
 
+    identity: str = ""
+    """What it is called: the name its user gave, else its folder and a short fingerprint. `name` is after its
+    shape, as the predecessor's. Empty in runs that recorded none."""
+
+    @property
+    def label(self) -> str:
+        """What pages, tables, histories and metrics call it."""
+        return self.identity or self.name
+
 
 @dataclass(frozen=True, slots=True)
 class RankUse:

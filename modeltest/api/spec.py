@@ -179,6 +179,12 @@ class RunSpec:
     """`performance`: once its batches took this long together, a case gets no trial beyond the fewest."""
 
     allow_dtype_cast: bool = False
+    known_as: str | None = None
+    """What the model is called, whatever its weights, and its history with it.
+
+    `None`: by its folder and a short fingerprint.
+    """
+
     output_dir: str = "outputs"
     data_dir: str | None = None
     engine_options: dict[str, str] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from modeltest.api.dashboard import Dashboard, Mark, RunState
+from modeltest.api.dashboard import KNOWN_BEFORE, Dashboard, Mark, RunState
 from modeltest.cli.percent import percent
 
 _SHOWN = 5
@@ -100,6 +100,7 @@ def build(
     counts = f"{len(changes.new)} new, {len(changes.changed)} changed, {changes.unchanged} as before"
     gone = f", {len(changes.gone)} gone" if changes.gone else ""
     _tell(f"{len(shown.runs)} runs: {counts}{gone}; {len(built.pages)} pages written")
+    _tell_joined(shown)
     _tell_unreadable(shown)
     _tell_regressions(shown)
     click.echo(str(out / INDEX_PAGE))
@@ -119,6 +120,17 @@ def serve(site: Path, port: int) -> None:
     from modeltest.dashboard.serve import serve as serve_site
 
     serve_site(site, port, tell=_tell)
+
+
+def _tell_joined(shown: Dashboard) -> None:
+    """Say which histories of an earlier version go on under another name."""
+    found: dict[tuple[str, str], int] = {}
+    for run in shown.runs.values():
+        if KNOWN_BEFORE in run.facts:
+            names = run.facts[KNOWN_BEFORE], run.model
+            found[names] = found.get(names, 0) + 1
+    for (before, now), count in found.items():
+        _tell(f"{count} runs of an earlier version, known as {before}, are in the history of {now}")
 
 
 def _tell_unreadable(shown: Dashboard) -> None:

@@ -45,6 +45,18 @@ _TIMEOUTS = {
 }
 """What each limit of `Limits` in seconds means."""
 
+_LONGEST_NAME = 80
+
+
+def _name(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    """Refuse a name that no table could show."""
+    if text is not None and (not text.strip() or len(text) > _LONGEST_NAME or not text.isprintable()):
+        raise click.BadParameter(
+            f"{text!r:.90} is no name; 1 to {_LONGEST_NAME} printable characters are", param=parameter
+        )
+    return text
+
+
 _OWN_TASK_OPTIONS = (
     click.option(
         "--subject",
@@ -87,6 +99,14 @@ _OWN_TASK_OPTIONS = (
 """Options of our own tasks; another harness has others."""
 
 _OPTIONS = (
+    click.option(
+        "--as",
+        "known_as",
+        callback=_name,
+        metavar="NAME",
+        help="What the model is called, whatever its weights: one history for weights that are made anew.  "
+        "[default: its folder and a short fingerprint]",
+    ),
     click.option(
         "--limit",
         type=count(),
@@ -150,6 +170,7 @@ _MANNER_OPTIONS = (
 SPEC_FIELDS = (
     "subjects",
     "limit",
+    "known_as",
     "output_dir",
     "data_dir",
     "protocol",

@@ -53,7 +53,7 @@ def calibrate(runs: Sequence[RunResult], *, created: str) -> Calibration:
         device=first.engine.device if first.engine else None,
         adapter=first.adapter,
         dtype=first.engine.dtype if first.engine else None,
-        model=first.model.name,
+        model=first.model.label,
         world_size=first.spec.world_size,
         sessions=len(runs),
         risk=RISK,

@@ -133,7 +133,7 @@ _FACTS: Mapping[str, Sequence[Fact]] = {
 }
 
 _FREE = (
-    Fact("", "model", lambda run: run.model.name),
+    Fact("", "model", lambda run: run.model.label),
     Fact("", "weights (fingerprint)", lambda run: run.model.fingerprint),
     Fact("", "quantisation", lambda run: run.model.quantize),
     Fact("", "engine word", lambda run: run.spec.engine),

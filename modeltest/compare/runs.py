@@ -276,7 +276,7 @@ def _describe(run: RunToCompare) -> ComparedRun:
     return ComparedRun(
         directory=run.directory,
         started=result.started,
-        model=result.model.name,
+        model=result.model.label,
         fingerprint=result.model.fingerprint,
         engine_word=result.spec.engine,
         adapter=result.adapter,

@@ -17,7 +17,14 @@ from modeltest.api.flat_metrics import FlatMetric, flat_metrics
 from modeltest.api.precision import precision_word
 from modeltest.dashboard.evidence import Evidence, evidence_of
 from modeltest.dashboard.find import report_of
-from modeltest.dashboard.identity import device_of, engine_of, model_of, task_of
+from modeltest.dashboard.identity import (
+    EARLIER_NAME,
+    device_of,
+    earlier_name_of,
+    engine_of,
+    model_of,
+    task_of,
+)
 from modeltest.run.directory import RUN_FILE, read_result
 
 FOLLOWED = frozenset(
@@ -124,6 +131,7 @@ def _facts(result: RunResult) -> Iterator[tuple[str, str]]:
     found = {
         "precision": precision_word(dtype, result.model.quantize),
         "fingerprint": result.model.fingerprint,
+        EARLIER_NAME: earlier_name_of(result),
         "modeltest": result.modeltest_version,
         "protocol": result.protocol_version,
         "processor": result.machine.get("processor"),

@@ -8,12 +8,22 @@ from collections.abc import Iterator
 
 from modeltest.api import UNSET_DEGREE, Parallel, RunResult, RunSpec, TaskOptions, to_plain
 
+EARLIER_NAME = "name by its shape"
+"""The fact of a run that says what its model was called before models were told by their weights."""
+
 _NAMED_SUBJECTS = 2
 _DIGEST_LENGTH = 8
 
 
 def model_of(result: RunResult) -> str:
     """Return the model, with its quantisation: another one's numbers are not its history."""
+    return " ".join(part for part in (result.model.label, result.model.quantize) if part)
+
+
+def earlier_name_of(result: RunResult) -> str | None:
+    """Return what an earlier version would have called the model; `None` of a run of such a version."""
+    if not result.model.identity:
+        return None
     return " ".join(part for part in (result.model.name, result.model.quantize) if part)
 
 

@@ -25,12 +25,14 @@ from modeltest.api.dashboard import (
 from modeltest.api.flat_metrics import FlatMetric
 from modeltest.compare.tolerances import Tolerances
 from modeltest.dashboard.chain import Link, compare_chain
+from modeltest.dashboard.earlier import heirs, joined
 from modeltest.dashboard.identity import history_key
 from modeltest.dashboard.index import Index
 from modeltest.dashboard.judge import JUDGED, Found, Side, compare_runs, found_for
 from modeltest.run.directory import read_result
 
 _RULES = "rules"
+_HEIRS = "histories joined"
 _HELD_SIDES = 16
 
 Key = tuple[str, str]
@@ -71,6 +73,17 @@ def _runs(index: Index) -> dict[int, DashboardRun]:
                     run, state=RunState.COPY, problem=f"the same run as {original}", history=None, metrics=()
                 )
         found[run.key] = run
+    heir_of = _heirs(index, found.values())
+    return {key: joined(run, heir_of) for key, run in found.items()}
+
+
+def _heirs(index: Index, runs: Iterable[DashboardRun]) -> Mapping[str, str]:
+    """Return which model goes on with each history of an earlier version; what was decided once stays so."""
+    settled = json.loads(index.setting(_HEIRS) or "{}")
+    found = heirs(runs, settled)
+    if found != settled:
+        with index.changing():
+            index.set(_HEIRS, json.dumps(found, ensure_ascii=False))
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from modeltest.api import ModelInfo, RunSpec, SpecError
 from modeltest.models.config_json import JsonFile, read_json_object
 from modeltest.models.files import digests_of, fingerprint_of
+from modeltest.models.identity import identity_of
 from modeltest.models.layers import layers_asked
 from modeltest.models.leftovers import check_against_config
 from modeltest.models.profiles import (
@@ -81,6 +82,7 @@ def inspect_checkpoint(spec: RunSpec) -> ModelInfo:
     taken = [file for folder in folders for file in read_by_loaders(folder, _of(files, folder))]
     harmless = check_against_config(config, taken)
     digests = digests_of(directory, files, trusts_code=spec.trust_remote_code, lora=spec.lora)
+    whole = fingerprint_of(digests)
     return ModelInfo(
         key=chosen.key,
         name=resolve_name(chosen, config.values),
@@ -91,12 +93,13 @@ def inspect_checkpoint(spec: RunSpec) -> ModelInfo:
         max_position_embeddings=spec.max_position_embeddings or context_of(config.values),
         block_size=block_size(chosen, config.values),
         chips=chosen.chips,
-        fingerprint=fingerprint_of(digests),
+        fingerprint=whole,
         tokenizer_options=tokenizer_options(chosen, config.values),
         environment=environment(chosen),
         end_of_turn=chosen.end_of_turn,
         harmless_weights=harmless,
         files=digests,
+        identity=identity_of(directory, whole, spec.known_as),
     )
 
 

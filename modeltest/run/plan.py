@@ -227,4 +227,5 @@ def _no_checkpoint(spec: RunSpec) -> ModelInfo:
         block_size=128,
         chips=1,
         fingerprint=None,
+        identity=spec.known_as or "",
     )

@@ -46,7 +46,7 @@ FREE_FIELDS: Mapping[type, frozenset[str]] = {
     RunSpec: frozenset(
         {
             *("mode", "task", "split", "batch_sizes", "cases", "protocol", "seed", "subjects", "limit"),
-            *("quick", "min_trials", "case_budget_s", "output_dir", "data_dir"),
+            *("quick", "min_trials", "case_budget_s", "output_dir", "data_dir", "known_as"),
         }
     ),
     TaskOptions: frozenset(

@@ -59,7 +59,7 @@ def _plan(asked: Asked, spec: RunSpec) -> _Planned:
     except ModelTestError as problem:
         refused = replace(run, status=SuiteStatus.REFUSED, error=str(problem), exit_status=problem.exit_code)
         return _Planned(refused, None)
-    known = replace(run, adapter=planned.engine.name, model=planned.model.name)
+    known = replace(run, adapter=planned.engine.name, model=planned.model.label)
     return _Planned(known, load_key(planned))
 
 

@@ -23,7 +23,7 @@ def title_of(result: RunResult) -> str:
     )
     shots = result.spec.options.shots
     details = [result.spec.mode] + ([f"{shots} shots"] if shots is not None else [])
-    name, quantize = result.model.name, result.model.quantize
+    name, quantize = result.model.label, result.model.quantize
     unfinished = "" if result.status == COMPLETE else f"{result.status.upper()}: "
     return (
         f"{unfinished}{', '.join(details)}: {name}{f', {quantize} weights,' if quantize else ''} with {where}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from modeltest.api.dashboard import (
+    KNOWN_BEFORE,
     Compared,
     Dashboard,
     DashboardRun,
@@ -64,7 +65,7 @@ def history_view(dashboard: Dashboard, history: History, pages: PageOf) -> dict[
     return {
         "history": _names(history),
         "key": history.key,
-        "runs": [_history_run(dashboard.runs[key], pages) for key in history.runs],
+        "runs": _history_runs([dashboard.runs[key] for key in history.runs], pages),
         "series": [_whole_series(series, place) for series in _in_order(history.series)],
         "version": dashboard.modeltest_version,
     }
@@ -221,6 +222,20 @@ def _point(point: Point, place: Mapping[int, int]) -> list[Any]:
         reference,
         compared.note,
     ]
+
+
+def _history_runs(runs: Sequence[DashboardRun], pages: PageOf) -> list[dict[str, Any]]:
+    """Return the rows of a history, each with whether its weights are others than those of the run before."""
+    rows = []
+    before: dict[bool, str] = {}
+    for run in runs:
+        # Fingerprints of earlier versions are made otherwise: beside today's they say nothing.
+        kind, now = KNOWN_BEFORE in run.facts, run.facts.get("fingerprint")
+        has_changed = now is not None and before.get(kind, now) != now
+        rows.append({**_history_run(run, pages), "weights_changed": has_changed})
+        if now is not None:
+            before[kind] = now
+    return rows
 
 
 def _history_run(run: DashboardRun, pages: PageOf) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def provenance(result: RunResult) -> list[Group]:
 
 def _model(result: RunResult) -> Iterator[Fact]:
     model, dtype = result.model, result.engine.dtype if result.engine else result.model.dtype
-    yield Fact("run.name", model.name)
+    yield Fact("run.name", model.label)
     yield Fact("run.type", model.model_type)
     yield Fact("run.path", model.path, is_code=True)
     yield Fact("run.checkpoint_dtype", model.dtype)

@@ -70,6 +70,7 @@
     detail.replaceChildren(...[
       make("p", { class: "detail-head" }, make("strong", {}, numbers.time(one.started)), " ",
         make("span", { class: `badge tone-${tone}` }, one.state === "complete" && one.verdict ? one.verdict : words(`dashboard.state.${one.state}`))),
+      one.weights_changed ? make("p", { class: "faint small" }, words("dashboard.weights_changed")) : null,
       one.problem ? make("p", { class: "problem", lang: "en" }, one.problem) : null,
       ...one.reasons.slice(0, 3).map((reason) => make("p", { class: "problem", lang: "en" }, reason)),
       one.page ? make("p", {}, make("a", { href: one.page }, words(one.has_report ? "dashboard.open_report" : "dashboard.open_run"))) : null,
@@ -87,6 +88,8 @@
       cell: (row) => make("button", { type: "button", class: "link", onclick: () => { state.set({ run: keyOf(row.index) }); detail.scrollIntoView({ block: "nearest" }); } }, numbers.time(row.started)) },
     { key: "state", label: "dashboard.outcome", value: (row) => `${row.state} ${row.verdict ?? ""}`,
       cell: (row) => make("span", { class: `badge tone-${row.state === "complete" ? row.verdict ?? "NONE" : "INVALID"}` }, row.state === "complete" && row.verdict ? row.verdict : words(`dashboard.state.${row.state}`)) },
+    ...(runs.some((run) => run.weights_changed) ? [{ key: "weights", label: "dashboard.weights", value: (row) => (row.weights_changed ? 1 : 0),
+      cell: (row) => (row.weights_changed ? words("dashboard.weights_changed") : "") }] : []),
     ...series.slice(0, 6).map((each, index) => ({
       key: `s${index}`, name: plainTitle(each), class: "n", kind: "number", value: (row) => each.byRun.get(row.index)?.value ?? null,
       cell: (row) => {

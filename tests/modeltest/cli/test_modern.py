@@ -101,3 +101,13 @@ def test_the_effort_of_a_timed_run_can_be_chosen():
     assert (chosen["min_trials"], chosen["case_budget_s"]) == (44, 9.5)
     assert invoke(*words, "--min-trials", "0").exit_code == 2
     assert invoke(*words, "--case-budget-s", "-1").exit_code == 2
+
+
+def test_a9_a_model_can_be_given_a_name():
+    accuracy = ("accuracy", "--task", "boolq", *MODEL)
+    assert spec_of(*accuracy)["known_as"] is None
+    assert spec_of(*accuracy, "--as", "nightly 7B")["known_as"] == "nightly 7B"
+    for name in ("", " ", "two\nlines", "x" * 81):
+        result = invoke(*accuracy, "--as", name)
+        assert result.exit_code == 2
+        assert "is no name; 1 to 80 printable characters are" in result.output
