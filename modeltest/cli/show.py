@@ -52,23 +52,27 @@ def report(directory: Path, formats: tuple[str, ...]) -> int:
 
     Of a run that was cut short too: what it finished is counted, and its verdict is INVALID (exit status 1).
     """
-    from modeltest.run.directory import read_result
+    from modeltest.run.directory import read_result, refuse_links
 
     if formats:
         return _write_formats(directory, formats)
     from modeltest.run.finish import finish
 
-    result = finish(read_result(directory), directory, tell=lambda line: click.echo(line, err=True))
+    result = read_result(directory)
+    refuse_links(directory)
+    result = finish(result, directory, tell=lambda line: click.echo(line, err=True))
     show(directory)
     return exit_status(result)
 
 
 def _write_formats(directory: Path, formats: Sequence[str]) -> int:
-    from modeltest.run.directory import read_result
+    from modeltest.run.directory import read_result, refuse_links
     from modeltest.run.formats import reports_named, write_formats
 
     reports_named(formats)  # a wrong word is told before a wrong directory
-    written = write_formats(read_result(directory), directory, formats)
+    result = read_result(directory)
+    refuse_links(directory)
+    written = write_formats(result, directory, formats)
     for path in written.paths:
         click.echo(path)
     status = exit_status(written.result)

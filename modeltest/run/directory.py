@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +41,10 @@ PARTIAL_FOLDER = "partial"
 ELSEWHERE = ("samples", "measurements", "questions")
 """The fields of a result that `run.json` leaves to the journal and the dataset."""
 
+PIPE_FILE = ".events"
+NEXT_FILE = ".next"
+"""The pipes between a supervisor and its workers."""
+
 SCRATCH_PREFIX = "."
 """Files of a run directory whose names begin so are being written and mean nothing yet."""
 
@@ -61,6 +67,27 @@ def create_run_directory(parent: str, *, started: datetime, name: str) -> Path:
             ) from problem
         return directory
     raise PrerequisiteError(f"{parent} already holds 999 runs named {stem}")
+
+
+def refuse_links(directory: Path) -> None:
+    """Refuse to write into a directory that holds anything but files and folders of its own.
+
+    ModelTest makes no links in it. In one that comes from somebody else, a link named as a log or a journal
+    would have ModelTest write to wherever it points, and a pipe would hold it up for ever.
+
+    Raises: SpecError naming it.
+    """
+    for folder, folders, files in os.walk(directory):  # follows no link
+        for name in (*folders, *files):
+            path = Path(folder) / name
+            mode = path.lstat().st_mode
+            is_own_pipe = stat.S_ISFIFO(mode) and name in (PIPE_FILE, NEXT_FILE)
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or is_own_pipe):
+                kind = "a link" if stat.S_ISLNK(mode) else "no file"
+                raise SpecError(
+                    f"{path} is {kind}, and ModelTest makes none in its directories: nothing is written; "
+                    "copy the directory with what its links point to, or remove it"
+                )
 
 
 def remove_scratch(directory: Path) -> None:

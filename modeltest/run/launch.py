@@ -26,6 +26,7 @@ from modeltest.run.directory import (
     RUNNING,
     create_run_directory,
     read_result,
+    refuse_links,
     remove_scratch,
     write_result,
 )
@@ -120,6 +121,7 @@ def resume(
     PrerequisiteError when a process is still at work on it.
     """
     begun = read_result(directory)  # a directory without a run gets no lock
+    refuse_links(directory)
     if node_of(begun.spec):
         raise SpecError(
             f"{directory} is the part of node {node_of(begun.spec)} of a run whose journal is on the first "

@@ -22,6 +22,7 @@ from modeltest.api import (
 )
 from modeltest.cluster.place import TABLE_VARIABLE, node_of, node_variables
 from modeltest.run.deadlines import EXIT_S, Deadlines, Limits
+from modeltest.run.directory import NEXT_FILE, PIPE_FILE
 from modeltest.run.engine_files import engine_files
 from modeltest.run.events import VARIABLE, EventReader
 from modeltest.run.losses import WorkerEnd
@@ -39,8 +40,6 @@ from modeltest.start import without_current_directory
 POLL_S = 0.2
 """How often a silent worker is checked for life."""
 
-PIPE_FILE = ".events"
-NEXT_FILE = ".next"
 
 FREE_FIELDS: Mapping[type, frozenset[str]] = {
     RunSpec: frozenset(

@@ -15,7 +15,7 @@ from modeltest import __version__, registry
 from modeltest.api import MissingExtra, ModelTestError, PrerequisiteError, RunSpec, SpecError
 from modeltest.api.suite import SuiteResult, SuiteRun, SuiteStatus
 from modeltest.run.deadlines import Limits
-from modeltest.run.directory import RUN_FILE, create_run_directory, read_result, remove_scratch
+from modeltest.run.directory import RUN_FILE, create_run_directory, read_result, refuse_links, remove_scratch
 from modeltest.run.launch import Outcome, launch, resume
 from modeltest.run.lock import hold
 from modeltest.run.plan import plan
@@ -66,6 +66,7 @@ def carry_out(directory: Path, *, progress: Progress, limits: Limits, verbose: b
     Raises: SpecError when there is no suite; PrerequisiteError when another process is at work on it.
     """
     read_suite(directory)  # a directory without a suite gets no lock
+    refuse_links(directory)
     with hold_signals() as signals, hold(directory / LOCK_FILE):
         remove_scratch(directory)
         carrier = _Carrier(directory, progress, verbose=verbose)

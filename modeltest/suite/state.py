@@ -44,6 +44,9 @@ def read_suite(directory: Path) -> SuiteResult:
         suite = from_plain(SuiteResult, plain)
     except ValueError as problem:
         raise ModelTestError(f"{path} is not a suite: {problem}") from problem
+    for run in suite.runs:  # each is a folder here, wherever the file comes from
+        if run.name in ("", ".", "..") or "/" in run.name or "\0" in run.name:
+            raise SpecError(f"{path} names a run {run.name!r:.80}: no name of a folder in {directory}")
     results = read_results(directory, suite)
     runs = tuple(_updated(run, results.get(run.name)) for run in suite.runs)
     return replace(suite, runs=runs)
