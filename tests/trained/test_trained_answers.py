@@ -49,7 +49,13 @@ def run(trained_model, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("word", "dtype", "tolerance"), [("hf_fp32", "float32", 1e-4), ("hf_bf16", "bfloat16", 0.25)]
+    ("word", "dtype", "tolerance"),
+    [
+        ("hf_fp32", "float32", 1e-4),
+        ("hf_bf16", "bfloat16", 0.25),
+        ("pa_bf16", "bfloat16", 0.25),
+        ("pa_fp16", "float16", 0.05),
+    ],
 )
 def test_choices_are_those_of_a_plain_forward_pass_in_float32(run, plain, word, dtype, tolerance):
     found = run(word, dtype)
