@@ -13,6 +13,9 @@ from typing import Any
 NAMES = ("window", "chunk", "position", "seq_len", "seq_length", "sequence_length", "n_ctx", "block_size")
 """What the names of such entries have in them, in families old and new."""
 
+_OF_LAYERS = "layers"
+"""Counts layers and no tokens, whatever else is in the name: `max_window_layers` of Qwen."""
+
 
 def limits_of(config: Any) -> tuple[int, ...]:
     """Return every length in tokens that `config`, of transformers, may change something at; ascending."""
@@ -23,7 +26,7 @@ def limits_of(config: Any) -> tuple[int, ...]:
 
 def _named(values: Mapping[str, Any], *, is_named: bool = False) -> Iterator[int]:
     for name, value in values.items():
-        named = is_named or any(part in str(name) for part in NAMES)
+        named = is_named or (any(part in str(name) for part in NAMES) and _OF_LAYERS not in str(name))
         if isinstance(value, Mapping):
             yield from _named(value, is_named=is_named)
         elif named and isinstance(value, (list, tuple)):

@@ -1,6 +1,6 @@
 """Which lengths of a config are tried."""
 
-from transformers import Gemma3Config, GPTNeoConfig, LlamaConfig, MistralConfig, Phi3Config
+from transformers import Gemma3Config, GPTNeoConfig, LlamaConfig, MistralConfig, Phi3Config, Qwen2Config
 
 from engines.beliefs.limits import limits_of
 
@@ -40,3 +40,8 @@ def test_a_window_of_another_name_is_found():
 def test_numbers_of_other_things_are_no_limits():
     config = LlamaConfig(hidden_size=96, num_hidden_layers=5, vocab_size=999, max_position_embeddings=512)
     assert limits_of(config) == (512,)
+
+
+def test_a_number_of_layers_is_no_length():
+    config = Qwen2Config(max_window_layers=28, max_position_embeddings=8192)
+    assert limits_of(config) == (8192,)
