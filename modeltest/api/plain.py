@@ -59,9 +59,14 @@ def _build(kind: Any, value: Any, where: str) -> Any:
 def _build_scalar(kind: Any, value: Any, where: str) -> Any:
     is_bool = isinstance(value, bool)
     if kind is float and isinstance(value, int) and not is_bool:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(f"{where}: a number beyond all bounds") from None
     if not isinstance(value, kind) or (is_bool and kind is not bool):
         raise ValueError(f"{where}: expected {kind.__name__}, got {value!r:.80}")
+    if kind is str and not value.isascii():
+        value.encode()  # half a character, which JSON can spell, is an error here: no file can hold it later
     return value
 
 

@@ -31,7 +31,7 @@ def read_calibration(path: Path) -> Calibration:
         if version != FORMAT_VERSION:
             raise SpecError(f"{path} has format {version}; this ModelTest reads format {FORMAT_VERSION}")
         return from_plain(Calibration, plain)
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise SpecError(
             f"{path} is not a calibration: {problem}; modeltest calibrate writes one"
         ) from problem

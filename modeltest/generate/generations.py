@@ -47,7 +47,7 @@ def read_lines(path: Path) -> dict[int, dict[str, Any]]:
         try:
             value = json.loads(line)
             found[int(value["index"])] = value
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             continue
     return found
 

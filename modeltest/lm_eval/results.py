@@ -26,7 +26,7 @@ def read_summary(directory: Path) -> HarnessSummary:
         return summarize(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ModelTestError(f"{path} is not there: the run did not come to its end") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise ModelTestError(f"{path} does not hold results of {HARNESS}: {problem!r}") from problem
 
 

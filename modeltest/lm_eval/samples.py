@@ -50,7 +50,7 @@ def read_answers(directory: Path) -> HarnessAnswers:
                 notes.append(f"task {task} is left out: no metric of it judges each question right or wrong")
                 continue
             samples += [_sample(task, metric, line) for line in lines]
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as problem:
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as problem:
             raise ModelTestError(f"{path} is no samples file of lm-eval: {problem!r}") from problem
         notes.append(f"task {task}: right and wrong by its metric {metric}, filter {lines[0]['filter']}")
     return HarnessAnswers(tuple(samples), tuple(notes))

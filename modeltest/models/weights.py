@@ -116,8 +116,7 @@ def identity_of(file: WeightFile) -> Iterator[bytes]:
     Raises: EngineError when it cannot be read.
     """
     yield from itertools.islice(_identity(file), 1, None)  # its name stands elsewhere
-    tensors = json.loads(file.header)
-    places = sorted(tensor["data_offsets"] for name, tensor in tensors.items() if name != "__metadata__")
+    places = sorted(_places(file.path, file.header))
     begin = LENGTH_BYTES + len(file.header)
     try:
         with file.path.open("rb") as opened:
@@ -210,12 +209,23 @@ def _wrong_size(path: Path, promised: int, size: int) -> str:
 
 def _data_bytes(path: Path, header: bytes) -> int:
     """Return the size of the tensors the header lists."""
+    return max((end for _, end in _places(path, header)), default=0)
+
+
+def _places(path: Path, header: bytes) -> list[tuple[int, int]]:
+    """Return where each tensor of the header begins and ends; the one reader of these numbers.
+
+    Raises: EngineError for a header that lists anything else.
+    """
     try:
         tensors: Mapping[str, Any] = json.loads(header)
-        ends = [int(tensor["data_offsets"][1]) for name, tensor in tensors.items() if name != "__metadata__"]
+        places = [tuple(tensor["data_offsets"]) for name, tensor in tensors.items() if name != "__metadata__"]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise EngineError(f"{path} is not a safetensors file: its header is damaged") from None
-    return max(ends, default=0)
+    for place in places:
+        if [type(number) for number in place] != [int, int] or not 0 <= place[0] <= place[1]:
+            raise EngineError(f"{path} is not a safetensors file: its header has a tensor at {place!s:.80}")
+    return [(first, last) for first, last in places]
 
 
 def _identity(file: WeightFile) -> Iterable[bytes]:

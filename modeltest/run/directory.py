@@ -117,7 +117,7 @@ def read_result(directory: Path) -> RunResult:
         plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise SpecError(f"{directory} is not a run: it has no {RUN_FILE}") from None
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise ModelTestError(f"{path} cannot be read: {problem}") from problem
     version = plain.pop("schema", None) if isinstance(plain, dict) else None
     if version != SCHEMA_VERSION:

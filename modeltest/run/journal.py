@@ -78,7 +78,7 @@ class JournalReader(Iterable[Entry]):
                 value = json.loads(line)
                 if key in value:
                     yield from_plain(self._kind, value[key])
-            except (ValueError, TypeError) as problem:
+            except (ValueError, TypeError, RecursionError) as problem:
                 raise ModelTestError(f"{self._path}, line {number}: not a journal line: {problem}") from None
 
 
@@ -93,7 +93,7 @@ def read_outcomes(path: Path) -> Iterator[tuple[str, bool | None]]:
             question, correct = score["request_id"], score["correct"]
             if not isinstance(question, str) or not isinstance(correct, bool | None):
                 raise ValueError("request_id is no text, or correct neither true, false nor null")
-        except (ValueError, TypeError, KeyError) as problem:
+        except (ValueError, TypeError, KeyError, RecursionError) as problem:
             raise ModelTestError(f"{path}, line {number}: not the line of a sample: {problem}") from None
         yield question, correct
 

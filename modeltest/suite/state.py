@@ -35,7 +35,7 @@ def read_suite(directory: Path) -> SuiteResult:
         plain = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise SpecError(f"{directory} is not a suite: it has no {SUITE_FILE}") from None
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise ModelTestError(f"{path} cannot be read: {problem}") from problem
     version = plain.pop("format_version", None) if isinstance(plain, dict) else None
     if version != FORMAT_VERSION:
