@@ -350,6 +350,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="")
     options = parser.parse_args()
+    # A shell starts background jobs with SIGINT ignored, and the commands would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     folder = options.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
