@@ -84,6 +84,7 @@ class Choosing:
             plain = self._at_load if limit is None else self._trial.plain_beyond(limit)
             for feeding, way in self._ways.items():
                 objection = self._trial.objection(plain, way)
+                self._trial.end()
                 if objection is None:
                     return feeding
                 self.reasons.append(f"{feeding.name.lower()} rows{where}: {objection}")
@@ -91,7 +92,5 @@ class Choosing:
         except Exception as problem:
             if not is_out_of_memory(problem):
                 raise
-            self.reasons.append(f"{where.strip()}: no memory for a trial")
-        finally:
-            self._trial.end()
+            self.reasons.append(f"rows{where}: no memory for a trial")
         return Feeding.ALONE

@@ -9,7 +9,7 @@ from typing import Any
 
 def is_float32(model: Any) -> bool:
     """Say whether all of the model computes in float32 already."""
-    return not _halves(model)
+    return next(_halves(model), None) is None
 
 
 @contextmanager
@@ -17,31 +17,28 @@ def in_float32(model: Any) -> Iterator[None]:
     """Let the model compute in float32 until the end, exactly: what comes back are its own tensors.
 
     Weights of 16 bits become floats without any loss, so that this is the model as it would be without
-    rounding on the way. Each module's weights are converted when it is called and given back when it is done,
-    so that the memory needed is that of one module more, not of the model twice again.
+    rounding on the way. A layer's weights are converted when it is called and given back when it is done, so
+    that the memory needed is that of one layer more, not of the model twice again.
     """
     handles = []
-    owners = {id(module): module for module, _, _ in _halves(model)}
     held: dict[int, list[tuple[Any, Any]]] = {}
 
     def convert(module: Any, _: Any) -> None:
-        import torch
-
-        mine = []
-        for tensor in (*module._parameters.values(), *module._buffers.values()):
-            if tensor is not None and tensor.dtype in (torch.float16, torch.bfloat16):
-                mine.append((tensor, tensor.data))
-                tensor.data = tensor.data.float()
-        held.setdefault(id(module), []).extend(mine)
+        mine = held.setdefault(id(module), [])
+        for tensor in tensors[id(module)]:
+            mine.append((tensor, tensor.data))
+            tensor.data = tensor.data.float()
 
     def restore(module: Any, _: Any, __: Any) -> None:
         for tensor, data in held.pop(id(module), ()):
             tensor.data = data
 
+    units = list(_units(model))
+    tensors = {id(unit): list(_halves(unit)) for unit in units}
     try:
-        for module in owners.values():
-            handles.append(module.register_forward_pre_hook(convert))
-            handles.append(module.register_forward_hook(restore, always_call=True))
+        for unit in units:
+            handles.append(unit.register_forward_pre_hook(convert))
+            handles.append(unit.register_forward_hook(restore, always_call=True))
         yield
     finally:
         for handle in handles:
@@ -51,12 +48,28 @@ def in_float32(model: Any) -> Iterator[None]:
                 tensor.data = data
 
 
-def _halves(model: Any) -> list[tuple[Any, str, Any]]:
+def _units(module: Any) -> Iterator[Any]:
+    """Yield the modules whose weights are converted together: the members of lists, such as layers, whole.
+
+    Within a layer one module may use the weights of another; elsewhere each stands for itself.
+    """
     import torch
 
-    return [
-        (module, name, tensor)
-        for module in model.modules()
-        for name, tensor in (*module._parameters.items(), *module._buffers.items())
-        if tensor is not None and tensor.dtype in (torch.float16, torch.bfloat16)
-    ]
+    if isinstance(module, torch.nn.ModuleList):
+        for member in module:
+            yield from _units(member) if isinstance(member, torch.nn.ModuleList) else (member,)
+        return
+    if next(_halves(module, below=False), None) is not None:
+        yield module
+        return
+    for child in module.children():
+        yield from _units(child)
+
+
+def _halves(module: Any, *, below: bool = True) -> Iterator[Any]:
+    """Yield the tensors of 16 bits in a module, and in those below it, each once."""
+    import torch
+
+    for tensor in (*module.parameters(recurse=below), *module.buffers(recurse=below)):
+        if tensor.dtype in (torch.float16, torch.bfloat16):
+            yield tensor

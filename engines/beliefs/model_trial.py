@@ -23,7 +23,7 @@ from engines.forward import forget
 from engines.logits import LogitsAt
 from engines.ranks import ALONE, Ranks
 
-EXACT_FACTOR = 16.0
+EXACT_FACTOR = 8.0
 """In float32 a way may be so many times as far from the plain pass as one rounding of its input takes it."""
 
 ROUNDED_FACTOR = 4.0

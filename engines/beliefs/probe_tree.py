@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
@@ -19,7 +19,7 @@ TEXT = (
 """What is tried is text, since trained models say of made-up ids what they never say of text."""
 
 SMALLEST_LIMIT = 9
-"""The limit of a trial at load: as few tokens as a tree of three levels needs."""
+"""The limit of a trial at load: as few tokens as a tree of two levels needs."""
 
 REPLAYED_STEPS = 4
 """How many tokens of each row are fed one by one where the cache is tried."""
@@ -27,25 +27,21 @@ REPLAYED_STEPS = 4
 
 @dataclass(frozen=True, slots=True)
 class ProbeTree:
-    """Three rows. `limit` is the number of tokens that two of them begin below and end beyond.
+    """Three rows that begin alike. `limit` is a number of tokens that two of them go beyond.
 
-    Row 0 has the limit within a prefix that others do not share, row 1 in its own end, row 2 stays short:
-    all of them begin alike, rows 0 and 1 go on alike up to three tokens before the limit.
+    Row 0 does so within a prefix of its own, which is longer than the limit by itself, row 1 within its end,
+    which is longer too: a window of attention cuts something off in either. Row 2 stays short.
     """
 
     limit: int
-    prefixes: tuple[tuple[int, ...], ...]
+    prefixes: tuple[tuple[int, ...], tuple[int, ...]]
     ends: tuple[tuple[int, ...], ...]
 
     @property
     def rows(self) -> tuple[tuple[int, ...], ...]:
         """The token ids of each row."""
-        first, second, third = self.prefixes
-        return (
-            first + second + third + self.ends[0],
-            first + second + self.ends[1],
-            first + self.ends[2],
-        )
+        first, second = self.prefixes
+        return (first + second + self.ends[0], first + self.ends[1], first + self.ends[2])
 
     @property
     def starts(self) -> tuple[int, ...]:
@@ -60,35 +56,34 @@ class ProbeTree:
     def packs(self, rows: Sequence[tuple[int, ...]]) -> tuple[list[Row], tuple[Pack, Pack]]:
         """Return `rows`, beginnings of the tree's own, and two packs that feed them.
 
-        The second builds on what was held of the first, and has a short row beside a long one.
+        The first has both prefixes and a row on the shorter; the second builds on what was held of them, and
+        has a short row beside a long one.
         """
-        first, second, third = self.prefixes
+        first, second = self.prefixes
         starts = self.starts
         fed = [Row(ids, start) for ids, start in zip(rows, starts, strict=True)]
-        begin = len(first)
-        nodes = (
-            Segment(0, None, 0, first, None),
-            Segment(1, 0, begin, second, None),
-            Segment(2, 1, begin + len(second), third, None),
-            Segment(3, 2, starts[0], rows[0][starts[0] :], 0),
+        ends = [ids[start:] for ids, start in zip(rows, starts, strict=True)]
+        prefixes = (Segment(0, None, 0, first, None), Segment(1, 0, len(first), second, None))
+        held = frozenset((0, 1))
+        return fed, (
+            Pack((*prefixes, Segment(2, 0, starts[1], ends[1], 1)), held),
+            Pack((Segment(3, 1, starts[0], ends[0], 0), Segment(4, 0, starts[2], ends[2], 2)), frozenset()),
         )
-        others = (
-            Segment(4, 1, starts[1], rows[1][starts[1] :], 1),
-            Segment(5, 0, starts[2], rows[2][starts[2] :], 2),
-        )
-        return fed, (Pack(nodes, frozenset((0, 1))), Pack(others, frozenset()))
 
 
 def probe_tree(text_ids: Sequence[int], limit: int = SMALLEST_LIMIT) -> ProbeTree:
     """Return the rows of a trial made of the tokens of a text, which is repeated as often as it takes."""
-    text = tuple(islice(cycle(text_ids), limit + 64))
-    first, second, third = text[:4], text[4 : limit - 3], text[limit - 3 : limit + 2]
-    following = text[limit + 2 : limit + 9]
+    text = tuple(islice(cycle(text_ids), 2 * limit + 80))
+    first, second = text[:4], text[4 : limit + 6]
     # Ends that differ from what others have at the same place: else the rows were one.
     return ProbeTree(
         limit,
-        (first, second, third),
-        (following, _other(text, third[0], 12, limit + 11), _other(text, text[4], 14, limit + 26)),
+        (first, second),
+        (
+            text[limit + 6 : limit + 13],
+            _other(text, {second[0]}, limit + 9, limit + 13),
+            _other(text, {second[0], text[limit + 13]}, 18, limit + 30),
+        ),
     )
 
 
@@ -103,8 +98,8 @@ def probe_ids(tokenizer: Any, vocabulary_size: int) -> tuple[int, ...]:
     return tuple(token * 7 % vocabulary_size for token in range(1, 128))
 
 
-def _other(text: Sequence[int], than: int, length: int, begin: int) -> tuple[int, ...]:
+def _other(text: Sequence[int], than: Collection[int], length: int, begin: int) -> tuple[int, ...]:
     """Return `length` tokens of `text` from about `begin` on, the first another one than `than`."""
-    while text[begin] == than:
+    while text[begin] in than:
         begin += 1
     return tuple(text[begin : begin + length])

@@ -13,15 +13,16 @@ from engines.beliefs.probe_tree import REPLAYED_STEPS, SMALLEST_LIMIT, probe_ids
 def test_rows_lie_on_both_sides_of_the_limit_and_begin_alike(ids, limit):
     tree = probe_tree(ids, limit)
     first, second, third = tree.rows
-    assert first[: limit - 3] == second[: limit - 3]
-    assert first[limit - 3] != second[limit - 3]
-    assert first[:4] == third[:4]
-    assert len(first) > limit < len(second)
-    assert len(third) == 18
+    assert first[:4] == second[:4] == third[:4]
+    assert len({first[4], second[4], third[4]}) > 1
+    assert first[4] not in (second[4], third[4])
+    assert len(first) == len(second) == limit + 13
+    assert min(len(tree.prefixes[1]), len(tree.ends[1])) > limit
+    assert len(third) == 22
 
 
 def test_the_rows_of_the_trial_at_load_are_equally_long():
-    assert {len(row) for row in probe_tree(range(100)).rows} == {18}
+    assert {len(row) for row in probe_tree(range(100)).rows} == {22}
 
 
 def test_what_is_fed_one_by_one_crosses_the_limit():
