@@ -18,6 +18,7 @@ from modeltest.api.comparison import Calibration, Comparison
 from modeltest.api.files import write_json
 from modeltest.api.suite import SuiteResult
 from modeltest.run.directory import ELSEWHERE, SCHEMA_VERSION
+from modeltest.run.running_digest import KEY
 
 DIRECTORY = Path(__file__).parent / "schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -59,10 +60,16 @@ def file_schema(kind: type, name: str) -> dict[str, Any]:
 def journal_schema() -> dict[str, Any]:
     """Return the schema of one line of `samples.jsonl`."""
     definitions: dict[str, Any] = {}
-    lines = [
-        _object({key: _schema(kind, definitions)})
-        for key, kind in (("sample", Sample), ("measurement", Measurement))
-    ]
+    digest = {
+        "type": "string",
+        "pattern": "^[0-9a-f]{64}$",
+        "description": "sha256 of the digest of the line before and this line up to its digest; "
+        "lines of older versions have none.",
+    }
+    lines = []
+    for key, kind in (("sample", Sample), ("measurement", Measurement)):
+        line = _object({key: _schema(kind, definitions)})
+        lines.append({**line, "properties": {**line["properties"], KEY: digest}})
     return {
         "$schema": _DIALECT,
         "title": "one line of samples.jsonl of ModelTest",

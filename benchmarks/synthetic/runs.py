@@ -50,7 +50,7 @@ NOISE = 0.01
 
 SHOTS = {"full_BoolQ": None, "full_MMLU": 5}
 TASKS = {"full_BoolQ": "boolq", "full_MMLU": "mmlu"}
-CHOICES = {"boolq": ("no", "yes"), "mmlu": ("A", "B", "C", "D")}
+CHOICES = {"boolq": ("yes", "no"), "mmlu": ("A", "B", "C", "D")}
 
 MACHINE = {
     "python": "3.11.7",
@@ -258,6 +258,7 @@ def _samples(plan: Plan, random: Random, count: int) -> Iterator[Sample]:
         predicted = expected if is_right else wrong
         margin = round(abs(hard - ability) * 4 + abs(jitter) + 1e-3, 6)
         logprobs = tuple(round(-0.2 - (0 if label == predicted else margin), 6) for label in labels)
+        margin = -0.2 - min(logprobs)  # as it is computed from them, to the last bit
         yield Sample(
             Score(question, subject, category, expected, predicted, is_right, margin),
             Completion(question, choice_logprobs=logprobs),

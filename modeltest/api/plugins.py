@@ -264,6 +264,17 @@ class AccuracyTask(Task, Protocol):
 
 
 @runtime_checkable
+class SelfChecking(Protocol):
+    """What an accuracy task may offer whose journalled scores can be held against themselves."""
+
+    def contradiction(self, spec: RunSpec, score: Score, choice_logprobs: Sequence[float]) -> str | None:
+        """Return what in the score of an answered question cannot be by the task's own rule, or `None`.
+
+        It is asked for every line that is read, so it looks at what is given and computes little.
+        """
+
+
+@runtime_checkable
 class MeasurementTask(Task, Protocol):
     """Decides which batches to time. Pure: it yields trials and is sent what they gave.
 

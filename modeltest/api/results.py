@@ -176,6 +176,24 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """Something to know of a result, as a code and values: `modeltest.findings` has the words."""
+
+    code: str
+    values: Mapping[str, str | int | float | tuple[str, ...] | tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEnd:
+    """What the journal was when its run ended: what it has lost or gained since is seen by it."""
+
+    lines: int
+    bytes: int
+    sha256: str
+    """The running digest of the last line."""
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What a sample answers, made again from the dataset; an equal digest means that it is what was asked."""
 
@@ -385,7 +403,10 @@ class RunResult:
     verdict: Verdict | None = None
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What may disturb the numbers of a timed run, and what its cases have to say beside their verdicts."""
+    """What may disturb the numbers, what timed cases say beside their verdicts, and all `findings`."""
+
+    findings: tuple[Finding, ...] = ()
+    """What is odd about the questions, the answers or the journal."""
 
     usage: EngineUsage | None = None
     passed_over: Mapping[str, str] = field(default_factory=dict)
@@ -400,6 +421,9 @@ class RunResult:
     error: str | None = None
     interruptions: tuple[Interruption, ...] = ()
     """Every time it was stopped and went on, or could have."""
+
+    journal: JournalEnd | None = None
+    """Of a complete run: how its journal ended. `None`: it has none, or is of an older version."""
 
     questions: Iterable[Question] = ()
     """What the samples answer, as far as the dataset is still there; no part of `run.json`."""

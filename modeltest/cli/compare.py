@@ -254,14 +254,20 @@ def _print(comparison: Comparison, shown: str) -> None:
 
 
 def _read(directory: Path) -> RunToCompare:
-    from modeltest.api import GenerationSummary, HarnessSummary
+    from modeltest.api import Finding, GenerationSummary, HarnessSummary
     from modeltest.compare.sessions import RunToCompare
+    from modeltest.findings import JOURNAL_WITHOUT_DIGESTS, sentences
     from modeltest.generate.generations import FILE_NAME, read_lines
     from modeltest.run.directory import read_result
+    from modeltest.run.journal import FILE_NAME as JOURNAL
+    from modeltest.run.journal import lacks_digests
 
     result = read_result(directory)
     if isinstance(result.summary, HarnessSummary):
         result = _with_answers(result, directory)
+    if lacks_digests(directory / JOURNAL):
+        told = sentences([Finding(JOURNAL_WITHOUT_DIGESTS)])
+        result = replace(result, warnings=tuple(dict.fromkeys((*result.warnings, *told))))
     lines = read_lines(directory / FILE_NAME) if isinstance(result.summary, GenerationSummary) else None
     return RunToCompare(str(directory), result, lines)
 

@@ -11,6 +11,11 @@ from modeltest import registry
 from modeltest.api import AccuracyTask, Demanding, HarnessTask, OnRequest, PrerequisiteError, Task
 from modeltest.cli.execute import exit_status, show
 
+_STILL_GOING = (
+    "the run in {folder} is still going, or its reports are being written; "
+    "it writes them at its end: wait for it, or end it and ask again"
+)
+
 
 class _NamingReports(click.Command):
     """A command whose help names the installed reports, which are not looked up at every start."""
@@ -51,28 +56,30 @@ def report(directory: Path, formats: tuple[str, ...]) -> int:
     """Write the reports of the run in DIRECTORY anew, from run.json and samples.jsonl, without a model.
 
     Of a run that was cut short too: what it finished is counted, and its verdict is INVALID (exit status 1).
+    A run that is still going is left alone (exit status 3).
     """
-    from modeltest.run.directory import read_result, refuse_links
+    from modeltest.run.directory import LOG_FILE, read_result, refuse_links
+    from modeltest.run.formats import reports_named
+    from modeltest.run.lock import hold
 
-    if formats:
-        return _write_formats(directory, formats)
-    from modeltest.run.finish import finish
-
-    result = read_result(directory)
+    reports_named(formats)  # a wrong word is told before a wrong directory
+    read_result(directory)  # a directory without a run gets no lock
     refuse_links(directory)
-    result = finish(result, directory, tell=lambda line: click.echo(line, err=True))
+    with hold(directory / LOG_FILE, busy=_STILL_GOING):
+        if formats:
+            return _write_formats(directory, formats)
+        from modeltest.run.finish import finish
+
+        result = finish(read_result(directory), directory, tell=lambda line: click.echo(line, err=True))
     show(directory)
     return exit_status(result)
 
 
 def _write_formats(directory: Path, formats: Sequence[str]) -> int:
-    from modeltest.run.directory import read_result, refuse_links
-    from modeltest.run.formats import reports_named, write_formats
+    from modeltest.run.directory import read_result
+    from modeltest.run.formats import write_formats
 
-    reports_named(formats)  # a wrong word is told before a wrong directory
-    result = read_result(directory)
-    refuse_links(directory)
-    written = write_formats(result, directory, formats)
+    written = write_formats(read_result(directory), directory, formats)
     for path in written.paths:
         click.echo(path)
     status = exit_status(written.result)

@@ -141,7 +141,8 @@ def kind_of(run: RunToCompare) -> str:
         )
     if summary is None:
         raise SpecError(
-            f"{run.directory} has no results yet (status {result.status}); finish it with "
+            f"{run.directory} has no results yet (status {result.status}"
+            f"{f': {result.error}' if result.error else ''}); finish it with "
             "modeltest run --resume, or summarise what there is with modeltest report"
         )
     raise SpecError(f"{run.directory} is a run of {result.spec.task}, which is not compared")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modeltest.api import AccuracySummary, Case, PerformanceSummary, RunResult
 from modeltest.compare.performance import Shape, TrialValues, read_session
+from modeltest.run.directory import recorded_of
 from modeltest.run.journal import FILE_NAME as JOURNAL
 from modeltest.run.journal import read_outcomes
 
@@ -57,7 +58,7 @@ def evidence_of(result: RunResult, directory: Path) -> Evidence | None:
     Raises: ModelTestError when the journal is damaged.
     """
     if isinstance(result.summary, AccuracySummary):
-        return Evidence(answers=_answers(read_outcomes(directory / JOURNAL)))
+        return Evidence(answers=_answers(read_outcomes(directory / JOURNAL, recorded_of(result))))
     if isinstance(result.summary, PerformanceSummary):
         return Evidence(trials=tuple(_trials(read_session(result))))
     return None

@@ -23,6 +23,8 @@ from modeltest.api import (
 )
 from modeltest.api.files import SCRATCH_SUFFIX, write_json
 from modeltest.run.journal import FILE_NAME, JournalReader
+from modeltest.run.lost_lines import without_lost_lines
+from modeltest.run.self_checks import Recorded
 
 RUN_FILE = "run.json"
 LOG_FILE = "log.txt"
@@ -30,10 +32,12 @@ SCHEMA_VERSION = 1
 
 RUNNING = "running"
 COMPLETE = "complete"
+PARTIAL = "partial"
 FAILED = "failed"
 FOLLOWED = "followed"
-"""What `RunResult.status` says of a run that has not ended, of one that came to its end, of one that ended
-with an error, and of the part of a node that is not the first: its results are there."""
+"""What `RunResult.status` says of a run that has not ended, of one that came to its end, of one that was
+interrupted or has lost lines since, of one that ended with an error, and of the part of a node that is not
+the first: its results are there."""
 
 PARTIAL_FOLDER = "partial"
 """Where the reports of a run lie that has not come to its end."""
@@ -110,6 +114,9 @@ def write_result(directory: Path, result: RunResult) -> None:
 def read_result(directory: Path) -> RunResult:
     """Return the result in `directory`; samples and measurements are read from the journal when iterated.
 
+    The journal is checked as it is read, and a line that is not as it was written raises ModelTestError. A
+    complete run whose journal has lost lines since is returned as a partial one.
+
     Raises: SpecError when there is no run in `directory`; ModelTestError when `run.json` is damaged.
     """
     path = directory / RUN_FILE
@@ -127,6 +134,16 @@ def read_result(directory: Path) -> RunResult:
     except ValueError as problem:
         raise ModelTestError(f"{path} is not a run: {problem}") from problem
     journal = directory / FILE_NAME
+    if result.status == COMPLETE:
+        result = without_lost_lines(result, journal, status=PARTIAL)
+    recorded = recorded_of(result)
     return replace(
-        result, samples=JournalReader(journal, Sample), measurements=JournalReader(journal, Measurement)
+        result,
+        samples=JournalReader(journal, Sample, recorded),
+        measurements=JournalReader(journal, Measurement, recorded),
     )
+
+
+def recorded_of(result: RunResult) -> Recorded:
+    """Return what a journal is held against."""
+    return Recorded(result.journal, result.spec)

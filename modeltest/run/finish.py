@@ -13,6 +13,7 @@ from modeltest.api import (
     AccuracyTask,
     Case,
     CaseSummary,
+    Finding,
     GenerationSummary,
     HarnessSummary,
     HarnessTask,
@@ -30,8 +31,10 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.data.card import load_card
+from modeltest.findings import JOURNAL_WITHOUT_DIGESTS, sentences
 from modeltest.run.directory import COMPLETE, PARTIAL_FOLDER, write_result
 from modeltest.run.disturbances import disturbances
+from modeltest.run.journal import FILE_NAME, end_of, lacks_digests
 from modeltest.run.questions import Questions
 
 _NAMED_PROMPTS = 3
@@ -53,6 +56,8 @@ def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = 
     Raises: PrerequisiteError when a file cannot be written.
     """
     result = judged(result, directory)
+    if result.status == COMPLETE:
+        result = replace(result, journal=end_of(directory / FILE_NAME))
     left_out: list[str] = []
 
     def broken(line: str) -> None:
@@ -71,6 +76,7 @@ def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = 
 def judged(result: RunResult, directory: Path) -> RunResult:
     """Return `result` with summary, verdict, reasons and warnings made of its journal, and its questions."""
     summary = summarize(result, directory)
+    findings = tuple(_findings(directory))
     verdict, reasons = judge(summary, expected_questions=result.dataset.records if result.dataset else None)
     if result.status != COMPLETE:
         verdict, reasons = Verdict.INVALID, (_unfinished(result), *reasons)
@@ -79,7 +85,8 @@ def judged(result: RunResult, directory: Path) -> RunResult:
         summary=summary,
         verdict=verdict,
         reasons=(*reasons, *_given_up(result, summary)),
-        warnings=_warnings(result, summary),
+        warnings=(*_warnings(result, summary), *sentences(findings)),
+        findings=findings,
         questions=_questions(result, summary),
     )
 
@@ -199,6 +206,11 @@ def _judge_searches(summary: MaxBatchSummary) -> tuple[Verdict, tuple[str, ...]]
     verdicts = [case.verdict for case in summary.cases] or [Verdict.INVALID]
     reasons = tuple(f"{_shape(case.case)}: {reason}" for case in summary.cases for reason in case.reasons)
     return min(verdicts, key=_WORST_FIRST.index), reasons
+
+
+def _findings(directory: Path) -> Iterator[Finding]:
+    if lacks_digests(directory / FILE_NAME):
+        yield Finding(JOURNAL_WITHOUT_DIGESTS)
 
 
 def _warnings(result: RunResult, summary: Summary) -> tuple[str, ...]:

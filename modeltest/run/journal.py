@@ -1,8 +1,9 @@
 """The journal `samples.jsonl`: one line per finished question or timed batch, appended as they finish.
 
-A line is `{"sample": {...}}` or `{"measurement": {...}}`. A process killed while writing leaves at most
-one torn last line, which readers pass over and the next writer cuts off; a failed write (full disk) is taken
-back, so that the file always ends with a whole line.
+A line is `{"sample": {...}, "digest": "..."}` or `{"measurement": {...}, "digest": "..."}`; of the digest see
+`running_digest.py`. A process killed while writing leaves at most one torn last line, which readers
+pass over and the next writer cuts off; a failed write (full disk) is taken back, so that the file always ends
+with a whole line. Who reads a journal checks it: digests, what lines say of themselves, the end of the run.
 """
 
 from __future__ import annotations
@@ -10,14 +11,23 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import jsonlines
-
-from modeltest.api import Measurement, ModelTestError, PrerequisiteError, Sample, from_plain, to_plain
+from modeltest.api import (
+    JournalEnd,
+    Measurement,
+    ModelTestError,
+    PrerequisiteError,
+    Sample,
+    Score,
+    from_plain,
+    to_plain,
+)
+from modeltest.run.running_digest import KEY, RunningDigest, has_digest
+from modeltest.run.self_checks import LineChecks, Recorded
 
 FILE_NAME = "samples.jsonl"
 
@@ -25,15 +35,27 @@ _CHUNK_BYTES = 1 << 16
 
 Entry = TypeVar("Entry", Sample, Measurement)
 _KINDS: dict[type, str] = {Sample: "sample", Measurement: "measurement"}
+_NOTHING = Recorded()
 
 
 class JournalWriter:
     """Appends entries to a journal; each `append` is on its way to the disk when it returns."""
 
     def __init__(self, path: Path) -> None:
+        """Open the journal, cut off a torn last line and go on with the digests.
+
+        Raises: ModelTestError when what is there is not what was written.
+        """
         self._path = path
         self._file = path.open("ab", buffering=0)
         self._file.truncate(_whole_bytes(path))
+        self._digest = RunningDigest()
+        for number, line in _numbered_lines(path):
+            try:
+                self._digest.take(line)
+            except ValueError as problem:
+                self._file.close()
+                raise _damaged(path, number, problem) from None
 
     def __enter__(self) -> JournalWriter:
         return self
@@ -51,56 +73,146 @@ class JournalWriter:
         if not os.fstat(self._file.fileno()).st_nlink:
             # The system would go on writing into a file without a name, for hours and for nothing.
             raise PrerequisiteError(f"cannot write {self._path}: the file was deleted during the run")
-        text = io.StringIO()
-        with jsonlines.Writer(text, compact=True, dumps=_dumps) as writer:
-            for entry in entries:
-                writer.write({_KINDS[type(entry)]: to_plain(entry)})
-        data = text.getvalue().encode()
+        digest = self._digest.copy()
+        data = b"".join(digest.append(_body(entry)) for entry in entries)
         end = self._file.seek(0, os.SEEK_END)
         try:
             _write_all(self._file, data)
         except OSError as problem:
             self._file.truncate(end)
             raise PrerequisiteError(f"cannot write {self._path}: {problem.strerror}") from problem
+        self._digest = digest
 
 
 class JournalReader(Iterable[Entry]):
-    """The entries of one kind, read anew from the file at each iteration."""
+    """The entries of one kind, read anew from the file at each iteration, and checked."""
 
-    def __init__(self, path: Path, kind: type[Entry]) -> None:
+    def __init__(self, path: Path, kind: type[Entry], recorded: Recorded = _NOTHING) -> None:
         self._path = path
         self._kind: type[Entry] = kind
+        self._recorded = recorded
 
     def __iter__(self) -> Iterator[Entry]:
+        """Yield the entries.
+
+        Raises: ModelTestError naming the first line that is not as it was written, and why.
+        """
         key = _KINDS[self._kind]
-        for number, line in enumerate(_whole_lines(self._path), start=1):
+        checks = LineChecks(self._recorded.spec)
+        for number, value in _read_lines(self._path, self._recorded):
             try:
-                value = json.loads(line)
-                if key in value:
-                    yield from_plain(self._kind, value[key])
-            except (ValueError, TypeError, RecursionError) as problem:
-                raise ModelTestError(f"{self._path}, line {number}: not a journal line: {problem}") from None
+                if key not in value:
+                    continue
+                entry = from_plain(self._kind, value[key])
+                checks.take(entry)
+            except (ValueError, TypeError) as problem:
+                raise _damaged(self._path, number, problem) from None
+            yield entry
 
 
-def read_outcomes(path: Path) -> Iterator[tuple[str, bool | None]]:
-    """Yield id and `correct` of each sample: an eighth of the time that it takes to read samples whole.
+def read_outcomes(path: Path, recorded: Recorded = _NOTHING) -> Iterator[tuple[str, bool | None]]:
+    """Yield id and `correct` of each sample: a fraction of the time that it takes to read samples whole.
 
-    Raises: ModelTestError when the journal is damaged.
+    Raises: ModelTestError naming the first line that is not as it was written, and why.
     """
-    for number, line in enumerate(_whole_lines(path), start=1):
+    checks = LineChecks(recorded.spec)
+    for number, value in _read_lines(path, recorded):
         try:
-            score = json.loads(line)["sample"]["score"]
-            question, correct = score["request_id"], score["correct"]
-            if not isinstance(question, str) or not isinstance(correct, bool | None):
-                raise ValueError("request_id is no text, or correct neither true, false nor null")
-        except (ValueError, TypeError, KeyError, RecursionError) as problem:
-            raise ModelTestError(f"{path}, line {number}: not the line of a sample: {problem}") from None
-        yield question, correct
+            sample = value["sample"]
+            score, completion = _bare_score(sample["score"]), sample["completion"]
+            answered, logprobs = completion["request_id"], completion["choice_logprobs"]
+        except (ValueError, TypeError, KeyError) as problem:
+            raise _damaged(path, number, f"not the line of a sample: {problem}") from None
+        try:
+            checks.take_score(score, answered, logprobs)
+        except (ValueError, TypeError) as problem:
+            raise _damaged(path, number, problem) from None
+        yield score.request_id, score.correct
 
 
 def count_entries(path: Path) -> int:
     """Return how many whole lines a journal has; none when there is no journal."""
     return sum(1 for _ in _whole_lines(path))
+
+
+def end_of(path: Path) -> JournalEnd | None:
+    """Return what to record of a journal whose run has ended; `None` when it has no line.
+
+    Raises: ModelTestError when a line is not as it was written.
+    """
+    digest, lines, size = RunningDigest(), 0, 0
+    for number, line in _numbered_lines(path):
+        try:
+            digest.take(line)
+        except ValueError as problem:
+            raise _damaged(path, number, problem) from None
+        lines, size = number, size + len(line)
+    return JournalEnd(lines, size, digest.value) if lines else None
+
+
+def lacks_digests(path: Path) -> bool:
+    """Say whether a journal was begun by a version that wrote no digests."""
+    first = next(_whole_lines(path), None)
+    return first is not None and not has_digest(first)
+
+
+def _read_lines(path: Path, recorded: Recorded) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield number and JSON of each whole line as far as it is as it was written.
+
+    Raises: ModelTestError.
+    """
+    digest, number = RunningDigest(), 0
+    end = recorded.end
+    for number, line in _numbered_lines(path):
+        try:
+            if end is not None and number > end.lines:
+                raise ValueError(f"the run ended with {end.lines} lines, as run.json says")
+            digest.take(line)
+            value = json.loads(line)
+            if not isinstance(value, dict) or len(value.keys() & {*_KINDS.values()}) != 1:
+                raise ValueError("neither a sample nor a measurement")
+            if KEY in value and not digest.has_begun:
+                raise ValueError("its digest is not where the run put it: the line was written again")
+        except (ValueError, RecursionError) as problem:
+            raise _damaged(path, number, problem) from None
+        yield number, value
+    if end is not None and (number, digest.value) != (end.lines, end.sha256):
+        reason = (
+            f"the run ended after {end.lines} lines with the digest {end.sha256[:16]}..., as run.json says"
+        )
+        raise _damaged(path, number, f"{reason}; this is another end")
+
+
+def _bare_score(plain: Mapping[str, Any]) -> Score:
+    """Return what the checks need of a score, whose fields are not all held against their types.
+
+    Raises: ValueError, TypeError, KeyError.
+    """
+    name, correct = plain["request_id"], plain["correct"]
+    if not isinstance(name, str) or not isinstance(correct, bool | None):
+        raise ValueError("request_id is no text, or correct neither true, false nor null")
+    return Score(
+        name,
+        subject="",
+        category="",
+        expected=plain["expected"],
+        predicted=plain["predicted"],
+        correct=correct,
+        margin=plain["margin"],
+        error=plain["error"],
+    )
+
+
+def _body(entry: Sample | Measurement) -> bytes:
+    """Return the line of `entry` without its closing brace, which the digest comes before."""
+    value = {_KINDS[type(entry)]: to_plain(entry)}
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)[:-1].encode()
+
+
+def _damaged(path: Path, number: int, reason: object) -> ModelTestError:
+    return ModelTestError(
+        f"{path}, line {number}: {reason}; bring the file back as the run left it, or run again"
+    )
 
 
 def _whole_bytes(path: Path) -> int:
@@ -126,11 +238,11 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
                 yield line
 
 
+def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    return enumerate(_whole_lines(path), start=1)
+
+
 def _write_all(file: io.FileIO, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
-
-
-def _dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

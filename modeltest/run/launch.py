@@ -23,6 +23,7 @@ from modeltest.run.directory import (
     FAILED,
     FOLLOWED,
     LOG_FILE,
+    PARTIAL,
     RUNNING,
     create_run_directory,
     read_result,
@@ -31,7 +32,7 @@ from modeltest.run.directory import (
     write_result,
 )
 from modeltest.run.finish import finish, write_reports_of_failure
-from modeltest.run.journal import FILE_NAME, count_entries
+from modeltest.run.journal import FILE_NAME, count_entries, end_of
 from modeltest.run.lock import hold
 from modeltest.run.machine import describe_machine
 from modeltest.run.plan import Plan, can_go_on, plan, protocol_version, run_name
@@ -133,6 +134,7 @@ def resume(
             progress.line(f"{directory} is a finished run: there is nothing to go on with")
             return Outcome(directory, result)
         remove_scratch(directory)
+        end_of(directory / FILE_NAME)  # what is not as it was written is refused before a model is loaded
         planned = plan(result.spec)
         refuse_other_run(directory, result, planned)
         done = count_entries(directory / FILE_NAME)
@@ -155,7 +157,8 @@ def resume(
 
 def _begun_again(result: RunResult, plan: Plan) -> RunResult:
     # An earlier version left the device that the word means to the engine.
-    return replace(result, spec=plan.spec, status=RUNNING, error=None, summary=None, verdict=None, reasons=())
+    result = replace(result, spec=plan.spec, status=RUNNING, journal=None)
+    return replace(result, error=None, summary=None, verdict=None, reasons=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +245,7 @@ def _write_partial(work: _Work) -> RunResult:
     stopped = Interruption(utc_now(), "interrupted", watch.done)
     result = replace(
         watch.result,
-        status="partial",
+        status=PARTIAL,
         error=f"interrupted {watch.where}",
         interruptions=(*watch.result.interruptions, stopped),
     )

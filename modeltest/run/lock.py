@@ -15,11 +15,15 @@ LOCK_PATIENCE_S = 3.0
 """How long the worker of a killed supervisor may take to notice and end."""
 
 
+_BUSY = "another process is at work on {folder}; wait for its end, or end it"
+
+
 @contextmanager
-def hold(path: Path) -> Iterator[IO[bytes]]:
+def hold(path: Path, *, busy: str = _BUSY) -> Iterator[IO[bytes]]:
     """Open `path` to append to it and lock its folder for others.
 
     A process started inside inherits the lock, and one that works for the holder may share it (`LOCK_SH`).
+    `busy` is what to say where somebody else has it, with `{folder}` for the folder.
 
     Raises: PrerequisiteError when it cannot be written, or stays locked.
     """
@@ -31,9 +35,7 @@ def hold(path: Path) -> Iterator[IO[bytes]]:
         deadline = time.monotonic() + LOCK_PATIENCE_S
         while not _lock(file):
             if time.monotonic() > deadline:
-                raise PrerequisiteError(
-                    f"another process is at work on {path.parent}; wait for its end, or end it"
-                )
+                raise PrerequisiteError(busy.replace("{folder}", str(path.parent)))
             time.sleep(0.1)
         yield file
 

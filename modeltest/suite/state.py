@@ -74,8 +74,17 @@ def completed(run: SuiteRun, result: RunResult) -> SuiteRun:
 
 
 def _updated(run: SuiteRun, result: RunResult | None) -> SuiteRun:
-    """Return `run` as complete if it is: whoever ran the suite may have been killed before saying so."""
-    return completed(run, result) if result is not None and result.status == COMPLETE else run
+    """Return `run` as complete if it is: whoever ran the suite may have been killed before saying so.
+
+    One whose journal has lost lines since is complete no more.
+    """
+    if result is not None and result.status == COMPLETE:
+        return completed(run, result)
+    if result is not None and run.status is SuiteStatus.COMPLETE:
+        return replace(
+            run, status=SuiteStatus.PARTIAL, error=result.error, verdict=None, headline="", exit_status=None
+        )
+    return run
 
 
 def files_of_suite(directory: Path) -> list[Path]:

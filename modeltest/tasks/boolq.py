@@ -22,7 +22,7 @@ from modeltest.api import (
 from modeltest.summary import summarize_accuracy
 from modeltest.tasks.prompts import WorkedExample, lay_out
 from modeltest.tasks.protocols import LM_EVAL, PROTOCOLS, check_protocol, first_shots, shot_count
-from modeltest.tasks.scoring import category_of, score_choices
+from modeltest.tasks.scoring import category_of, contradiction_of, score_choices
 
 MODELTEST_ANSWERS = ("yes", "no")
 LM_EVAL_ANSWERS = ("no", "yes")
@@ -87,6 +87,16 @@ class BoolQ:
             completion,
             labels=LM_EVAL_ANSWERS if is_lm_eval else MODELTEST_ANSWERS,
             category=category_of(record, data),
+            last_wins_ties=not is_lm_eval,
+        )
+
+    def contradiction(self, spec: RunSpec, score: Score, choice_logprobs: Sequence[float]) -> str | None:
+        """Return what in a score cannot be: right is the expected word, and that is the likelier one."""
+        is_lm_eval = spec.protocol == LM_EVAL
+        return contradiction_of(
+            score,
+            choice_logprobs=choice_logprobs,
+            labels=LM_EVAL_ANSWERS if is_lm_eval else MODELTEST_ANSWERS,
             last_wins_ties=not is_lm_eval,
         )
 

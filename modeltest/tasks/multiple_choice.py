@@ -25,7 +25,7 @@ from modeltest.summary import summarize_accuracy
 from modeltest.tasks.answers import LETTERS, extract_answer
 from modeltest.tasks.prompts import WorkedExample, lay_out
 from modeltest.tasks.protocols import LM_EVAL, PROTOCOLS, check_protocol, first_shots, shot_count
-from modeltest.tasks.scoring import category_of, failed_score, score_choices
+from modeltest.tasks.scoring import category_of, contradiction_of, failed_score, score_choices
 
 FEW_SHOT_TOKENS = 20
 ZERO_SHOT_TOKENS = 256
@@ -107,6 +107,11 @@ class MultipleChoice:
             no_answer=predicted is None and not is_cut,
             truncated=is_cut,
         )
+
+    def contradiction(self, spec: RunSpec, score: Score, choice_logprobs: Sequence[float]) -> str | None:
+        """Return what in a score cannot be: right is the expected letter, by choices the likeliest."""
+        labels = LETTERS if spec.protocol == LM_EVAL else ()
+        return contradiction_of(score, choice_logprobs=choice_logprobs, labels=labels)
 
     def summarize(
         self, samples: Iterable[Sample], data_subjects: Mapping[str, Mapping[str, str]]

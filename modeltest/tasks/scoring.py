@@ -62,6 +62,36 @@ def score_choices(
     )
 
 
+def contradiction_of(
+    score: Score,
+    *,
+    choice_logprobs: Sequence[float] = (),
+    labels: Sequence[str] = (),
+    last_wins_ties: bool = False,
+) -> str | None:
+    """Return what in the score of an answered question cannot be; `None` where all of it can.
+
+    Right is who answers as expected. With `labels`, the answer is that of the likeliest choice, and
+    the margin is its distance to the next.
+    """
+    is_right = score.predicted == score.expected
+    if score.correct is not is_right:
+        return (
+            f"correct is {str(score.correct).lower()}, but {score.predicted!r} was answered "
+            f"and {score.expected!r} is expected"
+        )
+    if not labels or not choice_logprobs:
+        return None
+    if fault := _fault(choice_logprobs, len(labels)):
+        return fault
+    best = best_choice(choice_logprobs, last_wins_ties=last_wins_ties)
+    if score.predicted != labels[best.index]:
+        return f"predicted is {score.predicted!r}, but the likeliest choice is {labels[best.index]!r}"
+    if score.margin != best.margin:
+        return f"margin is {score.margin}, but the best two choices are {best.margin} apart"
+    return None
+
+
 def failed_score(record: Record, error: str, *, category: str = "") -> Score:
     """Return the score of a request that was not completed: failed, neither right nor wrong."""
     return Score(

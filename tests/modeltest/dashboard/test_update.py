@@ -155,7 +155,7 @@ def test_a_damaged_journal_makes_a_run_that_cannot_be_read(index, runs):
         journal.write("{broken\n")
     look(index, runs)
     (bad,) = [run for run in load(index).runs.values() if run.state is RunState.UNREADABLE]
-    assert bad.problem.startswith("samples.jsonl, line 121: not the line of a sample")
+    assert bad.problem.startswith("samples.jsonl, line 121: it has no digest")
 
 
 def test_a_run_that_was_mended_is_read_again(index, runs):

@@ -56,7 +56,7 @@ def test_an_impossible_place_is_one_error(tmp_path):
 
 
 def test_a_result_is_read_back_with_its_journal(tmp_path):
-    sample = Sample(Score("a", "s", "c", "yes", correct=True), Completion("a"), "00")
+    sample = Sample(Score("a", "s", "c", "yes", error="lost"), Completion("a", error="lost"), "00")
     write_result(tmp_path, RESULT)
     with JournalWriter(tmp_path / "samples.jsonl") as journal:
         journal.append([sample])

@@ -56,7 +56,7 @@ def undisturbed(tmp_path_factory):
     return get
 
 
-OF_THE_MOMENT = {"started", "usage", "conditions", "warnings", "peak_host_memory_bytes", "load_s"}
+OF_THE_MOMENT = {"started", "usage", "conditions", "warnings", "peak_host_memory_bytes", "load_s", "digest"}
 """What is about the time of day, the machine then, or what the last worker did."""
 
 
