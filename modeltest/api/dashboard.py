@@ -23,6 +23,9 @@ class Mark(str, Enum):
 
     REGRESSION = "regression"
     IMPROVEMENT = "improvement"
+    DOUBTFUL = "doubtful"
+    """It looks worse or better, but one of the two numbers is not VALID: unclear."""
+
     UNCOMPARED = "uncompared"
     """There is nothing it may be compared with, or nothing it is compared by."""
 

@@ -175,6 +175,12 @@ def _conclude(results: Sequence[RunResult], path: Path) -> int:
     calibration = calibrated(results, created=now)
     write_calibration(path, calibration)
     _show(calibration)
+    noisy = sum(result.verdict is not Verdict.VALID for result in results)
+    if noisy:
+        click.echo(
+            f"warning: {noisy} of {len(results)} sessions are NOISY: the tolerances are as wide as what "
+            "disturbed them; modeltest compare decides nothing by numbers that are NOISY"
+        )
     click.echo(str(path))
     return 0
 

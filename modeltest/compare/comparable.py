@@ -22,6 +22,7 @@ ALLOWABLE = (
     "device",
     "partial",
     "invalid",
+    "noisy",
 )
 """The categories that `--allow` takes."""
 

@@ -8,6 +8,7 @@ from modeltest.api import Case, RunResult
 from modeltest.api.comparison import Gate, MetricComparison, Outcome
 from modeltest.api.metric_definitions import METRIC_DEFINITIONS
 from modeltest.compare.bootstrap import Change, change
+from modeltest.compare.soundness import ALL_SOUND, Unsound
 from modeltest.compare.tolerances import FLOORS, RELATIVE_TOLERANCE, Tolerances
 from modeltest.tasks.readings import MEASURE, of_phase, read_trials, values_of
 
@@ -46,11 +47,14 @@ def compare_sessions(
     )
 
 
-def latency_gates(found: Sequence[MetricComparison], *, confidence: float) -> Iterator[Gate]:
-    """Yield one gate for each metric that is judged."""
+def latency_gates(
+    found: Sequence[MetricComparison], *, confidence: float, unsound: Unsound = ALL_SOUND
+) -> Iterator[Gate]:
+    """Yield one gate for each metric that is judged; those of `unsound` cases decide nothing."""
     for each in found:
         if each.tolerance is not None and each.floor is not None:
-            yield _gate(each, each.tolerance, each.floor, confidence)
+            verdict = unsound.get((each.case, each.batch_size))
+            yield _gate(each, each.tolerance, each.floor, confidence, verdict)
 
 
 def _compare_metric(
@@ -94,17 +98,19 @@ def _compare_metric(
 _UNITS = {definition.name: definition.unit for definition in METRIC_DEFINITIONS}
 
 
-def _gate(each: MetricComparison, tolerance: float, floor: float, confidence: float) -> Gate:
+def _gate(
+    each: MetricComparison, tolerance: float, floor: float, confidence: float, verdict: str | None
+) -> Gate:
     part = f"{each.case.input_tokens}x{each.case.output_tokens} batch {each.batch_size} {each.metric}"
     interval = each.ratio_interval
     change_text = f"{each.reference:.4g} -> {each.candidate:.4g} {each.unit} (x{each.ratio:.3f}"
     change_text += f", {interval.low:.3f} .. {interval.high:.3f})" if interval else ")"
     allowed = f"x{1 + tolerance:.3f} or {floor:g} {each.unit} are allowed"
-    outcome = _outcome(each, tolerance, floor)
+    outcome = Outcome.INCONCLUSIVE if verdict else _outcome(each, tolerance, floor)
     said = {
         Outcome.PASS: "",
         Outcome.FAIL: f"slower beyond doubt ({confidence:.0%}): ",
-        Outcome.INCONCLUSIVE: "too noisy to tell: ",
+        Outcome.INCONCLUSIVE: f"{verdict} numbers decide nothing: " if verdict else "too noisy to tell: ",
     }
     return Gate(
         *("latency", part, outcome, f"{said[outcome]}{change_text}; {allowed}"),

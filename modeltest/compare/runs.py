@@ -51,6 +51,7 @@ from modeltest.compare.max_batch import compare_searches, max_batch_gates
 from modeltest.compare.outputs import compare_outputs
 from modeltest.compare.performance import compare_sessions, latency_gates, read_session
 from modeltest.compare.sessions import RunToCompare, together, warnings_of
+from modeltest.compare.soundness import Unsound, unsound_shapes
 from modeltest.compare.tolerances import Tolerances, resolution_of
 
 KINDS: tuple[tuple[type, str], ...] = (
@@ -79,6 +80,11 @@ class _Sides:
     def results(self) -> tuple[RunResult, RunResult]:
         """The first run of either side."""
         return self.reference[0].result, self.candidate[0].result
+
+    @property
+    def unsound(self) -> Unsound:
+        """The cases of timed runs whose numbers decide nothing."""
+        return unsound_shapes((run.result for run in (*self.reference, *self.candidate)), self.allow)
 
     def accept(self, found: Iterable[RunDifference]) -> _Sides:
         """Return these sides knowing more of their differences, which are then all that there are.
@@ -201,7 +207,7 @@ def _performance(sides: _Sides) -> Comparison:
     found = compare_sessions(reference, candidate, sides.tolerances)
     if not found:
         raise SpecError("the runs have no case and batch size in common that was measured")
-    gates = list(latency_gates(found, confidence=sides.tolerances.confidence))
+    gates = list(latency_gates(found, confidence=sides.tolerances.confidence, unsound=sides.unsound))
     notes = [
         f"one session on the side of the {side}: what differs from session to session is not in the "
         "interval; measure again and give the runs with --reference and --candidate, or use --calibration"

@@ -1,6 +1,8 @@
 """One run beside an earlier one: which numbers are worse or better, by the rules of `modeltest compare`.
 
 A regression is what fails a gate of `compare`; an improvement is what would fail it with the runs exchanged.
+Where a time is not VALID, it is neither: it is doubtful. A search is judged by its certificates, which hold
+though its answer is BORDERLINE.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from modeltest.compare.answer_gates import is_drop
 from modeltest.compare.comparable import run_differences
 from modeltest.compare.max_batch import compare_searches, max_batch_gates
 from modeltest.compare.performance import SHOWN, Shape, TrialValues, compare_sessions, latency_gates
+from modeltest.compare.soundness import unsound_shapes
 from modeltest.compare.tolerances import FLOORS, RELATIVE_TOLERANCE, Tolerances
 from modeltest.dashboard.evidence import FAILED, RIGHT, Answers, Evidence
 
@@ -123,12 +126,14 @@ def _compare_performance(reference: Side, candidate: Side, tolerances: Tolerance
     if reference.evidence is None or candidate.evidence is None:
         return
     before, after = reference.evidence.session(), candidate.evidence.session()
+    unsound = unsound_shapes((reference.result, candidate.result))
     for shape in (shape for shape in after if shape in before):
         part = f"{shape_name(shape[0])}.batch{shape[1]}"
         for name in FLOORS:
             one, other = before[shape].get(name, ()), after[shape].get(name, ())
             if one and other and median(one) > 0 and median(other) > 0:
-                yield (name, part), _compare_metric(shape, name, one, other, tolerances)
+                compared = _compare_metric(shape, name, one, other, tolerances)
+                yield (name, part), _without_verdict(compared, unsound.get(shape))
 
 
 def _compare_metric(
@@ -150,6 +155,15 @@ def _compare_metric(
         low=interval.low - 1 if interval else None,
         high=interval.high - 1 if interval else None,
         note=note,
+    )
+
+
+def _without_verdict(compared: Compared, verdict: str | None) -> Compared:
+    """Take a mark back that rests on numbers which are not VALID but `verdict`."""
+    if verdict is None or compared.mark not in (Mark.REGRESSION, Mark.IMPROVEMENT):
+        return compared
+    return replace(
+        compared, mark=Mark.DOUBTFUL, note=f"unclear: one of the two is {verdict}, which decides nothing"
     )
 
 

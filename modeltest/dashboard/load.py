@@ -246,7 +246,12 @@ def _compared(
     if key[0] not in JUDGED or (key[0] == "accuracy" and key[1]):
         return [UNCOMPARED] * len(values)
     links = [
-        Link(run.key, is_usable=run.verdict is not Verdict.INVALID, is_accepted=run.key in accepted)
+        Link(
+            run.key,
+            is_usable=run.verdict is not Verdict.INVALID,
+            is_valid=run.verdict is Verdict.VALID,
+            is_accepted=run.key in accepted,
+        )
         for run, _ in values
     ]
     return compare_chain(links, lambda reference, candidate: judge.compare(reference, candidate, key))

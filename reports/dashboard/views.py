@@ -274,7 +274,7 @@ def _run_row(run: DashboardRun, pages: PageOf, marks: Mapping[int, str]) -> dict
 def _worst_marks(dashboard: Dashboard) -> dict[int, str]:
     """Return for each run the one mark to tell it by: worse before better before nothing."""
     found: dict[int, str] = {}
-    for mark in (Mark.STEADY, Mark.IMPROVEMENT, Mark.REGRESSION):
+    for mark in (Mark.STEADY, Mark.DOUBTFUL, Mark.IMPROVEMENT, Mark.REGRESSION):
         for history in dashboard.histories:
             for series in history.series:
                 found |= {point.run: mark.value for point in series.points if point.compared.mark is mark}

@@ -6,7 +6,7 @@
   const DEFAULTS = { q: "", model: "", task: "", engine: "", family: "", mark: "", sort: "" };
   const NAMES = ["model", "task", "engine", "family", "mark"];
   const SEARCHED = ["model", "task", "engine", "device", "family", "part"];
-  const RANK = { regression: 0, improvement: 1, steady: 2, uncompared: 3 };
+  const RANK = { regression: 0, improvement: 1, doubtful: 2, steady: 3, uncompared: 4 };
 
   for (const row of rows) {
     row.mark_letters = row.mark;
@@ -80,7 +80,7 @@
   };
 
   const columns = [
-    { key: "mark", label: "dashboard.mark.head", class: "sign-cell", kind: "number", value: (row) => -(RANK[row.mark] ?? 4), cell: (row) => markOf(row.mark) },
+    { key: "mark", label: "dashboard.mark.head", class: "sign-cell", kind: "number", value: (row) => -(RANK[row.mark] ?? 5), cell: (row) => markOf(row.mark) },
     { key: "model", label: "dashboard.model", isHead: true, value: (row) => row.model, cell: (row) => link(row, row.model) },
     { key: "task", label: "dashboard.task", value: (row) => row.task, cell: (row) => row.task },
     { key: "engine", label: "dashboard.engine", value: (row) => `${row.engine} ${row.device}`, cell: numbers.engine },

@@ -44,7 +44,7 @@
 
   const comparison = (each, record) => {
     const tone = { r: "bad", i: "good" }[record.mark] ?? "";
-    const mark = { r: "regression", i: "improvement", s: "steady" }[record.mark];
+    const mark = { r: "regression", i: "improvement", s: "steady", d: "doubtful" }[record.mark];
     return make("li", {},
       make("span", { class: "detail-name" }, make("span", { class: `sign sign-${mark ?? "none"}` }), plainTitle(each)),
       make("span", { class: "detail-value" }, numbers.write(record.value, each.unit),

@@ -175,3 +175,12 @@ def test_too_few_sessions_calibrate_nothing():
 
     with pytest.raises(SpecError, match="3 sessions do not show how much they differ; at least 4"):
         calibrate([performance_result()] * 3, created="2026-01-01")
+
+
+@pytest.mark.parametrize("tpot", [5.0, 10.0, 12.0])
+def test_a10_numbers_that_are_not_valid_neither_pass_nor_fail(tpot):
+    sides = [session() for _ in range(3)], [session(tpot=tpot) for _ in range(3)]
+    found = compare_sessions(*sides, Tolerances())
+    gates = list(latency_gates(found, confidence=0.95, unsound={SHAPE: "NOISY"}))
+    assert {gate.outcome for gate in gates} == {Outcome.INCONCLUSIVE}
+    assert all(gate.statement.startswith("NOISY numbers decide nothing: ") for gate in gates)

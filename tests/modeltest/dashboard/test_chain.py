@@ -80,3 +80,16 @@ def test_each_run_is_compared_once_with_an_earlier_one(values):
 def test_no_reference_is_worse_than_the_one_before_it(values):
     used = [reference for reference in references(values) if reference is not None]
     assert all(values[later] <= values[earlier] for earlier, later in pairwise(used))
+
+
+def test_a10_a_noisy_run_is_the_reference_only_until_one_is_valid():
+    links = [
+        Link(0, is_valid=False),
+        Link(1, is_valid=False),
+        Link(2),
+        Link(3),
+        Link(4, is_valid=False),
+        Link(5),
+    ]
+    found = compare_chain(links, by_value([100] * 6))
+    assert [each.reference for each in found] == [None, 0, 0, 2, 2, 2]

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from dashboard_runs import BOOLQ, LATENCY, SEARCH, Change, Plan, write_run
 
-from modeltest.api import Case, HarnessSummary
+from modeltest.api import Case, HarnessSummary, Verdict
 from modeltest.api.dashboard import Mark
 from modeltest.compare.tolerances import Tolerances
 from modeltest.dashboard.evidence import Answers, Evidence, evidence_of
@@ -114,3 +114,24 @@ def test_numbers_without_a_gate_are_not_judged(tmp_path):
     summary = HarnessSummary("lm-eval", None, ())
     after = replace(after, result=replace(after.result, summary=summary))
     assert compare_runs(before, after, Tolerances()) == {}
+
+
+def _noisy(one: Side) -> Side:
+    """Return a side whose cases are all NOISY."""
+    cases = tuple(replace(case, verdict=Verdict.NOISY) for case in one.result.summary.cases)
+    summary = replace(one.result.summary, cases=cases)
+    return replace(one, result=replace(one.result, summary=summary, verdict=Verdict.NOISY))
+
+
+@pytest.mark.parametrize("change", [SLOWER, FASTER])
+@pytest.mark.parametrize("noisy", [(True, True), (True, False), (False, True)])
+def test_a10_numbers_that_are_not_valid_are_at_most_unclear(tmp_path, change, noisy):
+    sides = two_nights(tmp_path, LATENCY, change)
+    assert {Mark.REGRESSION, Mark.IMPROVEMENT} & set(marks(*sides).values())
+    sides = [_noisy(one) if is_noisy else one for one, is_noisy in zip(sides, noisy, strict=True)]
+    found = compare_runs(*sides, Tolerances())
+    assert {each.mark for each in found.values()} <= {Mark.DOUBTFUL, Mark.STEADY}
+    doubtful = [each for each in found.values() if each.mark is Mark.DOUBTFUL]
+    assert doubtful
+    assert all("beyond doubt" not in each.note for each in doubtful)
+    assert all(each.note == "unclear: one of the two is NOISY, which decides nothing" for each in doubtful)
