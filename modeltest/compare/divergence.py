@@ -26,7 +26,10 @@ def normalized(logprobs: Sequence[float]) -> list[float]:
     largest = max(logprobs, default=-inf)
     if not isfinite(largest) or any(isnan(value) for value in logprobs):
         raise ValueError(f"no distribution: {list(logprobs)!r:.80}")
-    total = largest + log(fsum(exp(value - largest) for value in logprobs))
+    # What the likeliest leaves over is summed apart: added to 1 it would lose its last digits.
+    rest = list(logprobs)
+    rest.remove(largest)
+    total = largest + log1p(fsum(exp(value - largest) for value in rest))
     return [value - total for value in logprobs]
 
 

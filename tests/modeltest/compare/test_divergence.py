@@ -64,6 +64,12 @@ def test_one_token_shows_no_more_than_the_whole_distribution(one, other):
     assert least_kl_divergence(p[0], q[0]) <= kl_divergence(p, q) * (1 + 1e-6) + 1e-9
 
 
+def test_what_a_nearly_certain_token_leaves_over_keeps_its_digits():
+    nearly = normalized([0.0, -30.0])
+    assert nearly[0] == pytest.approx(-exp(-30.0), rel=1e-12)
+    assert least_kl_divergence(log(0.5), nearly[0]) == pytest.approx(0.5 * (30 - 2 * log(2)), rel=1e-6)
+
+
 def test_a_token_that_is_certain_in_float32_leaves_no_infinity():
     assert least_kl_divergence(-1e-9, 0.0) < 1e-9
     assert 0 < least_kl_divergence(log(0.5), 0.0) < inf

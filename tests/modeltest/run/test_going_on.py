@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import time
 from contextlib import suppress
@@ -217,7 +218,9 @@ def test_what_is_no_longer_the_same_is_refused_and_named(stopped, change, proble
 
 def test_other_prompts_are_refused_before_anything_is_asked(stopped):
     path = stopped / "samples.jsonl"
-    path.write_text(path.read_text().replace('"prompt_sha256":"', '"prompt_sha256":"00', 1))
+    # Of a version that wrote no digests: with them, an edited line is refused as such.
+    lines = [re.sub(r',"digest":"\w+"', "", line) for line in path.read_text().splitlines(keepends=True)]
+    path.write_text("".join(lines).replace('"prompt_sha256":"', '"prompt_sha256":"00', 1))
     done = resume(stopped, expect=2)
     assert "was asked with another prompt" in done.stderr
 
