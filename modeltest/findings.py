@@ -6,10 +6,13 @@ A finding is decided on by its code and values; the sentence is made of them her
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from modeltest.api import Finding
 
+BELOW_GUESSING = "below_guessing"
 JOURNAL_WITHOUT_DIGESTS = "journal_without_digests"
+ONE_ANSWER = "one_answer"
 
 
 def sentences(findings: Iterable[Finding]) -> tuple[str, ...]:
@@ -29,4 +32,29 @@ def _journal_without_digests(_: Finding) -> str:
     )
 
 
-_SENTENCES: Mapping[str, Callable[[Finding], str]] = {JOURNAL_WITHOUT_DIGESTS: _journal_without_digests}
+def _below_guessing(finding: Finding) -> str:
+    values: Mapping[str, Any] = finding.values
+    said = ", ".join(
+        f"{answer!r:.20} {count}" for answer, count in zip(values["answers"], values["counts"], strict=True)
+    )
+    return (
+        f"{values['correct'] / values['questions']:.2%} of {values['questions']} questions are answered "
+        f"right, guessing gives {values['guess_rate']:.2%} (p = {values['p_value']:.2g}): the prompt, "
+        f"the chat template or the form of the answer is likely wrong; "
+        f"the most frequent answers: {said or 'none'}"
+    )
+
+
+def _one_answer(finding: Finding) -> str:
+    values: Mapping[str, Any] = finding.values
+    return (
+        f"{values['count']} of {values['questions']} answers are {values['answer']!r:.20}, which is right in "
+        f"{values['expected']}: the answers hardly depend on the questions"
+    )
+
+
+_SENTENCES: Mapping[str, Callable[[Finding], str]] = {
+    BELOW_GUESSING: _below_guessing,
+    JOURNAL_WITHOUT_DIGESTS: _journal_without_digests,
+    ONE_ANSWER: _one_answer,
+}

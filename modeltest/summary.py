@@ -17,6 +17,7 @@ NEAR_TIE_MARGIN = 1e-4
 
 _MOST_REASONS = 1000
 """So many different reasons of failure are counted: where every failure is another, none is frequent."""
+_FREQUENT_ANSWERS = 5
 
 _NO_GROUPS: Mapping[str, str] = MappingProxyType({})
 
@@ -26,15 +27,17 @@ def summarize_accuracy(
     subjects: Mapping[str, Mapping[str, str]],
     *,
     groups: Mapping[str, str] = _NO_GROUPS,
+    choices: int | None = None,
 ) -> AccuracySummary:
     """Return accuracy over all questions, by subject, by category and by group.
 
     `groups` maps the title of a group to the field of `subjects` that is "true" for its members. Failed
-    requests stay in every denominator. The result does not depend on the order of the samples.
+    requests stay in every denominator. `choices` is how many answers a question offers, where
+    completions do not say so by a log-probability for each. The result does not depend on the samples' order.
     `prompts_sha256` is the sum modulo 2^256 of the sha256 of every line `<id> <prompt_sha256>`: it needs no
     order, so that nothing is kept of a sample.
     """
-    counts = _Counts()
+    counts = _Counts(choices)
     for sample in samples:
         counts.add(sample)
     by_subject = counts.subjects
@@ -58,6 +61,9 @@ def summarize_accuracy(
         near_tie_margin=NEAR_TIE_MARGIN,
         prompts_sha256=f"{counts.prompts_digest % 2**256:064x}",
         frequent_failure=counts.frequent_failure(),
+        guess_rate=counts.guess_rate(),
+        answers=(frequent := dict(counts.answers.most_common(_FREQUENT_ANSWERS))),
+        expected_answers={answer: counts.expected[answer] for answer in frequent},
     )
 
 
@@ -73,6 +79,7 @@ class _Tally:
 
 @dataclass(slots=True)
 class _Counts:
+    choices: int | None
     subjects: dict[str, _Tally] = field(default_factory=dict)
     categories: dict[str, _Tally] = field(default_factory=dict)
     failed: int = 0
@@ -83,6 +90,10 @@ class _Counts:
     near_ties: list[str] = field(default_factory=list)
     prompts_digest: int = 0
     failures: Counter[str] = field(default_factory=Counter)
+    answers: Counter[str] = field(default_factory=Counter)
+    expected: Counter[str] = field(default_factory=Counter)
+    by_choices: Counter[int] = field(default_factory=Counter)
+    """How many answered questions offer so many choices; 0: nobody knows."""
 
     def add(self, sample: Sample) -> None:
         score = sample.score
@@ -98,6 +109,10 @@ class _Counts:
             if reason in self.failures or len(self.failures) < _MOST_REASONS:
                 self.failures[reason] += 1
             return
+        self.by_choices[self.choices or len(sample.completion.choice_logprobs)] += 1
+        self.expected[score.expected] += 1
+        if score.predicted is not None:
+            self.answers[score.predicted] += 1
         self.no_answer += score.no_answer
         self.truncated += score.truncated
         self.dropped_shots += sample.completion.dropped_shots
@@ -111,6 +126,13 @@ class _Counts:
             return None
         reason, count = min(self.failures.items(), key=lambda item: (-item[1], item[0]))
         return FrequentFailure(reason, count)
+
+    def guess_rate(self) -> float | None:
+        """Return how often guessing is right, on average over the answered questions."""
+        answered = self.by_choices.total()
+        if not answered or self.by_choices[0]:
+            return None
+        return math.fsum(count / choices for choices, count in self.by_choices.items() if count) / answered
 
 
 def _total(tallies: Iterable[_Tally]) -> Proportion:

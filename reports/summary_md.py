@@ -36,6 +36,7 @@ MOST_FAILED = 20
 MARKS = {
     Verdict.VALID: "\N{WHITE HEAVY CHECK MARK}",
     Verdict.NOISY: "\N{WARNING SIGN}",
+    Verdict.SUSPECT: "\N{WARNING SIGN}",
     Verdict.INVALID: "\N{CROSS MARK}",
 }
 

@@ -245,6 +245,15 @@ class AccuracySummary:
     frequent_failure: FrequentFailure | None = None
     """`None`: no question failed, or the run is of an older version."""
 
+    guess_rate: float | None = None
+    """Mean over the answered questions of one by the number of choices; `None` where that is not known."""
+
+    answers: Mapping[str, int] = field(default_factory=dict)
+    """The most frequent answers, and how often each was given."""
+
+    expected_answers: Mapping[str, int] = field(default_factory=dict)
+    """How often each of these is the right one."""
+
 
 @dataclass(frozen=True, slots=True)
 class FirstDifference:

@@ -10,6 +10,9 @@ class Verdict(str, Enum):
 
     VALID = "VALID"
     NOISY = "NOISY"
+    SUSPECT = "SUSPECT"
+    """As they were measured, but nothing they are named after: accuracy that guessing would beat."""
+
     INVALID = "INVALID"
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from modeltest.api.comparison import AccuracyComparison, Gate, Outcome, PairedAccuracy
 from modeltest.compare.paired import at_least, at_most, lower_bound, questions_needed
@@ -15,6 +16,7 @@ from modeltest.compare.tolerances import (
 )
 
 _NAMED = 3
+_OF_ACCURACY = ("accuracy", "subjects")
 
 
 def answer_gates(
@@ -53,6 +55,14 @@ def token_gate(differing: str | None, questions: int) -> Gate:
         return Gate("tokens", "", Outcome.PASS, statement, 0.0, 0.0, "questions")
     count, statement = float(differing.split()[0]), f"{differing}; it is the same checkpoint"
     return Gate("tokens", "", Outcome.FAIL, statement, count, 0.0, "questions")
+
+
+def suspected(gate: Gate) -> Gate:
+    """Return a gate that does not let accuracy pass, of runs of which one is SUSPECT; it still fails."""
+    if gate.name not in _OF_ACCURACY or gate.outcome is not Outcome.PASS:
+        return gate
+    statement = f"guessing would beat one of the runs, so that nothing is kept to: {gate.statement}"
+    return replace(gate, outcome=Outcome.INCONCLUSIVE, statement=statement)
 
 
 def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:

@@ -16,6 +16,7 @@ from modeltest.api import (
     PrecisionSummary,
     RunResult,
     SpecError,
+    Verdict,
 )
 from modeltest.api.comparison import (
     ComparedRun,
@@ -26,7 +27,7 @@ from modeltest.api.comparison import (
     RunDifference,
 )
 from modeltest.compare.accuracy import compare_answers
-from modeltest.compare.answer_gates import answer_gates, token_gate
+from modeltest.compare.answer_gates import answer_gates, suspected, token_gate
 from modeltest.compare.answers import Answer, read_answers
 from modeltest.compare.calibration import calibration_differences
 from modeltest.compare.comparable import (
@@ -170,6 +171,8 @@ def _accuracy(sides: _Sides) -> Comparison:
     )
     if found.outputs is not None and sides.tolerances.min_identical is not None:
         gates += output_gates(found.outputs, sides.tolerances)
+    if any(result.verdict is Verdict.SUSPECT for result in sides.results):
+        gates = [suspected(gate) for gate in gates]
     note = tokenization_note(reference, candidate)
     told = prompts_with_tokens(reference, candidate)
     if told and _is_one_checkpoint(*sides.results) and "prompts" not in sides.allow:

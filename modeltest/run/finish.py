@@ -31,14 +31,15 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.data.card import load_card
-from modeltest.findings import JOURNAL_WITHOUT_DIGESTS, sentences
+from modeltest.findings import BELOW_GUESSING, JOURNAL_WITHOUT_DIGESTS, sentences
 from modeltest.run.directory import COMPLETE, PARTIAL_FOLDER, write_result
 from modeltest.run.disturbances import disturbances
 from modeltest.run.journal import FILE_NAME, end_of, lacks_digests
 from modeltest.run.questions import Questions
+from modeltest.suspicion import suspicions
 
 _NAMED_PROMPTS = 3
-_WORST_FIRST = (Verdict.INVALID, Verdict.NOISY, Verdict.VALID)
+_WORST_FIRST = (Verdict.INVALID, Verdict.SUSPECT, Verdict.NOISY, Verdict.VALID)
 _NAMED = 3
 
 
@@ -76,7 +77,7 @@ def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = 
 def judged(result: RunResult, directory: Path) -> RunResult:
     """Return `result` with summary, verdict, reasons and warnings made of its journal, and its questions."""
     summary = summarize(result, directory)
-    findings = tuple(_findings(directory))
+    findings = tuple(_findings(summary, directory))
     verdict, reasons = judge(summary, expected_questions=result.dataset.records if result.dataset else None)
     if result.status != COMPLETE:
         verdict, reasons = Verdict.INVALID, (_unfinished(result), *reasons)
@@ -164,7 +165,11 @@ def _judge_answers(
         reasons.append(f"{total} of {expected_questions} questions were asked: the run was cut short")
     if summary.failed:
         reasons.append(f"{summary.failed} of {total} questions failed{_mostly(summary)}")
-    return Verdict.INVALID if reasons else Verdict.VALID, tuple(reasons)
+    if reasons:
+        return Verdict.INVALID, tuple(reasons)
+    if any(each.code == BELOW_GUESSING for each in suspicions(summary)):
+        return Verdict.SUSPECT, ("fewer questions are answered right than by guessing",)
+    return Verdict.VALID, ()
 
 
 def _mostly(summary: AccuracySummary) -> str:
@@ -208,7 +213,9 @@ def _judge_searches(summary: MaxBatchSummary) -> tuple[Verdict, tuple[str, ...]]
     return min(verdicts, key=_WORST_FIRST.index), reasons
 
 
-def _findings(directory: Path) -> Iterator[Finding]:
+def _findings(summary: Summary, directory: Path) -> Iterator[Finding]:
+    if isinstance(summary, AccuracySummary):
+        yield from suspicions(summary)
     if lacks_digests(directory / FILE_NAME):
         yield Finding(JOURNAL_WITHOUT_DIGESTS)
 

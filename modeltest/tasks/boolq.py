@@ -104,7 +104,7 @@ class BoolQ:
         self, samples: Iterable[Sample], data_subjects: Mapping[str, Mapping[str, str]]
     ) -> AccuracySummary:
         """Return the plain mean over all questions."""
-        return summarize_accuracy(samples, data_subjects)
+        return summarize_accuracy(samples, data_subjects, choices=len(MODELTEST_ANSWERS))
 
 
 def _question(record: Record) -> str:

@@ -117,7 +117,7 @@ class MultipleChoice:
         self, samples: Iterable[Sample], data_subjects: Mapping[str, Mapping[str, str]]
     ) -> AccuracySummary:
         """Return micro and macro accuracy, by subject, by category and by group."""
-        return summarize_accuracy(samples, data_subjects, groups=self.groups)
+        return summarize_accuracy(samples, data_subjects, groups=self.groups, choices=len(LETTERS))
 
     def _request(
         self, record: Record, shots: Sequence[WorkedExample], data: TaskData, spec: RunSpec
