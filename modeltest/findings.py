@@ -5,7 +5,7 @@ A finding is decided on by its code and values; the sentence is made of them her
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from modeltest.api import Finding
@@ -13,6 +13,11 @@ from modeltest.api import Finding
 BELOW_GUESSING = "below_guessing"
 JOURNAL_WITHOUT_DIGESTS = "journal_without_digests"
 ONE_ANSWER = "one_answer"
+QUESTIONS_AMONG_SHOTS = "questions_among_shots"
+REPEATED_QUESTIONS = "repeated_questions"
+
+OF_QUESTIONS = frozenset({QUESTIONS_AMONG_SHOTS, REPEATED_QUESTIONS})
+"""What only the worker sees, who reads the questions: it is told once, and kept."""
 
 
 def sentences(findings: Iterable[Finding]) -> tuple[str, ...]:
@@ -53,8 +58,31 @@ def _one_answer(finding: Finding) -> str:
     )
 
 
+def _questions_among_shots(finding: Finding) -> str:
+    values: Mapping[str, Any] = finding.values
+    are, them = ("question is", "it") if values["count"] == 1 else ("questions are", "them")
+    return (
+        f"{values['count']} {are} among the worked examples before {them}, which give the answer away: "
+        f"{_named(values)}"
+    )
+
+
+def _repeated_questions(finding: Finding) -> str:
+    values: Mapping[str, Any] = finding.values
+    are = "question is that of another" if values["count"] == 1 else "questions are those of others"
+    return f"{values['count']} {are} again, word for word: {_named(values)}"
+
+
+def _named(values: Mapping[str, Any]) -> str:
+    named: Sequence[str] = values["questions"]
+    more = values["count"] - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
+
+
 _SENTENCES: Mapping[str, Callable[[Finding], str]] = {
     BELOW_GUESSING: _below_guessing,
     JOURNAL_WITHOUT_DIGESTS: _journal_without_digests,
     ONE_ANSWER: _one_answer,
+    QUESTIONS_AMONG_SHOTS: _questions_among_shots,
+    REPEATED_QUESTIONS: _repeated_questions,
 }

@@ -31,7 +31,7 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.data.card import load_card
-from modeltest.findings import BELOW_GUESSING, JOURNAL_WITHOUT_DIGESTS, sentences
+from modeltest.findings import BELOW_GUESSING, JOURNAL_WITHOUT_DIGESTS, OF_QUESTIONS, sentences
 from modeltest.run.directory import COMPLETE, PARTIAL_FOLDER, write_result
 from modeltest.run.disturbances import disturbances
 from modeltest.run.journal import FILE_NAME, end_of, lacks_digests
@@ -77,7 +77,8 @@ def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = 
 def judged(result: RunResult, directory: Path) -> RunResult:
     """Return `result` with summary, verdict, reasons and warnings made of its journal, and its questions."""
     summary = summarize(result, directory)
-    findings = tuple(_findings(summary, directory))
+    told = (each for each in result.findings if each.code in OF_QUESTIONS)
+    findings = (*told, *_findings(summary, directory))
     verdict, reasons = judge(summary, expected_questions=result.dataset.records if result.dataset else None)
     if result.status != COMPLETE:
         verdict, reasons = Verdict.INVALID, (_unfinished(result), *reasons)

@@ -12,6 +12,7 @@ from modeltest.api import (
     EngineError,
     EngineInfo,
     EngineUsage,
+    Finding,
     Interruption,
     ModelTestError,
     RankLost,
@@ -80,6 +81,10 @@ class Watch:
 
     def _take_dataset(self, event: Event) -> None:
         self.result = replace(self.result, dataset=from_plain(DatasetInfo, event["dataset"]))
+
+    def _take_findings(self, event: Event) -> None:
+        findings = tuple(from_plain(Finding, each) for each in event["findings"])
+        self.result = replace(self.result, findings=findings)
 
     def _take_usage(self, event: Event) -> None:
         self.result = replace(self.result, usage=from_plain(EngineUsage, event["usage"]))

@@ -39,6 +39,7 @@ from modeltest.run.events import VARIABLE, EventWriter
 from modeltest.run.going_on import answered_in, begun_questions, trials_lost
 from modeltest.run.handover import ServingEngine
 from modeltest.run.journal import FILE_NAME, JournalReader, JournalWriter, count_entries
+from modeltest.run.leakage import leaks
 from modeltest.run.machine_errors import of_this_machine
 from modeltest.run.measurement import Measured, run_measurements
 from modeltest.run.next_runs import VARIABLE as NEXT_RUNS
@@ -179,6 +180,7 @@ def _adapter(result: RunResult) -> str:
 def _ask(run: _Run, task: AccuracyTask) -> None:
     dataset = _load_dataset(run, task)
     spec, total = run.result.spec, dataset.info.records
+    run.events.send("findings", findings=to_plain(list(leaks(task.requests(dataset.data, spec)))))
     answered = answered_in(run.directory / FILE_NAME)
     if answered:
         refuse_other_prompts(task, dataset.data, spec, answered)
