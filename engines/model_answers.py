@@ -182,7 +182,8 @@ def model_trial(loaded: Loaded, device: str, ranks: Ranks) -> ModelTrial:
 def plain_of_causal(trial: ModelTrial, loaded: Loaded) -> Plain:
     """Return what a plain pass says of the rows of the trial at load.
 
-    Raises: EngineError when the model is not a causal one: its answers would depend on what comes later.
+    Raises: EngineError when the model is not a causal one, so that its answers would depend on what comes
+    later; OutOfMemory when there is room for the weights alone.
     """
     try:
         return trial.plain_at_load()
@@ -191,6 +192,11 @@ def plain_of_causal(trial: ModelTrial, loaded: Loaded) -> Plain:
             f"{loaded.tokenizer.name_or_path} is not a causal language model "
             f"({type(loaded.model).__name__}): what it says of a token depends on later tokens ({problem})"
         ) from None
+    except Exception as problem:
+        if not is_out_of_memory(problem):
+            raise
+        text = " ".join(f"out of memory with a row of a few tokens: {problem}".split())[:400]
+    raise OutOfMemory(text)
 
 
 def by_feeding(batch: Sequence[Encoded], choosing: Choosing) -> Iterator[tuple[Feeding, list[Encoded]]]:

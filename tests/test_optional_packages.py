@@ -24,6 +24,7 @@ DISTRIBUTIONS = {"yaml": "pyyaml"}
 
 USED_BY_LIBRARIES = {
     "accelerate": "transformers, to split a model over ranks",
+    "gguf": "transformers, to read the weights of the trained model",
     "psutil": "accelerate",
     "sentencepiece": "transformers, for tokenizers",
 }

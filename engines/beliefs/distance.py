@@ -44,5 +44,6 @@ def rounding_of(logits: Any) -> float:
     """Return by how much storing `logits` in their dtype alone may change them, on average."""
     import torch
 
-    known = logits[logits.isfinite()].float()
+    on_host = logits.detach().cpu()
+    known = on_host[on_host.isfinite()].float()
     return float(known.abs().mean()) * torch.finfo(logits.dtype).eps if len(known) else 0.0

@@ -18,7 +18,7 @@ from typing import Any
 from engines.beliefs.distance import distance, rounding_of
 from engines.beliefs.float32 import in_float32, is_float32
 from engines.beliefs.probe_tree import ProbeTree, probe_tree
-from engines.device import is_out_of_memory
+from engines.device import empty_cache, is_out_of_memory
 from engines.forward import forget
 from engines.logits import LogitsAt
 from engines.ranks import ALONE, Ranks
@@ -200,6 +200,19 @@ class ModelTrial:
         return limits
 
     def _batch(self, rows: Sequence[tuple[int, ...]], *, disturbs_last: bool = False) -> list[Any]:
+        """Return the logits `[tokens, vocabulary]` of rows of one length, together where memory allows."""
+        try:
+            return self._together(rows, disturbs_last=disturbs_last)
+        except Exception as problem:
+            if not is_out_of_memory(problem) or len(rows) == 1:
+                raise
+        # Outside the handler: the traceback it holds would keep the tensors alive.
+        empty_cache(self._device)
+        *others, last = rows
+        alone = [self._together([row], disturbs_last=False)[0] for row in others]
+        return [*alone, *self._together([last], disturbs_last=disturbs_last)]
+
+    def _together(self, rows: Sequence[tuple[int, ...]], *, disturbs_last: bool) -> list[Any]:
         import torch
 
         with torch.inference_mode(), self._disturbed(disturbs_last):

@@ -73,11 +73,13 @@ def fresh_secret() -> str:
 
 
 def shared_secret(variables: Mapping[str, str], nodes: int) -> str:
-    """Return the secret that the user gave to all nodes of a run.
+    """Return the secret that the user gave to all nodes of a run; a node alone draws its own.
 
     Raises: PrerequisiteError when there is none, or one that could be guessed.
     """
     secret = variables.get(SECRET_VARIABLE, "")
+    if nodes == 1 and not secret:
+        return fresh_secret()
     if len(secret) < SHORTEST_SECRET:
         state = f"has {len(secret)} characters, fewer than {SHORTEST_SECRET}" if secret else "is not set"
         raise PrerequisiteError(

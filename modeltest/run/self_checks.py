@@ -81,8 +81,10 @@ class LineChecks:
         self._trials.add(name)
         if self._cases is not None and not 0 <= entry.case_index < self._cases:
             raise ValueError(f"trial {name} is of case {entry.case_index}, but the run has {self._cases}")
-        if len(entry.completions) > entry.batch_size:
-            raise ValueError(f"trial {name} has {len(entry.completions)} rows, more than its batch size")
+        # A trial that asks for the probability of what was said has a row for each token instead.
+        rows = sum(not (one.choice_tokens or one.choice_logprobs) for one in entry.completions)
+        if rows > entry.batch_size:
+            raise ValueError(f"trial {name} has {rows} rows, more than its batch size")
 
 
 def _rule_of(spec: RunSpec | None) -> Rule | None:

@@ -64,8 +64,8 @@ def test_an_answer_can_be_dictated():
         ({"step_ms": "fast"}, "step_ms='fast' is not a float"),
         ({"fail_every": "1.5"}, "is not a int"),
         ({"sleep": "maybe"}, "is not a bool"),
-        ({"noise": "nan"}, "must be 0 or more, and finite"),
-        ({"step_ms": "-1"}, "must be 0 or more, and finite"),
+        ({"noise": "nan"}, "must be from 0 to 1000000000"),
+        ({"step_ms": "-1"}, "must be from 0 to 1000000000"),
     ],
 )
 def test_a_wrong_option_is_named(options, message):

@@ -115,12 +115,14 @@ def test_the_own_checkout_stays_on_the_path(tmp_path):
         assert run([*command, "--version"], ROOT, PYTHONPATH=":").returncode == 0
 
 
-def test_a_current_directory_that_is_gone_stops_nothing(tmp_path):
+def test_a_current_directory_that_is_gone_is_told_in_one_line(tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()
     command = ["bash", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', str(gone), *STARTS["file"], "--version"]
     done = run(command, tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: the current directory cannot be used")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,7 +44,11 @@ def build_library(folder: Path) -> Path | None:
 
 def _flags() -> list[str]:
     import torch
-    from torch.utils.cpp_extension import include_paths, library_paths
+
+    with warnings.catch_warnings():
+        # It brings setuptools, which now and then gets Python's own distutils: nothing of ours.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from torch.utils.cpp_extension import include_paths, library_paths
 
     (libraries,) = library_paths()
     return [
