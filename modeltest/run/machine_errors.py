@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from modeltest.api import PrerequisiteError
 
 _OURS = ("modeltest", "engines", "reports")
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def of_this_machine(problem: BaseException) -> PrerequisiteError | None:
@@ -20,7 +23,14 @@ def of_this_machine(problem: BaseException) -> PrerequisiteError | None:
         return PrerequisiteError(
             f"a library cannot be imported: {problem}; install it again, or give it memory"
         )
+    # Python cannot read some texts when a module of its own no longer fits into memory.
+    if isinstance(problem, SyntaxError) and not _is_ours(problem.filename):
+        return PrerequisiteError(f"a library cannot be read: {problem}; install it again, or give it memory")
     if isinstance(problem, OSError) and problem.strerror is not None:
         where = f"{problem.filename}: " if problem.filename is not None else ""
         return PrerequisiteError(f"the system refuses: {where}{problem.strerror}")
     return None
+
+
+def _is_ours(file: str | None) -> bool:
+    return file is None or any(Path(file).is_relative_to(_ROOT / name) for name in _OURS)

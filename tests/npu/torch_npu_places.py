@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,23 +42,22 @@ def build_library(folder: Path) -> Path | None:
 
 
 def _flags() -> list[str]:
-    import torch
-
-    with warnings.catch_warnings():
-        # It brings setuptools, which now and then gets Python's own distutils: nothing of ours.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from torch.utils.cpp_extension import include_paths, library_paths
-
-    (libraries,) = library_paths()
+    # Asked of a process of its own: it brings setuptools, which wants to be there before distutils.
+    asked = (
+        "import json, torch; from torch.utils.cpp_extension import include_paths, library_paths; "
+        "print(json.dumps([torch.compiled_with_cxx11_abi(), include_paths(), library_paths()]))"
+    )
+    said = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True).stdout
+    has_new_abi, includes, (libraries,) = json.loads(said.splitlines()[-1])
     return [
         *(
             "-std=c++20",
             "-O0",
             "-fPIC",
             "-shared",
-            f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}",
+            f"-D_GLIBCXX_USE_CXX11_ABI={int(has_new_abi)}",
         ),
-        *(f"-I{path}" for path in include_paths()),
+        *(f"-I{path}" for path in includes),
         *(f"-L{libraries}", f"-Wl,-rpath,{libraries}", "-ltorch_cpu", "-lc10"),
     ]
 

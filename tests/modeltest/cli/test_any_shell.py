@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from modeltest.cli.execute import _TIMEOUTS
 from modeltest.cli.root import root
+from modeltest.run import machine_errors
 from modeltest.run.machine_errors import of_this_machine
 
 MODELTEST = shlex.join([sys.executable, "-m", "modeltest"])
@@ -120,6 +121,7 @@ def test_b6_paths_need_no_ascii_where_a_locale_is_forced(tmp_path):
     assert "模型 目录" in (directory / "run.json").read_text(encoding="utf-8")
 
 
+@pytest.mark.long  # where memory ends depends on the machine, and what Python says then on where it ends
 def test_b6_memory_that_does_not_reach_is_no_defect(tmp_path):
     # Enough to start, and not for what reports need.
     done = bash(f"ulimit -v 150000; {MODELTEST} {FAKE}", tmp_path)
@@ -131,6 +133,9 @@ def test_b6_a_library_without_memory_is_no_defect():
     assert of_this_machine(mapped).exit_code == 3
     assert of_this_machine(MemoryError()).exit_code == 3
     assert of_this_machine(PermissionError(13, "Permission denied", "a/b")).exit_code == 3
+    unread = SyntaxError("can't load unicodedata module", ("/usr/lib/python3/rich/cells.py", 48, 0, ""))
+    assert of_this_machine(unread).exit_code == 3
+    assert of_this_machine(SyntaxError("bad", (machine_errors.__file__, 1, 0, ""))) is None
     assert of_this_machine(ImportError("no", name="modeltest.nothing")) is None
     assert of_this_machine(ZeroDivisionError()) is None
 
