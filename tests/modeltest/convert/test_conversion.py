@@ -311,10 +311,12 @@ print(peak_bytes() - before)
 @pytest.mark.parametrize("zipped", [True, False])
 def test_memory_is_bounded_by_the_largest_file(torch_checkpoint, zipped):
     """Also with tied tensors; what is written is mapped once more to be compared, which can be dropped."""
-    shard_bytes = 24 << 20
+    # glibc maps a block of more than 32 MiB on its own and gives it back when it is freed; smaller ones may
+    # stay in the heap of the process, so that the peak of several would depend on what lies between them.
+    shard_bytes = 40 << 20
     shards = [
         {f"{i}.tied": tensor, f"{i}.w": tensor}
-        for i in range(6)
+        for i in range(4)
         for tensor in [torch.full((shard_bytes // 4,), float(i))]
     ]
     folder = torch_checkpoint(*shards, _use_new_zipfile_serialization=zipped)
@@ -325,5 +327,5 @@ def test_memory_is_bounded_by_the_largest_file(torch_checkpoint, zipped):
         if "Permission" in problem.stderr:
             pytest.skip("this kernel does not let a process reset its peak memory")
         raise
-    # The file, and its two written copies while they are compared; all files together are 12 such sizes.
+    # The file, and its two written copies while they are compared; all files together are 8 such sizes.
     assert grown < 3.5 * shard_bytes
