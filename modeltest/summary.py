@@ -12,9 +12,6 @@ from types import MappingProxyType
 from modeltest.api import AccuracySummary, FrequentFailure, Proportion, Sample
 from modeltest.statistics import proportion
 
-NEAR_TIE_MARGIN = 1e-4
-"""Below this difference in log-probability the batch size or the device may decide a question."""
-
 _MOST_REASONS = 1000
 """So many different reasons of failure are counted: where every failure is another, none is frequent."""
 _FREQUENT_ANSWERS = 5
@@ -35,7 +32,8 @@ def summarize_accuracy(
     requests stay in every denominator. `choices` is how many answers a question offers, where
     completions do not say so by a log-probability for each. The result does not depend on the samples' order.
     `prompts_sha256` is the sum modulo 2^256 of the sha256 of every line `<id> <prompt_sha256>`: it needs no
-    order, so that nothing is kept of a sample.
+    order, so that nothing is kept of a sample. Near-ties are left out: which margins are near depends on the
+    dtype that was computed in, which no task knows (`modeltest.near_ties`).
     """
     counts = _Counts(choices)
     for sample in samples:
@@ -57,8 +55,8 @@ def summarize_accuracy(
         truncated=counts.truncated,
         dropped_shots=counts.dropped_shots,
         cut_prompts=counts.cut_prompts,
-        near_ties=tuple(sorted(counts.near_ties)),
-        near_tie_margin=NEAR_TIE_MARGIN,
+        near_ties=(),
+        near_tie_margin=0.0,
         prompts_sha256=f"{counts.prompts_digest % 2**256:064x}",
         frequent_failure=counts.frequent_failure(),
         guess_rate=counts.guess_rate(),
@@ -87,7 +85,6 @@ class _Counts:
     truncated: int = 0
     dropped_shots: int = 0
     cut_prompts: int = 0
-    near_ties: list[str] = field(default_factory=list)
     prompts_digest: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
@@ -117,8 +114,6 @@ class _Counts:
         self.truncated += score.truncated
         self.dropped_shots += sample.completion.dropped_shots
         self.cut_prompts += sample.completion.cut_prompt_tokens > 0
-        if score.margin is not None and score.margin < NEAR_TIE_MARGIN:
-            self.near_ties.append(score.request_id)
 
     def frequent_failure(self) -> FrequentFailure | None:
         """Return the most frequent reason of failure, of equally frequent ones the first by the alphabet."""

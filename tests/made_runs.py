@@ -1,12 +1,13 @@
 """Results of runs made by hand, for the tests of comparisons."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from made_answers import sample
 
 from modeltest.api import (
+    AccuracySummary,
     Case,
     Completion,
     DatasetInfo,
@@ -21,6 +22,7 @@ from modeltest.api import (
     TaskOptions,
     Verdict,
 )
+from modeltest.near_ties import NearTies
 from modeltest.summary import summarize_accuracy
 from modeltest.tasks.performance import Performance
 
@@ -47,12 +49,20 @@ def run_result(spec: RunSpec, **fields: Any) -> RunResult:
     return RunResult(spec=spec, **values)
 
 
+def accuracy_summary(
+    samples: Iterable[Sample], subjects: Mapping[str, Mapping[str, str]], *, near_tie_margin: float = 0.001
+) -> AccuracySummary:
+    """Return the summary that a run ends with, its near-ties noted."""
+    noted = NearTies(samples, margin=near_tie_margin)
+    return noted.noted_in(summarize_accuracy(noted, subjects))
+
+
 def accuracy_result(samples: Iterable[Sample] | None = None, **fields: Any) -> RunResult:
     """Return an accuracy run with these samples: two right answers where none are given."""
     samples = tuple(samples or (sample("s/0", "yes"), sample("s/1", "yes")))
     spec = RunSpec("hf_fp32", "full_BoolQ", "boolq", "llama", "/w", batch_sizes=((8,),))
     values = {"dataset": replace(DATASET, records=len(samples)), "protocol_version": "1", **fields}
-    return run_result(spec, samples=samples, summary=summarize_accuracy(samples, {}), **values)
+    return run_result(spec, samples=samples, summary=accuracy_summary(samples, {}), **values)
 
 
 def performance_result(step_ms: float = 10.0, **fields: Any) -> RunResult:

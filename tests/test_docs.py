@@ -44,6 +44,7 @@ from modeltest.doctor.finding import State
 from modeltest.doctor.machine import ThisMachine
 from modeltest.generate.generations import line_of
 from modeltest.metrics import METRICS
+from modeltest.rounding import COARSEST, RESOLUTIONS
 from modeltest.run import asked_files
 from modeltest.run.disturbances import BUSY_SHARE
 from modeltest.run.measurement import run_measurements
@@ -53,7 +54,6 @@ from modeltest.search import FULL_EFFORT, QUICK_EFFORT
 from modeltest.search.evidence import CERTIFICATE_RISK
 from modeltest.search.sequential_test import CONFIDENCE, PRIOR_SD
 from modeltest.statistics import proportion
-from modeltest.summary import NEAR_TIE_MARGIN
 from modeltest.tasks.mmlu import MMLU
 from modeltest.tasks.multiple_choice import FEW_SHOT_TOKENS, ZERO_SHOT_TOKENS
 from modeltest.tasks.performance import Performance
@@ -177,7 +177,8 @@ def test_thresholds_are_those_of_the_code():
     assert f"by more than {TOLERANCE:.0%}".replace("%", " %") in section(METRICS_DOC, "Plausibility")
     assert f"above\n{BUSY_SHARE} per processor" in section(METRICS_DOC, "Conditions")
     assert f"above {NOISY_CV * 100:.0f} %" in section(OUTPUT, "Verdicts")
-    assert f"less than {NEAR_TIE_MARGIN:.4f} " in section(METRICS_DOC, "Accuracy")
+    near = [f"{found.near_tie:g} in {dtype}" for dtype, found in RESOLUTIONS.items()]
+    assert f"less than {', '.join(near)}, {COARSEST.near_tie:g} with" in section(METRICS_DOC, "Accuracy")
     protocols = section(METRICS_DOC, "Protocols")
     assert f"at most {FEW_SHOT_TOKENS} tokens" in protocols
     assert f"at most {ZERO_SHOT_TOKENS} tokens" in protocols

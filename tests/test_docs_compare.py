@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 from doc_blocks import ROOT, names_in, section, table_rows
 
-from modeltest import registry
+from modeltest import registry, rounding
 from modeltest.api.comparison import Outcome
 from modeltest.cli.compare import compare
 from modeltest.compare import bootstrap, divergence, tolerances
@@ -39,9 +39,9 @@ def test_limits_are_those_of_the_code():
     assert f"more than {tolerances.MAX_WIDE_FLIPS * 100:g} % of the questions" in TEXT
     assert f"more than {tolerances.MAX_FLIPS * 100:g} % differently" in TEXT
     rows = {row[0]: row[1:] for row in table_rows(section(DOC, "Answers and their margins"))}
-    for dtype, found in tolerances.RESOLUTIONS.items():
+    for dtype, found in rounding.RESOLUTIONS.items():
         assert tuple(map(float, rows[dtype])) == (found.near_tie, found.mean_kl)
-    coarsest = tolerances.COARSEST
+    coarsest = rounding.COARSEST
     assert tuple(map(float, rows["quantised, others"])) == (coarsest.near_tie, coarsest.mean_kl)
     assert f"{divergence.CRITERION_MAX:g} for every token" in TEXT
     assert f"above {divergence.CRITERION_RARE:.4f} for at most {divergence.CRITERION_SHARE * 100:g} %" in TEXT

@@ -240,7 +240,11 @@ class AccuracySummary:
     dropped_shots: int
     cut_prompts: int
     near_ties: tuple[str, ...]
+    """The questions that rounding may decide. Tasks leave them out: the dtype decides."""
+
     near_tie_margin: float
+    """Below this difference in log-probability a question is one of them; in nats."""
+
     prompts_sha256: str
     frequent_failure: FrequentFailure | None = None
     """`None`: no question failed, or the run is of an older version."""

@@ -11,9 +11,9 @@ from modeltest.compare.tolerances import (
     MAX_FLIPS,
     MAX_WIDE_FLIPS,
     MOST_UNANSWERED,
-    Resolution,
     Tolerances,
 )
+from modeltest.rounding import Resolution
 
 _NAMED = 3
 _OF_ACCURACY = ("accuracy", "subjects")

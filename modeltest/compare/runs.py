@@ -53,7 +53,8 @@ from modeltest.compare.outputs import compare_outputs
 from modeltest.compare.performance import compare_sessions, latency_gates, read_session
 from modeltest.compare.sessions import RunToCompare, together, warnings_of
 from modeltest.compare.soundness import Unsound, unsound_shapes
-from modeltest.compare.tolerances import Tolerances, resolution_of
+from modeltest.compare.tolerances import Tolerances
+from modeltest.rounding import resolution_of
 
 KINDS: tuple[tuple[type, str], ...] = (
     (AccuracySummary, "accuracy"),
@@ -161,7 +162,7 @@ def _accuracy(sides: _Sides) -> Comparison:
     sides = sides.accept(differing)
     if not set(reference) & set(candidate):
         raise SpecError("the runs have no question in common; their questions are in samples.jsonl")
-    resolution = resolution_of(sides.results)
+    resolution = resolution_of(*sides.results)
     near_tie = sides.tolerances.near_tie
     found = compare_answers(
         reference, candidate, near_tie_margin=resolution.near_tie if near_tie is None else near_tie

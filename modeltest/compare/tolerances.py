@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from modeltest.api import RunResult
 from modeltest.api.comparison import CalibratedTolerance, Calibration
 
 CONFIDENCE = 0.95
@@ -23,26 +21,6 @@ MAX_BATCH_TOLERANCE = 0.05
 
 FLOORS = {"ttft_ms": 1.0, "tpot_ms": 0.1, "e2e_s": 0.01}
 """The metrics that are judged, and the least difference of each that counts, in its unit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """What rounding does to the log-probability of a choice, in nats."""
-
-    near_tie: float
-    """Up to this margin rounding may decide between two choices."""
-
-    mean_kl: float
-    """The most that the distributions over the choices may be apart, mean over the questions."""
-
-
-RESOLUTIONS = {
-    "float32": Resolution(1e-3, 1e-5),
-    "float16": Resolution(0.05, 1e-3),
-    "bfloat16": Resolution(0.3, 1e-2),
-}
-COARSEST = Resolution(0.5, 5e-2)
-"""Of quantised weights, and of a dtype that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +49,3 @@ class Tolerances:
         of_metric = [each for each in self.calibration.tolerances if each.metric == metric]
         same = [each for each in of_metric if (each.case, each.batch_size) == (case, batch_size)]
         return max(same or of_metric, key=lambda each: each.tolerance, default=None)
-
-
-def resolution_of(runs: Iterable[RunResult]) -> Resolution:
-    """Return what rounding may do to the coarsest of `runs`."""
-    return max((_resolution(run) for run in runs), key=lambda each: each.near_tie, default=COARSEST)
-
-
-def _resolution(run: RunResult) -> Resolution:
-    dtype = run.engine.dtype if run.engine else run.spec.dtype or run.model.dtype
-    if run.model.quantize or dtype is None:
-        return COARSEST
-    return RESOLUTIONS.get(dtype, COARSEST)

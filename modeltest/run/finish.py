@@ -32,6 +32,8 @@ from modeltest.api import (
 )
 from modeltest.data.card import load_card
 from modeltest.findings import BELOW_GUESSING, JOURNAL_WITHOUT_DIGESTS, OF_QUESTIONS, sentences
+from modeltest.near_ties import NearTies
+from modeltest.rounding import resolution_of
 from modeltest.run.directory import COMPLETE, PARTIAL_FOLDER, write_result
 from modeltest.run.disturbances import disturbances
 from modeltest.run.journal import FILE_NAME, end_of, lacks_digests
@@ -129,7 +131,9 @@ def summarize(result: RunResult, directory: Path) -> Summary:
     """Return the headline numbers of the journalled samples or measurements, or of a harness's own files."""
     task = registry.load_task(result.spec.task)
     if isinstance(task, AccuracyTask):
-        return task.summarize(result.samples, _subjects(task.dataset))
+        samples = NearTies(result.samples, margin=resolution_of(result).near_tie)
+        summary = task.summarize(samples, _subjects(task.dataset))
+        return samples.noted_in(summary) if isinstance(summary, AccuracySummary) else summary
     if isinstance(task, MeasurementTask):
         return task.summarize_measurements(result.measurements, result.spec, result.engine)
     if isinstance(task, HarnessTask):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from made_runs import performance_result
+from made_runs import accuracy_summary, performance_result
 
 from modeltest.api import (
     Case,
@@ -30,7 +30,6 @@ from modeltest.api import (
     TextPrompt,
     Verdict,
 )
-from modeltest.summary import summarize_accuracy
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -85,7 +84,7 @@ def run() -> RunResult:
         machine={"cpus": 2},
         samples=samples,
         questions=[question for _, question in pairs],
-        summary=summarize_accuracy(samples, SUBJECTS),
+        summary=accuracy_summary(samples, SUBJECTS),
         verdict=Verdict.INVALID,
         reasons=(HOSTILE,),
         command=HOSTILE,
@@ -271,7 +270,7 @@ def test_nothing_is_wider_than_the_window(open_page, width):
 
 def test_a_page_of_a_stopped_run_opens_too(new_page, tmp_path):
     stopped = replace(run(), status="partial", error="interrupted", samples=[], questions=[])
-    stopped = replace(stopped, summary=summarize_accuracy([], SUBJECTS))
+    stopped = replace(stopped, summary=accuracy_summary([], SUBJECTS))
     page = new_page()
     page.goto(RunPage().write(stopped, tmp_path)[0].as_uri())
     page.wait_for_selector("html[data-ready]")

@@ -5,6 +5,7 @@ from base64 import b64decode
 from dataclasses import replace
 
 import pytest
+from made_runs import accuracy_summary
 from timed_runs import MODEL, max_batch_run, out_of_memory_run, performance_run, run_result
 
 from modeltest.api import (
@@ -29,7 +30,6 @@ from modeltest.api import (
     Turn,
     Verdict,
 )
-from modeltest.summary import summarize_accuracy
 from reports.run_page.accuracy import _in_order, accuracy_content
 from reports.run_page.questions import columns
 from reports.run_page.report import RunPage
@@ -72,7 +72,7 @@ SAMPLES = [
 
 
 def accuracy_run(samples=SAMPLES, questions=()):
-    result = run_result(SPEC, summary=summarize_accuracy(samples, SUBJECTS))
+    result = run_result(SPEC, summary=accuracy_summary(samples, SUBJECTS))
     dataset = DatasetInfo("mmlu", "full", "/data/mmlu", "d" * 64, True, len(samples), 2)
     return replace(
         result,
@@ -189,7 +189,7 @@ def test_nothing_that_a_model_or_dataset_says_becomes_markup(tmp_path):
     samples = [said, *scores]
     result = replace(
         accuracy_run(samples, asked),
-        summary=summarize_accuracy(samples, subject),
+        summary=accuracy_summary(samples, subject),
         model=replace(MODEL, name=HOSTILE),
         reasons=(HOSTILE,),
         command=HOSTILE,

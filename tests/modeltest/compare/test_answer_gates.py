@@ -16,7 +16,8 @@ from modeltest.compare.answer_gates import (
     flip_gate,
     subject_gate,
 )
-from modeltest.compare.tolerances import RESOLUTIONS, Tolerances
+from modeltest.compare.tolerances import Tolerances
+from modeltest.rounding import RESOLUTIONS
 
 DRAWS = 4000
 DEFAULT = Tolerances()

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from made_answers import sample
+from made_runs import ENGINE, MODEL, accuracy_result
 
 from modeltest.api import (
     AccuracySummary,
@@ -31,7 +33,7 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.api.installation import install_command
-from modeltest.run.finish import finish, judge
+from modeltest.run.finish import finish, judge, summarize
 
 CASE = CaseSummary(Case(64, 32), 4, 5, 1, {}, None, Verdict.VALID, ())
 NOISY = replace(CASE, batch_size=8, verdict=Verdict.NOISY, reasons=("CV 9%",))
@@ -68,6 +70,27 @@ def search(verdict: Verdict, *reasons: str) -> MaxBatchCase:
         probes=(),
         measured=(BROKEN,),
     )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "margin", "near"),
+    [
+        ("float32", 0.001, ("s/0",)),
+        ("float16", 0.05, ("s/0", "s/1")),
+        ("bfloat16", 0.3, ("s/0", "s/1", "s/2")),
+    ],
+)
+def test_what_is_near_a_tie_follows_the_dtype_that_the_engine_reports(tmp_path, dtype, margin, near):
+    margins = (0.0005, 0.02, 0.2, 1.0)
+    samples = [sample(f"s/{row}", "yes", logprobs=(0.0, -each)) for row, each in enumerate(margins)]
+    summary = summarize(accuracy_result(samples, engine=replace(ENGINE, dtype=dtype)), tmp_path)
+    assert (summary.near_tie_margin, summary.near_ties) == (margin, near)
+
+
+def test_any_question_that_quantised_weights_may_decide_is_near_a_tie(tmp_path):
+    samples = [sample("s/0", "yes", logprobs=(0.0, -0.4)), sample("s/1", "yes", logprobs=(0.0, -0.6))]
+    run = accuracy_result(samples, model=replace(MODEL, quantize="w8a8"))
+    assert summarize(run, tmp_path).near_ties == ("s/0",)
 
 
 @pytest.mark.parametrize(
