@@ -4,25 +4,26 @@
 
 Each trial starts a command, sends it a signal, a third of them while reports are written, gives it again
 (with `--resume` where there is one) and compares what came with an undisturbed run: no exit 70, no traceback,
-nothing that was journalled lost, the same results. Prints a table and ends with 1 if one of them is broken.
+nothing that was journalled lost, the same results and files, no process left. Moments are drawn from the
+time that the undisturbed command takes, or its reports. A signal counts when somebody ran whom it reached;
+trials go on until `--count` do. Prints tables and ends with 1 if something is broken.
 """
 
 import argparse
-import hashlib
-import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-COMMAND = [sys.executable, "-m", "modeltest"]
+from signal_commands import Kind, is_kept, journals, only_folder, prepare
+from signalled_process import COMMAND, PATIENCE_S, POLL_S, SignalledProcess, alone
+
 SIGNALS = {
     "INT": [signal.SIGINT],
     "INT twice": [signal.SIGINT, signal.SIGINT],
@@ -30,18 +31,47 @@ SIGNALS = {
     "HUP": [signal.SIGHUP],
     "KILL": [signal.SIGKILL],
 }
-OWN_FILES = {"run.json", "samples.jsonl", "log.txt"}
-PATIENCE_S = 300
+RECEIVERS = ("process", "group", "terminal")
+"""The supervisor alone, as from another shell; its whole group; from the terminal, as Ctrl-C is."""
+
+WORKER = "worker"
+"""The worker alone, as the kernel kills it for want of memory."""
+
+LONGEST_PAUSE_S = 0.6
+"""Between the first and the second of two signals."""
+
+LEFT_PATIENCE_S = 60.0
+MAX_MISSES = 12
+"""How often in a row a signal may come too late before the times that were measured are not believed."""
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A command that is disturbed: its words behind `modeltest`, and what must be the same in the end."""
+class Course:
+    """What a command does when nobody disturbs it; times in seconds after ModelTest has begun."""
 
-    words: Callable[[Path], list[str]]
-    facts: Callable[[Path], Any]
-    resumes: str | None = "run"
-    """The command that goes on with its directory; `None`: it is given again as it was."""
+    facts: Any
+    status: int
+    ends_s: float
+    works_s: tuple[float, float]
+    """From the first sign of a worker to its end."""
+
+    writings: tuple[float, ...]
+    """How long reports are written, each time: a suite has reports of each run and its own."""
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What is sent, to whom, and at which part of the command's course."""
+
+    sent: str
+    to: str
+    in_reports: bool
+    part: float
+    pause_s: float
+
+    def __str__(self) -> str:
+        place = "of the reports" if self.in_reports else "of its course"
+        return f"{self.sent} to {self.to} at {self.part:.2f} {place}"
 
 
 @dataclass(frozen=True)
@@ -49,296 +79,224 @@ class Trial:
     """What came of one signal."""
 
     kind: str
-    sent: str
-    in_reports: bool
+    disturbance: Disturbance
     status: int
-    problem: str | None
+    is_effective: bool
+    """Somebody ran whom it reached."""
+
+    was_writing: bool
+    """It came while reports were written."""
+
+    problem: str | None = None
+    left_s: float = 0.0
+    """How long processes of it ran on."""
+
+    seconds: float = 0.0
 
 
-def entries(directory: Path, name: str) -> list[Any]:
-    """Return the whole lines of a journal that hold a `name`."""
-    path = directory / "samples.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    found = [json.loads(line) for line in lines if line.endswith(b"\n")]
-    return [entry[name] for entry in found if name in entry]
+def watch_undisturbed(kind: Kind, output: Path) -> Course:
+    """Let a command run to its end, and measure its course."""
+    output.mkdir(parents=True)
+    errors = output.parent / f"{output.name}.err"
+    seen: list[tuple[float, bool, bool]] = []
+    with alone(_started(kind.words(output), output, mark=output.name, errors=errors)) as command:
+        command.wait_for(lambda: command.has_begun)
+        begin = time.monotonic()
+        while command.is_alive:
+            is_at_work = kind.has_worker and bool(command.workers())
+            seen.append((time.monotonic() - begin, is_at_work, kind.is_writing(output)))
+            time.sleep(POLL_S)
+        ends_s, status, text = time.monotonic() - begin, command.end(), command.text
+    assert status in {0, 1}, text
+    assert "Traceback" not in text, text
+    works = [at for at, is_at_work, _ in seen if is_at_work] or [0.0]
+    writings = tuple(_lengths((at, is_writing) for at, _, is_writing in (*seen, (ends_s, False, False))))
+    assert writings, f"no reports of {kind.words(output)} were seen"
+    return Course(kind.facts(output), status, ends_s, (works[0], works[-1]), writings)
 
 
-def only_folder(output: Path) -> Path | None:
-    """Return the one directory of a run or suite in `output`, if it has come to that."""
-    found = [folder for folder in output.glob("*") if folder.is_dir() and list(folder.glob("*.json"))]
-    return max(found) if found else None
+def _lengths(states: Iterable[tuple[float, bool]]) -> Iterable[float]:
+    """Yield how long each time lasted in which something was so."""
+    since: float | None = None
+    for at, is_so in states:
+        if is_so and since is None:
+            since = at
+        elif not is_so and since is not None:
+            yield at - since
+            since = None
 
 
-def answers(output: Path) -> Any:
-    """Return what was answered to each question."""
-    folder = only_folder(output)
-    assert folder is not None
-    result = json.loads((folder / "run.json").read_text())
-    scores = [entry["score"] for entry in entries(folder, "sample")]
-    return (
-        result["status"],
-        result["verdict"],
-        sorted((each["request_id"], each["predicted"]) for each in scores),
-    )
-
-
-def shapes(output: Path) -> Any:
-    """Return which batches were measured; times are no two times the same."""
-    folder = only_folder(output)
-    assert folder is not None
-    result = json.loads((folder / "run.json").read_text())
-    trials = {(each["case_index"], each["batch_size"]) for each in entries(folder, "measurement")}
-    return result["status"], len(result["summary"]["cases"]), sorted(trials)
-
-
-def searched(output: Path) -> Any:
-    """Return that a search came to its end; which batch it ends at depends on times."""
-    folder = only_folder(output)
-    assert folder is not None
-    result = json.loads((folder / "run.json").read_text())
-    return result["status"], len(result["summary"]["cases"])
-
-
-def summary(output: Path) -> Any:
-    """Return the numbers of a run whose journal is another's."""
-    folder = only_folder(output)
-    assert folder is not None
-    result = json.loads((folder / "run.json").read_text())
-    return result["status"], result["verdict"], result["summary"]
-
-
-def suite(output: Path) -> Any:
-    """Return how the runs of a suite ended."""
-    folder = only_folder(output)
-    assert folder is not None
-    plain = json.loads((folder / "suite.json").read_text())
-    return plain["status"], [(each["name"], each["status"], each["verdict"]) for each in plain["runs"]]
-
-
-def files(pattern: str) -> Callable[[Path], Any]:
-    """Return a function from a folder to names and contents of files that are the same each time."""
-
-    def of(output: Path) -> Any:
-        return sorted(
-            (path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in output.glob(pattern)
-        )
-
-    return of
-
-
-def names(pattern: str) -> Callable[[Path], Any]:
-    """Return a function from a folder to the names of files that hold a time."""
-    return lambda output: sorted(str(path.relative_to(output)) for path in output.glob(pattern))
-
-
-def prepare(folder: Path, *, quick: bool = False) -> dict[str, Kind]:
-    """Make models and runs in `folder`, and return what is disturbed; `quick`: without models."""
-    fp32, fp16 = folder / "fp32", folder / "fp16"
-    for path, dtype in ((fp32, "fp32"), (fp16, "fp16")):
-        if not path.exists() and not quick:
-            _done(["demo-model", "llama", str(path), "--dtype", dtype], folder)
-    torn = folder / "torch"
-    if not torn.exists() and not quick:
-        _as_torch(fp32, torn)
-    runs = folder / "runs"
-    for name in ("one", "two"):
-        if not (runs / name).exists():
-            _done(["fake", "sample_BoolQ", "4", "llama", "none", "1", "--output", str(runs / name)], folder)
-    one, two = (str(only_folder(runs / name)) for name in ("one", "two"))
-    suite_file = folder / "suite.yaml"
-    suite_file.write_text(
-        f"models: [{fp32}]\nengines: [hf]\ntasks:\n"
-        "  - accuracy: {task: [boolq, mmlu], split: sample, limit: 4}\n"
-    )
-    stand_in = ["--engine-option", "stand_in=yes"]
-
-    def ask(engine: str, model: Path, *more: str) -> Callable[[Path], list[str]]:
-        words = ["accuracy", "--task", "boolq", "--split", "sample", "--engine", engine, "--batch-size", "2"]
-        return lambda output: [*words, "--model", str(model), "--limit", "8", *more, "--output", str(output)]
-
-    def to(*words: str) -> Callable[[Path], list[str]]:
-        return lambda output: [*words, "--output", str(output)]
-
-    def timed(engine: str, model: Path, *more: str) -> Callable[[Path], list[str]]:
-        words = ("--case", "16,4", "--batch-size", "2", "--quick")
-        return to("performance", *words, "--engine", engine, "--model", str(model), *more)
-
-    limit = ("--case", "16,4", "--range", "1,4", "--limit-ms", "1000", "--quick")
-    texts = ("--input-text", "one", "--input-text", "two", "--model", str(fp32))
-    return {
-        "accuracy_fake": Kind(to("fake", "sample_BoolQ", "4", "llama", "none", "1"), answers),
-        "accuracy_hf": Kind(ask("hf", fp32), answers),
-        "accuracy_paged": Kind(ask("hf_paged", fp32), answers),
-        "accuracy_mindie": Kind(ask("mindie_pa", fp16, *stand_in), answers),
-        "performance_fake": Kind(
-            to("fake", "performance", "[[16,4]]", "[1,2]", "llama", "none", "1"), shapes
-        ),
-        "performance_hf": Kind(timed("hf", fp32), shapes),
-        "performance_paged": Kind(timed("hf_paged", fp32), shapes),
-        "maxbs_fake": Kind(to("maxbs", "--engine", "fake", "--model", "none", *limit), searched),
-        "maxbs_hf": Kind(to("maxbs", "--engine", "hf", "--model", str(fp32), *limit), searched),
-        "generate": Kind(to("generate", *texts), summary),
-        "lm_eval": Kind(
-            lambda output: [*_lm_eval(folder, fp32), "--output", str(output)], summary, resumes=None
-        ),
-        "suite": Kind(to("suite", str(suite_file)), suite, resumes="suite"),
-        "compare": Kind(to("compare", one, two), names("*"), resumes=None),
-        "dashboard": Kind(
-            lambda output: ["dashboard", str(runs), "--out", str(output)], names("**/*.html"), resumes=None
-        ),
-        "convert": Kind(
-            lambda output: ["convert", "--model", str(torn), "--output", str(output / "m")],
-            files("m/*.safetensors"),
-            resumes=None,
-        ),
-    }
-
-
-def undisturbed(kind: Kind, output: Path) -> tuple[Any, float]:
-    """Return the facts of a run that nobody disturbs, and how many seconds it takes."""
-    output.mkdir(parents=True, exist_ok=True)
-    begin = time.monotonic()
-    _done(kind.words(output), output)
-    return kind.facts(output), time.monotonic() - begin
-
-
-def try_one(
-    name: str, kind: Kind, output: Path, right: Any, *, sent: str, moment_s: float, in_reports: bool
-) -> Trial:
+def try_one(name: str, kind: Kind, course: Course, disturbance: Disturbance, output: Path) -> Trial:
     """Disturb one command and say what came of it."""
     output.mkdir(parents=True)
-    with (output.parent / f"{output.name}.err").open("w+") as said:
-        process = subprocess.Popen(
-            [*COMMAND, *kind.words(output)], stdout=subprocess.DEVNULL, stderr=said, cwd=output.parent
-        )
-        if in_reports:
-            _await_reports(process, output)
-        _sleep(process, moment_s)
-        for number in SIGNALS[sent]:
-            process.send_signal(number)
-            time.sleep(0.1 if len(SIGNALS[sent]) > 1 else 0)
-        status = process.wait(timeout=PATIENCE_S)
-        said.seek(0)
-        text = said.read()
-    problem = _wrong_end(status, text, sent) or _after(kind, output, right)
-    return Trial(name, sent, in_reports, status, problem)
+    errors = output.parent / f"{output.name}.err"
+    words, begin = kind.words(output), time.monotonic()
+    started = _started(
+        words, output, mark=output.name, errors=errors, on_terminal=disturbance.to == "terminal"
+    )
+    with alone(started) as command:
+        is_due = _await_moment(command, kind, course, disturbance, output)
+        before, was_writing = journals(only_folder(output)), kind.is_writing(output)
+        is_effective = is_due and _send(command, disturbance)
+        status = command.end()
+        text = command.text
+        left_s = command.await_nothing_left(LEFT_PATIENCE_S)
+        trial = Trial(name, disturbance, status, is_effective, was_writing, left_s=left_s or 0.0)
+        if left_s is None:
+            return replace(trial, problem=f"processes are left: {command.left()}")
+    if not is_effective:
+        problem = _of_an_undisturbed(kind, course, output, status, text)
+    else:
+        problem = _wrong_end(kind, course, disturbance, status, text)
+        problem = problem or _after(kind, course, output, before, has_ended=status == course.status)
+    return replace(trial, problem=problem, seconds=time.monotonic() - begin)
 
 
-def _wrong_end(status: int, text: str, sent: str) -> str | None:
-    number = SIGNALS[sent][0]
-    # Below zero: before ModelTest has taken the signals over, or SIGKILL.
-    if status not in {0, 128 + number, -number}:
+def _started(
+    words: list[str], output: Path, *, mark: str, errors: Path, on_terminal: bool = False
+) -> SignalledProcess:
+    return SignalledProcess(words, cwd=output.parent, mark=mark, on_terminal=on_terminal, errors=errors)
+
+
+def _await_moment(
+    command: SignalledProcess, kind: Kind, course: Course, disturbance: Disturbance, output: Path
+) -> bool:
+    """Wait until the signal is due, and say whether the command was there to see it."""
+    if not command.wait_for(lambda: command.has_begun):
+        return False
+    seconds = disturbance.part * course.ends_s
+    if disturbance.in_reports:
+        number = int(disturbance.part * len(course.writings))
+        for _ in range(number):  # the reports of a suite's first runs
+            command.wait_for(lambda: kind.is_writing(output))
+            command.wait_for(lambda: not kind.is_writing(output))
+        if not command.wait_for(lambda: kind.is_writing(output)):
+            return False
+        seconds = (disturbance.part * len(course.writings) - number) * course.writings[number]
+    elif disturbance.to == WORKER:
+        if not command.wait_for(lambda: bool(command.workers())):
+            return False
+        seconds = disturbance.part * (course.works_s[1] - course.works_s[0])
+    command.wait_for(lambda: False, seconds)
+    return command.is_alive
+
+
+def _send(command: SignalledProcess, disturbance: Disturbance) -> bool:
+    first, *others = SIGNALS[disturbance.sent]
+    has_arrived = command.send(first, disturbance.to)
+    for number in others:
+        command.wait_for(lambda: False, disturbance.pause_s)
+        command.send(number, disturbance.to)
+    return has_arrived
+
+
+def _of_an_undisturbed(kind: Kind, course: Course, output: Path, status: int, text: str) -> str | None:
+    """Say what is wrong with a command that had ended before its signal."""
+    if status != course.status or "Traceback" in text:
+        return f"without a signal: status {status}: {text[-300:]}"
+    return _other_results(kind, course, output)
+
+
+def _wrong_end(kind: Kind, course: Course, disturbance: Disturbance, status: int, text: str) -> str | None:
+    number = SIGNALS[disturbance.sent][0]
+    if disturbance.to == WORKER:
+        allowed = {course.status} if kind.goes_on else {course.status, 128 + number}
+    else:
+        # Below zero: SIGKILL, or when ModelTest had given the signals back, at its very end.
+        allowed = {course.status, 128 + number, -number}
+    if status not in allowed:
         return f"status {status}: {text[-300:]}"
-    if status >= 0 and "Traceback" in text:
-        return f"a traceback: {text[-300:]}"
+    if "Traceback" in text:
+        return f"a traceback: {text[-600:]}"
     return None
 
 
-def _after(kind: Kind, output: Path, right: Any) -> str | None:
+def _after(
+    kind: Kind, course: Course, output: Path, before: dict[str, list[bytes]], *, has_ended: bool
+) -> str | None:
     """Give the command again and return what is wrong then."""
     folder = only_folder(output) if kind.resumes else None
-    before = entries(folder, "sample") + entries(folder, "measurement") if folder else []
-    if folder is not None and "failed" in json.loads(next(folder.glob("*.json")).read_text()).get(
-        "status", ""
-    ):
-        return f"{folder} says that it failed"
-    if kind.resumes is None and any(output.iterdir()) and kind.facts(output) == right:
-        return None  # it was done: `convert` replaces nothing unasked
+    left = journals(folder)
+    if not is_kept(before, left) and kind.resumes:
+        return "what was journalled is lost at the end of the command"
+    if has_ended or (kind.resumes is None and any(output.iterdir()) and _is_done(kind, course, output)):
+        return _other_results(kind, course, output)  # it was done: `convert` replaces nothing unasked
     words = [kind.resumes or "", "--resume", str(folder)] if folder else kind.words(output)
     again = subprocess.run(
         [*COMMAND, *words], check=False, capture_output=True, text=True, timeout=PATIENCE_S, cwd=output.parent
     )
-    if again.returncode not in {0, 1} or (again.returncode and kind.resumes):
+    if again.returncode != course.status or "Traceback" in again.stderr:
         return f"given again: status {again.returncode}: {again.stderr[-300:]}"
-    if folder is not None:
-        after = entries(folder, "sample") + entries(folder, "measurement")
-        if after[: len(before)] != before:
-            return "what was journalled is lost"
-    found = kind.facts(output)
-    return None if found == right else f"other results: {str(found)[:300]} instead of {str(right)[:300]}"
+    if not is_kept(left, journals(folder)):
+        return "what was journalled is lost by going on"
+    return _other_results(kind, course, output)
 
 
-def _await_reports(process: subprocess.Popen, output: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while process.poll() is None and time.monotonic() < deadline:
-        found = {path.name for folder in output.glob("*") if folder.is_dir() for path in folder.iterdir()}
-        if any(not name.startswith(".") and name not in OWN_FILES for name in found):
-            return
-        time.sleep(0.01)
+def _is_done(kind: Kind, course: Course, output: Path) -> bool:
+    return _other_results(kind, course, output) is None
 
 
-def _sleep(process: subprocess.Popen, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
-def _done(words: list[str], cwd: Path) -> None:
-    done = subprocess.run(
-        [*COMMAND, *words], check=False, capture_output=True, text=True, timeout=PATIENCE_S, cwd=cwd
-    )
-    assert done.returncode in {0, 1}, done.stderr
-
-
-def _as_torch(model: Path, target: Path) -> None:
-    import torch
-    from safetensors.torch import load_file
-
-    target.mkdir()
-    torch.save(load_file(model / "model.safetensors"), target / "pytorch_model.bin")
-    for path in model.glob("*.json"):
-        (target / path.name).write_bytes(path.read_bytes())
-
-
-def _lm_eval(folder: Path, model: Path) -> list[str]:
-    tasks = folder / "tasks"
-    tasks.mkdir(exist_ok=True)
-    (tasks / "rows.jsonl").write_text(
-        "".join(json.dumps({"q": f"{i}+1=", "a": str(i + 1)}) + "\n" for i in range(6))
-    )
-    (tasks / "sums.yaml").write_text(
-        "task: sums\ndataset_path: json\n"
-        f"dataset_kwargs: {{data_files: {{test: {tasks / 'rows.jsonl'}}}}}\n"
-        "test_split: test\noutput_type: loglikelihood\ndoc_to_text: '{{q}}'\ndoc_to_target: '{{a}}'\n"
-        "metric_list:\n  - metric: acc\n"
-    )
-    return ["lm-eval", "--tasks", "sums", "--include-path", str(tasks), "--model", str(model)]
+def _other_results(kind: Kind, course: Course, output: Path) -> str | None:
+    try:
+        found = kind.facts(output)
+    except (AssertionError, OSError, ValueError, KeyError, TypeError) as problem:
+        return f"no results: {type(problem).__name__}: {problem}"
+    return None if found == course.facts else f"other results: {found} instead of {course.facts}"
 
 
 def run_trials(
     folder: Path, kinds: Mapping[str, Kind], *, count: int, seed: int, tell: Callable[[str], None]
 ) -> list[Trial]:
-    """Disturb `count` commands of `kinds` in turn; equal seeds choose equal signals and moments."""
+    """Disturb `kinds` in turn until `count` signals were effective; equal seeds draw equal signals."""
     dice = random.Random(seed)
-    known: dict[str, tuple[Any, float]] = {}
-    trials = []
-    for number in range(count):
-        name = list(kinds)[number % len(kinds)]
-        if name not in known:
-            known[name] = undisturbed(kinds[name], folder / f"undisturbed_{seed}_{name}")
-        right, seconds = known[name]
-        in_reports = number // len(kinds) % 3 == 2 or (count <= len(kinds) and number % 3 == 2)
-        trial = try_one(
-            name,
-            kinds[name],
-            folder / f"trial_{seed}_{number}",
-            right,
-            sent=dice.choice(list(SIGNALS)),
-            moment_s=dice.uniform(0, 1.5 if in_reports else seconds),
-            in_reports=in_reports,
-        )
-        tell(f"{number} {trial}")
+    courses: dict[str, Course] = {}
+    trials: list[Trial] = []
+    effective = misses = 0
+    while effective < count:
+        turn, place = divmod(effective, len(kinds))
+        name = list(kinds)[place]
+        if name not in courses:
+            courses[name] = watch_undisturbed(kinds[name], folder / f"undisturbed_{seed}_{name}")
+            tell(f"{name} undisturbed: {replace(courses[name], facts=...)}")
+        disturbance = _drawn(dice, kinds[name], in_reports=(turn + place) % 3 == 2)
+        output = folder / f"trial_{seed}_{len(trials)}"
+        trial = try_one(name, kinds[name], courses[name], disturbance, output)
+        tell(f"{effective + trial.is_effective} {_line(trial)}")
         trials.append(trial)
+        effective += trial.is_effective
+        misses = 0 if trial.is_effective else misses + 1
+        assert misses <= MAX_MISSES, f"no signal reaches {name} in time"
     return trials
 
 
-def table(trials: list[Trial]) -> str:
+def _drawn(dice: random.Random, kind: Kind, *, in_reports: bool) -> Disturbance:
+    sent = dice.choice(list(SIGNALS))
+    receivers = (*RECEIVERS, WORKER) if sent == "KILL" and kind.has_worker and not in_reports else RECEIVERS
+    to = dice.choice(receivers)
+    return Disturbance(sent, to, in_reports, part=dice.random(), pause_s=dice.uniform(0, LONGEST_PAUSE_S))
+
+
+def _line(trial: Trial) -> str:
+    reached = "" if trial.is_effective else ", came too late"
+    writing = ", while writing" if trial.was_writing else ""
+    left = f", processes ran on for {trial.left_s:.1f} s" if trial.left_s > POLL_S else ""
+    said = f"BROKEN: {trial.problem}" if trial.problem else "well"
+    return (
+        f"{trial.kind}: {trial.disturbance}{reached}{writing}: status {trial.status}{left}, "
+        f"{trial.seconds:.0f} s: {said}"
+    )
+
+
+def table(trials: list[Trial], of: Callable[[Trial], str] = lambda trial: trial.kind) -> str:
     """Return how many signals each kind got, and how many of them broke something."""
-    lines = ["| command | signals | while reports | ended before | broken |", "|---|---|---|---|---|"]
-    for name, count in Counter(trial.kind for trial in trials).items():
-        of = [trial for trial in trials if trial.kind == name]
-        reports, early = sum(t.in_reports for t in of), sum(t.status == 0 for t in of)
-        lines.append(f"| {name} | {count} | {reports} | {early} | {sum(t.problem is not None for t in of)} |")
+    lines = ["| | sent | effective | while reports | broken |", "|---|---|---|---|---|"]
+    groups = {
+        name: [trial for trial in trials if of(trial) == name] for name in dict.fromkeys(map(of, trials))
+    }
+    for name, group in {**groups, "all": trials}.items():
+        effective = [trial for trial in group if trial.is_effective]
+        writing, broken = sum(t.was_writing for t in effective), sum(t.problem is not None for t in group)
+        lines.append(f"| {name} | {len(group)} | {len(effective)} | {writing} | {broken} |")
     return "\n".join(lines)
 
 
@@ -352,21 +310,22 @@ def main() -> int:
     options = parser.parse_args()
     # A shell starts background jobs with SIGINT ignored, and the commands would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as nohup has it ignored
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     folder = options.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     kinds = prepare(folder)
-    kinds = {
-        name: kind for name, kind in kinds.items() if not options.only or name in options.only.split(",")
-    }
+    wanted = options.only.split(",") if options.only else list(kinds)
     trials = run_trials(
         folder,
-        kinds,
+        {name: kinds[name] for name in wanted},
         count=options.count,
         seed=options.seed,
         tell=lambda line: print(line, flush=True),  # noqa: T201
     )
     print(table(trials))  # noqa: T201
+    print(table(trials, of=lambda trial: trial.disturbance.sent))  # noqa: T201
+    print(table(trials, of=lambda trial: f"to {trial.disturbance.to}"))  # noqa: T201
     return int(any(trial.problem for trial in trials))
 
 
