@@ -5,8 +5,8 @@
 Each trial starts a command, sends it a signal, a third of them while reports are written, gives it again
 (with `--resume` where there is one) and compares what came with an undisturbed run: no exit 70, no traceback,
 nothing that was journalled lost, the same results and files, no process left. Moments are drawn from the
-time that the undisturbed command takes, or its reports. A signal counts when somebody ran whom it reached;
-trials go on until `--count` do. Prints tables and ends with 1 if something is broken.
+time that the undisturbed command takes, or its reports. A signal counts when it reached a command at work;
+trials go on until `--count` of them do. Prints tables and ends with 1 if something is broken.
 """
 
 import argparse
@@ -82,7 +82,7 @@ class Trial:
     disturbance: Disturbance
     status: int
     is_effective: bool
-    """Somebody ran whom it reached."""
+    """It reached a command at work: not one that had ended, or had given the signals back."""
 
     was_writing: bool
     """It came while reports were written."""
@@ -178,7 +178,7 @@ def _await_moment(
             return False
         seconds = disturbance.part * (course.works_s[1] - course.works_s[0])
     command.wait_for(lambda: False, seconds)
-    return command.is_alive
+    return command.has_begun  # and has not given the signals back, which it does at its very end
 
 
 def _send(command: SignalledProcess, disturbance: Disturbance) -> bool:
