@@ -52,6 +52,9 @@ class ModelInfo:
     files: Mapping[str, str] = field(default_factory=dict)
     """sha256 of each file that decides an answer, by its name; of weights, of size, header and samples."""
 
+    written: Mapping[str, str] = field(default_factory=dict)
+    """When each of the `files` with weights was written last (UTC): between samples they may be edited."""
+
     identity: str = ""
     """What it is called: the name its user gave, else its folder and a short fingerprint. `name` is after its
     shape, as the predecessor's. Empty in runs that recorded none."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from modeltest.api import ModelInfo, RunSpec, SpecError
 from modeltest.models.config_json import JsonFile, read_json_object
-from modeltest.models.files import digests_of, fingerprint_of
+from modeltest.models.files import digests_of, fingerprint_of, last_written
 from modeltest.models.identity import identity_of
 from modeltest.models.layers import layers_asked
 from modeltest.models.leftovers import check_against_config
@@ -99,6 +99,7 @@ def inspect_checkpoint(spec: RunSpec) -> ModelInfo:
         end_of_turn=chosen.end_of_turn,
         harmless_weights=harmless,
         files=digests,
+        written=last_written(directory, files, lora=spec.lora),
         identity=identity_of(directory, whole, spec.known_as),
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -27,6 +28,7 @@ NOT_READ = ("trainer_state.json", "training_args.json", "*_results.json")
 """What training leaves behind."""
 
 CODE = "*.py"
+WEIGHTS = ".safetensors"
 ADAPTERS = "lora_adapter.json"
 _CHUNK_BYTES = 1 << 20
 _LENGTH_BYTES = 8
@@ -57,8 +59,27 @@ def digests_of(
         found[_name(path, directory)] = _of_file(path)
     if lora is not None:
         found["the data of lora"] = _of_file(Path(lora).expanduser())
-        found |= dict(_of_adapters(directory, lora))
+        for name, path in _adapter_files(directory, lora):
+            is_weights = path.suffix == WEIGHTS
+            found[name] = _of_weights(read_weight_file(path)) if is_weights else _of_file(path)
     return dict(sorted(found.items()))
+
+
+def last_written(directory: Path, weights: Iterable[WeightFile], *, lora: str | None) -> dict[str, str]:
+    """Return when each file with weights was written last (UTC), by its name in `digests_of`.
+
+    In whole seconds, since not every file system keeps more.
+    """
+    paths = {_name(file.path, directory): file.path for file in weights}
+    if lora is not None:
+        adapters = _adapter_files(directory, lora)
+        paths |= {name: path for name, path in adapters if path.suffix == WEIGHTS}
+    return {name: _written(path) for name, path in sorted(paths.items())}
+
+
+def _written(path: Path) -> str:
+    moment = datetime.fromtimestamp(int(path.stat().st_mtime), timezone.utc)
+    return moment.isoformat(timespec="seconds")
 
 
 def _read_files(directory: Path, *, trusts_code: bool) -> Iterator[Path]:
@@ -83,8 +104,8 @@ def _entries(folder: Path) -> list[Path]:
         raise EngineError(f"{folder} cannot be read: {problem.strerror or problem}") from None
 
 
-def _of_adapters(directory: Path, lora: str) -> Iterator[tuple[str, str]]:
-    """Yield name and digest of the files of each adapter that is asked for.
+def _adapter_files(directory: Path, lora: str) -> Iterator[tuple[str, Path]]:
+    """Yield name and path of the files of each adapter that is asked for.
 
     Folders that are not there are the engine's to refuse: it knows the format.
     """
@@ -96,9 +117,7 @@ def _of_adapters(directory: Path, lora: str) -> Iterator[tuple[str, str]]:
     for adapter, folder in sorted(folders.items()) if isinstance(folders, dict) else ():
         if adapter in asked and isinstance(folder, str):
             for path in _entries(directory / folder):
-                is_weights = path.suffix == ".safetensors"
-                digest = _of_weights(read_weight_file(path)) if is_weights else _of_file(path)
-                yield f"lora {adapter}/{path.name}", digest
+                yield f"lora {adapter}/{path.name}", path
 
 
 def _name(path: Path, directory: Path) -> str:

@@ -95,6 +95,8 @@ def refuse_other_run(directory: Path, result: RunResult, plan: Plan) -> None:
         "engine plug-in": plan.engine.name,
         **(_checkpoint_of(plan.model) if result.model.files else _as_before(result, plan)),
     }
+    then |= _written_of(result.model, other=plan.model)
+    now |= _written_of(plan.model, other=result.model)
     for name in now.keys() - then.keys():
         then[name] = NOT_THERE
     for name in then.keys() - now.keys():
@@ -111,6 +113,13 @@ def _checkpoint_of(model: ModelInfo) -> dict[str, object]:
     if not model.files:
         return {"weights (fingerprint)": model.fingerprint}
     return {f"{name} of the checkpoint": digest for name, digest in model.files.items()}
+
+
+def _written_of(model: ModelInfo, *, other: ModelInfo) -> dict[str, object]:
+    """Return when weights were written whose digest is that of the `other`, which covers samples of them."""
+    same = (name for name in model.files if model.files[name] == other.files.get(name))
+    both = (name for name in same if name in model.written and name in other.written)
+    return {f"the time of the last writing of {name} of the checkpoint": model.written[name] for name in both}
 
 
 def _as_before(result: RunResult, plan: Plan) -> dict[str, object]:

@@ -4,7 +4,9 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
+import struct
 import time
 from contextlib import suppress
 
@@ -291,6 +293,66 @@ def test_a_run_of_a_real_model_goes_on(tmp_path, demo_model):
     assert read(directory)["status"] == "complete"
     assert answers(directory) == answers(whole)
     assert lasting(read(directory, "accuracy.json")) == lasting(read(whole, "accuracy.json"))
+
+
+@pytest.mark.slow
+def test_a6_a_killed_run_does_not_go_on_with_a_checkpoint_that_was_edited_since(tmp_path, demo_model):
+    model = tmp_path / "model"
+    shutil.copytree(demo_model("llama"), model)
+    process = start(["hf_fp32", "sample_BoolQ", "1", "llama", str(model), "1"], tmp_path / "out")
+    await_journal(tmp_path / "out", 2)
+    assert end(process, signal.SIGKILL) == -signal.SIGKILL
+    directory = run_directory(tmp_path / "out")
+    answered = journal(directory)
+    assert 2 <= len(answered) < 24
+    for name, edit_file, difference in EDITS:
+        before, times = (model / name).read_bytes(), (model / name).stat().st_mtime
+        edit_file(model / name)
+        os.utime(model / name, (times, times))
+        assert (model / name).read_bytes() != before
+        assert (model / name).stat().st_size == len(before)
+        if difference.startswith("the time"):
+            os.utime(model / name, (times + 60, times + 60))
+        refused = resume(directory, expect=2)
+        assert f"cannot be continued: {difference} of the checkpoint was " in refused.stderr
+        assert refused.stderr.count("of the checkpoint was") == 1
+        assert journal(directory) == answered
+        (model / name).write_bytes(before)
+        os.utime(model / name, (times, times))
+
+
+def edit_middle_weight(path):
+    """Write another value into the middle of a tensor of a safetensors file, where the fingerprint looks."""
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    first, last = json.loads(data[8 : 8 + length])["model.norm.weight"]["data_offsets"]
+    edit_weight(path, 8 + length + (first + last) // 8 * 4)
+
+
+def edit_last_weight(path):
+    """Write another value in the place of the last weight, which is between the samples."""
+    edit_weight(path, path.stat().st_size - 4)
+
+
+def edit_weight(path, place):
+    data = path.read_bytes()
+    (value,) = struct.unpack("<f", data[place : place + 4])
+    path.write_bytes(data[:place] + struct.pack("<f", value + 1) + data[place + 4 :])
+
+
+def edit_text(path, then, now):
+    text = path.read_text()
+    assert then in text
+    path.write_text(text.replace(then, now, 1))
+
+
+EDITS = (
+    ("model.safetensors", edit_middle_weight, "model.safetensors"),
+    ("model.safetensors", edit_last_weight, "the time of the last writing of model.safetensors"),
+    ("tokenizer.json", lambda path: edit_text(path, ": ", ":\n"), "tokenizer.json"),
+    ("config.json", lambda path: edit_text(path, "1e-05", "1e-06"), "config.json"),
+)
+"""A file of the checkpoint, what is done to it without changing its size, and what a refusal names."""
 
 
 def answers(directory):

@@ -1,6 +1,7 @@
 """What a run that goes on is held against."""
 
 import json
+import os
 import struct
 from dataclasses import replace
 
@@ -67,6 +68,29 @@ def test_a6_a_file_that_changed_is_named(spec, tmp_path, name):
     message = refusal(spec, result)
     assert f"{name} of the checkpoint was " in message
     assert message.count("of the checkpoint was") == 1
+
+
+def test_a6_weights_that_were_written_since_are_named_though_their_samples_are_the_same(spec, tmp_path):
+    os.utime(tmp_path / "model.safetensors", (1_000_000_000, 1_000_000_000))
+    result = begun(spec)
+    assert result.model.written == {"model.safetensors": "2001-09-09T01:46:40+00:00"}
+    os.utime(tmp_path / "model.safetensors", (1_000_000_060, 1_000_000_060))
+    os.utime(tmp_path / "tokenizer.json", (1_000_000_060, 1_000_000_060))  # its digest is of all of it
+    assert (
+        "the time of the last writing of model.safetensors of the checkpoint was 2001-09-09T01:46:40+00:00, "
+        "now it is 2001-09-09T01:47:40+00:00;"
+    ) in refusal(spec, result)
+    refuse_other_run("runs/x", replace(result, model=replace(result.model, written={})), plan(spec))
+
+
+def test_a6_of_weights_with_other_samples_the_digest_alone_is_named(spec, tmp_path):
+    result = begun(spec)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"5")
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    message = refusal(spec, result)
+    assert "; model.safetensors of the checkpoint was " not in message
+    assert message.count("model.safetensors of the checkpoint was ") == 1
 
 
 def test_a6_a_file_that_came_or_went_is_named(spec, tmp_path):
