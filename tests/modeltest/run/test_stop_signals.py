@@ -99,6 +99,26 @@ def test_b7_an_interrupt_that_a_library_made_another_error_of_is_still_one(tmp_p
     assert (done.returncode, "Traceback" in done.stderr) == (143, False), done.stderr
 
 
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
+class Interrupting:
+    def find_spec(name, path=None, target=None):
+        if name == "modeltest.cli.root":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting)
+from modeltest.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_b7_ctrl_c_while_the_command_is_imported_ends_it_in_one_line():
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IMPORT], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 def test_the_first_signal_is_kept_and_the_second_is_raised():
     with hold_signals() as signals:
         check()
