@@ -95,9 +95,16 @@ def refuse_links(directory: Path) -> None:
 
 
 def remove_scratch(directory: Path) -> None:
-    """Remove what a killed process was writing; the caller makes sure that no other one writes there."""
-    for path in directory.glob(f"{SCRATCH_PREFIX}*{SCRATCH_SUFFIX}"):
-        path.unlink(missing_ok=True)
+    """Remove what a killed process was writing, and its pipes; the caller makes sure that no other is there.
+
+    Folders below are included, but for those of a suite's runs, which may be another's.
+    """
+    for folder, folders, files in os.walk(directory):
+        folders[:] = [name for name in folders if not (Path(folder) / name / RUN_FILE).exists()]
+        for name in files:
+            is_scratch = name.startswith(SCRATCH_PREFIX) and name.endswith(SCRATCH_SUFFIX)
+            if is_scratch or name in (PIPE_FILE, NEXT_FILE):
+                (Path(folder) / name).unlink(missing_ok=True)
 
 
 def write_result(directory: Path, result: RunResult) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from datetime import datetime
 
@@ -86,7 +87,25 @@ def test_files_are_json_that_people_can_read(tmp_path):
 
 
 def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path):
-    for name in (".run.json.0a1b2c3d.tmp", "run.json", "samples.jsonl", ".hidden", "notes.tmp"):
+    kept = {"run.json", "samples.jsonl", ".hidden", "notes.tmp", "plots/margins.png"}
+    scratch = {".run.json.0a1b2c3d.tmp", "plots/.margins.png.0a1b2c3d.tmp", "partial/plots/.x.svg.1.tmp"}
+    for name in kept | scratch:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in (".events", ".next"):
+        os.mkfifo(tmp_path / name)
+    remove_scratch(tmp_path)
+    assert left_in(tmp_path) == kept
+
+
+def test_what_a_run_in_a_suite_is_writing_is_left_to_it(tmp_path):
+    (tmp_path / "001_run").mkdir()
+    being_written = {"001_run/run.json", "001_run/.run.json.0a1b2c3d.tmp"}
+    for name in being_written | {".suite.json.0a1b2c3d.tmp"}:
         (tmp_path / name).touch()
     remove_scratch(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "samples.jsonl", ".hidden", "notes.tmp"}
+    assert left_in(tmp_path) == being_written
+
+
+def left_in(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
