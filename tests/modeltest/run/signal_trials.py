@@ -270,9 +270,8 @@ def run_trials(
 
 
 def _drawn(dice: random.Random, kind: Kind, *, in_reports: bool) -> Disturbance:
-    sent = dice.choice(list(SIGNALS))
-    receivers = (*RECEIVERS, WORKER) if sent == "KILL" and kind.has_worker and not in_reports else RECEIVERS
-    to = dice.choice(receivers)
+    to = dice.choice((*RECEIVERS, WORKER) if kind.has_worker and not in_reports else RECEIVERS)
+    sent = "KILL" if to == WORKER else dice.choice(list(SIGNALS))
     return Disturbance(sent, to, in_reports, part=dice.random(), pause_s=dice.uniform(0, LONGEST_PAUSE_S))
 
 
