@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,10 +163,12 @@ def _conclude(outcome: SuiteOutcome) -> int:
     from modeltest.suite.state import files_of_suite
     from modeltest.suite.table import print_suite
 
-    print_suite(outcome.suite, files_of_suite(outcome.directory))
-    if outcome.interrupt is not None:
-        raise outcome.interrupt
-    return outcome.suite.exit_status or 0
+    if outcome.interrupt is None:
+        print_suite(outcome.suite, files_of_suite(outcome.directory))
+        return outcome.suite.exit_status or 0
+    with suppress(OSError):  # the terminal may be what ended the suite
+        print_suite(outcome.suite, files_of_suite(outcome.directory))
+    raise outcome.interrupt
 
 
 def _kind(option: click.Option) -> OptionKind:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from run_processes import COMMAND, await_end, children, journal, read, run_command
+from run_processes import COMMAND, await_end, await_journal, children, journal, read, run_command
+from signalled_process import SignalledProcess, alone
 
 from modeltest.schema import schemas
 
@@ -170,6 +171,24 @@ def test_a_suite_that_was_killed_goes_on_to_the_same_results(undisturbed, tmp_pa
     expected = [line["measurement"]["inputs_sha256"] for line in journal(undisturbed[0] / NAMES[1])]
     assert measured == expected
     assert not [path for path in directory.iterdir() if path.is_fifo()]
+
+
+def test_a_terminal_that_is_closed_ends_a_suite_as_a_signal_does(tmp_path):
+    output = tmp_path / "out"
+    words = ["suite", write(tmp_path, SLOW + SUITE), "--output", str(output)]
+    screen = tmp_path / "screen"
+    started = SignalledProcess(words, cwd=tmp_path, mark=str(tmp_path), on_terminal=True, errors=screen)
+    with alone(started) as process:
+        assert process.wait_for(lambda: any(output.glob("*/001_*/samples.jsonl")), 100)
+        (directory,) = output.iterdir()
+        await_journal(directory, 2)
+        assert process.send(signal.SIGHUP, "terminal")
+        assert process.end() == 128 + signal.SIGHUP
+        assert process.await_nothing_left(60) is not None
+    assert "Traceback" not in process.text
+    assert read(directory, "suite.json")["status"] == "partial"
+    run_command("suite", "--resume", str(directory))
+    assert read(directory, "suite.json")["status"] == "complete"
 
 
 def test_ctrl_c_leaves_a_suite_that_can_be_gone_on_with(tmp_path):
