@@ -2,11 +2,13 @@
 
 import pytest
 from families import FAMILY_BY_FAMILY_NAME, build
-from family_sweep import NEW_TOKENS, Plain, prompts
+from family_sweep import CHOICES, NEW_TOKENS, Plain, prompts, spec_of
 
 from engines.carried_cache import CACHE_NAMES, carrying_of
 from engines.forward import Forward
-from modeltest.api import EngineError
+from engines.hf import HFEngine
+from modeltest.api import EngineError, Request, TokenPrompt
+from modeltest.models.checkpoint import inspect_checkpoint
 
 KEPT = {
     "llama": "past_key_values",
@@ -55,3 +57,22 @@ def test_b3_recurrent_models_are_timed_in_batches(loaded):
     generation = forward.generate(rows, max_new_tokens=NEW_TOKENS)
     assert [*generation.tokens] == [plain.generated(row, ignore_eos=True) for row in rows], name
     assert len(generation.times_ns) == NEW_TOKENS
+
+
+@pytest.mark.parametrize("name", ["deepseek_v2", "deepseek_v3"])
+def test_b1_a_cache_of_compressed_keys_and_values_answers_as_transformers_does(name, tmp_path):
+    directory = build(FAMILY_BY_FAMILY_NAME[name], tmp_path / name)
+    spec, plain, rows = spec_of("hf_fp32", directory), Plain.load(directory), prompts(32)[:4]
+    engine = HFEngine()
+    engine.load(spec, inspect_checkpoint(spec))
+
+    def answers(**wanted):
+        asked = [Request(str(at), TokenPrompt(ids), **wanted) for at, ids in enumerate(rows)]
+        found = {each.request_id: each for batch in engine.complete(asked, batch_size=4) for each in batch}
+        return [found[request.id] for request in asked]
+
+    assert [answer.output_tokens for answer in answers(max_new_tokens=NEW_TOKENS)] == [
+        plain.generated(ids) for ids in rows
+    ]
+    for answer, ids in zip(answers(choices=CHOICES), rows, strict=True):
+        assert answer.choice_logprobs == pytest.approx(plain.choices(ids, CHOICES), abs=1e-4)

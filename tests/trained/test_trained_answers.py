@@ -57,7 +57,7 @@ def run(trained_model, tmp_path_factory):
         ("pa_fp16", "float16", 0.05),
     ],
 )
-def test_choices_are_those_of_a_plain_forward_pass_in_float32(run, plain, word, dtype, tolerance):
+def test_a0_choices_are_those_of_a_plain_forward_pass_in_float32(run, plain, word, dtype, tolerance):
     found = run(word, dtype)
     assert len(found) == LIMIT
     for each in found:
