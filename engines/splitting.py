@@ -26,6 +26,11 @@ MIN_ACCELERATE = (1, 1)
 
 _USABLE = ("dp", "tp")
 
+WRONG_PLANS: Mapping[str, str] = {
+    "gemma3n_text": "wrongly: it cuts activations off by their mean over all feed-forward columns",
+}
+"""How transformers splits families whose parts, as far as known, answer otherwise than the whole model."""
+
 
 @dataclass(frozen=True, slots=True)
 class Degrees:
@@ -82,16 +87,16 @@ def check_split(model: ModelInfo, size: int) -> None:
     """
     if size == 1:
         return
-    plan = family_plan(model.model_type)
-    unknown = sorted(set(plan.styles) - STYLES) if plan is not None else []
-    if plan is None or unknown:
-        lacks = f"splits it in unknown ways ({', '.join(unknown)})" if unknown else "has no plan"
+    config = _config(model)
+    plan = _plan(config, model.model_type)
+    objection = _objection(plan)
+    if plan is None or objection is not None:
         raise PrerequisiteError(
-            f"{model.model_type} cannot be split over {size} ranks: transformers {plan_version()} {lacks} "
-            "for this family; world sizes that work: 1, or any with replicas in accuracy runs, as in "
+            f"{model.model_type} cannot be split over {size} ranks: transformers {plan_version()} "
+            f"{objection}; world sizes that work: 1, or any with replicas in accuracy runs, as in "
             f"{size} [{size},-1,-1,-1,-1,-1,-1,-1]"
         )
-    shape = _shape(model, plan)
+    shape = _shape(model, _text_part(config), plan)
     fitting = world_sizes(shape)
     if size not in fitting:
         said = ", ".join(f"{count} {name}" for name, count in shape.items())
@@ -110,8 +115,12 @@ def world_sizes(shape: Mapping[str, int]) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class FamilyPlan:
-    """How transformers splits a family: the styles it uses, and what a config leaves to the family."""
+    """How transformers splits a family: the styles it uses, and what a config leaves to the family.
 
+    `model_type` is that of the part that reads and writes text.
+    """
+
+    model_type: str
     styles: tuple[str, ...]
     defaults: Mapping[str, int]
 
@@ -132,20 +141,69 @@ def family_plan(model_type: str) -> FamilyPlan | None:
             f"splitting a model over ranks needs transformers {wanted} or newer; installed is "
             f"{plan_version()}: {pip_command('-U', 'transformers')}, or give 1 chip"
         )
-    models = Path(package.submodule_search_locations[0]) / "models"
-    for path in sorted(models.glob(f"{model_type.replace('-', '_')}/configuration_*.py")):
-        for definition in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for source in _sources_naming(model_type, Path(package.submodule_search_locations[0]) / "models"):
+        for definition in ast.walk(ast.parse(source)):
             if isinstance(definition, ast.ClassDef):
                 values = dict(_constants(definition))
                 if values.get("model_type") == model_type and values.get("base_model_tp_plan"):
                     styles = tuple(values["base_model_tp_plan"].values())
-                    return FamilyPlan(styles, {k: v for k, v in values.items() if type(v) is int})
+                    return FamilyPlan(model_type, styles, {k: v for k, v in values.items() if type(v) is int})
     return None
+
+
+def _sources_naming(model_type: str, models: Path) -> Iterator[str]:
+    """Yield the sources of config classes that name `model_type`.
+
+    The folder is that of the family, which may be another word: `gemma3_text` is in `gemma3`.
+    """
+    for path in sorted(models.glob("*/configuration_*.py")):
+        source = path.read_text(encoding="utf-8")
+        if f'"{model_type}"' in source:
+            yield source
 
 
 def plan_version() -> str:
     """Return the version of transformers."""
     return importlib.metadata.version("transformers")
+
+
+def _config(model: ModelInfo) -> Mapping[str, Any]:
+    values: dict[str, Any] = json.loads((Path(model.path) / "config.json").read_text("utf-8-sig"))
+    return values
+
+
+def _text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the part of a config.json that describes what reads and writes text: all if none is nested."""
+    nested = config.get("text_config")
+    return nested if isinstance(nested, Mapping) else config
+
+
+def _plan(config: Mapping[str, Any], model_type: str) -> FamilyPlan | None:
+    """Return the plan by which a model with this `config` is split, or `None` where its text part has none.
+
+    What a model has around its text part is split by a plan of its own, if there is one, so that both must
+    be known. Counts come from the text part.
+    """
+    text = _text_part(config)
+    if text is config:
+        return family_plan(model_type)
+    inner = text.get("model_type")
+    plan = family_plan(inner) if isinstance(inner, str) else None
+    around = family_plan(model_type)
+    if plan is None or around is None:
+        return plan
+    return FamilyPlan(plan.model_type, (*around.styles, *plan.styles), plan.defaults)
+
+
+def _objection(plan: FamilyPlan | None) -> str | None:
+    """Return what transformers does that keeps a model from being split by `plan`, or `None`."""
+    if plan is None:
+        return "has no plan for this family"
+    unknown = sorted(set(plan.styles) - STYLES)
+    if unknown:
+        return f"splits it in unknown ways ({', '.join(unknown)})"
+    wrong = WRONG_PLANS.get(plan.model_type)
+    return None if wrong is None else f"splits it {wrong}"
 
 
 def _require_accelerate(size: int) -> None:
@@ -184,12 +242,12 @@ def _constants(definition: ast.ClassDef) -> Iterator[tuple[str, Any]]:
                     continue
 
 
-def _shape(model: ModelInfo, plan: FamilyPlan) -> dict[str, int]:
+def _shape(model: ModelInfo, text: Mapping[str, Any], plan: FamilyPlan) -> dict[str, int]:
     """Return the counts that a split must divide, by what they are called in messages.
 
     Raises: PrerequisiteError when config.json does not say them.
     """
-    config = {**plan.defaults, **json.loads((Path(model.path) / "config.json").read_text("utf-8-sig"))}
+    config = {**plan.defaults, **text}
     heads = config.get("num_attention_heads")
     if type(heads) is not int:
         raise PrerequisiteError(

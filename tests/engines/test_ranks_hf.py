@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from families import FAMILY_BY_FAMILY_NAME, build
 from rank_requests import KINDS, info_of, requests_of, spec_of
 from safetensors.torch import load_file, save_file
 
 from engines.hf import HFEngine
 from modeltest.api.rank_messages import SECRET_VARIABLE, fresh_secret
 
-FAMILIES = ("gpt_neox", "llama", "qwen2", "tied")
+FAMILIES = ("gpt_neox", "llama", "qwen2", "tied", "gemma3")
+"""The last nests its text config."""
+
 TOLERANCE = 1e-4
 NO_MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"
 JOBS = Path(__file__).with_name("rank_jobs.py")
@@ -57,8 +60,12 @@ def _jobs(models: dict) -> dict[str, dict]:
 
 @pytest.fixture(scope="module")
 def models(demo_model, tmp_path_factory) -> dict[str, str]:
-    tied = _tied_copy(demo_model("llama"), tmp_path_factory.mktemp("tied") / "llama")
-    return {family: str(tied if family == "tied" else demo_model(family)) for family in FAMILIES}
+    folder = tmp_path_factory.mktemp("models")
+    made = {
+        "tied": _tied_copy(demo_model("llama"), folder / "llama"),
+        "gemma3": build(FAMILY_BY_FAMILY_NAME["gemma3"], folder / "gemma3"),
+    }
+    return {family: str(made.get(family) or demo_model(family)) for family in FAMILIES}
 
 
 def _tied_copy(source: Path, directory: Path) -> Path:
@@ -129,7 +136,8 @@ def test_two_ranks_with_a_part_of_the_model_each_answer_as_one(ran, alone, famil
     assert all(ran[family]["answers"][f"t{i}"]["token_times_ns"] for i in range(4))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+# All rows that share a prefix are beyond the window of gemma3, and too few for a trial there.
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "gemma3"])
 def test_ranks_share_prefixes_as_one_process_does(ran, family):
     assert "shared prefixes on" in ran[family]["info"]["notes"][0]
     assert ran[family]["usage"]["reused_tokens"] > 0

@@ -117,7 +117,7 @@ def test_a_plan_with_other_exchanges_is_refused(tmp_path):
 
 
 def test_a_config_without_heads_cannot_be_judged(tmp_path, monkeypatch):
-    monkeypatch.setattr(splitting, "family_plan", lambda _: FamilyPlan(("colwise",), {}))
+    monkeypatch.setattr(splitting, "family_plan", lambda _: FamilyPlan("llama", ("colwise",), {}))
     with pytest.raises(PrerequisiteError, match="names no num_attention_heads"):
         HFEngine().check(_spec(2), _model(tmp_path, config={}))
 
@@ -127,13 +127,62 @@ def test_what_a_config_leaves_out_is_the_family_s(tmp_path):
         HFEngine().check(_spec(3), _model(tmp_path, config={}))
 
 
+NESTED = {"text_config": {"model_type": "gemma3_text", **LLAMA}, "num_attention_heads": 3}
+
+
+def test_a_nested_text_config_decides_how_a_model_is_split(tmp_path):
+    HFEngine().check(_spec(2), _model(tmp_path, "gemma3", NESTED))
+    with pytest.raises(PrerequisiteError) as raised:
+        HFEngine().check(_spec(4), _model(tmp_path, "gemma3", NESTED))
+    assert str(raised.value) == (
+        "m with 4 attention heads, 2 key/value heads, 128 feed-forward columns cannot be split over "
+        "4 ranks; world sizes that work: 1, 2"
+    )
+
+
+def test_what_a_nested_text_config_leaves_out_is_that_of_its_own_family(tmp_path):
+    nested = {"text_config": {"model_type": "gemma3_text"}}
+    with pytest.raises(
+        PrerequisiteError, match="8 attention heads, 4 key/value heads, 9216 feed-forward columns cannot"
+    ):
+        HFEngine().check(_spec(3), _model(tmp_path, "gemma3", nested))
+
+
+def test_what_is_around_the_text_part_must_be_split_in_known_ways_too(tmp_path, monkeypatch):
+    plans = {
+        "gemma3": FamilyPlan("gemma3", ("moe_tp_experts",), {}),
+        "gemma3_text": FamilyPlan("gemma3_text", ("colwise",), {}),
+    }
+    monkeypatch.setattr(splitting, "family_plan", plans.get)
+    with pytest.raises(PrerequisiteError, match=r"splits it in unknown ways \(moe_tp_experts\)"):
+        HFEngine().check(_spec(2), _model(tmp_path, "gemma3", NESTED))
+
+
+@pytest.mark.parametrize("nested", [{}, {"model_type": "none"}, {"model_type": "mllama_text_model"}])
+def test_a_text_part_without_a_plan_is_refused(tmp_path, nested):
+    with pytest.raises(PrerequisiteError, match=r"gemma3 cannot be split over 2 ranks: .* has no plan for"):
+        HFEngine().check(_spec(2), _model(tmp_path, "gemma3", {"text_config": nested | LLAMA}))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_plan_that_changes_the_answers_is_refused(tmp_path, nested):
+    text = {"model_type": "gemma3n_text", **LLAMA}
+    family, config = ("gemma3n", {"text_config": text}) if nested else ("gemma3n_text", text)
+    with pytest.raises(PrerequisiteError, match=r"splits it wrongly: it cuts activations off"):
+        HFEngine().check(_spec(2), _model(tmp_path, family, config))
+
+
 def test_an_old_transformers_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(splitting, "plan_version", lambda: "4.46.1")
     with pytest.raises(PrerequisiteError, match=r"needs transformers 5\.20 or newer; installed is 4\.46\.1"):
         HFEngine().check(_spec(2), _model(tmp_path))
 
 
-@pytest.mark.parametrize("model_type", ["gpt_neox", "llama", "qwen2", "qwen3", "gemma", "mistral", "phi3"])
+@pytest.mark.parametrize(
+    "model_type",
+    # The last two are in the folders of gemma3 and qwen3_5.
+    ["gpt_neox", "llama", "qwen2", "qwen3", "gemma", "mistral", "phi3", "gemma3_text", "qwen3_5_text"],
+)
 def test_the_plan_read_from_the_source_is_that_of_the_imported_class(model_type):
     from transformers import AutoConfig
 
