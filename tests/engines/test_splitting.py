@@ -172,6 +172,11 @@ def test_a_plan_that_changes_the_answers_is_refused(tmp_path, nested):
         HFEngine().check(_spec(2), _model(tmp_path, family, config))
 
 
+def test_a_plan_whose_answers_are_further_off_than_rounding_is_refused(tmp_path):
+    with pytest.raises(PrerequisiteError, match=r"youtu cannot be split .* splits it inexactly"):
+        HFEngine().check(_spec(2), _model(tmp_path, "youtu"))
+
+
 def test_an_old_transformers_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(splitting, "plan_version", lambda: "4.46.1")
     with pytest.raises(PrerequisiteError, match=r"needs transformers 5\.20 or newer; installed is 4\.46\.1"):
