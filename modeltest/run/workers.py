@@ -74,8 +74,9 @@ def load_key(plan: Plan) -> LoadKey | None:
         return None
     spec, generation = plan.spec, plan.spec.options.generation
     seed = spec.seed if generation is not None and generation.sampling is not None else None
+    written = tuple(plan.model.written.items())  # the fingerprint covers samples of the weights
     asked = tuple(_asked_of_load(spec))
-    return plan.engine.name, plan.model.fingerprint, seed, *asked, *sorted(_of_plan(plan).items())
+    return plan.engine.name, plan.model.fingerprint, written, seed, *asked, *sorted(_of_plan(plan).items())
 
 
 def _asked_of_load(value: Any, place: str = "") -> Iterator[tuple[str, str]]:

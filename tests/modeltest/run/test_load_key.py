@@ -45,9 +45,9 @@ def test_a7_what_is_nested_in_a_spec_is_free_or_asked_whole_or_taken_apart():
     assert type(SPEC.options) in FREE_FIELDS
 
 
-def key(**changes):
+def key(model=MODEL, **changes):
     made = plan(replace(SPEC, batch_sizes=((1,),), **changes))
-    return load_key(replace(made, model=MODEL))
+    return load_key(replace(made, model=model))
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,12 @@ def key(**changes):
 )
 def test_a7_runs_that_ask_otherwise_of_a_load_share_none(changes):
     assert key(**changes) not in (None, key())
+
+
+def test_a6_weights_that_were_written_since_are_loaded_again():
+    before, after = (replace(MODEL, written={"x.safetensors": time}) for time in ("2026", "2027"))
+    assert key(before) == key(before)
+    assert key(before) != key(after)
 
 
 @pytest.mark.parametrize("changes", [{"seed": 3}, {"limit": 2}, {"output_dir": "x"}, {"protocol": "lm-eval"}])
