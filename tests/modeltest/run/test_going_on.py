@@ -301,10 +301,12 @@ def test_a6_a_killed_run_does_not_go_on_with_a_checkpoint_that_was_edited_since(
     shutil.copytree(demo_model("llama"), model)
     process = start(["hf_fp32", "sample_BoolQ", "1", "llama", str(model), "1"], tmp_path / "out")
     await_journal(tmp_path / "out", 2)
+    workers = children(process.pid)
     assert end(process, signal.SIGKILL) == -signal.SIGKILL
+    await_end(workers)  # until then one may answer more
     directory = run_directory(tmp_path / "out")
     answered = journal(directory)
-    assert 2 <= len(answered) < 24
+    assert read(directory)["status"] == "running"
     for name, edit_file, difference in EDITS:
         before, times = (model / name).read_bytes(), (model / name).stat().st_mtime
         edit_file(model / name)
