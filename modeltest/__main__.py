@@ -2,24 +2,26 @@
 
 import os
 import sys
-from contextlib import suppress
 
 from modeltest.start import leave_out_current_directory
 
-_INTERRUPTED = 130
+_SIGNALLED = 128
+_SIGINT = 2
 
 
 def main() -> int:
     """Run the command line and return the exit status."""
-    leave_out_current_directory()
+    leave_out_current_directory()  # until here nothing is imported that Python has not loaded
     try:
         from modeltest.cli import main as command_line
 
         return command_line()
-    except KeyboardInterrupt:  # while the command line is imported, or when it has given the signals back
+    except KeyboardInterrupt as interrupt:  # while the command line is imported, or at its very end
+        from contextlib import suppress
+
         with suppress(OSError):  # standard error may be closed
             os.write(2, b"interrupted\n")
-        return _INTERRUPTED
+        return _SIGNALLED + getattr(interrupt, "number", _SIGINT)
 
 
 if __name__ == "__main__":
