@@ -434,6 +434,9 @@ class RunResult:
 
     modeltest_version: str | None = None
     protocol_version: str | None = None
+    task_files: Mapping[str, str] = field(default_factory=dict)
+    """sha256 of task files of lm-evaluation-harness that did not come with it, and of the code they name."""
+
     error: str | None = None
     interruptions: tuple[Interruption, ...] = ()
     """Every time it was stopped and went on, or could have."""

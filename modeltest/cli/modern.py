@@ -35,7 +35,11 @@ _MODEL_OPTIONS = (
         metavar="KEY",
         help="Model key as in run.sh; auto takes it from config.json.",
     ),
-    click.option("--trust-remote-code", is_flag=True, help="Run the Python code in the checkpoint."),
+    click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        help="Run the Python code in the checkpoint, and the code that task files of lm-eval name.",
+    ),
     click.option(
         "--max-position-embeddings",
         type=count(),

@@ -114,6 +114,7 @@ _BATCHES = Fact("cases", "batch sizes", lambda run: run.spec.batch_sizes)
 _OF_HARNESS = (
     Fact("shots", "shots", _option("shots")),
     Fact("questions", "limit per task", lambda run: run.spec.limit),
+    Fact("protocol", "task files (sha256)", lambda run: dict(run.task_files)),
     Fact("prompts", "system instruction", _lm_eval("system_instruction")),
     Fact("prompts", "a turn per shot", _lm_eval("fewshot_as_multiturn")),
     Fact("generation", "generation options", _lm_eval("gen_kwargs")),

@@ -137,6 +137,7 @@ def _facts(result: RunResult) -> Iterator[tuple[str, str]]:
         "processor": result.machine.get("processor"),
         "python": result.machine.get("python"),
         "dataset_sha256": result.dataset.sha256 if result.dataset else None,
+        **{f"{name} sha256": digest for name, digest in result.task_files.items()},
         **({f"{name} version": version for name, version in engine.versions.items()} if engine else {}),
     }
     for name, value in found.items():

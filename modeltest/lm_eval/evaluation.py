@@ -13,6 +13,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment
+from jinja2.sandbox import SandboxedEnvironment
+from lm_eval import utils
 from lm_eval.evaluator import simple_evaluate
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.tasks import TaskManager
@@ -33,6 +36,7 @@ from modeltest.api.files import write_text
 from modeltest.lm_eval.bridge import EngineLM
 from modeltest.lm_eval.generation import read_generation_options
 from modeltest.lm_eval.results import RESULTS_FILE
+from modeltest.lm_eval.task_files import SUFFIXES, task_files
 
 _NEEDED = {
     "generate_until": Capability.GENERATE,
@@ -98,7 +102,7 @@ class _Preloaded(TaskManager):  # type: ignore[misc]
         return self._loaded
 
     def _names_of(self, word: str) -> list[str]:
-        if word.endswith((".yaml", ".yml")):
+        if word.endswith(SUFFIXES):
             if not Path(word).is_file():
                 raise SpecError(f"--tasks: there is no file {word}")
             return [str(Path(word).absolute())]
@@ -121,6 +125,9 @@ def prepare(spec: RunSpec, engine: Engine) -> LmEvalEvaluation:
     options = options_of(spec)
     if options.include_path is not None and not Path(options.include_path).is_dir():
         raise SpecError(f"--include-path: there is no directory {options.include_path}")
+    if not spec.trust_remote_code and task_files(options).name_code:
+        raise SpecError("task files name code that would run; trust_remote_code says that it is trusted")
+    utils.env = _in_sandbox(utils.env)
     manager = _Preloaded(options.tasks, options.include_path)
     for name, task in _load(manager).items():
         _check_task(name, task, options, engine)
@@ -135,6 +142,20 @@ def options_of(spec: RunSpec) -> LmEvalOptions:
     if spec.options.lm_eval is None or not spec.options.lm_eval.tasks:
         raise SpecError("no tasks are named; `modeltest lm-eval --tasks NAME,NAME` names them")
     return spec.options.lm_eval
+
+
+def _in_sandbox(environment: Environment) -> Environment:
+    """Return an environment that lays templates out alike, and lets none reach beyond its values.
+
+    The harness evaluates the templates of task files without one, so that each could run any code.
+    """
+    sandbox = SandboxedEnvironment(
+        loader=environment.loader,
+        undefined=environment.undefined,
+        keep_trailing_newline=environment.keep_trailing_newline,
+    )
+    sandbox.filters.update(environment.filters)
+    return sandbox
 
 
 def _load(manager: _Preloaded) -> Mapping[str, Any]:

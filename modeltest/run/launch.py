@@ -40,7 +40,7 @@ from modeltest.run.progress import Progress
 from modeltest.run.resume import refuse_other_run, unrecorded_interruption
 from modeltest.run.stop_signals import Held, hold_signals, interrupt_behind
 from modeltest.run.supervise import supervise
-from modeltest.run.trust import code_of
+from modeltest.run.trust import code_of, digests_of_tasks
 from modeltest.run.watch import Watch, utc_now
 from modeltest.run.workers import Workers
 
@@ -100,6 +100,7 @@ def _begun(plan: Plan, command: str | None, directory: Path | None) -> tuple[Pat
         command=command,
         modeltest_version=__version__,
         protocol_version=protocol_version(plan),
+        task_files=digests_of_tasks(plan.spec),
     )
     return directory, result
 

@@ -29,6 +29,7 @@ from modeltest.grammar.modes import adapters_of, device_of
 from modeltest.models.checkpoint import inspect_checkpoint
 from modeltest.run.adapters import check_adapters
 from modeltest.run.prompts import check_prompts
+from modeltest.run.trust import refuse_untrusted_tasks
 
 QUANTIZED_WORDS = ("pa_fp16", "pa_bf16", "fa")
 
@@ -58,6 +59,7 @@ def plan(spec: RunSpec) -> Plan:
     task = registry.task_of(spec)
     _check_mode(spec, task)
     task.check(spec)
+    refuse_untrusted_tasks(spec)
     table = checked_table(spec)
     if table is not None:
         check_address(spec, table)

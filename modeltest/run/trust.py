@@ -1,16 +1,19 @@
-"""Code that a run brings along: whoever goes on with a run of somebody else's is asked before it is run.
+"""Code that a run brings along, which nobody runs who has not said so.
 
-run.json and suite.json say what a run asks for, also that it trusts the code of a checkpoint. Somebody typed
-that once; a directory that was handed over says it of itself. So it holds for whoever types it again.
+The code of a checkpoint runs when the words of a run say so, and so does the code that task files of
+lm-evaluation-harness name. run.json and suite.json say it too, but of themselves: somebody typed it once, and
+the directory may have been handed over. So whoever goes on with a run says it again.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from modeltest.api import RunSpec, SpecError
-from modeltest.models.code_files import named_code
+from modeltest.api import LmEvalOptions, RunSpec, SpecError
+from modeltest.lm_eval.task_files import NONE, task_files
+from modeltest.models.code_files import UNREADABLE, CodeFile, digest_of, named, named_code
 
 TRUST_OPTION = "--trust-remote-code"
 
@@ -20,10 +23,36 @@ def code_of(spec: RunSpec) -> Iterator[str]:
     if spec.trust_remote_code:
         yield f"the code that comes with the weights in {named_code(Path(spec.weights).expanduser())}"
     harness = spec.options.lm_eval
-    if harness is not None and harness.include_path is not None:
-        yield f"tasks with their code in {named_code(Path(harness.include_path).expanduser())}"
+    if harness is not None and (code := _code_of_tasks(harness)):
+        yield f"the code that task files name: {code}"
     if harness is not None and harness.confirm_run_unsafe_code:
         yield "programs that the model writes (--confirm-run-unsafe-code)"
+
+
+def digests_of_tasks(spec: RunSpec) -> dict[str, str]:
+    """Return the sha256 of every task file of the run that is not of the harness, and of the code they name.
+
+    Files are named by their path in the folder that holds them all, so that a copy elsewhere has equal names.
+
+    Raises: SpecError for a task file that cannot be read.
+    """
+    harness = spec.options.lm_eval
+    found = NONE if harness is None else task_files(harness)
+    paths = [*found.files, *found.code]
+    folder = os.path.commonpath([path.parent for path in paths]) if paths else ""
+    digests = {os.path.relpath(path, folder): digest_of(path) for path in paths}
+    digests |= {name: _digest_of(path) for name, path in found.elsewhere.items()}
+    return {name: digest or UNREADABLE for name, digest in digests.items()}
+
+
+def refuse_untrusted_tasks(spec: RunSpec) -> None:
+    """Refuse a run whose task files name code, unless it trusts code.
+
+    Raises: SpecError naming the code.
+    """
+    harness = spec.options.lm_eval
+    if harness is not None and not spec.trust_remote_code and (code := _code_of_tasks(harness)):
+        raise SpecError(f"task files name code that would run: {code}; add {TRUST_OPTION} if you trust it")
 
 
 def refuse_unsaid_trust(directory: Path, specs: Iterable[RunSpec]) -> None:
@@ -37,6 +66,17 @@ def refuse_unsaid_trust(directory: Path, specs: Iterable[RunSpec]) -> None:
             f"going on in {directory} would run {'; '.join(asked)}: the directory says so, you have not; "
             f"add {TRUST_OPTION} if you trust it"
         )
+
+
+def _code_of_tasks(harness: LmEvalOptions) -> str:
+    """Return, in words, the code that task files name: empty where they name none."""
+    found = task_files(harness)
+    elsewhere = [CodeFile(name, _digest_of(path)) for name, path in found.elsewhere.items()]
+    return named([*(CodeFile(str(path), digest_of(path)) for path in found.code), *elsewhere])
+
+
+def _digest_of(path: Path | None) -> str | None:
+    return None if path is None else digest_of(path)
 
 
 def resume_command(directory: Path, spec: RunSpec) -> str:

@@ -97,6 +97,8 @@ def _data(result: RunResult) -> Iterator[Fact]:
         yield Fact("run.sha256", dataset.sha256, is_code=True)
     if result.protocol_version is not None:
         yield Fact("run.protocol", f"{spec.protocol} {result.protocol_version}")
+    for name, digest in result.task_files.items():
+        yield Fact("run.task_file", f"{name} {digest}", is_code=True)
     if spec.options.shots is not None:
         yield Fact("run.shots", spec.options.shots)
     yield Fact("run.chat", "✓" if spec.chat else None)

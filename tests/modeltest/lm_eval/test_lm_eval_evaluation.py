@@ -1,6 +1,7 @@
 """What is loaded, refused and written, with lm-evaluation-harness itself and the `fake` engine."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -165,4 +166,4 @@ def test_a_package_a_task_needs_is_named(tasks_folder, tmp_path):
         needing.replace("doc_to_target: answer", "doc_to_target: !function needs.answer")
     )
     with pytest.raises(PrerequisiteError, match="not_installed_anywhere"):
-        prepare(spec_of(tmp_path, "needing"))
+        prepare(replace(spec_of(tmp_path, "needing"), trust_remote_code=True))

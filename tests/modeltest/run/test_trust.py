@@ -102,10 +102,9 @@ def test_c2_a_suite_asks_for_all_its_runs_that_are_left(weights, tmp_path):
     assert "trusted: the code that comes with the weights" in done.stderr
 
 
-def test_c2_code_of_tasks_of_another_harness_is_asked_for_too(weights):
-    options = LmEvalOptions(tasks=("t",), include_path=str(weights), confirm_run_unsafe_code=True)
-    theirs, written = code_of(replace(SPEC, options=TaskOptions(lm_eval=options)))
-    assert theirs.startswith(f"tasks with their code in {weights} (modeling_theirs.py sha256 {DIGEST[:12]}")
+def test_c2_programs_that_the_model_writes_are_asked_for_too():
+    options = LmEvalOptions(tasks=("t",), confirm_run_unsafe_code=True)
+    (written,) = code_of(replace(SPEC, options=TaskOptions(lm_eval=options)))
     assert written == "programs that the model writes (--confirm-run-unsafe-code)"
 
 
