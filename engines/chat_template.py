@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import EngineError, SpecError, Turn, to_plain
+from modeltest.api import EngineError, SpecError, Turn
 
 CPU_S = 5.0
 """Processor time for one conversation. Templates of published models take less than a millisecond."""
@@ -62,14 +62,14 @@ class ChatTemplate:
 
     def lay_out_all(self, conversations: Sequence[Sequence[Turn]]) -> list[str | TemplateRefusal]:
         """Return each conversation as text, or why the template refuses it; see `lay_out`."""
-        return self._render([to_plain(turns) for turns in conversations], add_generation_prompt=True)
+        return self._render([_plain(turns) for turns in conversations], add_generation_prompt=True)
 
     def lay_out_begun(self, turns: Sequence[Turn]) -> str:
         """Return a conversation as text that ends within its last turn, for a model to go on with it.
 
         Raises: as `lay_out`; also SpecError when the template does not say the last turn as it is.
         """
-        plain = to_plain(turns)
+        plain = _plain(turns)
         last = plain[-1]["content"]
         marked = [*plain[:-1], {**plain[-1], "content": last + _OPEN_END}]
         (text,) = self._render([marked], add_generation_prompt=False)
@@ -152,7 +152,10 @@ class _TemplateProcess:
             cwd="/",
         )
         self.end = weakref.finalize(self, _end, process)
-        self._unread = b""
+        self._unread = bytearray()
+        self._read = 0
+        """How much of `_unread` has been read all the same."""
+
         asked = {
             "template": source,
             "cpu_s": CPU_S,
@@ -170,11 +173,7 @@ class _TemplateProcess:
         Raises: EngineError.
         """
         self._say({"conversations": conversations, "variables": variables})
-        rendered: list[str | TemplateRefusal] = []
-        for _ in conversations:
-            answer = self._hear()
-            rendered.append(answer["text"] if "text" in answer else TemplateRefusal(answer["refusal"]))
-        return rendered
+        return [self._hear() for _ in conversations]
 
     def _say(self, value: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None
@@ -184,22 +183,38 @@ class _TemplateProcess:
         except BrokenPipeError:
             raise self._failed(self._why_gone()) from None
 
-    def _hear(self) -> dict[str, str]:
+    def _hear(self) -> str | TemplateRefusal:
+        """Return a text, empty where all is well and none was asked for, or why the template refuses."""
         deadline = time.monotonic() + WAIT_S
-        assert self._process.stdout is not None
-        pipe = self._process.stdout.fileno()
-        while b"\n" not in self._unread:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([pipe], [], [], left)[0]:
-                raise self._failed(f"it has not ended a conversation in {WAIT_S:.0f} s")
-            if not (read := os.read(pipe, 1 << 20)):
-                raise self._failed(self._why_gone())
-            self._unread += read
-        line, _, self._unread = self._unread.partition(b"\n")
-        answer: dict[str, str] = json.loads(line)
+        while (end := self._unread.find(b"\n", self._read)) < 0:
+            self._fill(deadline)
+        head = self._unread[self._read : end]
+        self._read = end + 1
+        if not head.startswith(b"{"):
+            return self._text(int(head), deadline)
+        answer: dict[str, str] = json.loads(head)
         if "fault" in answer:
             raise self._failed(answer["fault"])
-        return answer
+        return TemplateRefusal(answer["refusal"])
+
+    def _text(self, size: int, deadline: float) -> str:
+        while len(self._unread) - self._read < size:
+            self._fill(deadline)
+        start, self._read = self._read, self._read + size
+        return self._unread[start : self._read].decode("utf-8", "surrogatepass")
+
+    def _fill(self, deadline: float) -> None:
+        """Wait for more of what the process says; what has been read of it is forgotten."""
+        assert self._process.stdout is not None
+        pipe = self._process.stdout.fileno()
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([pipe], [], [], left)[0]:
+            raise self._failed(f"it has not ended a conversation in {WAIT_S:.0f} s")
+        if not (read := os.read(pipe, 1 << 20)):
+            raise self._failed(self._why_gone())
+        del self._unread[: self._read]
+        self._read = 0
+        self._unread += read
 
     def _why_gone(self) -> str:
         status = self._process.wait(WAIT_S)
@@ -223,6 +238,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         except OSError:  # what was not yet written has no reader any more
             continue
     process.wait()
+
+
+def _plain(turns: Sequence[Turn]) -> list[dict[str, str]]:
+    return [{"role": turn.role, "content": turn.content} for turn in turns]
 
 
 def _batches(conversations: Sequence[Any]) -> list[list[Any]]:

@@ -4,9 +4,11 @@ A chat template is a program that came with the weights. In a process of its own
 without end: what it may take is bounded, and whoever started this process goes on.
 
 Started by `chat_template.py` by this file's path, with the folders where jinja2 may be; it imports that and
-the standard library. It answers JSON line by line: `{"template", "cpu_s", "memory_bytes", "characters"}` with
-`{}` or `{"fault"}`, then each conversation of a batch `{"conversations", "variables"}` with `{"text"}`,
-`{"refusal"}` (the template refuses it) or `{"fault"}` (no conversation will do).
+the standard library. It is asked in lines of JSON: first `{"template", "cpu_s", "memory_bytes",
+"characters"}`, then batches of conversations, `{"conversations", "variables"}`. To the first line and to each
+conversation it answers with a text, as a line with the number of its bytes and then these (UTF-8; the first
+text is empty), or with a line of JSON: `{"refusal"}` (the template refuses the conversation) or `{"fault"}`
+(no conversation will do).
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ if __name__ == "__main__":
 import json
 import resource
 import signal
+import time
 from collections.abc import Mapping
 from datetime import datetime
+from io import BufferedWriter, FileIO
 from typing import Any, BinaryIO
 
 import jinja2
@@ -31,12 +35,17 @@ import jinja2.nodes
 import jinja2.sandbox
 import jinja2.utils
 
+TELL_S = 0.2
+TELL_BYTES = 64 << 10
+"""Answers are told together, once so much time has passed or so many bytes wait: each telling takes time."""
+
 
 def main() -> None:
     """Answer until standard input ends."""
     for signal_number in (signal.SIGINT, signal.SIGHUP):  # whoever started this decides when to end
         signal.signal(signal_number, signal.SIG_IGN)
-    lines, answers = sys.stdin.buffer, sys.stdout.buffer
+    lines = sys.stdin.buffer
+    answers = BufferedWriter(FileIO(sys.stdout.fileno(), "w", closefd=False), TELL_BYTES)
     asked = json.loads(lines.readline())
     try:
         signal.setitimer(signal.ITIMER_PROF, asked["cpu_s"])
@@ -44,15 +53,22 @@ def main() -> None:
         template = compiled(asked["template"])
     except Exception as problem:
         _answer(answers, {"fault": f"it is no template: {_said(problem)}"})
+        answers.flush()
         return
-    _answer(answers, {})
+    _answer(answers, "")
+    answers.flush()
     for line in lines:
         batch = json.loads(line)
+        told = time.monotonic()
         for turns in batch["conversations"]:
             # Its default action ends this process, also in the middle of one long operation.
             signal.setitimer(signal.ITIMER_PROF, asked["cpu_s"])
             _answer(answers, _laid_out(template, turns, batch["variables"], asked["characters"]))
+            if time.monotonic() - told > TELL_S:
+                answers.flush()
+                told = time.monotonic()
         signal.setitimer(signal.ITIMER_PROF, 0)
+        answers.flush()
 
 
 def compiled(source: str) -> jinja2.Template:
@@ -133,7 +149,7 @@ def _to_json(
 
 def _laid_out(
     template: jinja2.Template, turns: Any, variables: Mapping[str, Any], characters: int
-) -> dict[str, str]:
+) -> str | dict[str, str]:
     try:
         text = template.render(messages=turns, tools=None, documents=None, **variables)
     except (MemoryError, OverflowError):
@@ -142,7 +158,7 @@ def _laid_out(
         return {"refusal": _said(problem)}
     if len(text) > characters:
         return {"fault": f"it makes {len(text)} characters of one conversation; {characters} are allowed"}
-    return {"text": text}
+    return text
 
 
 def _said(problem: Exception) -> str:
@@ -158,9 +174,13 @@ def _bound_memory(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _answer(answers: BinaryIO, value: Mapping[str, str]) -> None:
-    answers.write(json.dumps(value).encode() + b"\n")
-    answers.flush()
+def _answer(answers: BinaryIO, value: str | Mapping[str, str]) -> None:
+    if isinstance(value, str):
+        text = value.encode("utf-8", "surrogatepass")  # as it is: JSON would take most of the time
+        answers.write(b"%d\n" % len(text))
+        answers.write(text)
+    else:
+        answers.write(json.dumps(value).encode() + b"\n")
 
 
 if __name__ == "__main__":

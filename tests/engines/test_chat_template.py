@@ -59,6 +59,20 @@ def test_a_conversation_becomes_the_text_that_transformers_makes_of_it(laid_out)
     assert laid_out(RICH).lay_out_begun(TURNS) == begun
 
 
+def test_texts_of_any_characters_and_length_come_back_whole_and_in_their_order(laid_out):
+    said = [
+        "",
+        "\n",
+        '{"fault": "no"}\n3\nabc',
+        "海\ud83d\0",
+        "long " * 60_000,
+        *map(str, range(3000)),
+        "\r\n",
+    ]
+    template = laid_out("{{ messages[0].content }}")
+    assert template.lay_out_all([(Turn("user", text),) for text in said]) == said
+
+
 @pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "gemma", "llama", "qwen2", "internlm2"])
 def test_the_demo_models_templates_do_too(family, demo_model):
     from transformers import AutoTokenizer
