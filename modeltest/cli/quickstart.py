@@ -8,12 +8,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from modeltest import registry
-from modeltest.api import RunSpec
+from modeltest.api import RunResult, RunSpec, Verdict
 from modeltest.start import python_command
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 RUNS = (
     "hf_fp32 sample_BoolQ 8 llama {model} 1",
@@ -22,7 +26,9 @@ RUNS = (
     "hf_fp32 performance [[64,32],[32,16]] 1 llama {model} 1",
     "hf_fp32 performance_maxbs [[64,32]] [[1,16]] 20 llama {model} 1",
 )
-"""The words of each run, as a user would type them after `bash run.sh`."""
+"""The words of each run, as a user would type them after `bash run.sh`, but for `--quick`."""
+
+PAGE = "report.html"
 
 
 @click.command()
@@ -45,8 +51,8 @@ def quickstart(output_dir: str) -> int:
         return status  # it has said why
     results = []
     for words in RUNS:
-        click.echo(f"\n$ bash run.sh {words.format(model=model)}", err=True)
         typed = words.format(model=model).split()
+        click.echo(f"\n$ {shlex.join(['bash', 'run.sh', *typed, '--quick'])}", err=True)
         results.append(_run(_spec(typed, output_dir), command=shlex.join(["modeltest", *typed, "--quick"])))
     _print_summary(results)
     return 0
@@ -101,7 +107,20 @@ def _print_summary(directories: list[Path]) -> None:
         verdict = result.verdict.value if result.verdict else result.status
         table.add_row(result.spec.mode, headline(result).replace("; ", "\n"), verdict)
     console.print(table)
+    for result in map(read_result, directories):
+        if result.verdict is not Verdict.VALID:
+            _print_reasons(console, result)
     for directory in directories:
         console.print(str(directory), soft_wrap=True)
         for path in sorted(directory.iterdir()):
             console.print(f"  {path.name}")
+    if any((directory / PAGE).is_file() for directory in directories):
+        console.print(f"{PAGE} is the page of a run: open it in a browser")
+
+
+def _print_reasons(console: Console, result: RunResult) -> None:
+    """Print why the numbers of a run may not be used; on a busy machine that is what to expect of times."""
+    found = [*result.reasons, *result.warnings] or [result.error or result.status]
+    console.print(f"{result.spec.mode}: {found[0]}", soft_wrap=True)
+    if more := len(found) - 1:
+        console.print(f"  and {more} more, which its summary.md has")
