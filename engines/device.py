@@ -6,7 +6,6 @@ torch is imported inside the functions: the supervisor reads engine classes with
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 from engines import npu
 from modeltest.api import PrerequisiteError, ProcessorUse, SpecError
 from modeltest.api.host_memory import forget_resident_peak, resident_peak_bytes
+from modeltest.api.interfaces import LOOPBACK_INTERFACE, at_interface
 
 DEVICES = ("npu", "cuda", "cpu")
 """In the order of preference when none is demanded."""
@@ -107,8 +107,7 @@ def rank_variables(demanded: str | None, *, is_alone: bool = True) -> dict[str, 
 
     `is_alone`: all of them are on this machine; else the run has said on which network they meet.
     """
-    own = {"GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo"} if is_alone else {}
-    found = {name: value for name, value in own.items() if name not in os.environ}
+    found = at_interface(LOOPBACK_INTERFACE, os.environ) if is_alone else {}
     if demanded == "cpu":
         # transformers splits a model over the accelerator torch finds, whatever is asked for.
         found["CUDA_VISIBLE_DEVICES"] = ""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from engines.mindie_variables import check_kept, profile_variables, replaced_notes
 from modeltest.api import ModelInfo, PrerequisiteError, RunSpec, SpecError
+from modeltest.api.interfaces import LOOPBACK_INTERFACE, at_interface
 from modeltest.api.ports import free_port
 from modeltest.api.precision import MINDIE_KINDS
 
@@ -195,14 +196,14 @@ def environment(spec: RunSpec, model: ModelInfo) -> dict[str, str]:
         "ENABLE_GREEDY_SEARCH_OPT": "0",
         **profile_variables(model, keep=MindieOptions.parse(spec).keep, shell=os.environ),
     }
-    if spec.cluster is None:  # else the rank table says which
+    if spec.cluster is None:  # else the rank table says which, and where the ranks listen
         variables[DEVICES_VARIABLE] = os.environ.get(DEVICES_VARIABLE) or devices
+        variables |= at_interface(LOOPBACK_INTERFACE, os.environ) if spec.world_size > 1 else {}
     if spec.world_size == 1:  # else torchrun numbers the ranks and says where they meet
         variables |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
         variables["MASTER_PORT"] = str(free_port(os.environ))
     if spec.parallel.pp > 1:
         variables |= {"MASTER_IP": LOOPBACK, "ATB_LLM_HCCL_ENABLE": "1"}
-        variables["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME") or "lo"
     if not is_timed(spec):
         variables |= {name: os.environ.get(name, value) for name, value in _DETERMINISTIC.items()}
     return variables

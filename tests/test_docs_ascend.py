@@ -119,6 +119,7 @@ def test_fates_are_what_the_code_does(tmp_path):
     by_ranks |= {
         "RANK_TABLE_FILE",
         "GLOO_SOCKET_IFNAME",
+        "HCCL_SOCKET_IFNAME",
         "MASTER_IP",
         "ATB_LLM_HCCL_ENABLE",
     }  # nodes, pipelines

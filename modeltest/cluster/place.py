@@ -7,17 +7,19 @@ import ipaddress
 import os
 import socket
 import struct
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from modeltest.api import PrerequisiteError, RunSpec
+from modeltest.api.interfaces import LOOPBACK_INTERFACE, at_interface
 from modeltest.api.ports import NODES_PORT, given_port
 from modeltest.cluster.rank_table import RankTable, check_table, read_rank_table
 
 TABLE_VARIABLE = "RANK_TABLE_FILE"
 """Read by HCCL and by MindIE at import; left over in a shell, it makes one node wait for the others."""
+
+DEVICES_VARIABLE = "ASCEND_RT_VISIBLE_DEVICES"
 
 _SIOCGIFADDR = 0x8915
 
@@ -112,11 +114,11 @@ def node_variables(spec: RunSpec, table: RankTable | None, variables: Mapping[st
     server = table.servers[node_of(spec)]
     largest = max(device.device_id for device in server.devices)
     found = {TABLE_VARIABLE: str(Path(spec.cluster.rank_table).expanduser().absolute())}
-    unless_set = {"ASCEND_RT_VISIBLE_DEVICES": ",".join(map(str, range(largest + 1)))}
-    interface = interface_of(server.address)
-    if interface is not None:
-        unless_set["GLOO_SOCKET_IFNAME"] = interface
-    return {**found, **{name: value for name, value in unless_set.items() if not variables.get(name)}}
+    if not variables.get(DEVICES_VARIABLE):
+        found[DEVICES_VARIABLE] = ",".join(map(str, range(largest + 1)))
+    known = filter(None, (server.address, server.container_address))
+    interface = next(filter(None, map(interface_of, known)), None)
+    return found if interface is None else {**found, **at_interface(interface, variables)}
 
 
 def is_own(address: str) -> bool:
@@ -133,7 +135,7 @@ def is_own(address: str) -> bool:
 def interface_of(address: str) -> str | None:
     """Return the network interface that has `address`; `None` when the system does not tell."""
     if ipaddress.ip_address(address).is_loopback:
-        return "lo0" if sys.platform == "darwin" else "lo"
+        return LOOPBACK_INTERFACE
     return next((name for _, name in _interfaces() if _ipv4_of(name) == address), None)
 
 

@@ -16,6 +16,7 @@ from engines.mindie_environment import (
 )
 from engines.mindie_pa import MindiePA
 from modeltest.api import Case, Cluster, Parallel, PrerequisiteError, RunSpec, SpecError, TaskOptions
+from modeltest.api.interfaces import LOOPBACK_INTERFACE
 from modeltest.api.ports import free_port
 from modeltest.models.checkpoint import inspect_checkpoint
 
@@ -195,7 +196,16 @@ def test_the_devices_the_user_has_chosen_stay(spec, model, monkeypatch):
 def test_a_pipeline_is_told_where_its_ranks_meet(spec, model):
     variables = environment(replace(spec, world_size=2, parallel=Parallel(pp=2)), model)
     assert (variables["MASTER_IP"], variables["ATB_LLM_HCCL_ENABLE"]) == ("127.0.0.1", "1")
-    assert "GLOO_SOCKET_IFNAME" in variables
+
+
+def test_ranks_of_one_machine_listen_at_loopback_alone(spec, model, monkeypatch):
+    monkeypatch.delenv("HCCL_SOCKET_IFNAME", raising=False)
+    variables = environment(replace(spec, world_size=2), model)
+    assert variables["GLOO_SOCKET_IFNAME"] == LOOPBACK_INTERFACE
+    assert variables["HCCL_SOCKET_IFNAME"] == f"={LOOPBACK_INTERFACE}"
+    assert "HCCL_SOCKET_IFNAME" not in environment(spec, model)
+    several = replace(spec, world_size=2, cluster=Cluster("t.json", 2, 0, "10.0.0.1"))
+    assert "HCCL_SOCKET_IFNAME" not in environment(several, model), "the rank table says where"
 
 
 def test_other_methods_of_quantisation_than_mindie_s_are_refused(spec, demo_model):

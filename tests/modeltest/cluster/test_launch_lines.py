@@ -27,7 +27,10 @@ def test_each_node_has_its_command_and_its_torchrun():
             drawn_secret="0123456789abcdef",
         )
     )
-    told = "RANK_TABLE_FILE=/t.json ASCEND_RT_VISIBLE_DEVICES=0,1 GLOO_SOCKET_IFNAME=lo "
+    told = (
+        "RANK_TABLE_FILE=/t.json ASCEND_RT_VISIBLE_DEVICES=0,1 GLOO_SOCKET_IFNAME=lo "
+        "NCCL_SOCKET_IFNAME==lo HCCL_SOCKET_IFNAME==lo "
+    )
     assert [line.replace("=lo0 ", "=lo ") for line in lines] == [
         "node 0 of 2, 127.0.0.1:",
         "  type    MODELTEST_RANK_SECRET=0123456789abcdef bash run.sh words 0",

@@ -8,6 +8,7 @@ import pytest
 from rank_tables import table, write
 
 from modeltest.api import Cluster, PrerequisiteError, RunSpec, SpecError
+from modeltest.api.interfaces import LOOPBACK_INTERFACE
 from modeltest.cluster.place import (
     Place,
     check_address,
@@ -56,7 +57,9 @@ def test_the_ranks_of_a_node_are_told_its_table_its_cards_and_its_network(tmp_pa
     assert found == {
         "RANK_TABLE_FILE": path,
         "ASCEND_RT_VISIBLE_DEVICES": "0,1",
-        "GLOO_SOCKET_IFNAME": interface_of("127.0.0.2"),
+        "GLOO_SOCKET_IFNAME": LOOPBACK_INTERFACE,
+        "NCCL_SOCKET_IFNAME": f"={LOOPBACK_INTERFACE}",
+        "HCCL_SOCKET_IFNAME": f"={LOOPBACK_INTERFACE}",
     }
     assert Path(found["RANK_TABLE_FILE"]).is_absolute()
 
@@ -76,7 +79,8 @@ def test_cards_up_to_the_highest_of_the_table_are_visible():
 
 def test_what_the_user_has_set_stays():
     spec = replace(SPEC, world_size=2, cluster=Cluster("t.json", 1, 0, "127.0.0.1"))
-    given = {"GLOO_SOCKET_IFNAME": "eth7", "ASCEND_RT_VISIBLE_DEVICES": "2,3", "RANK_TABLE_FILE": "old.json"}
+    networks = dict.fromkeys(("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "HCCL_SOCKET_IFNAME"), "eth7")
+    given = {**networks, "ASCEND_RT_VISIBLE_DEVICES": "2,3", "RANK_TABLE_FILE": "old.json"}
     assert node_variables(spec, _table("127.0.0.1"), given).keys() == {"RANK_TABLE_FILE"}
 
 

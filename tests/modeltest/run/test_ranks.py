@@ -7,10 +7,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from run_processes import children
 
 from modeltest.api import PrerequisiteError, RunSpec
 from modeltest.api.ports import is_free
@@ -174,6 +177,37 @@ def long_run(demo_model, tmp_path):
     process.wait()
     process.stderr.close()
     _until(lambda: not _ranks_of(tmp_path))
+
+
+def _listening(pids: Iterable[int]) -> set[str]:
+    """Return the addresses at which any of the processes listens, as hexadecimal digits."""
+    sockets = set()
+    for pid in pids:
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                sockets.add(str(descriptor.readlink()))
+    listening, found = "0A", set()
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{name}").read_text().splitlines():
+            words = line.split()
+            if words[3] == listening and f"socket:[{words[9]}]" in sockets:
+                found.add(words[1].partition(":")[0])
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_processes_of_ranks_on_one_machine_listen_at_loopback_alone(long_run):
+    process, output = long_run
+    ranks = _ranks_of(output)
+    assert sorted(ranks) == [0, 1]
+    left, pids = [process.pid], []
+    while left:
+        pids.append(left.pop())
+        left += children(pids[-1])
+    assert set(ranks.values()) < set(pids)
+    loopback = "0100007F"  # 127.0.0.1, its bytes from last to first
+    assert _listening(pids) == {loopback}
 
 
 @pytest.mark.long
