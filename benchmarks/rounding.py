@@ -1,92 +1,116 @@
-"""Measures what rounding does to the choices of a trained model, for the table of docs/rounding.md.
+"""Measures what rounding does to the choices of a trained model, for the tables of docs/rounding.md.
 
-    modeltest demo-model smollm2 smollm2
-    python benchmarks/rounding.py smollm2 --dtype bfloat16 --questions 24
+    modeltest demo-model smollm2 DIR --dtype bfloat16
+    python benchmarks/rounding.py ask DIR --task mmlu --shots 5 --data-dir DATA --to figures.jsonl
+    python benchmarks/rounding.py tell figures.jsonl
 
-The questions of the BoolQ sample are asked in float32 and in another dtype, one by one and padded in batches
-of 8: two orders of computing that are both right. Printed for each pair: the largest shift of a choice's
-log-probability after scaling, the mean KL divergence, and the answers that differ with the larger of their
-margins.
+`ask` asks the same questions of one checkpoint in several ways, right ones and wrong ones, and adds a line to
+the file for each. `tell` prints how far every two ways of one dtype are apart, and how far those of other
+dtypes are from float32: the largest shift of a choice's log-probability after scaling, the most that the
+distance between two choices moved, mean and largest KL divergence, what the mean over 20 and over 100 such
+questions exceeds once in 1000 times, and the answers that differ with the widest of their margins.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
-from typing import Any
 
-import torch
+from roundings.figures import Apart, apart, mean_bound
 
-from modeltest.compare.divergence import kl_divergence, normalized
+REFERENCE = "packed, batch 8"
+FLOAT32 = "float32"
 
-SAMPLE = Path(__file__).resolve().parents[1] / "datasets" / "boolq" / "sample" / "dev.jsonl"
-CHOICES = (" yes", " no")
-BATCH = 8
-
-Choices = Sequence[Sequence[float]]
+Answers = dict[str, list[float]]
+Asked = dict[tuple[str, str], dict[str, Answers]]
+"""By task and dtype, then by way, then by question."""
 
 
-def prompts(tokenizer: Any, count: int) -> list[list[int]]:
-    """Return the token ids of the first questions, without shots."""
-    rows = [json.loads(line) for line in SAMPLE.read_text(encoding="utf-8").splitlines()[:count]]
-    return [
-        tokenizer(f"{row['passage']}\nQuestion: {row['question']}?\nAnswer:")["input_ids"] for row in rows
-    ]
+def ask(words: argparse.Namespace) -> None:
+    """Ask the questions in each way."""
+    from roundings.ways import Bench, Questions
+
+    asked = Questions(words.task, words.data_dir, words.shots, words.limit, words.step, words.questions)
+    bench = Bench(words.checkpoint, asked)
+    ways = bench.ways()
+    for name in words.way or ways:
+        choices = ways[name]()
+        line = {"task": words.task, "dtype": bench.dtype, "way": name, "choices": choices}
+        with words.to.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        print(f"{len(choices)} questions of {words.task}, {bench.dtype}: {name}", flush=True)
 
 
-def choices(model: Any, asked: list[list[int]], ids: list[int], batch_size: int) -> Choices:
-    """Return the log-probabilities of the choices, padded on the left where rows are of different length."""
-    found: list[list[float]] = []
-    for start in range(0, len(asked), batch_size):
-        rows = asked[start : start + batch_size]
-        width = max(map(len, rows))
-        tokens = torch.tensor([[0] * (width - len(row)) + row for row in rows])
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-        with torch.inference_mode():
-            logits = model(
-                tokens,
-                attention_mask=mask,
-                position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
-                logits_to_keep=1,
-            ).logits[:, -1]
-        found += logits.float().log_softmax(-1)[:, ids].tolist()
-    return found
+def read(files: Sequence[Path]) -> Asked:
+    """Return what the files hold."""
+    asked: Asked = defaultdict(lambda: defaultdict(dict))
+    for file in files:
+        for text in file.read_text(encoding="utf-8").splitlines():
+            line = json.loads(text)
+            asked[line["task"], line["dtype"]][line["way"]].update(line["choices"])
+    return asked
 
 
-def report(name: str, one: Choices, other: Choices) -> None:
-    """Print how far two ways are apart."""
-    pairs = list(zip(one, other, strict=True))
-    shift = max(abs(a - b) for p, q in pairs for a, b in zip(normalized(p), normalized(q), strict=True))
-    mean_kl = sum(kl_divergence(p, q) for p, q in pairs) / len(pairs)
-    flips = [max(abs(p[0] - p[1]), abs(q[0] - q[1])) for p, q in pairs if (p[0] > p[1]) != (q[0] > q[1])]
-    widest = f", widest margin {max(flips):.2g}" if flips else ""
-    print(f"{name}: shift {shift:.2g}, mean KL {mean_kl:.2g}, {len(flips)} of {len(pairs)} differ{widest}")
+def pairs(asked: Asked) -> Iterator[tuple[str, str, str, Apart]]:
+    """Yield task, the names of two ways with their dtypes, and how far they are apart."""
+    for (task, dtype), ways in asked.items():
+        for one, other in combinations(ways, 2):
+            if set(ways[one]) & set(ways[other]):
+                yield task, f"{dtype}: {one}", f"{dtype}: {other}", apart(ways[one], ways[other])
+        reference = asked.get((task, FLOAT32), {}).get(REFERENCE)
+        if dtype != FLOAT32 and reference:
+            for name, answers in ways.items():
+                yield task, f"{FLOAT32}: {REFERENCE}", f"{dtype}: {name}", apart(reference, answers)
+
+
+def tell(words: argparse.Namespace) -> None:
+    """Print a line for each two ways."""
+    print("| task | two ways | questions | shift | moved | mean KL | largest | of 20 | of 100 | differ |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for task, one, other, found in pairs(read(words.files)):
+        kl = found.divergences
+        figures = (
+            found.shift,
+            found.moved,
+            sum(kl) / len(kl),
+            max(kl),
+            mean_bound(kl, 20),
+            mean_bound(kl, 100),
+        )
+        widest = f" (margin {max(found.flips):.2g})" if found.flips else ""
+        print(
+            f"| {task} | {one}; {other} | {len(kl)} | "
+            + " | ".join(f"{figure:.2g}" for figure in figures)
+            + f" | {len(found.flips)}{widest} |"
+        )
 
 
 def main() -> None:
-    """Measure one dtype against float32 and against itself."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("model", help="directory that `modeltest demo-model smollm2` made, in float32")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="bfloat16")
-    parser.add_argument("--questions", type=int, default=24)
+    """Ask or tell."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    asking = commands.add_parser("ask")
+    asking.add_argument("checkpoint", help="directory that `modeltest demo-model smollm2` made")
+    asking.add_argument("--task", default="boolq", choices=("boolq", "mmlu", "ceval"))
+    asking.add_argument("--data-dir", help="with boolq/, ceval/ and mmlu/; default: the bundled samples")
+    asking.add_argument("--shots", type=int, default=0)
+    asking.add_argument("--limit", type=int, help="the first so many questions of each subject")
+    asking.add_argument("--step", type=int, default=1, help="of these, one in so many")
+    asking.add_argument("--questions", type=int, default=24, help="of these, so many")
+    asking.add_argument("--way", action="append", help="repeat it for more; default: all")
+    asking.add_argument("--to", type=Path, required=True, metavar="FILE")
+    asking.set_defaults(call=ask)
+    telling = commands.add_parser("tell")
+    telling.add_argument("files", type=Path, nargs="+")
+    telling.set_defaults(call=tell)
     words = parser.parse_args()
-
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(words.model)
-    asked = prompts(tokenizer, words.questions)
-    ids = [tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in CHOICES]
-    model = AutoModelForCausalLM.from_pretrained(words.model, dtype=torch.float32).eval()
-    reference = choices(model, asked, ids, 1)
-    model = model.to(getattr(torch, words.dtype))
-    alone = choices(model, asked, ids, 1)
-    together = choices(model, asked, ids, BATCH)
-    report(f"{words.dtype}, batch size 1 against {BATCH}", alone, together)
-    if words.dtype != "float32":
-        report(f"float32 against {words.dtype}, batch size 1", reference, alone)
-        report(f"float32 against {words.dtype}, batch size {BATCH}", reference, together)
+    words.call(words)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from dataclasses import replace
 from modeltest.api.comparison import AccuracyComparison, Gate, Outcome, PairedAccuracy
 from modeltest.compare.paired import at_least, at_most, lower_bound, questions_needed
 from modeltest.compare.tolerances import (
-    MAX_FLIPS,
     MAX_WIDE_FLIPS,
     MOST_UNANSWERED,
     Tolerances,
@@ -28,7 +27,7 @@ def answer_gates(
     yield accuracy_gate(found, tolerances)
     if len(found.subjects) > 1:
         yield subject_gate(found, tolerances)
-    yield flip_gate(found, tolerances)
+    yield flip_gate(found, tolerances, resolution)
     if found.divergence is not None:
         yield divergence_gate(found, tolerances, resolution)
 
@@ -149,7 +148,7 @@ def subject_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
     return Gate("subjects", "", outcome, statement, p_value, tolerances.risk, "p-value")
 
 
-def flip_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
+def flip_gate(found: AccuracyComparison, tolerances: Tolerances, resolution: Resolution) -> Gate:
     """Return whether few enough questions are answered differently.
 
     Where margins are known, only those that differ with a wide one count. Questions that neither run answers
@@ -160,7 +159,7 @@ def flip_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
     flips = len(found.flips) if found.wide_flips is None else found.wide_flips
     allowed = tolerances.max_flips
     if allowed is None:
-        allowed = MAX_WIDE_FLIPS if by_margin else MAX_FLIPS
+        allowed = MAX_WIDE_FLIPS if by_margin else resolution.flips
     total = found.questions - found.unanswered
     what = "differently with a wide margin" if by_margin else "differently"
     beside = f" and {found.near_tie_flips} near a tie" if found.near_tie_flips else ""

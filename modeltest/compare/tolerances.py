@@ -9,9 +9,8 @@ from modeltest.api.comparison import CalibratedTolerance, Calibration
 CONFIDENCE = 0.95
 MAX_DROP = 0.005
 MAX_WIDE_FLIPS = 0.01
-MAX_FLIPS = 0.05
-"""Of answers by choice only those that differ with a wide margin count; of generated ones all, for their
-margins are not known."""
+"""Of the answers that differ with a wide margin. Where margins are not known, as of generated answers, all
+that differ count, and rounding is allowed for: `modeltest.rounding.Resolution.flips`."""
 
 MOST_UNANSWERED = 0.5
 """Where neither run answers a larger share of the questions, equal accuracy says nothing of the model."""

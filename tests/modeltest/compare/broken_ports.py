@@ -23,11 +23,18 @@ class PlainEngine:
     `lookahead` tokens too many are seen by every position: 0 is right, -1 hides a token from itself.
     """
 
-    def __init__(self, weights: Path, *, lookahead: int = 0, fault: Fault | None = None) -> None:
+    def __init__(
+        self,
+        weights: Path,
+        *,
+        lookahead: int = 0,
+        fault: Fault | None = None,
+        dtype: str = "float32",
+    ) -> None:
         self.name = "plain"
         self._tokenizer = AutoTokenizer.from_pretrained(weights)
         self._model = AutoModelForCausalLM.from_pretrained(
-            weights, dtype=torch.float32, attn_implementation="eager"
+            weights, dtype=getattr(torch, dtype), attn_implementation="eager"
         ).eval()
         self._lookahead = lookahead
         _scale_residual(self._model)
@@ -45,7 +52,8 @@ class PlainEngine:
         length = len(ids)
         hidden = torch.ones(length, length, dtype=torch.bool).triu(1 + self._lookahead)
         hidden[0, 0] = False  # a row that sees nothing has no softmax
-        mask = torch.zeros(1, 1, length, length).masked_fill(hidden, torch.finfo(torch.float32).min)
+        dtype = self._model.dtype
+        mask = torch.zeros(1, 1, length, length, dtype=dtype).masked_fill(hidden, torch.finfo(dtype).min)
         inputs = {"input_ids": torch.tensor([ids]), "attention_mask": mask}
         logits = self._model(**inputs, use_cache=False, logits_to_keep=1).logits
         logprobs = logits[0, -1].float().log_softmax(-1)

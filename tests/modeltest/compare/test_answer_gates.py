@@ -21,6 +21,8 @@ from modeltest.rounding import RESOLUTIONS
 
 DRAWS = 4000
 DEFAULT = Tolerances()
+FLOAT32 = RESOLUTIONS["float32"]
+BFLOAT16 = RESOLUTIONS["bfloat16"]
 
 
 @cache
@@ -112,7 +114,7 @@ def test_without_a_pair_nothing_is_known():
 )
 def test_wide_flips_are_held_against_one_percent(questions, wide, expected):
     found = counted(questions, wide, 5, wide=wide) if questions > 20 else counted(20, 20, 0, wide=wide)
-    gate = flip_gate(found, DEFAULT)
+    gate = flip_gate(found, DEFAULT, FLOAT32)
     assert gate.outcome is expected
     assert gate.limit == 0.01
 
@@ -122,18 +124,45 @@ def test_wide_flips_are_held_against_one_percent(questions, wide, expected):
 )
 def test_how_often_500_questions_fail_for_their_wide_flips(share, least, most):
     stats = pytest.importorskip("scipy.stats")
-    fails = (k for k in range(60) if flip_gate(counted(500, k, 0, wide=k), DEFAULT).outcome is Outcome.FAIL)
+    fails = (
+        k
+        for k in range(60)
+        if flip_gate(counted(500, k, 0, wide=k), DEFAULT, FLOAT32).outcome is Outcome.FAIL
+    )
     assert least <= sum(stats.binom.pmf(k, 500, share) for k in fails) <= most
 
 
-def test_without_margins_every_flip_counts_and_five_percent_are_allowed():
-    assert flip_gate(counted(500, 8, 8), DEFAULT).outcome is Outcome.PASS
-    assert flip_gate(counted(500, 20, 20), DEFAULT).outcome is Outcome.FAIL
-    assert flip_gate(counted(500, 20, 20), replace(DEFAULT, max_flips=0.2)).outcome is Outcome.PASS
+def test_without_margins_every_flip_counts_and_rounding_is_allowed_for():
+    assert flip_gate(counted(500, 8, 8), DEFAULT, FLOAT32).outcome is Outcome.PASS
+    assert flip_gate(counted(500, 20, 20), DEFAULT, FLOAT32).outcome is Outcome.FAIL
+    assert flip_gate(counted(500, 35, 35), DEFAULT, BFLOAT16).outcome is Outcome.INCONCLUSIVE
+    assert flip_gate(counted(500, 60, 60), DEFAULT, BFLOAT16).outcome is Outcome.FAIL
+    assert flip_gate(counted(500, 20, 20), replace(DEFAULT, max_flips=0.2), FLOAT32).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("resolution", "questions", "share", "least", "most"),
+    [
+        (BFLOAT16, 100, 0.105, 0.0, 0.005),
+        (BFLOAT16, 500, 0.105, 0.0, 0.001),
+        (BFLOAT16, 500, 0.22, 0.98, 1.0),
+        (FLOAT32, 500, 0.105, 0.99, 1.0),
+    ],
+)
+def test_how_often_generated_answers_fail_for_what_rounding_changes(
+    resolution, questions, share, least, most
+):
+    stats = pytest.importorskip("scipy.stats")
+    fails = (
+        k
+        for k in range(questions)
+        if flip_gate(counted(questions, k, 0), DEFAULT, resolution).outcome is Outcome.FAIL
+    )
+    assert least <= sum(stats.binom.pmf(k, questions, share) for k in fails) <= most
 
 
 def test_a_flip_gate_that_cannot_tell_says_how_many_questions_could():
-    gate = flip_gate(counted(100, 1, 0, wide=0), DEFAULT)
+    gate = flip_gate(counted(100, 1, 0, wide=0), DEFAULT, FLOAT32)
     assert gate.outcome is Outcome.INCONCLUSIVE
     assert gate.questions_needed == 300, "0.99^300 < 0.05 < 0.99^200"
 
@@ -173,10 +202,10 @@ def test_a_question_that_only_the_candidate_failed_fails_the_gate():
 
 def test_the_divergence_allowed_is_that_of_the_coarser_dtype():
     reference = answers(sample("s/0", "yes", logprobs=(-0.7, -0.69)))
-    candidate = answers(sample("s/0", "no", logprobs=(-0.6, -0.8)))
+    candidate = answers(sample("s/0", "no", logprobs=(-0.6, -0.75)))
     found = compare_answers(reference, candidate, near_tie_margin=0.3)
-    assert found.divergence.mean_kl == pytest.approx(0.00551, abs=1e-5)
-    assert divergence_gate(found, DEFAULT, RESOLUTIONS["bfloat16"]).outcome is Outcome.PASS
+    assert found.divergence.mean_kl == pytest.approx(0.0032, abs=1e-5)
+    assert divergence_gate(found, DEFAULT, BFLOAT16).outcome is Outcome.PASS
     assert divergence_gate(found, DEFAULT, RESOLUTIONS["float16"]).outcome is Outcome.FAIL
     assert (
         divergence_gate(found, replace(DEFAULT, max_kl=0.1), RESOLUTIONS["float16"]).outcome is Outcome.PASS
@@ -193,8 +222,8 @@ def test_equal_answers_of_which_other_ones_are_right_are_not_the_same_accuracy()
 
 def test_where_no_wide_flip_is_allowed_none_passes_and_one_fails():
     none = replace(DEFAULT, max_flips=0.0)
-    assert flip_gate(counted(500, 3, 2, wide=0), none).outcome is Outcome.PASS
-    assert flip_gate(counted(500, 3, 2, wide=1), none).outcome is Outcome.FAIL
+    assert flip_gate(counted(500, 3, 2, wide=0), none, FLOAT32).outcome is Outcome.PASS
+    assert flip_gate(counted(500, 3, 2, wide=1), none, FLOAT32).outcome is Outcome.FAIL
 
 
 def test_questions_that_neither_run_answers_agree_in_nothing():
@@ -205,7 +234,7 @@ def test_questions_that_neither_run_answers_agree_in_nothing():
         near_tie_margin=0.1,
     )
     assert found.unanswered == 400
-    accuracy, flips = accuracy_gate(found, DEFAULT), flip_gate(replace(found, flips=()), DEFAULT)
+    accuracy, flips = accuracy_gate(found, DEFAULT), flip_gate(replace(found, flips=()), DEFAULT, FLOAT32)
     assert accuracy.outcome is Outcome.INCONCLUSIVE
     assert accuracy.statement.startswith("neither run gave an answer to 400 of 401 questions")
     assert "0 of 1 questions are answered differently, neither run answers 400 others" in flips.statement
@@ -215,7 +244,7 @@ def test_a_few_questions_without_an_answer_do_no_harm():
     rows = [sample(f"s/{number}", "yes" if number else None) for number in range(40)]
     found = compare_answers(answers(*rows), answers(*rows), near_tie_margin=0.1)
     assert accuracy_gate(found, DEFAULT).outcome is Outcome.PASS
-    assert flip_gate(found, DEFAULT).outcome is Outcome.PASS
+    assert flip_gate(found, DEFAULT, FLOAT32).outcome is Outcome.PASS
 
 
 def test_a_candidate_that_stops_answering_fails():
@@ -224,4 +253,4 @@ def test_a_candidate_that_stops_answering_fails():
     found = compare_answers(before, after, near_tie_margin=0.1)
     assert (found.unanswered, len(found.flips)) == (0, 100)
     assert accuracy_gate(found, DEFAULT).outcome is Outcome.FAIL
-    assert flip_gate(found, DEFAULT).outcome is Outcome.FAIL
+    assert flip_gate(found, DEFAULT, FLOAT32).outcome is Outcome.FAIL

@@ -7,9 +7,10 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
-from made_runs import accuracy_result
+from made_runs import ENGINE, accuracy_result
 
 pytest.importorskip("transformers")
 
@@ -41,13 +42,20 @@ BROKEN = {
 }
 
 
-def run_of(weights, data, **how):
+HALF_PRECISION = ("bfloat16", "float16")
+WRONG_MASKS = ("mask_sees_the_next_token", "mask_hides_the_token_itself")
+
+
+def run_of(weights, data, *, dtype="float32", **how):
     samples = [
-        sample for batch in run_accuracy(BoolQ(), PlainEngine(weights, **how), data, SPEC) for sample in batch
+        sample
+        for batch in run_accuracy(BoolQ(), PlainEngine(weights, dtype=dtype, **how), data, SPEC)
+        for sample in batch
     ]
     failed = sum(sample.score.correct is None for sample in samples)
     return accuracy_result(
         samples,
+        engine=replace(ENGINE, dtype=dtype),
         verdict=Verdict.INVALID if failed else Verdict.VALID,
         reasons=(f"{failed} of {len(samples)} questions failed",) if failed else (),
     )
@@ -79,6 +87,23 @@ def test_a_broken_port_is_caught_on_the_bundled_sample(demo_model, sample_data, 
 
 def test_a_port_that_only_rounds_is_not_caught(demo_model, sample_data, reference):
     found = compare(reference, run_of(demo_model("llama"), sample_data, fault=slightly_rounded))
+    assert found.accuracy.divergence.mean_kl > 0
+    assert found.outcome is not Outcome.FAIL
+
+
+@pytest.mark.parametrize("dtype", HALF_PRECISION)
+@pytest.mark.parametrize("how", WRONG_MASKS)
+def test_a_wrong_mask_is_caught_in_half_precision_too(demo_model, sample_data, reference, how, dtype):
+    weights = demo_model("llama")
+    broken = run_of(weights, sample_data, dtype=dtype, **BROKEN[how])
+    for right in (reference, run_of(weights, sample_data, dtype=dtype)):
+        (gate,) = (each for each in compare(right, broken).gates if each.name == "divergence")
+        assert gate.outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize("dtype", HALF_PRECISION)
+def test_half_precision_without_a_fault_is_not_caught(demo_model, sample_data, reference, dtype):
+    found = compare(reference, run_of(demo_model("llama"), sample_data, dtype=dtype))
     assert found.accuracy.divergence.mean_kl > 0
     assert found.outcome is not Outcome.FAIL
 

@@ -88,7 +88,7 @@ def test_what_is_near_a_tie_follows_the_dtype_that_the_engine_reports(tmp_path, 
 
 
 def test_any_question_that_quantised_weights_may_decide_is_near_a_tie(tmp_path):
-    samples = [sample("s/0", "yes", logprobs=(0.0, -0.4)), sample("s/1", "yes", logprobs=(0.0, -0.6))]
+    samples = [sample("s/0", "yes", logprobs=(0.0, -0.4)), sample("s/1", "yes", logprobs=(0.0, -1.2))]
     run = accuracy_result(samples, model=replace(MODEL, quantize="w8a8"))
     assert summarize(run, tmp_path).near_ties == ("s/0",)
 
