@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from engines.beliefs.distance import distance, rounding_of
 from engines.beliefs.float32 import in_float32, is_float32
+from engines.beliefs.output_matrix import in_float32_with_output_matrix
 from engines.beliefs.probe_tree import ProbeTree, probe_tree
 from engines.device import empty_cache, is_out_of_memory
 from engines.forward import forget
@@ -98,6 +99,7 @@ class ModelTrial:
         self._stages = [_Stage("float32", EXACT_FACTOR, lambda: in_float32(model))]
         if not is_float32(model):
             self._stages.append(_Stage(own, ROUNDED_FACTOR, nullcontext))
+        self._further_exact = [lambda: in_float32_with_output_matrix(model)]
 
     def plain_at_load(self) -> Plain:
         """Return what the plain pass says of rows of a few tokens.
@@ -174,15 +176,18 @@ class ModelTrial:
 
     def _exact(self, work: Callable[[], list[Any]]) -> list[Any]:
         """Return what `work` computes in float32; where that cannot be had, in the model's own dtype."""
-        try:
-            with self._stages[0].context():
-                return self._ranks.attempt(work)
-        except Exception as problem:
-            if is_out_of_memory(problem) or len(self._stages) == 1:
-                raise
-        # Some kernels exist in 16 bits only: then the model's own dtype, with its rounding, is all there is.
-        del self._stages[0]
-        return self._ranks.attempt(work)
+        while True:
+            try:
+                with self._stages[0].context():
+                    return self._ranks.attempt(work)
+            except Exception as problem:
+                if is_out_of_memory(problem) or len(self._stages) == 1:
+                    raise
+            if self._further_exact:
+                self._stages[0] = replace(self._stages[0], context=self._further_exact.pop())
+                continue
+            # Some kernels exist in 16 bits only: then the model's own dtype, with its rounding, is all.
+            del self._stages[0]
 
     def _limit(self, disturbed: Any, plain: Any) -> float:
         """Return how far a right way may be in the first stage."""
