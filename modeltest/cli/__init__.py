@@ -11,11 +11,11 @@ from contextlib import suppress
 
 import click
 
-from modeltest.api import ModelTestError, PrerequisiteError
+from modeltest.api import PrerequisiteError
 from modeltest.cli.encodings import leave_ascii, refuse_undecodable
 from modeltest.cli.root import root
 from modeltest.cli.terminal import flush_output, open_standard_streams
-from modeltest.run.machine_errors import of_this_machine
+from modeltest.run.machine_errors import known_error
 from modeltest.run.stop_signals import SIGNALLED, interrupt_behind, raise_signals
 
 INTERNAL_ERROR = 70
@@ -65,7 +65,7 @@ def _failed(problem: BaseException) -> int:
         return problem.exit_code
     if isinstance(problem, click.Abort):
         problem = problem.__context__ or problem  # click makes one of a terminal that is gone
-    known = problem if isinstance(problem, ModelTestError) else of_this_machine(problem)
+    known = known_error(problem)
     if isinstance(problem, OSError) and problem.filename is None:
         known = PrerequisiteError(f"cannot write the output: {problem.strerror or problem}")
     if known is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,10 +12,9 @@ from modeltest.api import EngineError, PrerequisiteError, SpecError
 from modeltest.api.files import write_json
 from modeltest.api.installation import install_command
 from modeltest.convert.companions import companion_files, copy_companion, is_same_file
-from modeltest.convert.safetensors_file import lay_out, verify_safetensors, write_safetensors
+from modeltest.convert.one_file import ConvertFile, FileConverter, require_space
 from modeltest.convert.sources import TorchCheckpoint, TorchFile, find_torch_files
 from modeltest.convert.staging import Finished, Staging
-from modeltest.convert.state_dict import load_state_dict
 from modeltest.models.weights import read_weight_files
 
 INDEX = "model.safetensors.index.json"
@@ -37,13 +36,19 @@ class Conversion:
 
 
 def convert_checkpoint(
-    directory: Path, *, output: Path | None = None, force: bool = False, tell: Callable[[str], None]
+    directory: Path,
+    *,
+    output: Path | None = None,
+    force: bool = False,
+    tell: Callable[[str], None],
+    convert_file: ConvertFile | None = None,
 ) -> Conversion:
     """Rewrite the torch files of `directory` as safetensors, there or in `output`; nothing is deleted.
 
     No file is in its place before all of them are written and verified, and what a killed conversion finished
     is not done again. `output` also gets the checkpoint's other files. `force` replaces safetensors of the
-    same names. `tell` hears a line per file.
+    same names. `tell` hears a line per file. Each file is converted by `convert_file`; `None`
+    does it in a process of its own.
 
     Raises: SpecError when there is nothing to convert or something in the way; EngineError when a torch file
     is damaged, incomplete or holds more than tensors; PrerequisiteError without torch, space or permission.
@@ -58,7 +63,9 @@ def convert_checkpoint(
             _check_space(
                 staging.target, [file for file in checkpoint.files if file.path.name not in finished]
             )
-            _convert_all(checkpoint, staging, finished, tell)
+            with closing(FileConverter()) as in_own_process:
+                convert = convert_file or in_own_process
+                _convert_all(checkpoint, staging, finished, tell=tell, convert=convert)
             _publish(checkpoint, staging, finished)
         finally:
             staging.remove_if_unused()
@@ -100,27 +107,23 @@ def _refuse_existing(
 
 def _check_space(target: Path, files: Iterable[TorchFile]) -> None:
     needed = sum(file.size_bytes + HEADER_BYTES for file in files)
-    _require_space(target, needed)
-
-
-def _require_space(target: Path, needed_bytes: int) -> None:
-    free_bytes = shutil.disk_usage(target).free
-    if needed_bytes > free_bytes:
-        raise PrerequisiteError(
-            f"{target} needs {needed_bytes / 1e9:.2f} GB more, its disk has {free_bytes / 1e9:.2f} GB free: "
-            "make room, or write to another disk with --output DIR"
-        )
+    require_space(target, needed)
 
 
 def _convert_all(
-    checkpoint: TorchCheckpoint, staging: Staging, finished: dict[str, Finished], tell: Callable[[str], None]
+    checkpoint: TorchCheckpoint,
+    staging: Staging,
+    finished: dict[str, Finished],
+    *,
+    tell: Callable[[str], None],
+    convert: ConvertFile,
 ) -> None:
     owners = {name: each.source for each in finished.values() for name in each.names}
     for number, file in enumerate(checkpoint.files, start=1):
         source = file.path.name
         done, state = finished.get(source), "done before"
         if done is None:
-            done, state = _convert_one(file, staging, owners), "verified"
+            done, state = _convert_one(file, staging, owners, convert), "verified"
             finished[source] = done
             staging.record(finished)
             owners |= dict.fromkeys(done.names, source)
@@ -135,34 +138,26 @@ def _convert_all(
         )
 
 
-def _convert_one(file: TorchFile, staging: Staging, owners: Mapping[str, str]) -> Finished:
-    tensors = load_state_dict(file.path)
-    if twice := sorted(set(tensors) & set(owners)):
+def _convert_one(
+    file: TorchFile, staging: Staging, owners: Mapping[str, str], convert: ConvertFile
+) -> Finished:
+    waiting = staging.waiting(file.target)
+    waiting.unlink(missing_ok=True)
+    written = convert(file.path, waiting)
+    if twice := sorted(set(written.names) & set(owners)):
+        waiting.unlink(missing_ok=True)
         raise EngineError(
             f"{file.path} and {owners[twice[0]]} both hold {twice[0]}: these files are not the parts of one "
             "checkpoint (ranks of a training must be merged first)"
         )
-    layout = lay_out(tensors)
-    waiting = staging.waiting(file.target)
-    waiting.unlink(missing_ok=True)
-    _require_space(staging.target, layout.file_bytes)
-    try:
-        write_safetensors(waiting, tensors, layout)
-    except OSError as problem:
-        waiting.unlink(missing_ok=True)
-        raise PrerequisiteError(
-            f"cannot write {waiting}: {problem.strerror or problem}; what is finished is kept, and the same "
-            "command goes on from there"
-        ) from None
-    verify_safetensors(waiting, tensors)
     return Finished(
         source=file.path.name,
         source_bytes=file.size_bytes,
         source_modified_ns=file.modified_ns,
         target=file.target,
-        target_bytes=layout.file_bytes,
-        tensor_bytes=layout.tensor_bytes,
-        names=layout.names,
+        target_bytes=written.file_bytes,
+        tensor_bytes=written.tensor_bytes,
+        names=written.names,
     )
 
 

@@ -8,7 +8,6 @@ killed goes on where it ended, and leaves nothing that looks like a checkpoint.
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from modeltest.api import PrerequisiteError, from_plain, to_plain
 from modeltest.api.files import write_json
+from modeltest.api.json_text import parse_json
 from modeltest.convert.sources import TorchCheckpoint, TorchFile
 
 FOLDER = ".modeltest-convert"
@@ -84,7 +84,7 @@ class Staging:
         A source that has changed since, or a file that is not there in full, does not count.
         """
         try:
-            state = from_plain(_State, json.loads((self.folder / _STATE_FILE).read_text(encoding="utf-8")))
+            state = from_plain(_State, parse_json((self.folder / _STATE_FILE).read_bytes()))
         except (OSError, ValueError):
             return {}
         known = {each.source: each for each in state.files}

@@ -6,6 +6,7 @@ import pickle
 import re
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,8 +59,14 @@ def _check_sums(path: Path) -> None:
     """
     try:
         with zipfile.ZipFile(path) as file:
+            # torch compresses nothing: what comes to more than the file was made to fill memory and time.
+            if sum(entry.file_size for entry in file.infolist()) > path.stat().st_size:
+                raise EngineError(
+                    f"{path} is damaged: its entries come to more bytes than it has; "
+                    "copy or download it again"
+                )
             damaged = file.testzip()
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as problem:
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError) as problem:
         damaged = f"its list ({problem})"
     if damaged is not None:
         raise EngineError(
@@ -70,7 +77,7 @@ def _check_sums(path: Path) -> None:
 def _check_entry(path: Path, name: object, value: object) -> None:
     import torch
 
-    if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+    if not isinstance(name, str) or not _is_text(name) or not isinstance(value, torch.Tensor):
         raise EngineError(
             f"{path} holds {name!r:.80}, a {type(value).__name__}; a checkpoint's file holds tensors by name "
             "(of a training's file, save the model's state_dict alone)"
@@ -78,6 +85,14 @@ def _check_entry(path: Path, name: object, value: object) -> None:
     if value.layout != torch.strided or value.is_quantized or value.is_meta:
         kind = "quantised" if value.is_quantized else "without data" if value.is_meta else str(value.layout)
         raise EngineError(f"{path}: tensor {name!r} is {kind}; safetensors takes plain tensors only")
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refusal(path: Path, said: str) -> str:

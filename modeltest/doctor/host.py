@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from modeltest.api.json_text import parse_json
 from modeltest.doctor.finding import Finding, State
 from modeltest.doctor.machine import CommandOutput
 from modeltest.doctor.npu_smi import Chip
@@ -137,8 +137,8 @@ def check_rank_table(variable: str | None, table: str | None) -> Finding:
     if table is None:
         return Finding(name, State.WRONG, f"names {variable}, which cannot be read", mend)
     try:
-        nodes = int(json.loads(table)["server_count"])
-    except (ValueError, LookupError, TypeError, RecursionError):
+        nodes = int(parse_json(table)["server_count"])
+    except (ValueError, LookupError, TypeError):
         return Finding(name, State.WRONG, f"{variable} is no rank table: it has no server_count", mend)
     if nodes > 1:
         return Finding(

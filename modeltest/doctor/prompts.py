@@ -11,6 +11,7 @@ from modeltest import registry
 from modeltest.api import AccuracyTask, DatasetError, Request, RunSpec, SpecError, TextPrompt
 from modeltest.data.load import load_dataset
 from modeltest.doctor.checkpoint import Need
+from modeltest.doctor.token_counts import token_counts
 
 MINDIE_INPUT_TOKENS = 3072
 MINDIE_OUTPUT_TOKENS = 512
@@ -42,7 +43,7 @@ def longest_prompt(spec: RunSpec) -> Need:
     path = Path(spec.weights) / TOKENIZER_FILE
     if not path.is_file():
         return _set_aside(f"the checkpoint has no {TOKENIZER_FILE} to count with")
-    lengths = _token_counts(path, [_text(request) for request in longest])
+    lengths = token_counts(path, [_text(request) for request in longest])
     if not lengths:
         return _set_aside(f"{path} cannot be used to count")
     output_tokens = max(max(request.max_new_tokens, 1) for request in longest)
@@ -59,17 +60,6 @@ def _requests(task: AccuracyTask, spec: RunSpec) -> Iterator[Request]:
 
 def _text(request: Request) -> str:
     return request.prompt.text if isinstance(request.prompt, TextPrompt) else ""
-
-
-def _token_counts(path: Path, texts: list[str]) -> list[int]:
-    """Return the tokens of each text; none where there is no tokenizers, or it cannot read the file."""
-    try:
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception:  # its errors are plain Exceptions
-        return []
-    return [len(encoding.ids) for encoding in tokenizer.encode_batch(texts)]
 
 
 def _set_aside(reason: str) -> Need:

@@ -11,6 +11,10 @@ SIGNALLED = 128
 """What a shell adds to the number of the signal that ended a process."""
 
 
+_CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE})
+"""What a process does to itself: a library crashed in it, over a file or a batch."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerEnd:
     """How a worker process ended."""
@@ -107,7 +111,7 @@ def failure_of(end: WorkerEnd, *, where: str, hint: str) -> ModelTestError:
         failure.exit_code = end.status if end.status > 0 else end.said.exit_code
         return failure
     text = f"the worker {describe(end)} {where}; {hint}"
-    if end.hang:
+    if end.hang or -end.status in _CRASHES:
         return EngineError(text)
     failure = ModelTestError(text)
     if end.status:

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modeltest.api import PrerequisiteError
+from modeltest.api import EngineError, ModelTestError, PrerequisiteError
 
 _OURS = ("modeltest", "engines", "reports")
 _ROOT = Path(__file__).resolve().parents[2]
+
+
+def known_error(problem: BaseException) -> ModelTestError | None:
+    """Return the error that says what came of `problem`; `None` for what may be a defect of ModelTest."""
+    return problem if isinstance(problem, ModelTestError) else of_this_machine(problem) or _of_rust(problem)
+
+
+def _of_rust(problem: BaseException) -> EngineError | None:
+    """Return the error for a panic in Rust, whose class no module has and which is no `Exception`.
+
+    tokenizers and safetensors panic over some damaged files, where others of their errors are told apart.
+    """
+    if type(problem).__name__ != "PanicException":
+        return None
+    return EngineError(
+        f"a library in Rust gave up over a file of the checkpoint ({' '.join(str(problem).split()):.200}); "
+        "the tokenizer's files are the likeliest: copy or download them again"
+    )
 
 
 def of_this_machine(problem: BaseException) -> PrerequisiteError | None:

@@ -40,7 +40,7 @@ from modeltest.run.going_on import answered_in, begun_questions, trials_lost
 from modeltest.run.handover import ServingEngine
 from modeltest.run.journal import FILE_NAME, JournalReader, JournalWriter, count_entries
 from modeltest.run.leakage import leaks
-from modeltest.run.machine_errors import of_this_machine
+from modeltest.run.machine_errors import known_error
 from modeltest.run.measurement import Measured, run_measurements
 from modeltest.run.next_runs import VARIABLE as NEXT_RUNS
 from modeltest.run.next_runs import next_runs
@@ -114,12 +114,19 @@ def _carry_out(directory: Path, serving: ServingEngine, events: EventWriter) -> 
         raise
     except BaseException as problem:  # libraries in Rust panic with one that is no Exception
         traceback.print_exc()
-        known = of_this_machine(problem)
-        said = str(known or f"internal error: {type(problem).__name__}: {problem}")
-        events.send("error", type=type(known).__name__ if known else "", message=said)
-        return known.exit_code if known else INTERNAL_ERROR
+        status, name, message = _said(problem)
+        events.send("error", type=name, message=message)
+        return status
     events.send("done")
     return 0
+
+
+def _said(problem: BaseException) -> tuple[int, str, str]:
+    """Return the exit status for `problem`, the name of its error and what to say."""
+    known = known_error(problem)
+    if known is None:
+        return INTERNAL_ERROR, "", f"internal error: {type(problem).__name__}: {problem}"
+    return known.exit_code, type(known).__name__, str(known)
 
 
 def _close(serving: ServingEngine) -> None:
@@ -138,14 +145,14 @@ def _as_follower(directory: Path, events: EventWriter) -> int:
             raise ModelTestError(f"engine {engine.name!r} runs as one rank")
         with closing(engine):
             engine.follow(result.spec, result.model)
-    except Exception as problem:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as problem:
         traceback.print_exc()
-        is_known = isinstance(problem, ModelTestError)
-        name = type(problem).__name__ if is_known else ""
-        message = str(problem) if is_known else f"internal error: {type(problem).__name__}: {problem}"
+        status, name, message = _said(problem)
         events.send("error", type=name, message=f"rank {own_rank()}: {message}")
         tell_launcher(message)
-        return problem.exit_code if isinstance(problem, ModelTestError) else INTERNAL_ERROR
+        return status
     return 0
 
 

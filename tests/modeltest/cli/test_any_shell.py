@@ -146,3 +146,14 @@ def test_b6_a_worker_without_memory_for_its_engine_ends_with_3_or_5(tmp_path, de
     done = bash(f"ulimit -v 400000; {MODELTEST} {words}", tmp_path)
     assert done.returncode in {3, 5}, done.stderr
     assert last_line(done).startswith("error: ")
+
+
+def test_a_panic_in_rust_is_an_error_of_the_engine_and_any_other_error_a_defect():
+    class PanicException(BaseException):
+        """As pyo3 makes them: no `Exception`."""
+
+    problem = machine_errors.known_error(PanicException("index out of bounds:\n the len is 3"))
+    assert problem.exit_code == 5
+    assert "(index out of bounds: the len is 3)" in str(problem)
+    assert machine_errors.known_error(ValueError("x")) is None
+    assert machine_errors.known_error(problem) is problem

@@ -13,7 +13,7 @@ import pytest
 
 from modeltest.api import EngineError, PrerequisiteError, SpecError
 from modeltest.api.installation import install_command
-from modeltest.convert import conversion, convert_checkpoint
+from modeltest.convert import conversion, convert_checkpoint, one_file
 from modeltest.models.weights import read_weight_files
 
 torch = pytest.importorskip("torch")
@@ -25,7 +25,9 @@ STAGING = ".modeltest-convert"
 
 
 def convert(directory, **options):
+    """Convert in this process: that one of its own does the same is told by tests of its own."""
     lines = []
+    options = {"convert_file": one_file.convert_file, **options}
     done = convert_checkpoint(directory, tell=lines.append, **options)
     return done, lines
 
@@ -178,7 +180,7 @@ class TestBrokenSources:
         def write_badly(path, tensors, layout):
             path.write_bytes(layout.header + b"\0" * layout.tensor_bytes)
 
-        monkeypatch.setattr(conversion, "write_safetensors", write_badly)
+        monkeypatch.setattr(one_file, "write_safetensors", write_badly)
         with pytest.raises(EngineError, match="is the disk sound"):
             convert(folder)
         assert visible(folder) == ["config.json", "pytorch_model.bin"]
@@ -188,14 +190,14 @@ class TestMachine:
     def test_too_small_a_disk_is_told_before_anything_is_written(self, torch_checkpoint, monkeypatch):
         folder = torch_checkpoint(FIRST, SECOND)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
-        monkeypatch.setattr(conversion, "load_state_dict", lambda _: pytest.fail("read"))
+        monkeypatch.setattr(one_file, "load_state_dict", lambda _: pytest.fail("read"))
         with pytest.raises(PrerequisiteError, match=r"needs 0\.00 GB more, its disk has 0\.00 GB free"):
             convert(folder)
         assert not (folder / STAGING).exists()
 
     def test_a_disk_that_fills_up_keeps_what_is_done(self, torch_checkpoint, monkeypatch):
         folder = torch_checkpoint(FIRST, SECOND)
-        write = conversion.write_safetensors
+        write = one_file.write_safetensors
 
         def write_once(path, tensors, layout):
             if "c" in tensors:
@@ -203,10 +205,10 @@ class TestMachine:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             write(path, tensors, layout)
 
-        monkeypatch.setattr(conversion, "write_safetensors", write_once)
+        monkeypatch.setattr(one_file, "write_safetensors", write_once)
         with pytest.raises(PrerequisiteError, match="No space left on device; what is finished is kept"):
             convert(folder)
-        monkeypatch.setattr(conversion, "write_safetensors", write)
+        monkeypatch.setattr(one_file, "write_safetensors", write)
         _, lines = convert(folder)
         assert [line.rpartition(", ")[2] for line in lines] == ["done before", "verified"]
         assert_equal(loaded(folder), FIRST | SECOND)
@@ -231,7 +233,7 @@ class TestMachine:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from modeltest.convert import convert_checkpoint, conversion
+from modeltest.convert import convert_checkpoint, conversion, one_file
 at = sys.argv[2]
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -245,9 +247,9 @@ def write(path, tensors, layout):
         path.write_bytes(layout.header)
         die()
     real(path, tensors, layout)
-real = conversion.write_safetensors
-conversion.write_safetensors = write
-convert_checkpoint(Path(sys.argv[1]), tell=tell)
+real = one_file.write_safetensors
+one_file.write_safetensors = write
+convert_checkpoint(Path(sys.argv[1]), tell=tell, convert_file=one_file.convert_file)
 """
 
 
@@ -297,12 +299,12 @@ MEASURED = """
 import re, sys
 from pathlib import Path
 import torch, safetensors, numpy
-from modeltest.convert import convert_checkpoint
+from modeltest.convert import convert_checkpoint, one_file
 def peak_bytes():
     return int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 Path("/proc/self/clear_refs").write_text("5")
 before = peak_bytes()
-convert_checkpoint(Path(sys.argv[1]), tell=lambda line: None)
+convert_checkpoint(Path(sys.argv[1]), tell=lambda line: None, convert_file=one_file.convert_file)
 print(peak_bytes() - before)
 """
 

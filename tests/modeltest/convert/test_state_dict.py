@@ -2,6 +2,7 @@ import io
 import os
 import pickle
 import tarfile
+import zipfile
 from collections import OrderedDict
 
 import pytest
@@ -101,4 +102,19 @@ def test_a_wrong_bit_is_found_by_its_checksum(tmp_path):
     content[content.index(weights.numpy().tobytes()) + 8] ^= 1
     path.write_bytes(content)
     with pytest.raises(EngineError, match=r"a\.bin is damaged: .*data/0 in it is not what its checksum says"):
+        load_state_dict(path)
+
+
+def test_entries_that_come_to_more_than_the_file_are_refused_before_they_are_read(tmp_path):
+    path = tmp_path / "a.bin"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(1 << 20))
+    with pytest.raises(EngineError, match="its entries come to more bytes than it has"):
+        load_state_dict(path)
+
+
+def test_a_name_that_no_file_can_hold_is_refused(tmp_path):
+    path = tmp_path / "a.bin"
+    torch.save({"half \ud800": torch.ones(2)}, path)
+    with pytest.raises(EngineError, match="holds 'half"):
         load_state_dict(path)

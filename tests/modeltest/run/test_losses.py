@@ -123,6 +123,15 @@ def test_the_error_has_the_status_a_shell_would_see():
     assert failure_of(HUNG, where="", hint="").exit_code == EngineError.exit_code
 
 
+@pytest.mark.parametrize(
+    "number", [signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE]
+)
+def test_a_library_that_crashes_is_an_error_of_the_engine(number):
+    failure = failure_of(WorkerEnd(-number), where="while loading model", hint="h")
+    assert failure.exit_code == 5
+    assert str(failure) == f"the worker was killed by {number.name} while loading model; h"
+
+
 def test_an_error_that_was_reported_is_raised_as_it_is():
     problem = SpecError("wrong word")
     assert failure_of(WorkerEnd(2, said=problem), where="", hint="h") is problem
