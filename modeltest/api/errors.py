@@ -6,11 +6,19 @@ one line and ends with `exit_code`; anything that is not a `ModelTestError` is a
 
 from __future__ import annotations
 
+_LONGEST = 6000
+_END = 300
+"""Characters of a message, which may name a path or two, and how many of them are its end."""
+
 
 class ModelTestError(Exception):
     """Root of every error a user can cause or mend."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Return the message as any terminal and file can hold it, whatever names and values are in it."""
+        return _shown(super().__str__())
 
 
 class SpecError(ModelTestError):
@@ -55,6 +63,18 @@ class RankLost(EngineError):
 
 class RankMessageRefused(EngineError):
     """What came in place of another rank's message is not from one, or is out of its place."""
+
+
+def _shown(text: str) -> str:
+    """Return `text` with what cannot be printed spelled out, and not longer than anybody reads."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST - _END]} ... {text[-_END:]}"
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode("ascii")
+        for each in text
+    )
 
 
 def error_by_name(name: str) -> type[ModelTestError]:
