@@ -8,7 +8,6 @@ Source: Ascend/MindIE-LLM at 8b4871ad, examples/atb_models/atb_llm/utils/{env,fi
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -19,6 +18,7 @@ from pathlib import Path
 from engines.mindie_variables import check_kept, profile_variables, replaced_notes
 from modeltest.api import ModelInfo, PrerequisiteError, RunSpec, SpecError
 from modeltest.api.interfaces import LOOPBACK_INTERFACE, at_interface
+from modeltest.api.json_text import parse_published_json
 from modeltest.api.ports import free_port
 from modeltest.api.precision import MINDIE_KINDS
 
@@ -296,7 +296,7 @@ def _check_dtype(spec: RunSpec, model: ModelInfo) -> None:
     if spec.dtype is not None and spec.dtype != model.dtype:
         raise SpecError(f"{place}: dtype is {model.dtype}; MindIE cannot cast it to {spec.dtype}")
     try:
-        config = json.loads(place.read_text(encoding="utf-8"))
+        config = parse_published_json(place.read_bytes())
     except (OSError, ValueError) as problem:
         raise SpecError(f"{place} cannot be read: {problem}") from None
     if "torch_dtype" not in config:

@@ -7,12 +7,12 @@ Source: Ascend/MindIE-LLM at 8b4871ad, examples/atb_models/examples/run_pa.py.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from engines.mindie_environment import check_path
 from modeltest.api import ModelInfo, RunSpec, SpecError
 from modeltest.api.adapters import BASE, read_adapters
+from modeltest.api.json_text import parse_json
 
 FILE_NAME = "lora_adapter.json"
 
@@ -28,7 +28,7 @@ def adapter_paths(model: ModelInfo) -> dict[str, str]:
     """
     place = Path(model.path) / FILE_NAME
     try:
-        found = json.loads(place.read_text(encoding="utf-8"))
+        found = parse_json(place.read_bytes())
     except FileNotFoundError:
         raise SpecError(
             f'the words ask for LoRA, and {place} is not there; write it: {{"adapter1": "/folder/of/it"}}'

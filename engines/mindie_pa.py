@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from modeltest.api import (
     RunSpec,
     SpecError,
 )
+from modeltest.api.json_text import parse_published_json
 
 if TYPE_CHECKING:
     from engines.encoding import Encoded
@@ -182,7 +182,7 @@ def _free_memory(spec: RunSpec, model: ModelInfo) -> KeyValueMemory | None:
         return None
     folder = Path(model.path)
     return KeyValueMemory.of(
-        json.loads((folder / "config.json").read_text(encoding="utf-8-sig")),
+        parse_published_json((folder / "config.json").read_text(encoding="utf-8-sig")),
         free_bytes=npu.mem_get_info()[0],
         weights_bytes=sum(path.stat().st_size for path in folder.rglob("*.safetensors")),
         split=spec.world_size // max(spec.parallel.dp, 1),

@@ -5,12 +5,12 @@ Read from the checkpoint's `config.json` and the source of the model, before any
 
 from __future__ import annotations
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from modeltest.api import ModelInfo, RunSpec
+from modeltest.api.json_text import parse_published_json
 
 _SIGN = "ALL_ATTENTION_FUNCTIONS"
 """What a model's source calls to get the attention that was set for it."""
@@ -34,7 +34,7 @@ def closed_attention(spec: RunSpec, model: ModelInfo) -> str | None:
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
+        values = parse_published_json(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return {}  # loading says what is wrong with it
     return values if isinstance(values, dict) else {}

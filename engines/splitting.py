@@ -7,7 +7,6 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.util
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from engines.tensor_parallel import STYLES
 from modeltest.api import ModelInfo, PrerequisiteError, RunSpec
 from modeltest.api.installation import install_command, pip_command
+from modeltest.api.json_text import parse_published_json
 
 MIN_TRANSFORMERS = (5, 20)
 """Since then a plan is applied through `DistributedConfig`."""
@@ -170,7 +170,8 @@ def plan_version() -> str:
 
 
 def _config(model: ModelInfo) -> Mapping[str, Any]:
-    values: dict[str, Any] = json.loads((Path(model.path) / "config.json").read_text("utf-8-sig"))
+    text = (Path(model.path) / "config.json").read_text("utf-8-sig")
+    values: dict[str, Any] = parse_published_json(text)
     return values
 
 

@@ -8,11 +8,11 @@ Source: Ascend/MindIE-LLM at 8b4871ad, examples/atb_models/tests/modeltest.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from modeltest.api.errors import SpecError
+from modeltest.api.json_text import JsonError, parse_json
 
 BASE = "base"
 """The model without an adapter."""
@@ -55,9 +55,9 @@ def _text_of(path: str) -> str:
 
 def _read_line(line: str, place: str) -> Iterator[tuple[int, str]]:
     try:
-        entries = json.loads(line)
-    except (ValueError, RecursionError) as problem:
-        raise SpecError(f"{place} is not JSON: {problem}") from None
+        entries = parse_json(line)
+    except JsonError as problem:
+        raise SpecError(f"{place} is not JSON: {problem.reason}") from None
     if not isinstance(entries, dict) or not entries:
         raise SpecError(f'{place} is {line.strip()!r:.60}; an object such as {{"0": "adapter1"}} is expected')
     for key, adapter in entries.items():

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from modeltest.api.errors import EngineError, PrerequisiteError, RankMessageRefused
+from modeltest.api.json_text import parse_published_json
 from modeltest.api.plain import from_plain, to_plain
 
 SECRET_VARIABLE = "MODELTEST_RANK_SECRET"
@@ -54,8 +55,9 @@ class Seal:
                 f"secrets in {SECRET_VARIABLE}"
             )
         try:
-            return from_plain(kind, json.loads(text))
-        except (ValueError, RecursionError) as problem:
+            # A rank may well have computed NaN, and says so.
+            return from_plain(kind, parse_published_json(text))
+        except ValueError as problem:
             raise RankMessageRefused(f"what came as {about!r} has another shape: {problem!s:.200}") from None
 
     def derived(self, purpose: str, tokens: Sequence[str]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from modeltest.api import SpecError, from_plain, to_plain
 from modeltest.api.comparison import Calibration
 from modeltest.api.files import write_json
+from modeltest.api.json_text import parse_json
 
 FORMAT_VERSION = 1
 
@@ -26,12 +26,12 @@ def read_calibration(path: Path) -> Calibration:
     Raises: SpecError when there is none, or one of another format.
     """
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = parse_json(path.read_bytes())
         version = plain.pop("format_version", None) if isinstance(plain, dict) else None
         if version != FORMAT_VERSION:
             raise SpecError(f"{path} has format {version}; this ModelTest reads format {FORMAT_VERSION}")
         return from_plain(Calibration, plain)
-    except (OSError, ValueError, RecursionError) as problem:
+    except (OSError, ValueError) as problem:
         raise SpecError(
             f"{path} is not a calibration: {problem}; modeltest calibrate writes one"
         ) from problem

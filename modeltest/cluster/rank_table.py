@@ -9,7 +9,6 @@ Source: rank tables of HCCL, version 1.0, and what Ascend/MindIE-LLM at 8b4871ad
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from modeltest.api import Cluster, SpecError
+from modeltest.api.json_text import JsonError, parse_json
 
 VERSION = "1.0"
 COMPLETED = "completed"
@@ -82,8 +82,8 @@ def parse_rank_table(text: str, *, where: str) -> RankTable:
     Raises: SpecError.
     """
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as problem:
+        found = parse_json(text)
+    except JsonError as problem:
         raise SpecError(f"the rank table {where!r} is not JSON: {problem}") from None
     if not isinstance(found, dict):
         raise SpecError(f"the rank table {where!r} is JSON, but not an object with a server_list")

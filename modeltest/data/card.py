@@ -182,7 +182,13 @@ def _cards_root_of(package: Path) -> Path:
     )
 
 
-def _as_text(subjects: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+def _as_text(subjects: Any) -> dict[str, dict[str, str]]:
+    """Return the facts of each subject with `true` and `false` as words.
+
+    Raises: ValueError when they are no table of tables.
+    """
+    if not isinstance(subjects, dict) or not all(isinstance(facts, dict) for facts in subjects.values()):
+        raise ValueError("subjects are no table with a table for each subject")
     return {
         subject: {
             key: str(value).lower() if isinstance(value, bool) else value for key, value in facts.items()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
-import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from modeltest.api import DatasetError, Record
+from modeltest.api.json_text import JsonError, parse_json
 from modeltest.data.card import AnswerKind, DatasetCard, FileFormat, SplitCard
 
 LETTERS = ("A", "B", "C", "D")
@@ -133,11 +133,9 @@ def _open_text(path: Path) -> TextIO:
 
 def _json_object(text: str, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as problem:
-        raise DatasetError(f"{where}: not JSON: {problem.msg}; expected one object per line") from problem
-    except (ValueError, RecursionError) as problem:
-        raise DatasetError(f"{where}: not JSON: {problem}; expected one object per line") from problem
+        value = parse_json(text)
+    except JsonError as problem:
+        raise DatasetError(f"{where}: not JSON: {problem.reason}; expected one object per line") from problem
     if not isinstance(value, dict):
         raise DatasetError(f"{where}: a JSON {type(value).__name__}; expected one object per line")
     return value

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import Completion, Finish, GeneratedText, Prompt, SpecError
+from modeltest.api import Completion, Finish, GeneratedText, ModelTestError, Prompt, SpecError, from_plain
 from modeltest.api.files import write_text
+from modeltest.api.json_text import parse_json
 from modeltest.generate.prompts import describe_prompt
 
 FILE_NAME = "generations.jsonl"
 SHOWN = 200
 """Characters of prompt and text that the summary keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What a line holds; `line_of` writes it."""
+
+    index: int
+    prompt: Any
+    text: str | None
+    prompt_tokens: int
+    output_tokens: tuple[int, ...]
+    finish: Finish | None
+    cut_prompt_tokens: int
+    error: str | None
 
 
 def line_of(index: int, prompt: Prompt, completion: Completion) -> dict[str, Any]:
@@ -37,18 +53,28 @@ def append_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_lines(path: Path) -> dict[int, dict[str, Any]]:
-    """Return the lines by index; a torn one is passed over, and of equal ones the last counts."""
+    """Return the lines by index; a torn last one is passed over, and of equal ones the last counts.
+
+    Raises: ModelTestError naming a line that is none of this file.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        *whole, _ = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return {}
+    except OSError as problem:
+        raise ModelTestError(f"{path} cannot be read: {problem.strerror or problem}") from None
     found: dict[int, dict[str, Any]] = {}
-    for line in text.split("\n"):
+    for number, line in enumerate(whole, start=1):
         try:
-            value = json.loads(line)
-            found[int(value["index"])] = value
-        except (ValueError, LookupError, TypeError, RecursionError):
-            continue
+            value = parse_json(line)
+            index = from_plain(_Line, value).index
+            if index < 0:
+                raise ValueError(f"its index is {index}")
+        except ValueError as problem:
+            raise ModelTestError(
+                f"{path}, line {number}: {problem}; bring the file back as the run left it, or generate again"
+            ) from None
+        found[index] = value
     return found
 
 

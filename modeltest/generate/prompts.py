@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from modeltest.api import (
     Turn,
     to_plain,
 )
+from modeltest.api.json_text import JsonError, parse_json
 
 EXPECTED = (
     'expected a text such as "hello", turns such as [{"role": "user", "content": "hello"}], token ids '
@@ -62,9 +62,9 @@ def _lines(path: Path) -> Iterator[tuple[str, object]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                yield f"{path}:{number}", json.loads(line)
-            except (ValueError, RecursionError):
-                raise SpecError(f"{path}:{number} is not JSON; {EXPECTED}") from None
+                yield f"{path}:{number}", parse_json(line)
+            except JsonError as problem:
+                raise SpecError(f"{path}:{number} is not JSON: {problem.reason}; {EXPECTED}") from None
 
 
 def _prompt(value: object, where: str, *, chat: bool) -> Prompt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from modeltest.api import (
     Tell,
 )
 from modeltest.api.files import write_json
+from modeltest.api.json_text import parse_json
 from modeltest.generate.generations import (
     FILE_NAME,
     append_lines,
@@ -70,7 +70,7 @@ class Generate:
         lines = read_lines(directory / FILE_NAME)
         texts = tuple(shortened(lines[index]) for index in sorted(lines))
         try:
-            expected = json.loads((directory / COUNT_FILE).read_text(encoding="utf-8"))["prompts"]
+            expected = parse_json((directory / COUNT_FILE).read_bytes())["prompts"]
         except (OSError, ValueError, LookupError):
             expected = 0
         return GenerationSummary(expected=expected, texts=texts)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from modeltest.api import BatchRange, Case, Parallel
+from modeltest.api.json_text import JsonError, parse_json
 from modeltest.grammar.bounds import LARGEST_COUNT, LONGEST_S
 
 SQUARE_CASES = tuple(Case(tokens, tokens) for tokens in (256, 512, 1024, 2048))
@@ -140,8 +140,8 @@ def read_path(text: str) -> str:
 def read_kw_args(text: str) -> str:
     """Return the JSON object for the engine as given."""
     try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError):
+        parsed = parse_json(text)
+    except JsonError:
         raise WordError("it is not JSON; put it in single quotes") from None
     if not isinstance(parsed, dict):
         raise WordError("it is JSON, but not an object")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import HarnessMetric, HarnessSummary, ModelTestError
+from modeltest.api import HarnessMetric, HarnessSummary, ModelTestError, from_plain
+from modeltest.api.json_text import parse_published_json
 
 RESULTS_FILE = "lm_eval_results.json"
 HARNESS = "lm-eval"
@@ -23,10 +23,10 @@ def read_summary(directory: Path) -> HarnessSummary:
     """
     path = directory / RESULTS_FILE
     try:
-        return summarize(json.loads(path.read_text(encoding="utf-8")))
+        return summarize(parse_published_json(path.read_bytes()))
     except FileNotFoundError:
         raise ModelTestError(f"{path} is not there: the run did not come to its end") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise ModelTestError(f"{path} does not hold results of {HARNESS}: {problem!r}") from problem
 
 
@@ -36,7 +36,7 @@ def summarize(results: Mapping[str, Any]) -> HarnessSummary:
     metrics = tuple(
         metric for task, values in results["results"].items() for metric in _metrics(task, values, results)
     )
-    return HarnessSummary(HARNESS, version, metrics)
+    return HarnessSummary(HARNESS, None if version is None else str(version), metrics)
 
 
 def _metrics(task: str, values: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[HarnessMetric]:
@@ -47,21 +47,24 @@ def _metrics(task: str, values: Mapping[str, Any], results: Mapping[str, Any]) -
         name, comma, filter_name = key.partition(",")
         if not comma or name.endswith(_ERROR_SUFFIX):
             continue
-        yield HarnessMetric(
-            task=task,
-            filter=filter_name,
-            metric=name,
-            value=_number(value),
-            standard_error=_number(values.get(f"{name}{_ERROR_SUFFIX},{filter_name}")),
-            higher_is_better=better.get(name),
-            shots=results.get("n-shot", {}).get(task),
-            questions=values.get("sample_len"),
-            version=None if version is None else str(version),
+        yield from_plain(
+            HarnessMetric,
+            {
+                "task": task,
+                "filter": filter_name,
+                "metric": name,
+                "value": _number(value),
+                "standard_error": _number(values.get(f"{name}{_ERROR_SUFFIX},{filter_name}")),
+                "higher_is_better": better.get(name),
+                "shots": results.get("n-shot", {}).get(task),
+                "questions": values.get("sample_len"),
+                "version": None if version is None else str(version),
+            },
         )
 
 
 def _number(value: object) -> float | None:
     """Return a finite number; "N/A" and infinity are no numbers to us."""
-    if isinstance(value, (int, float)) and math.isfinite(value):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
         return float(value)
     return None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from modeltest.api import Completion, HarnessAnswers, ModelTestError, Sample, Score, SpecError
+from modeltest.api.json_text import parse_published_json
 from modeltest.lm_eval.results import RESULTS_FILE, read_summary
 
 PREFIX = "samples_"
@@ -50,7 +50,7 @@ def read_answers(directory: Path) -> HarnessAnswers:
                 notes.append(f"task {task} is left out: no metric of it judges each question right or wrong")
                 continue
             samples += [_sample(task, metric, line) for line in lines]
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as problem:
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as problem:
             raise ModelTestError(f"{path} is no samples file of lm-eval: {problem!r}") from problem
         notes.append(f"task {task}: right and wrong by its metric {metric}, filter {lines[0]['filter']}")
     return HarnessAnswers(tuple(samples), tuple(notes))
@@ -58,7 +58,7 @@ def read_answers(directory: Path) -> HarnessAnswers:
 
 def _lines(path: Path) -> list[Line]:
     with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+        return [parse_published_json(line) for line in file]
 
 
 def _of_first_filter(lines: Sequence[Line]) -> list[Line]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modeltest.api import SpecError
+from modeltest.api.json_text import JsonError, parse_published_json
 
 _TOKENS = re.compile(r'"(?P<key>(?:[^"\\]|\\.)*)"\s*:|"(?:[^"\\]|\\.)*"|(?P<bracket>[{}\[\]])', re.DOTALL)
 
@@ -38,12 +39,14 @@ def read_json_object(path: Path) -> JsonFile:
         raw = path.read_bytes()
         # Editors on Windows put a byte order mark in front, which JSON does not allow.
         text = raw.decode("utf-8-sig")
-        values = json.loads(text)
+        values = parse_published_json(text)
     except OSError as problem:
         raise SpecError(f"{path} cannot be read: {problem.strerror or problem}") from None
-    except json.JSONDecodeError as problem:
-        raise SpecError(f"{path}:{problem.lineno}: not JSON: {problem.msg}") from None
-    except (ValueError, RecursionError) as problem:
+    except UnicodeDecodeError as problem:
+        raise SpecError(f"{path} is not JSON: {problem}") from None
+    except JsonError as problem:
+        if problem.line is not None:
+            raise SpecError(f"{path}:{problem.line}: not JSON: {problem.reason}") from None
         raise SpecError(f"{path} is not JSON: {problem}") from None
     if not isinstance(values, dict):
         raise SpecError(f"{path} holds {_kind(values)}; a JSON object is needed")

@@ -7,7 +7,6 @@ documents, licences, pictures, weights in other formats.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from modeltest.api import EngineError, SpecError
 from modeltest.api.adapters import read_adapters
+from modeltest.api.json_text import parse_json
 from modeltest.models.weights import WeightFile, identity_of, read_weight_file
 
 READ_BY_LOADERS = (
@@ -100,8 +100,9 @@ def _entries(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.is_file())
     except (FileNotFoundError, NotADirectoryError):
         return []
-    except OSError as problem:
-        raise EngineError(f"{folder} cannot be read: {problem.strerror or problem}") from None
+    except (OSError, ValueError) as problem:  # the name may come from a file, with what no path has
+        reason = getattr(problem, "strerror", None) or problem
+        raise EngineError(f"{folder} cannot be read: {reason}") from None
 
 
 def _adapter_files(directory: Path, lora: str) -> Iterator[tuple[str, Path]]:
@@ -110,8 +111,8 @@ def _adapter_files(directory: Path, lora: str) -> Iterator[tuple[str, Path]]:
     Folders that are not there are the engine's to refuse: it knows the format.
     """
     try:
-        folders = json.loads((directory / ADAPTERS).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        folders = parse_json((directory / ADAPTERS).read_bytes())
+    except (OSError, ValueError):
         return
     asked = set(read_adapters(lora).values())
     for adapter, folder in sorted(folders.items()) if isinstance(folders, dict) else ():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from modeltest.api import EngineError, SpecError
+from modeltest.api.json_text import parse_json
 
 LENGTH_BYTES = 8
 """A safetensors file starts with the length of its JSON header: unsigned, 64 bits, little-endian."""
@@ -58,7 +58,7 @@ def read_weight_files(directory: Path) -> tuple[WeightFile, ...]:
 
 def tensor_names(files: Iterable[WeightFile]) -> tuple[str, ...]:
     """Return the names of all weights in `files`, as their headers have them."""
-    return tuple(name for file in files for name in json.loads(file.header) if name != "__metadata__")
+    return tuple(name for file in files for name in parse_json(file.header) if name != "__metadata__")
 
 
 def read_by_loaders(directory: Path, files: Iterable[WeightFile]) -> tuple[WeightFile, ...]:
@@ -78,7 +78,7 @@ def holds_two_values(files: Iterable[WeightFile], one: str, other: str) -> bool:
     """Say whether the files hold both weights, of one size, and they differ somewhere in what is sampled."""
     found: dict[str, tuple[WeightFile, int, int]] = {}
     for file in files:
-        tensors = json.loads(file.header)
+        tensors = parse_json(file.header)
         for name in {one, other} & tensors.keys():
             first, last = tensors[name]["data_offsets"]
             found[name] = file, first, last
@@ -170,10 +170,13 @@ def _refuse_missing(directory: Path, missing: set[str], reason: str) -> None:
 
 def _shards_in(index: Path) -> set[str]:
     try:
-        weight_map = json.loads(index.read_bytes())["weight_map"]
-        return {str(name) for name in weight_map.values()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        names = list(parse_json(index.read_bytes())["weight_map"].values())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         raise EngineError(f"{index} is not a safetensors index: no JSON object with a weight_map") from None
+    for name in names:
+        if not isinstance(name, str):
+            raise EngineError(f"{index} is not a safetensors index: it names {name!r:.80} as a file")
+    return set(names)
 
 
 def _read_header(path: Path) -> WeightFile:
@@ -218,9 +221,9 @@ def _places(path: Path, header: bytes) -> list[tuple[int, int]]:
     Raises: EngineError for a header that lists anything else.
     """
     try:
-        tensors: Mapping[str, Any] = json.loads(header)
+        tensors: Mapping[str, Any] = parse_json(header)
         places = [tuple(tensor["data_offsets"]) for name, tensor in tensors.items() if name != "__metadata__"]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         raise EngineError(f"{path} is not a safetensors file: its header is damaged") from None
     for place in places:
         if [type(number) for number in place] != [int, int] or not 0 <= place[0] <= place[1]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -22,6 +21,7 @@ from modeltest.api import (
     to_plain,
 )
 from modeltest.api.files import SCRATCH_SUFFIX, write_json
+from modeltest.api.json_text import parse_json
 from modeltest.run.journal import FILE_NAME, JournalReader
 from modeltest.run.lost_lines import without_lost_lines
 from modeltest.run.self_checks import Recorded
@@ -128,10 +128,10 @@ def read_result(directory: Path) -> RunResult:
     """
     path = directory / RUN_FILE
     try:
-        plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        plain: dict[str, Any] = parse_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise SpecError(f"{directory} is not a run: it has no {RUN_FILE}") from None
-    except (OSError, ValueError, RecursionError) as problem:
+    except (OSError, ValueError) as problem:
         raise ModelTestError(f"{path} cannot be read: {problem}") from problem
     version = plain.pop("schema", None) if isinstance(plain, dict) else None
     if version != SCHEMA_VERSION:

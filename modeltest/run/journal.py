@@ -26,6 +26,7 @@ from modeltest.api import (
     from_plain,
     to_plain,
 )
+from modeltest.api.json_text import parse_json
 from modeltest.run.running_digest import KEY, RunningDigest, has_digest
 from modeltest.run.self_checks import LineChecks, Recorded
 
@@ -168,12 +169,12 @@ def _read_lines(path: Path, recorded: Recorded) -> Iterator[tuple[int, dict[str,
             if end is not None and number > end.lines:
                 raise ValueError(f"the run ended with {end.lines} lines, as run.json says")
             digest.take(line)
-            value = json.loads(line)
+            value = parse_json(line)
             if not isinstance(value, dict) or len(value.keys() & {*_KINDS.values()}) != 1:
                 raise ValueError("neither a sample nor a measurement")
             if KEY in value and not digest.has_begun:
                 raise ValueError("its digest is not where the run put it: the line was written again")
-        except (ValueError, RecursionError) as problem:
+        except ValueError as problem:
             raise _damaged(path, number, problem) from None
         yield number, value
     if end is not None and (number, digest.value) != (end.lines, end.sha256):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from modeltest.api import ModelTestError, RunResult, SpecError, from_plain, to_plain
 from modeltest.api.files import write_json
+from modeltest.api.json_text import parse_json
 from modeltest.api.suite import SuiteResult, SuiteRun, SuiteStatus
 from modeltest.run.directory import COMPLETE, RUN_FILE, read_result
 from modeltest.tables import headline
 
 SUITE_FILE = "suite.json"
 FORMAT_VERSION = 1
+_LONGEST_NAME = 255
+"""Bytes of a folder's name, on every usual file system."""
 
 
 def write_suite(directory: Path, suite: SuiteResult) -> None:
@@ -32,10 +34,10 @@ def read_suite(directory: Path) -> SuiteResult:
     """
     path = directory / SUITE_FILE
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = parse_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise SpecError(f"{directory} is not a suite: it has no {SUITE_FILE}") from None
-    except (OSError, ValueError, RecursionError) as problem:
+    except (OSError, ValueError) as problem:
         raise ModelTestError(f"{path} cannot be read: {problem}") from problem
     version = plain.pop("format_version", None) if isinstance(plain, dict) else None
     if version != FORMAT_VERSION:
@@ -45,11 +47,15 @@ def read_suite(directory: Path) -> SuiteResult:
     except ValueError as problem:
         raise ModelTestError(f"{path} is not a suite: {problem}") from problem
     for run in suite.runs:  # each is a folder here, wherever the file comes from
-        if run.name in ("", ".", "..") or "/" in run.name or "\0" in run.name:
+        if not _is_folder_name(run.name):
             raise SpecError(f"{path} names a run {run.name!r:.80}: no name of a folder in {directory}")
     results = read_results(directory, suite)
     runs = tuple(_updated(run, results.get(run.name)) for run in suite.runs)
     return replace(suite, runs=runs)
+
+
+def _is_folder_name(name: str) -> bool:
+    return name not in ("", ".", "..") and not set(name) & {"/", "\0"} and len(name.encode()) <= _LONGEST_NAME
 
 
 def read_results(directory: Path, suite: SuiteResult) -> Mapping[str, RunResult]:

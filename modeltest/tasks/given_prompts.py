@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-import json
 
 from modeltest.api import SpecError
+from modeltest.api.json_text import JsonError, parse_json
 
 GivenPrompt = str | tuple[int, ...]
 """One prompt: its text, or its token ids."""
@@ -38,8 +38,8 @@ def parse_prompts(text: str, *, where: str) -> tuple[GivenPrompt, ...]:
 
 def _read_list(text: str, where: str) -> list[object]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text)
+    except JsonError:
         value = _read_python(text, where)
     if not isinstance(value, list):
         raise SpecError(f"{where} is {_short(value)}, not a list; expected a list of {_FORMS}")

@@ -192,3 +192,11 @@ def test_our_datasets_folder_does_not_hide_the_hugging_face_package() -> None:
         [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True
     )
     assert Path(result.stdout.strip()).parent != CHECKOUT / "datasets"
+
+
+@pytest.mark.parametrize("subjects", ["subjects = 3", 'subjects = { one = "STEM" }', "subjects = [1]"])
+def test_subjects_that_are_no_tables_are_refused(tmp_path: Path, subjects: str) -> None:
+    path = tmp_path / "dataset.toml"
+    path.write_text(subjects, encoding="utf-8")
+    with pytest.raises(DatasetError, match="subjects are no table with a table for each subject"):
+        read_card(path)

@@ -9,6 +9,7 @@ from modeltest.api import (
     Finish,
     GeneratedText,
     GenerationOptions,
+    ModelTestError,
     RunSpec,
     Sampling,
     SpecError,
@@ -134,3 +135,32 @@ def test_the_task_needs_its_command():
         Generate().check(RunSpec("fake", "generate", "generate", "auto", "none"))
     with pytest.raises(SpecError, match="there is no prompt"):
         Generate().check(spec_for())
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"\xff", "byte 0 is not of UTF-8"),
+        (b'{"index": 0}', "missing"),
+        (b"[]", "expected an object"),
+        (b'{"index": NaN}', "NaN is no number of JSON"),
+    ],
+)
+def test_a_line_of_generations_that_is_damaged_is_named(tmp_path, line, reason):
+    run(spec_for("one", "two"), tmp_path)
+    path = tmp_path / "generations.jsonl"
+    first, _ = path.read_bytes().splitlines()
+    path.write_bytes(first + b"\n" + line + b"\n")
+    with pytest.raises(ModelTestError, match=rf"generations\.jsonl, line 2: .*{reason}"):
+        Generate().summarize_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"index": True}, {"index": -1}, {"prompt_tokens": 1.5}, {"text": 3}, {"more": 1}]
+)
+def test_a_line_of_generations_with_a_wrong_value_is_refused(tmp_path, changes):
+    run(spec_for("one"), tmp_path)
+    path = tmp_path / "generations.jsonl"
+    path.write_text(json.dumps({**lines(tmp_path)[0], **changes}) + "\n")
+    with pytest.raises(ModelTestError, match=r"generations\.jsonl, line 1: "):
+        Generate().summarize_files(tmp_path)

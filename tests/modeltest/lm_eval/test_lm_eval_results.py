@@ -59,3 +59,21 @@ def test_another_file_under_that_name_is_said_to_be_one(tmp_path, content):
     (tmp_path / RESULTS_FILE).write_text(content)
     with pytest.raises(ModelTestError, match="does not hold results of lm-eval"):
         read_summary(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"n-shot": {"arc": math.nan}}, {"n-shot": {"arc": True}}, {"higher_is_better": {"arc": {"acc": 1}}}],
+)
+def test_a_value_that_is_none_of_its_kind_is_refused(tmp_path, wrong):
+    (tmp_path / RESULTS_FILE).write_text(json.dumps({**RESULTS, **wrong}))
+    with pytest.raises(ModelTestError, match="does not hold results of lm-eval"):
+        read_summary(tmp_path)
+
+
+def test_true_and_numbers_beyond_all_floats_are_no_numbers(tmp_path):
+    text = json.dumps({**RESULTS, "results": {"arc": {"acc,none": True, "f1,none": 0}}}).replace(
+        ": 0}", ": 1e999}"
+    )
+    (tmp_path / RESULTS_FILE).write_text(text)
+    assert [each.value for each in read_summary(tmp_path).metrics] == [None, None]

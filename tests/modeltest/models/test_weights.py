@@ -153,7 +153,13 @@ class TestBrokenFiles:
             read_weight_files(tmp_path)
 
     @pytest.mark.parametrize(
-        "header", [b"{broken", b"[]", b'{"w": 3}', b'{"w": {"data_offsets": [0]}}', b"\xff"]
+        "header",
+        [
+            *(b"{broken", b"[]", b'{"w": 3}', b'{"w": {"data_offsets": [0]}}', b"\xff"),
+            *(b'{"w": {"data_offsets": [true, 4]}}', b'{"w": {"data_offsets": [0, 1e3]}}'),
+            *(b'{"w": {"data_offsets": [-1, 0]}}', b'{"w": {"data_offsets": [4, 0]}}'),
+            *(b"[" * 100_000, b'{"w": {"data_offsets": [0, 0]}, "w": {"data_offsets": [0, 0]}}'),
+        ],
     )
     def test_a_damaged_header_is_named(self, tmp_path, header):
         (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)

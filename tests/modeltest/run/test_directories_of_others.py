@@ -61,7 +61,7 @@ def test_c2_a_suite_writes_nowhere_but_into_its_own_folder(tmp_path):
     run_command("suite", str(file), "--output", str(tmp_path / "out"))
     suite = run_directory(tmp_path / "out")
     plain = read(suite, "suite.json")
-    for name in ("../elsewhere", "/tmp/elsewhere", "..", "", "a\0b"):
+    for name in ("../elsewhere", "/tmp/elsewhere", "..", "", "a" * 300, "a\0b"):
         plain["runs"][0]["name"] = name
         (suite / "suite.json").write_text(json.dumps(plain))
         with pytest.raises(SpecError, match="no name of a folder in"):
