@@ -10,15 +10,20 @@ _LONGEST = 6000
 _END = 300
 """Characters of a message, which may name a path or two, and how many of them are its end."""
 
+_BLANK = "\n\r\t"
+
 
 class ModelTestError(Exception):
     """Root of every error a user can cause or mend."""
 
     exit_code = 1
+    has_lines = False
+    """Whether the message is a line and others below it, rather than one."""
 
     def __str__(self) -> str:
         """Return the message as any terminal and file can hold it, whatever names and values are in it."""
-        return _shown(super().__str__())
+        said = super().__str__()
+        return "\n".join(map(_shown, said.split("\n"))) if self.has_lines else _shown(said)
 
 
 class SpecError(ModelTestError):
@@ -66,13 +71,17 @@ class RankMessageRefused(EngineError):
 
 
 def _shown(text: str) -> str:
-    """Return `text` with what cannot be printed spelled out, and not longer than anybody reads."""
+    """Return `text` in one line, what cannot be printed spelled out, and not longer than anybody reads."""
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - _END]} ... {text[-_END:]}"
     if text.isprintable():
         return text
     return "".join(
-        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode("ascii")
+        each
+        if each.isprintable()
+        else " "
+        if each in _BLANK
+        else each.encode("unicode_escape").decode("ascii")
         for each in text
     )
 

@@ -33,7 +33,9 @@ _SHOWN_CHARACTERS = 60
 
 
 class NotComparableError(SpecError):
-    """The runs differ in something that makes a comparison mean something else."""
+    """The runs differ in something that makes a comparison mean something else; each has a line."""
+
+    has_lines = True
 
 
 @dataclass(frozen=True, slots=True)

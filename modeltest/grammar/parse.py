@@ -53,6 +53,8 @@ T = TypeVar("T")
 class GrammarError(SpecError):
     """The words do not follow the grammar; the message ends with the usage of the mode."""
 
+    has_lines = True
+
 
 def parse(
     words: Sequence[str],

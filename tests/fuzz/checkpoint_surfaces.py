@@ -147,13 +147,16 @@ def _loaded(places: Places) -> Iterator[Surface]:
         [settings],
         loading("tokenizer_config", put("tokenizer_config.json"), _load_tokenizer),
     )
-    specials = {"bos_token": "<|bos|>", "eos_token": {"content": "<|eos|>", "lstrip": False}}
+    specials = {
+        "pad_token": "<|reserved_1534|>",
+        "unk_token": {"content": "<|reserved_1535|>", "lstrip": False},
+    }
     yield Surface(
         "special_tokens_map",
         [json.dumps(specials).encode()],
         loading("specials", put("special_tokens_map.json"), _load_tokenizer),
     )
-    added = {"<|new|>": 1536, "<|other|>": 1537}
+    added = {"<|reserved_1534|>": 1534, "<|reserved_1535|>": 1535}
     yield Surface(
         "added_tokens",
         [json.dumps(added).encode()],

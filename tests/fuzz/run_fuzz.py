@@ -66,7 +66,8 @@ def _wrong_message(problem: ModelTestError) -> str | None:
         return f"status {problem.exit_code}: {said[:200]!r}"
     if not said.strip():
         return "nothing said"
-    if odd := [character for character in said if not character.isprintable()]:
+    lines = said.replace("\n", " ") if problem.has_lines else said
+    if odd := [character for character in lines if not character.isprintable()]:
         return f"a line with {odd[0]!r}: {said[:200]!r}"
     if len(said) > LONGEST_MESSAGE:
         return f"a line of many characters: {len(said)}, {said[:200]!r}"

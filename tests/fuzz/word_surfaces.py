@@ -16,7 +16,7 @@ from modeltest.cli.execute import asked_by_words
 from modeltest.cli.root import root
 from modeltest.cluster.rank_table import read_rank_table
 from modeltest.grammar.modes import all_modes
-from modeltest.grammar.parse import GrammarError, parse
+from modeltest.grammar.parse import parse
 from modeltest.models.profiles import model_keys
 from modeltest.run.plan import plan
 
@@ -85,10 +85,7 @@ def _known():
 
 
 def _parse(data: bytes) -> object:
-    try:
-        return _planned(parse(_text(data).split(" "), **_known()))
-    except GrammarError as problem:
-        raise SpecError(str(problem).partition("\n")[0]) from None  # the usage follows
+    return _planned(parse(_text(data).split(" "), **_known()))
 
 
 def _options(data: bytes) -> object:

@@ -32,8 +32,15 @@ def test_an_unknown_name_gives_the_root():
 
 
 def test_a_message_is_one_that_any_terminal_and_file_can_hold():
-    said = str(SpecError("a/\x1b[31m\x00\ud800/b 海: no such file\nusage"))
-    assert said == "a/\\x1b[31m\\x00\\ud800/b 海: no such file\nusage"
+    said = str(SpecError("a/\x1b[31m\x00\ud800/b 海: no such\nfile"))
+    assert said == "a/\\x1b[31m\\x00\\ud800/b 海: no such file"
+
+
+def test_some_messages_have_lines_by_design():
+    class Listed(SpecError):
+        has_lines = True
+
+    assert str(Listed("these differ:\n  \x00 | 1")) == "these differ:\n  \\x00 | 1"
 
 
 def test_a_message_keeps_its_beginning_and_its_end_whatever_it_quotes():

@@ -169,9 +169,9 @@ def test_generations_are_compared_token_by_token(tmp_path):
     for name, last in (("one", 7), ("other", 8)):
         result = run_result(spec, summary=GenerationSummary(2, ()))
         write_run(tmp_path / name, result)
+        said = {"prompt": "p", "text": "t", "prompt_tokens": 1, "finish": "length", "cut_prompt_tokens": 0}
         lines = [
-            {"index": i, "prompt": "p", "text": "t", "output_tokens": [5, last if i else 6], "error": None}
-            for i in range(2)
+            {"index": i, **said, "output_tokens": [5, last if i else 6], "error": None} for i in range(2)
         ]
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (tmp_path / name / "generations.jsonl").write_text(text)
