@@ -8,8 +8,16 @@ from modeltest.api import SpecError, from_plain, to_plain
 from modeltest.api.comparison import Calibration
 from modeltest.api.files import write_json
 from modeltest.api.json_text import parse_json
+from modeltest.compare.calibration import LEAST_TOLERANCE
+from modeltest.compare.tolerances import FLOORS
+from modeltest.grammar.bounds import LARGEST_COUNT
 
 FORMAT_VERSION = 1
+
+_LARGEST_RATIO = 1e6
+"""Of the slowest session to the fastest: beyond it nothing was measured."""
+
+_ROUNDING = 1e-9
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
@@ -18,6 +26,34 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
     Raises: PrerequisiteError when it cannot be written.
     """
     write_json(path, {"format_version": FORMAT_VERSION, **to_plain(calibration)})
+
+
+def _check(calibration: Calibration) -> None:
+    """Refuse numbers that no calibration comes to: a tolerance of -1 fails every candidate, 1e9 none.
+
+    Raises: ValueError naming the number.
+    """
+    _within("risk", calibration.risk, 0, 1)
+    _within("sessions", calibration.sessions, 1, LARGEST_COUNT)
+    _within("world_size", calibration.world_size, 0, LARGEST_COUNT)
+    for number, each in enumerate(calibration.tolerances):
+        where = f"tolerances[{number}]"
+        if each.metric not in FLOORS:
+            raise ValueError(f"{where}: metric is {each.metric!r}; known: {', '.join(FLOORS)}")
+        _within(f"{where}: batch_size", each.batch_size, 1, LARGEST_COUNT)
+        _within(f"{where}: input_tokens", each.case.input_tokens, 1, LARGEST_COUNT)
+        _within(f"{where}: output_tokens", each.case.output_tokens, 1, LARGEST_COUNT)
+        _within(f"{where}: sessions", each.sessions, 1, LARGEST_COUNT)
+        _within(f"{where}: session_cv", each.session_cv, 0, _LARGEST_RATIO)
+        _within(f"{where}: largest_ratio", each.largest_ratio, 1, _LARGEST_RATIO)
+        # What was seen is tolerated, and nobody's machine repeats itself more closely than this.
+        least = max(LEAST_TOLERANCE, each.largest_ratio - 1)
+        _within(f"{where}: tolerance", each.tolerance, least * (1 - _ROUNDING), _LARGEST_RATIO)
+
+
+def _within(name: str, value: float, lowest: float, highest: float) -> None:
+    if not lowest <= value <= highest:
+        raise ValueError(f"{name} is {value:.6g}; it lies between {lowest:.6g} and {highest:.6g}")
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -30,7 +66,9 @@ def read_calibration(path: Path) -> Calibration:
         version = plain.pop("format_version", None) if isinstance(plain, dict) else None
         if version != FORMAT_VERSION:
             raise SpecError(f"{path} has format {version}; this ModelTest reads format {FORMAT_VERSION}")
-        return from_plain(Calibration, plain)
+        calibration = from_plain(Calibration, plain)
+        _check(calibration)
+        return calibration
     except (OSError, ValueError) as problem:
         raise SpecError(
             f"{path} is not a calibration: {problem}; modeltest calibrate writes one"

@@ -6,7 +6,6 @@ import pickle
 import re
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,7 +65,9 @@ def _check_sums(path: Path) -> None:
                     "copy or download it again"
                 )
             damaged = file.testzip()
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError) as problem:
+    except EngineError:
+        raise
+    except Exception as problem:  # a damaged list makes zipfile raise anything
         damaged = f"its list ({problem})"
     if damaged is not None:
         raise EngineError(

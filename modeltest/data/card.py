@@ -14,6 +14,8 @@ from modeltest.toml_file import read_toml
 
 CARD_FILE = "dataset.toml"
 EVERY_SUBJECT = "*"
+_LONGEST_NAME = 255
+"""Bytes of a file's name, on every usual file system."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -167,9 +169,28 @@ def read_card(path: Path) -> DatasetCard:
         content = read_toml(path)
         content["subjects"] = _as_text(content.get("subjects", {}))
         card = from_plain(DatasetCard, content)
+        for split in card.splits:
+            _check_paths(split, card.subjects)
     except (OSError, ValueError) as problem:
         raise DatasetError(f"{path}: not a dataset card: {problem}") from problem
     return replace(card, folder=str(path.parent))
+
+
+def _check_paths(split: SplitCard, subjects: Iterable[str]) -> None:
+    """Refuse paths that are none, or lead out of the dataset's folder.
+
+    Raises: ValueError.
+    """
+    try:
+        paths = split.paths(subjects)
+    except (LookupError, AttributeError) as problem:
+        raise ValueError(f"files is {split.files!r:.80}: {{subject}} alone is filled in") from problem
+    for path in paths.values():
+        parts = Path(path).parts
+        if Path(path).is_absolute() or ".." in parts or not parts or "\0" in path:
+            raise ValueError(f"files is {split.files!r:.80}: no path inside the dataset's folder")
+        if max(len(part.encode()) for part in parts) > _LONGEST_NAME:
+            raise ValueError(f"files is {split.files!r:.80}: a name of more than {_LONGEST_NAME} bytes")
 
 
 def _cards_root_of(package: Path) -> Path:

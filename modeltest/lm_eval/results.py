@@ -36,7 +36,7 @@ def summarize(results: Mapping[str, Any]) -> HarnessSummary:
     metrics = tuple(
         metric for task, values in results["results"].items() for metric in _metrics(task, values, results)
     )
-    return HarnessSummary(HARNESS, None if version is None else str(version), metrics)
+    return HarnessSummary(HARNESS, _version(version), metrics)
 
 
 def _metrics(task: str, values: Mapping[str, Any], results: Mapping[str, Any]) -> Iterator[HarnessMetric]:
@@ -58,9 +58,20 @@ def _metrics(task: str, values: Mapping[str, Any], results: Mapping[str, Any]) -
                 "higher_is_better": better.get(name),
                 "shots": results.get("n-shot", {}).get(task),
                 "questions": values.get("sample_len"),
-                "version": None if version is None else str(version),
+                "version": _version(version),
             },
         )
+
+
+def _version(value: object) -> str | None:
+    """Return a version as text; lm-eval writes some as numbers.
+
+    Raises: ValueError for a text that no file can hold.
+    """
+    if value is None:
+        return None
+    str(value).encode()
+    return str(value)
 
 
 def _number(value: object) -> float | None:

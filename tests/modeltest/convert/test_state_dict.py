@@ -118,3 +118,15 @@ def test_a_name_that_no_file_can_hold_is_refused(tmp_path):
     torch.save({"half \ud800": torch.ones(2)}, path)
     with pytest.raises(EngineError, match="holds 'half"):
         load_state_dict(path)
+
+
+def test_a_list_of_entries_that_cannot_be_read_is_damage(tmp_path):
+    path = tmp_path / "a.bin"
+    torch.save({"a": torch.ones(2)}, path)
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\1\2")
+    data[entry + 9] |= 0x08  # the name of the last entry is said to be UTF-8,
+    data[entry + 46] = 0xFF  # which it is not
+    path.write_bytes(bytes(data))
+    with pytest.raises(EngineError, match=r"a\.bin is damaged"):
+        load_state_dict(path)

@@ -200,3 +200,15 @@ def test_subjects_that_are_no_tables_are_refused(tmp_path: Path, subjects: str) 
     path.write_text(subjects, encoding="utf-8")
     with pytest.raises(DatasetError, match="subjects are no table with a table for each subject"):
         read_card(path)
+
+
+@pytest.mark.parametrize(
+    "files",
+    ["{0}.csv", "{subject", "{x}.csv", "{subject.a}", "../x.csv", "/x.csv", "", "a" * 300, "a\\u0000b"],
+)
+def test_files_that_are_no_paths_inside_the_folder_are_refused(tmp_path: Path, files: str) -> None:
+    path = write_card(tmp_path / "tiny")
+    text = path.read_text(encoding="utf-8").replace("test/{subject}.csv", files)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DatasetError, match="not a dataset card"):
+        read_card(path)

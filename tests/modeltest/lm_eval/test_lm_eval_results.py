@@ -63,7 +63,12 @@ def test_another_file_under_that_name_is_said_to_be_one(tmp_path, content):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"n-shot": {"arc": math.nan}}, {"n-shot": {"arc": True}}, {"higher_is_better": {"arc": {"acc": 1}}}],
+    [
+        {"lm_eval_version": "\ud800"},
+        {"n-shot": {"arc": math.nan}},
+        {"n-shot": {"arc": True}},
+        {"higher_is_better": {"arc": {"acc": 1}}},
+    ],
 )
 def test_a_value_that_is_none_of_its_kind_is_refused(tmp_path, wrong):
     (tmp_path / RESULTS_FILE).write_text(json.dumps({**RESULTS, **wrong}))
