@@ -166,10 +166,21 @@ def _stretch_context(transformers: Any, config: Any, spec: RunSpec) -> None:
 
 
 def _eos_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Return the tokens that end a text.
+
+    Raises: EngineError where one is no number of a token.
+    """
     for source in (getattr(model, "generation_config", None), tokenizer, model.config):
         ids = getattr(source, "eos_token_id", None)
-        if ids is not None:
-            return frozenset(ids if isinstance(ids, (list, tuple)) else [ids])
+        if ids is None:
+            continue
+        listed = ids if isinstance(ids, (list, tuple)) else [ids]
+        if wrong := [each for each in listed if type(each) is not int]:
+            # It would equal no token: no answer would ever end.
+            raise EngineError(
+                f"the checkpoint names eos_token_id {wrong[0]!r:.80}; the number of a token is needed"
+            )
+        return frozenset(listed)
     return frozenset()
 
 

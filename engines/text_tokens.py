@@ -13,6 +13,7 @@ from engines.tokenizer_trials import (
     try_frame,
     try_lengths,
     try_vocabulary,
+    usable,
 )
 
 
@@ -30,18 +31,19 @@ class TextTokens:
         """
         self.raw = tokenizer
         self.template = ChatTemplate(tokenizer)
-        if embeddings is not None:
-            try_vocabulary(tokenizer, embeddings)
-        cutting = tuple(switch_off_cutting(tokenizer))
-        self._frame = frame = try_frame(tokenizer)
-        try_lengths(tokenizer)
-        self._begins = frozenset((*frame.front[:1], *_ids_of_begin(tokenizer)))
-        self.notes: tuple[str, ...] = (
-            *cutting,
-            *told_frame(tokenizer, frame),
-            *told_changes(tokenizer, frame),
-        )
-        """What of it a reader of the run should know."""
+        with usable(tokenizer):
+            if embeddings is not None:
+                try_vocabulary(tokenizer, embeddings)
+            cutting = tuple(switch_off_cutting(tokenizer))
+            self._frame = frame = try_frame(tokenizer)
+            try_lengths(tokenizer)
+            self._begins = frozenset((*frame.front[:1], *_ids_of_begin(tokenizer)))
+            self.notes: tuple[str, ...] = (
+                *cutting,
+                *told_frame(tokenizer, frame),
+                *told_changes(tokenizer, frame),
+            )
+            """What of it a reader of the run should know."""
 
     def ids(self, text: str) -> tuple[int, ...]:
         """Return the token ids of `text` alone."""

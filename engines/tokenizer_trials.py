@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from modeltest.api import EngineError
+from modeltest.api import EngineError, ModelTestError
 
 PROBES = (
     "The sea is salt. IT IS SO, he said .\nAnswer:",
@@ -38,6 +39,24 @@ class Frame:
     def core(self, ids: Sequence[int]) -> tuple[int, ...]:
         """Return the ids of a text that was encoded without special tokens, and of nothing else."""
         return tuple(ids[self.always_front : len(ids) - self.always_behind])
+
+
+@contextmanager
+def usable(tokenizer: Any) -> Iterator[None]:
+    """Say of whatever `tokenizer` raises that its files are damaged: their values are used as they are.
+
+    Raises: EngineError.
+    """
+    try:
+        yield
+    except (ModelTestError, MemoryError):
+        raise
+    except Exception as problem:
+        reason = " ".join(str(problem).split())
+        raise EngineError(
+            f"the tokenizer of {_name(tokenizer)} cannot be used ({type(problem).__name__}: {reason:.300}); "
+            "copy or download its files again"
+        ) from problem
 
 
 def try_frame(tokenizer: Any) -> Frame:

@@ -238,3 +238,10 @@ def test_of_the_demo_models_there_is_nothing_to_tell(family, demo_model):
     texts = TextTokens(raw)
     assert texts.notes == ()
     assert texts.as_prompt(texts.ids("It is so.")) == tuple(raw.encode("It is so."))
+
+
+def test_a_tokenizer_that_fails_over_its_own_settings_is_an_error_of_the_engine():
+    tokenizer = byte_tokenizer(None)
+    tokenizer.model_max_length = [8]  # as tokenizer_config.json may have it
+    with pytest.raises(EngineError, match=r"cannot be used \(TypeError: .*copy or download its files again"):
+        TextTokens(tokenizer)
