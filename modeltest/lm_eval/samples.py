@@ -7,7 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import Completion, HarnessAnswers, ModelTestError, Sample, Score, SpecError
+from modeltest.api import (
+    Completion,
+    HarnessAnswers,
+    ModelTestError,
+    Sample,
+    Score,
+    SpecError,
+    from_plain,
+    to_plain,
+)
 from modeltest.api.json_text import parse_published_json
 from modeltest.lm_eval.results import RESULTS_FILE, read_summary
 
@@ -49,7 +58,8 @@ def read_answers(directory: Path) -> HarnessAnswers:
             if metric is None:
                 notes.append(f"task {task} is left out: no metric of it judges each question right or wrong")
                 continue
-            samples += [_sample(task, metric, line) for line in lines]
+            # Held against their types: no report could hold half a character.
+            samples += [from_plain(Sample, to_plain(_sample(task, metric, line))) for line in lines]
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as problem:
             raise ModelTestError(f"{path} is no samples file of lm-eval: {problem!r}") from problem
         notes.append(f"task {task}: right and wrong by its metric {metric}, filter {lines[0]['filter']}")

@@ -120,3 +120,9 @@ def test_a_file_that_is_no_samples_file_is_named(tmp_path, text):
 
 def test_the_task_offers_them():
     assert isinstance(registry.load_task("lm_eval"), KeepingAnswers)
+
+
+def test_half_a_character_that_no_report_could_hold_is_refused(tmp_path):
+    write(tmp_path, arc=[line(0, likelihoods(-3.0, -1.5), acc=1.0, target="\ud800")])
+    with pytest.raises(ModelTestError, match=r"arc_.*\.jsonl is no samples file of lm-eval"):
+        read_answers(tmp_path)
