@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def read_answers(directory: Path) -> HarnessAnswers:
                 continue
             # Held against their types: no report could hold half a character.
             samples += [from_plain(Sample, to_plain(_sample(task, metric, line))) for line in lines]
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as problem:
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError) as problem:
             raise ModelTestError(f"{path} is no samples file of lm-eval: {problem!r}") from problem
         notes.append(f"task {task}: right and wrong by its metric {metric}, filter {lines[0]['filter']}")
     return HarnessAnswers(tuple(samples), tuple(notes))
@@ -110,5 +111,16 @@ def _answer(metric: str, responses: Sequence[Any], metrics: Sequence[str]) -> st
     choices = len(responses) // (2 if "acc_mutual_info" in metrics else 1)
     if metric != _ARGMAX_METRIC or choices < 2:
         return None
-    values = [float(logprob) for logprob, _ in responses[:choices]]
+    values = [_logprob(value) for value, _ in responses[:choices]]
     return str(values.index(max(values)))
+
+
+def _logprob(value: Any) -> float:
+    """Return a log-likelihood, which lm-eval writes as text.
+
+    Raises: ValueError for what is none, or NaN; OverflowError beyond all floats.
+    """
+    number = float(value)
+    if isinstance(value, bool) or math.isnan(number):
+        raise ValueError(f"{value!r:.40} is no log-likelihood")
+    return number

@@ -1,6 +1,7 @@
 """Samples files as lm-evaluation-harness writes them, to answers that are compared in pairs."""
 
 import json
+import math
 
 import pytest
 
@@ -125,4 +126,12 @@ def test_the_task_offers_them():
 def test_half_a_character_that_no_report_could_hold_is_refused(tmp_path):
     write(tmp_path, arc=[line(0, likelihoods(-3.0, -1.5), acc=1.0, target="\ud800")])
     with pytest.raises(ModelTestError, match=r"arc_.*\.jsonl is no samples file of lm-eval"):
+        read_answers(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["nan", math.nan, True, 10**400, "x", None])
+def test_a_likelihood_that_is_no_number_is_refused(tmp_path, value):
+    rows = [line(0, [[value, "False"], [-1.5, "False"]], acc=1.0)]
+    write(tmp_path, arc=rows)
+    with pytest.raises(ModelTestError, match="is no samples file of lm-eval"):
         read_answers(tmp_path)
