@@ -85,7 +85,10 @@ def _build_generic(kind: Any, origin: Any, value: Any, where: str) -> Any:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
             raise ValueError(f"{where}: expected an object, got {value!r:.80}")
-        return {key: _build(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+        return {
+            _build(arguments[0], key, where): _build(arguments[1], item, f"{where}.{key}")
+            for key, item in value.items()
+        }
     if origin is tuple or (isinstance(origin, type) and issubclass(origin, (Sequence, Iterable))):
         if not isinstance(value, (list, tuple)):
             raise ValueError(f"{where}: expected a list, got {value!r:.80}")

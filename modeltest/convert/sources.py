@@ -14,6 +14,8 @@ from modeltest.models.weights import GIT_LFS_POINTER, TORCH_PATTERNS, numbered_f
 INDEX = "pytorch_model.bin.index.json"
 SINGLE_FILE = "pytorch_model.bin"
 SINGLE_TARGET = "model.safetensors"
+_LONGEST_NAME = 255
+"""Bytes of a file's name, on every usual file system."""
 
 NOT_WEIGHTS = (
     "training_args.*",
@@ -87,9 +89,22 @@ def _weight_map(directory: Path) -> dict[str, str]:
         raise EngineError(f"{path} is not an index of torch files: it has no weight_map")
     for name in weight_map.values():
         # A path would let an index from anywhere read and write outside of the folder.
-        if not isinstance(name, str) or name in ("", "..") or name != Path(name).name:
+        if (
+            not isinstance(name, str)
+            or name in ("", "..")
+            or name != Path(name).name
+            or not _is_file_name(name)
+        ):
             raise EngineError(f"{path} names {name!r}; the files of a checkpoint lie beside its index")
     return dict(weight_map)
+
+
+def _is_file_name(name: str) -> bool:
+    """Say whether a file system could hold a file of this name."""
+    try:
+        return "\0" not in name and len(name.encode()) <= _LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
 
 
 def _names_without_index(directory: Path) -> list[str]:

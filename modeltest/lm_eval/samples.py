@@ -59,11 +59,13 @@ def read_answers(directory: Path) -> HarnessAnswers:
             if metric is None:
                 notes.append(f"task {task} is left out: no metric of it judges each question right or wrong")
                 continue
+            told = f"task {task}: right and wrong by its metric {metric}, filter {lines[0]['filter']!s:.80}"
+            told.encode()  # half a character could be held by no report
             # Held against their types: no report could hold half a character.
             samples += [from_plain(Sample, to_plain(_sample(task, metric, line))) for line in lines]
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError) as problem:
             raise ModelTestError(f"{path} is no samples file of lm-eval: {problem!r}") from problem
-        notes.append(f"task {task}: right and wrong by its metric {metric}, filter {lines[0]['filter']}")
+        notes.append(told)
     return HarnessAnswers(tuple(samples), tuple(notes))
 
 

@@ -9,6 +9,7 @@ from modeltest.api import (
     BatchRange,
     Case,
     Completion,
+    Finding,
     Finish,
     Measurement,
     Parallel,
@@ -112,3 +113,8 @@ def test_nested_generics_and_unions_are_built():
     assert from_plain(_Nested, {"inner": {"a": [1, 2]}, "either": "x"}) == _Nested({"a": (1, 2)}, "x")
     with pytest.raises(ValueError, match=r"inner.a\[1\]: expected int"):
         from_plain(_Nested, {"inner": {"a": [1, None]}})
+
+
+def test_half_a_character_in_a_key_is_refused_as_in_a_value():
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        from_plain(Finding, {"code": "x", "values": {"\ud800": 1}})

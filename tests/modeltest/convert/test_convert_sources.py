@@ -64,7 +64,9 @@ def test_a_file_the_index_names_must_exist(tmp_path):
         find_torch_files(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../elsewhere.bin", "/etc/passwd", "sub/a.bin", "..", "", 3])
+@pytest.mark.parametrize(
+    "name", ["../elsewhere.bin", "/etc/passwd", "sub/a.bin", "..", "", 3, "a" * 300, "a\0", "\ud800"]
+)
 def test_an_index_cannot_lead_out_of_its_folder(tmp_path, name):
     write_index(tmp_path, {"x": name})
     with pytest.raises(EngineError, match="lie beside its index"):
