@@ -32,13 +32,17 @@ def checkpoints(text: str) -> Sequence[str]:
 
     Raises: ValueError for a pattern that fits no folder with a config.json.
     """
-    path = Path(text).expanduser()
-    if not _PATTERN.search(text) or path.exists():
-        return [str(path)]
-    base = Path(path.anchor)
-    found = sorted(
-        str(each) for each in base.glob(str(path.relative_to(base))) if (each / "config.json").is_file()
-    )
+    try:
+        path = Path(text).expanduser()
+        if not _PATTERN.search(text) or path.exists():
+            return [str(path)]
+        base = Path(path.anchor)
+        found = sorted(
+            str(each) for each in base.glob(str(path.relative_to(base))) if (each / "config.json").is_file()
+        )
+    except (OSError, RuntimeError) as problem:  # a name too long, a folder locked, a home of nobody
+        reason = getattr(problem, "strerror", None) or problem
+        raise ValueError(f"{text!r:.200} cannot be looked for: {reason}") from None
     if not found:
         raise ValueError(f"{text!r} fits no folder with a config.json")
     return found

@@ -32,3 +32,9 @@ def test_a_path_stands_for_itself_whether_it_is_there_or_not(tmp_path, monkeypat
     assert checkpoints("~/w") == [str(tmp_path / "w")]
     (tmp_path / "odd[1]").mkdir()
     assert checkpoints(str(tmp_path / "odd[1]")) == [str(tmp_path / "odd[1]")]
+
+
+@pytest.mark.parametrize("text", ["a" * 300 + "[x]", "~nobody-of-this-name/*"])
+def test_what_cannot_be_looked_for_is_refused(text):
+    with pytest.raises(ValueError, match="cannot be looked for: "):
+        checkpoints(text)
