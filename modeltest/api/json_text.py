@@ -86,6 +86,14 @@ def _finite(text: str) -> float:
     return value
 
 
+def _within_floats(text: str) -> int:
+    value = int(text)
+    _finite(text)  # arithmetic with floats would fail with such an integer
+    return value
+
+
 _STRICT = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_number)
-_CAREFUL = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_number, parse_float=_finite)
+_CAREFUL = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_no_number, parse_float=_finite, parse_int=_within_floats
+)
 _LENIENT = json.JSONDecoder()

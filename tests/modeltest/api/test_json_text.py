@@ -17,6 +17,7 @@ def test_text_and_bytes_are_read_alike():
         ('{"a": -Infinity}', "-Infinity is no number of JSON"),
         ("[1e999]", "1e999 is a number beyond all bounds"),
         ("1" + "0" * 400 + ".0", "is a number beyond all bounds"),
+        ("1" + "0" * 400, "is a number beyond all bounds"),
         ('{"a": 1, "b": {"a": 2, "a": 3}}', "'a' is there twice in one object"),
     ],
 )
