@@ -110,14 +110,14 @@ def check_other(command: Command) -> None:
         shown = " ".join(command.words)
         assert DEVICE_FILES in shown, command.where
         assert check_npu_smi(None, []).mend.split()[3] in shown, command.where
-    elif first == "python" and rest[0].startswith("benchmarks/"):
-        check_benchmark(ROOT / rest[0], rest[1:])
+    elif first == "python" and rest[0].startswith(("benchmarks/", "tests/")):
+        check_script(ROOT / rest[0], rest[1:])
     else:
         raise UnknownCommandError(f"{command.where}: nobody knows how to check {shlex.join(command.words)}")
 
 
-def check_benchmark(script: Path, words: Sequence[str]) -> None:
-    """Parse the words of a script that measures for many minutes, without running it."""
+def check_script(script: Path, words: Sequence[str]) -> None:
+    """Hold the options of a script that takes many minutes against its help, without running it."""
     assert script.is_file(), script
     known = subprocess.run(
         [sys.executable, str(script), "--help"], capture_output=True, text=True, check=True
