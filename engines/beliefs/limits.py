@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-NAMES = ("window", "chunk", "position", "seq_len", "seq_length", "sequence_length", "n_ctx", "block_size")
+NAMES = (
+    "window",
+    "chunk",
+    "position",
+    "seq_len",
+    "seq_length",
+    "sequence_length",
+    "n_ctx",
+    "block_size",
+    "floor_scale",
+)
 """What the names of such entries have in them, in families old and new."""
 
 _OF_LAYERS = "layers"

@@ -1,6 +1,14 @@
 """Which lengths of a config are tried."""
 
-from transformers import Gemma3Config, GPTNeoConfig, LlamaConfig, MistralConfig, Phi3Config, Qwen2Config
+from transformers import (
+    Gemma3Config,
+    GPTNeoConfig,
+    Llama4TextConfig,
+    LlamaConfig,
+    MistralConfig,
+    Phi3Config,
+    Qwen2Config,
+)
 
 from engines.beliefs.limits import limits_of
 
@@ -35,6 +43,11 @@ def test_a_nested_config_has_those_of_its_text():
 
 def test_a_window_of_another_name_is_found():
     assert 256 in limits_of(GPTNeoConfig(window_size=256))
+
+
+def test_the_length_at_which_a_model_begins_to_sharpen_its_attention_is_a_limit():
+    config = Llama4TextConfig(attention_chunk_size=64, floor_scale=48, max_position_embeddings=512)
+    assert limits_of(config) == (48, 64, 512)
 
 
 def test_numbers_of_other_things_are_no_limits():
