@@ -74,8 +74,8 @@ class Bench:
             return ways.paged(PagedLoop(model, "cpu", block_tokens=4))
         forward = Forward(model, "cpu", 0)
         makers: dict[str, Any] = {
-            "packed": lambda: ways.packed(TreeForward(model, "cpu")),
-            "packed, steps": lambda: ways.packed_then_steps(TreeForward(model, "cpu"), forward),
+            "packed": lambda: ways.packed(TreeForward(model, "cpu"), model.dtype),
+            "packed, steps": lambda: ways.packed_then_steps(TreeForward(model, "cpu"), forward, model.dtype),
             "padded": lambda: ways.padded(forward),
             "padded, steps": lambda: ways.padded_then_steps(forward),
         }

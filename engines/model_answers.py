@@ -112,8 +112,8 @@ class ModelAnswers:
         choices, generations = {}, {}
         if self._tree is not None:
             tree = TreeForward(loaded.model, self._device)
-            choices[Feeding.SHARED] = ways.packed(tree)
-            generations[Feeding.SHARED] = ways.packed_then_steps(tree, forward)
+            choices[Feeding.SHARED] = ways.packed(tree, loaded.model.dtype)
+            generations[Feeding.SHARED] = ways.packed_then_steps(tree, forward, loaded.model.dtype)
         choices[Feeding.PADDED] = ways.padded(forward)
         generations[Feeding.PADDED] = ways.padded_then_steps(forward)
         config = loaded.model.config

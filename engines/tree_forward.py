@@ -44,7 +44,7 @@ class UnsupportedAttention(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """The queries `at` look at all keys of one node, in this pack (`place`) or an earlier one."""
+    """The queries `at` look at all keys of one node, in their pack (`place`) or held of an earlier one."""
 
     node: int
     place: slice | None
@@ -53,7 +53,7 @@ class _Look:
 
 @dataclass(slots=True)
 class _Layout:
-    """Where everything in a pack lies."""
+    """Where everything in a pass lies."""
 
     places: dict[int, slice] = field(default_factory=dict)
     starts: dict[int, int] = field(default_factory=dict)
@@ -88,20 +88,31 @@ class TreeForward:
 
         With `keep_rows` the rows' own keys and values are held too, until the next pack is fed.
         """
+        return self.feed_at_once((pack,), rows, keep_rows=keep_rows)
+
+    def feed_at_once(
+        self, packs: Sequence[Pack], rows: Sequence[Row], *, keep_rows: bool = False
+    ) -> dict[int, Any]:
+        """Feed `packs` in one pass as if one after the other; return what `feed` returns of them.
+
+        What a pack builds on from an earlier one is looked up where it is held, layer by layer.
+        """
         import torch
 
         # Rows kept for the caller of the last pack have had their time.
         self._drop_all_but(self._needed)
-        self._prepare(pack, keep_rows=keep_rows)
-        ids = [token for segment in pack.segments for token in segment.ids]
+        self._prepare(packs, keep_rows=keep_rows)
+        segments = [segment for pack in packs for segment in pack.segments]
+        ids = [token for segment in segments for token in segment.ids]
         positions = [
             position
-            for segment in pack.segments
+            for segment in segments
             for position in range(segment.start, segment.start + len(segment.ids))
         ]
         places = self._layout.places
-        ends = [places[segment.node].stop for segment in pack.segments if segment.row is not None]
-        counts = [len(rows[row].ids) - rows[row].read_from for row in pack.rows]
+        ended = [row for pack in packs for row in pack.rows]
+        ends = [places[segment.node].stop for segment in segments if segment.row is not None]
+        counts = [len(rows[row].ids) - rows[row].read_from for row in ended]
         read = [at for end, count in zip(ends, counts, strict=True) for at in range(end - count, end)]
         self._read = torch.tensor(read or [0], device=self._device)
         with torch.inference_mode(), self._as_attention():
@@ -115,10 +126,10 @@ class TreeForward:
             synchronize(self._device)
             self.forward_s += time.perf_counter() - begin
             self.forward_calls += 1
-        self._needed = pack.keep
+        self._needed = packs[-1].keep
         if not keep_rows:
-            self._drop_all_but(pack.keep)
-        return dict(zip(pack.rows, logits.split(counts), strict=True)) if read else {}
+            self._drop_all_but(self._needed)
+        return dict(zip(ended, logits.split(counts), strict=True)) if read else {}
 
     def keys_values(self, pack: Pack, row: int) -> LayerKeysValues:
         """Return the keys and values of all tokens of `row`, fed in `pack` with `keep_rows`."""
@@ -143,30 +154,33 @@ class TreeForward:
         self._held.clear()
         self._needed = frozenset()
 
-    def _prepare(self, pack: Pack, *, keep_rows: bool) -> None:
+    def _prepare(self, packs: Sequence[Pack], *, keep_rows: bool) -> None:
         layout = _Layout()
-        below: dict[int, list[slice]] = {}
+        below: dict[tuple[int, bool], list[slice]] = {}
         begin = 0
-        for segment in pack.segments:
-            place = slice(begin, begin + len(segment.ids))
-            layout.places[segment.node], layout.starts[segment.node] = place, segment.start
-            self._parents[segment.node], self._node_starts[segment.node] = segment.parent, segment.start
-            node = segment.parent
-            while node is not None:
-                below.setdefault(node, []).append(place)
-                node = self._parents[node]
-            begin = place.stop
+        for pack in packs:
+            own = {segment.node for segment in pack.segments}
+            for segment in pack.segments:
+                place = slice(begin, begin + len(segment.ids))
+                layout.places[segment.node], layout.starts[segment.node] = place, segment.start
+                self._parents[segment.node], self._node_starts[segment.node] = segment.parent, segment.start
+                node = segment.parent
+                while node is not None:
+                    below.setdefault((node, node in own), []).append(place)
+                    node = self._parents[node]
+                begin = place.stop
         layout.looks = [
-            _Look(node, layout.places.get(node), at)
-            for node, places in below.items()
+            _Look(node, layout.places[node] if is_own else None, at)
+            for (node, is_own), places in below.items()
             for at in _joined(places)
         ]
         self._layout = layout
-        self._keep = pack.keep | frozenset(
-            segment.node for segment in pack.segments if keep_rows and segment.row is not None
-        )
+        self._keep = frozenset().union(*(pack.keep for pack in packs))
         if keep_rows:
-            self._keep |= frozenset(below)
+            self._keep |= {node for node, _ in below}
+            self._keep |= {
+                segment.node for pack in packs for segment in pack.segments if segment.row is not None
+            }
 
     def _drop_all_but(self, nodes: frozenset[int]) -> None:
         self._held = {node: held for node, held in self._held.items() if node in nodes}

@@ -84,7 +84,7 @@ class Choosing:
             plain = self._at_load if limit is None else self._trial.plain_beyond(limit)
             for feeding, way in self._ways.items():
                 objection = self._trial.objection(plain, way)
-                self._trial.end()
+                self._trial.end(plain)
                 if objection is None:
                     return feeding
                 self.reasons.append(f"{feeding.name.lower()} rows{where}: {objection}")

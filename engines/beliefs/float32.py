@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
+
+PIECE_BYTES = 16 << 20
+"""How much of a single large matrix is in float32 at a time."""
 
 
 def is_float32(model: Any) -> bool:
@@ -18,34 +21,84 @@ def in_float32(model: Any) -> Iterator[None]:
 
     Weights of 16 bits become floats without any loss, so that this is the model as it would be without
     rounding on the way. A layer's weights are converted when it is called and given back when it is done, so
-    that the memory needed is that of one layer more, not of the model twice again.
+    that the memory needed is that of one layer more, not of the model twice again. The vocabulary, which may
+    be larger than all layers of a small model, is never converted at once: of an embedding what was looked
+    up is, of an output matrix one piece after the other.
     """
-    handles = []
-    held: dict[int, list[tuple[Any, Any]]] = {}
+    with ExitStack() as to_undo:
+        for unit in list(_units(model)):
+            to_undo.enter_context(_converted(unit))
+        yield
 
-    def convert(module: Any, _: Any) -> None:
-        mine = held.setdefault(id(module), [])
-        for tensor in tensors[id(module)]:
-            mine.append((tensor, tensor.data))
+
+def _converted(unit: Any) -> AbstractContextManager[None]:
+    """Return what lets `unit` compute in float32."""
+    import torch
+
+    # A forward of the object itself is somebody else's, and may use the weights in its own manner.
+    forward = None if "forward" in vars(unit) else type(unit).forward
+    if forward is torch.nn.Embedding.forward and unit.max_norm is None:
+        return _looked_up(unit)
+    if forward is torch.nn.Linear.forward:
+        return _in_pieces(unit)
+    return _whole(unit)
+
+
+@contextmanager
+def _looked_up(embedding: Any) -> Iterator[None]:
+    handle = embedding.register_forward_hook(lambda _, __, output: output.float())
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _in_pieces(matrix: Any) -> Iterator[None]:
+    import torch
+
+    rows = max(1, PIECE_BYTES // (4 * matrix.in_features))
+
+    def forward(hidden: Any) -> Any:
+        weights = matrix.weight.split(rows)
+        biases = [None] * len(weights) if matrix.bias is None else matrix.bias.float().split(rows)
+        pairs = zip(weights, biases, strict=True)
+        multiply = torch.nn.functional.linear
+        return torch.cat([multiply(hidden, weight.float(), bias) for weight, bias in pairs], dim=-1)
+
+    matrix.forward = forward
+    try:
+        yield
+    finally:
+        del matrix.forward
+
+
+@contextmanager
+def _whole(unit: Any) -> Iterator[None]:
+    tensors = list(_halves(unit))
+    held: list[list[Any]] = []
+
+    def convert(_: Any, __: Any) -> None:
+        held.append([tensor.data for tensor in tensors])
+        for tensor in tensors:
             tensor.data = tensor.data.float()
 
-    def restore(module: Any, _: Any, __: Any) -> None:
-        for tensor, data in held.pop(id(module), ()):
+    def restore(*_: Any) -> None:
+        for tensor, data in zip(tensors, held.pop(), strict=True):
             tensor.data = data
 
-    units = list(_units(model))
-    tensors = {id(unit): list(_halves(unit)) for unit in units}
+    handles = (
+        unit.register_forward_pre_hook(convert),
+        # The first to be undone is what was done last, where a module is among the layers twice.
+        unit.register_forward_hook(restore, always_call=True, prepend=True),
+    )
     try:
-        for unit in units:
-            handles.append(unit.register_forward_pre_hook(convert))
-            handles.append(unit.register_forward_hook(restore, always_call=True))
         yield
     finally:
         for handle in handles:
             handle.remove()
-        for pairs in held.values():
-            for tensor, data in pairs:
-                tensor.data = data
+        while held:  # of a call that was broken off on its way to the hook
+            restore()
 
 
 def _units(module: Any) -> Iterator[Any]:

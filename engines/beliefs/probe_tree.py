@@ -18,11 +18,20 @@ TEXT = (
 )
 """What is tried is text, since trained models say of made-up ids what they never say of text."""
 
-SMALLEST_LIMIT = 9
-"""The limit of a trial at load: as few tokens as a tree of two levels needs."""
+SMALLEST_LIMIT = 12
+"""The limit of a trial at load. A pass of fewer tokens would hardly be faster, and show less."""
 
-REPLAYED_STEPS = 4
-"""How many tokens of each row are fed one by one where the cache is tried."""
+REPLAYED_STEPS = 3
+"""How many tokens of a row are fed one by one where the cache is tried."""
+
+_COMMON = 4
+"""Tokens of the prefix of all rows: a block of the paged cache that is tried."""
+
+_SHORT_REPLAYED = 2 * _COMMON + 1
+"""Tokens of row 2 where its last are fed one by one: the very last begins a block."""
+
+_PAST = REPLAYED_STEPS + 1
+"""Tokens of row 0 behind its prefixes: those fed one by one, and one before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class ProbeTree:
     @property
     def replayed(self) -> tuple[tuple[int, ...], ...]:
         """The beginnings of the rows whose last tokens are fed one by one; row 1 crosses the limit so."""
-        return self.rows[0], self.rows[1][: self.limit + 3], self.rows[2][: self.starts[2] + 9]
+        return self.rows[0], self.rows[1][: self.limit + REPLAYED_STEPS], self.rows[2][:_SHORT_REPLAYED]
 
     def packs(self, rows: Sequence[tuple[int, ...]]) -> tuple[list[Row], tuple[Pack, Pack]]:
         """Return `rows`, beginnings of the tree's own, and two packs that feed them.
@@ -74,15 +83,16 @@ class ProbeTree:
 def probe_tree(text_ids: Sequence[int], limit: int = SMALLEST_LIMIT) -> ProbeTree:
     """Return the rows of a trial made of the tokens of a text, which is repeated as often as it takes."""
     text = tuple(islice(cycle(text_ids), 2 * limit + 80))
-    first, second = text[:4], text[4 : limit + 6]
+    own = _COMMON + limit + 2  # where the prefix of row 0 alone ends
+    first, second = text[:_COMMON], text[_COMMON:own]
     # Ends that differ from what others have at the same place: else the rows were one.
     return ProbeTree(
         limit,
         (first, second),
         (
-            text[limit + 6 : limit + 13],
-            _other(text, {second[0]}, limit + 9, limit + 13),
-            _other(text, {second[0], text[limit + 13]}, 18, limit + 30),
+            text[own : own + _PAST],
+            _other(text, {second[0]}, limit + 2 + _PAST, own + _PAST + 2),
+            _other(text, {second[0], text[own + _PAST + 2]}, SMALLEST_LIMIT + 2 + _PAST, limit + 25),
         ),
     )
 

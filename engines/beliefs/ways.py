@@ -12,18 +12,19 @@ from engines.paged_loop import Asked, PagedLoop
 
 if TYPE_CHECKING:
     from engines.forward import Forward
+    from engines.prefix_planning import Pack
     from engines.tree_forward import TreeForward
 
 
-def packed(forward: TreeForward) -> Way:
+def packed(forward: TreeForward, own_dtype: Any) -> Way:
     """Return the way of packs: shared prefixes are fed once, rows lie one behind another."""
 
-    def feed(tree: ProbeTree, _: Any) -> list[Part]:
+    def feed(tree: ProbeTree, dtype: Any) -> list[Part]:
         rows, packs = tree.packs(tree.rows)
         parts = []
         forward.reset()
-        for pack in packs:
-            for row, logits in forward.feed(pack, rows).items():
+        for together in _passes(packs, is_own=dtype == own_dtype):
+            for row, logits in forward.feed_at_once(together, rows).items():
                 parts.append(Part(row, rows[row].read_from, logits))
         forward.reset()
         return parts
@@ -31,17 +32,18 @@ def packed(forward: TreeForward) -> Way:
     return feed
 
 
-def packed_then_steps(tree_forward: TreeForward, forward: Forward) -> Way:
+def packed_then_steps(tree_forward: TreeForward, forward: Forward, own_dtype: Any) -> Way:
     """Return the way of generation: prompts in packs, then token by token from their keys and values."""
 
-    def feed(tree: ProbeTree, _: Any) -> list[Part]:
+    def feed(tree: ProbeTree, dtype: Any) -> list[Part]:
         whole = tree.replayed
         rows, packs = tree.packs([row[:-REPLAYED_STEPS] for row in whole])
         keys_values: dict[int, Any] = {}
         tree_forward.reset()
-        for pack in packs:
-            tree_forward.feed(pack, rows, keep_rows=True)
-            keys_values.update({row: tree_forward.keys_values(pack, row) for row in pack.rows})
+        for together in _passes(packs, is_own=dtype == own_dtype):
+            tree_forward.feed_at_once(together, rows, keep_rows=True)
+            for pack in together:
+                keys_values.update({row: tree_forward.keys_values(pack, row) for row in pack.rows})
         tree_forward.reset()
         steps = [row[-REPLAYED_STEPS:] for row in whole]
         logits = forward.replay_from([keys_values[row] for row in range(len(whole))], steps)
@@ -74,23 +76,21 @@ def padded_then_steps(forward: Forward) -> Way:
 
 
 def paged(loop: PagedLoop) -> Way:
-    """Return the way of a paged cache: two rows in flight, prompts in pieces, prefixes in shared blocks."""
+    """Return the way of a paged cache: two rows in flight, prompts in pieces, prefixes in shared blocks.
+
+    Row 0 ends first, so that row 2 is taken in beside row 1, which is fed token by token.
+    """
 
     def feed(tree: ProbeTree, dtype: Any) -> list[Part]:
-        whole, starts = tree.replayed, tree.starts
+        starts = tree.starts
         asked = [
-            Asked(
-                row[:-REPLAYED_STEPS],
-                read_from=start,
-                new_tokens=REPLAYED_STEPS + 1,
-                keeps_logits=True,
-                follows=row[-REPLAYED_STEPS:],
-            )
-            for row, start in zip(whole, starts, strict=True)
+            Asked(row[:-steps], start, steps + 1, keeps_logits=True, follows=row[-steps:])
+            for row, start, steps in zip(tree.replayed, starts, (1, REPLAYED_STEPS, 1), strict=True)
         ]
         longest = max(row.fed_tokens for row in asked)
-        # Two steps and more for a row, so that one reads what another has written.
-        room = Room(2, longest, longest // 2 + 1, is_timed=False)
+        # Two steps for the prompt of row 0, so that one reads what another has written; the second has room
+        # for that of row 1.
+        room = Room(2, longest, tree.limit + 3, is_timed=False)
         try:
             loop.open(room, dtype)
             answers = [answer for answers in loop.run(asked) for answer in answers]
@@ -99,6 +99,14 @@ def paged(loop: PagedLoop) -> Way:
         return [Part(answer.row, starts[answer.row], answer.logits) for answer in answers]
 
     return feed
+
+
+def _passes(packs: Sequence[Pack], *, is_own: bool) -> list[tuple[Pack, ...]]:
+    """Return which packs are fed together: each alone, as they would be, in the model's own dtype.
+
+    Where weights are converted on the way, which takes longer than feeding so few tokens, all at once.
+    """
+    return [(pack,) for pack in packs] if is_own else [tuple(packs)]
 
 
 def _replayed(rows: Sequence[tuple[int, ...]], logits: Sequence[Any]) -> list[Part]:

@@ -80,6 +80,40 @@ def test_packed_log_probabilities_equal_a_plain_forward(model, max_rows, max_tok
     assert _worst(model, rows, feed) < TOLERANCE
 
 
+@pytest.mark.parametrize("together", [2, 3, 100])
+def test_packs_fed_at_once_say_what_a_plain_forward_says(model, together):
+    rows, forward = _rows(), TreeForward(model, "cpu")
+    packs = list(plan(rows, max_rows=3, max_tokens=48))
+    feed = (
+        item
+        for begin in range(0, len(packs), together)
+        for item in forward.feed_at_once(packs[begin : begin + together], rows).items()
+    )
+    assert _worst(model, rows, feed) < TOLERANCE
+    assert forward._held == {}
+
+
+def test_packs_fed_at_once_look_up_what_earlier_ones_have_held(model, monkeypatch):
+    rows, forward = _rows(), TreeForward(model, "cpu")
+    packs = list(plan(rows, max_rows=3, max_tokens=10_000))
+    assert packs[0].keep
+    looked_up = set()
+    right = TreeForward._keys_values_of
+
+    def watched(self, look, *given):
+        if look.place is None:
+            looked_up.add(look.node)
+        return right(self, look, *given)
+
+    monkeypatch.setattr(TreeForward, "_keys_values_of", watched)
+    forward.feed_at_once(packs, rows)
+    alone = set(looked_up)
+    looked_up.clear()
+    for pack in packs:
+        forward.feed(pack, rows)
+    assert alone == looked_up != set()
+
+
 def test_nothing_is_held_once_all_rows_are_fed(model):
     rows, forward = _rows(), TreeForward(model, "cpu")
     for pack in plan(rows, max_rows=2, max_tokens=1000):

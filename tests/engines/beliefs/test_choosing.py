@@ -6,7 +6,7 @@ from transformers import LlamaConfig
 
 from engines.beliefs.choosing import FEWEST_ROWS_TRIED, Choosing, Feeding
 from engines.beliefs.model_trial import Plain
-from engines.beliefs.probe_tree import probe_tree
+from engines.beliefs.probe_tree import SMALLEST_LIMIT, probe_tree
 
 CONFIG = LlamaConfig(max_position_embeddings=200, sliding_window=50)
 
@@ -21,7 +21,7 @@ class Scripted:
     def plain_beyond(self, limit):
         return Plain(probe_tree(range(100), limit), (), ())
 
-    def end(self):
+    def end(self, plain):
         pass
 
     def objection(self, plain, way):
@@ -39,17 +39,17 @@ def test_what_is_right_for_short_rows_is_tried_once_and_used():
     choosing, trial = _choosing()
     for _ in range(2):
         assert choosing.by_feeding([10, 20]) == {Feeding.SHARED: [0, 1]}
-    assert trial.tried == [("shared", 9)]
+    assert trial.tried == [("shared", SMALLEST_LIMIT)]
 
 
 def test_a_slower_way_is_used_where_the_faster_is_not_right_and_the_reason_kept():
-    choosing, _ = _choosing([("shared", 9)])
+    choosing, _ = _choosing([("shared", SMALLEST_LIMIT)])
     assert choosing.usual is Feeding.PADDED
     assert choosing.reasons == ["shared rows: no"]
 
 
 def test_with_no_way_right_rows_are_asked_one_by_one():
-    choosing, _ = _choosing([("shared", 9), ("padded", 9)])
+    choosing, _ = _choosing([("shared", SMALLEST_LIMIT), ("padded", SMALLEST_LIMIT)])
     assert choosing.by_feeding([5]) == {Feeding.ALONE: [0]}
 
 
@@ -60,19 +60,19 @@ def test_a_limit_is_tried_before_enough_rows_are_longer():
         Feeding.SHARED: [0],
         Feeding.ALONE: list(range(1, FEWEST_ROWS_TRIED + 1)),
     }
-    assert trial.tried == [("shared", 9), ("shared", 50), ("padded", 50)]
+    assert trial.tried == [("shared", SMALLEST_LIMIT), ("shared", 50), ("padded", 50)]
 
 
 def test_a_limit_that_no_row_goes_beyond_is_not_tried():
     choosing, trial = _choosing()
     choosing.by_feeding([50] * 100)
-    assert trial.tried == [("shared", 9)]
+    assert trial.tried == [("shared", SMALLEST_LIMIT)]
 
 
 def test_few_rows_beyond_a_limit_are_asked_one_by_one_without_a_trial():
     choosing, trial = _choosing()
     assert choosing.by_feeding([10, 51]) == {Feeding.SHARED: [0], Feeding.ALONE: [1]}
-    assert trial.tried == [("shared", 9)]
+    assert trial.tried == [("shared", SMALLEST_LIMIT)]
 
 
 def test_a_row_beyond_two_limits_is_fed_as_the_stricter_wants():

@@ -44,6 +44,17 @@ def test_what_is_no_number_where_the_truth_is_one_is_infinitely_far():
     assert distance([torch.tensor([[math.nan, 0.0]])], [EVEN]) == math.inf
 
 
+def test_small_differences_of_large_numbers_are_exact():
+    # Float32 has steps of 2 ** -20 around 10: one step up and one down, each weighing one half.
+    step = 2.0**-20
+    truth = torch.tensor([[10.0, 10.0]])
+    assert distance([torch.tensor([[10.0 + step, 10.0 - step]])], [truth]) == pytest.approx(step, rel=1e-6)
+
+
+def test_rounding_to_another_dtype_follows_the_steps_of_that():
+    assert rounding_of(torch.tensor([[4.0, -4.0]]), torch.bfloat16) == pytest.approx(4 / 128)
+
+
 def test_rounding_follows_the_size_of_the_logits_and_their_dtype():
     assert rounding_of(torch.tensor([[4.0, -4.0]], dtype=torch.bfloat16)) == pytest.approx(4 / 128)
     assert rounding_of(torch.tensor([[math.nan]])) == 0.0
