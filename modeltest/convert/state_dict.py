@@ -31,7 +31,7 @@ def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
     if tarfile.is_tarfile(path):
         # torch before 2.6 runs code from these even with weights_only (CVE-2025-32434).
         raise EngineError(f"{path} is a tar archive of torch before 0.2, which cannot be read safely")
-    is_zip = zipfile.is_zipfile(path)
+    is_zip = _is_zip(path)
     if is_zip:
         _check_sums(path)
     try:
@@ -49,6 +49,14 @@ def load_state_dict(path: Path) -> dict[str, torch.Tensor]:
     for name, value in content.items():
         _check_entry(path, name, value)
     return dict(content)
+
+
+def _is_zip(path: Path) -> bool:
+    """Say whether a file is an archive, also one that zipfile cannot open: torch may read it all the same."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return True
 
 
 def _check_sums(path: Path) -> None:

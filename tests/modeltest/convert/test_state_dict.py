@@ -130,3 +130,13 @@ def test_a_list_of_entries_that_cannot_be_read_is_damage(tmp_path):
     path.write_bytes(bytes(data))
     with pytest.raises(EngineError, match=r"a\.bin is damaged"):
         load_state_dict(path)
+
+
+def test_an_archive_in_several_parts_is_damage(tmp_path):
+    path = tmp_path / "a.bin"
+    torch.save({"a": torch.ones(2)}, path)
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\6\7") + 16] = 2  # how many parts there are
+    path.write_bytes(bytes(data))
+    with pytest.raises(EngineError, match=r"a\.bin is damaged"):
+        load_state_dict(path)
