@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from fuzz_places import Places
-from in_child import in_child
+from in_child import Bounds, in_child
 from surface import Enter, Surface
 
 from modeltest.api import EngineError, ModelInfo, RunSpec, Turn
@@ -165,10 +165,11 @@ def _loaded(places: Places) -> Iterator[Surface]:
     yield from _slow_tokenizers(places, loading)
     yield Surface(
         "chat_template",
-        [template, b"{% for m in messages %}{{ m.content | trim | tojson }}{% endfor %}"],
+        list(_templates(template)),
         loading("template", put("chat_template.jinja"), _lay_out),
         is_json=False,
     )
+    yield Surface("chat_template_text", list(_templates(template)), _laying_out(), is_json=False)
     generation = (places.model / "generation_config.json").read_bytes()
     for name, file, seed in (
         ("config_loaded", "config.json", (places.model / "config.json").read_bytes()),
@@ -217,6 +218,43 @@ def _lay_out(spec: RunSpec, info: ModelInfo) -> object:
         raise EngineError(str(problem)) from None  # of one question, which then has failed
     finally:
         template.close()
+
+
+def _templates(own: bytes) -> Iterator[bytes]:
+    yield own
+    yield b"{% for m in messages %}{{ m.content | trim | tojson }}{% endfor %}"
+    yield (
+        b"{%- set ns = namespace(said=false, first='') %}{% macro turn(m) %}{{ m['role'] + ': ' }}"
+        b"{{ m.content }}{% endmacro %}{% if messages[0]['role'] == 'system' %}"
+        b"{% set ns.first = messages[0].content %}"
+        b"{% set loop_messages = messages[1:] %}{% else %}{% set loop_messages = messages %}{% endif %}"
+        b"{% for m in loop_messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+        b"{{ raise_exception('turns must alternate') }}{% endif %}{{ turn(m) | upper }}"
+        b"{% if loop.last and add_generation_prompt %}{{ dict(a=1).a ~ strftime_now('%Y') }}{% break %}"
+        b"{% endif %}{% endfor %}{% generation %}{{ ns.first }}{% endgeneration %}"
+    )
+
+
+def _laying_out() -> Enter:
+    """Return what the process of a chat template does with one: starting it each time takes too long."""
+    from engines import template_process
+    from engines.chat_template import MEMORY_BYTES, MOST_CHARACTERS
+
+    turns = [{"role": turn.role, "content": turn.content} for turn in CONVERSATION]
+    variables = {"bos_token": "<s>", "eos_token": "</s>", "add_generation_prompt": True}
+
+    def enter(data: bytes) -> None:
+        try:
+            template = template_process.compiled(data.decode(errors="replace"))
+        except Exception as problem:
+            raise EngineError(f"{type(problem).__name__}") from None  # then it is no template
+        template_process._laid_out(template, turns, variables, MOST_CHARACTERS)
+
+    return in_child(
+        enter,
+        on_death=lambda number: EngineError(f"the template was ended by signal {number}"),
+        bounds=Bounds(1.0, MEMORY_BYTES),
+    )
 
 
 def _load_model(spec: RunSpec, info: ModelInfo) -> object:
@@ -310,7 +348,12 @@ def _converted(places: Places) -> Iterator[Surface]:
             path.write_bytes(data)
             return convert_file(path, target)
 
-        return in_child(enter, on_death=lambda number: EngineError(f"{path} cannot be read: signal {number}"))
+        # Some pickles take for ever: as with the command, that is ended.
+        return in_child(
+            enter,
+            on_death=lambda number: EngineError(f"{path} cannot be read: signal {number}"),
+            bounds=Bounds(1.0),
+        )
 
     yield Surface("torch_zip", list(_torch_files(is_zip=True)), reading("torch_zip"), is_json=False)
     yield Surface("torch_legacy", list(_torch_files(is_zip=False)), reading("torch_legacy"), is_json=False)

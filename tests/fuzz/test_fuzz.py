@@ -25,8 +25,8 @@ HERE = (
 
 IN_CHILDREN = (
     *("tokenizer_json", "tokenizer_config", "special_tokens_map", "added_tokens", "vocab_json", "merges_txt"),
-    *("chat_template", "config_loaded", "generation_config", "safetensors_loaded", "tokenizer_counted"),
-    *("torch_zip", "torch_legacy"),
+    *("chat_template", "chat_template_text", "config_loaded", "generation_config"),
+    *("safetensors_loaded", "tokenizer_counted", "torch_zip", "torch_legacy"),
 )
 """Surfaces that are entered in processes of their own."""
 
