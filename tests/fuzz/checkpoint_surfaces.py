@@ -16,6 +16,7 @@ from surface import Enter, Surface
 
 from modeltest.api import EngineError, ModelInfo, RunSpec, Turn
 from modeltest.models.checkpoint import inspect_checkpoint
+from modeltest.run.machine_errors import known_error
 
 CONVERSATION = (Turn("system", "Be short."), Turn("user", "How are you?"))
 LORA = {"adapter1": "one", "adapter2": "two"}
@@ -126,7 +127,12 @@ def _loaded(places: Places) -> Iterator[Surface]:
 
         def enter(data: bytes) -> object:
             write(folder, data)
-            return load(spec, inspect_checkpoint(spec))
+            try:
+                return load(spec, inspect_checkpoint(spec))
+            except BaseException as problem:  # as a worker tells it
+                if (known := known_error(problem)) is not None:
+                    raise known from None
+                raise
 
         in_worker = in_child(
             enter, on_death=lambda number: EngineError(f"the worker was killed by signal {number}")
