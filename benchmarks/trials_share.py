@@ -12,26 +12,20 @@ how much sooner they end. On a machine with other work believe the processor tim
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from modeltest import registry
-from modeltest.api import RunSpec, TaskOptions
-from modeltest.data.load import load_dataset
-from modeltest.models.checkpoint import inspect_checkpoint
+from trained_questions import add_words, answer_all, requests_of, spec_of
 
-DATA_DIR = Path(__file__).resolve().parents[2] / "shared" / "data"
-SUBJECTS = ("abstract_algebra", "college_medicine", "high_school_world_history", "professional_law")
-SHOTS = 5
-BATCH_SIZE = 8
+from modeltest import registry
+from modeltest.api import RunSpec
+from modeltest.models.checkpoint import inspect_checkpoint
 
 TRIAL_STEPS = ("plain_at_load", "plain_beyond", "objection", "end")
 """The methods of `ModelTrial` in which its passes are computed."""
@@ -70,16 +64,7 @@ class Meter:
 
 def one_process(spec: RunSpec, adapter: str, has_trials: bool) -> dict[str, Times]:
     """Load the model and answer; return what that took by each clock. Meant for a process of its own."""
-    task = registry.load_task("mmlu")
-    data = load_dataset(
-        "mmlu",
-        "full",
-        data_dir=spec.data_dir,
-        subjects=spec.subjects,
-        limit=spec.limit,
-        shots_needed=True,
-    ).data
-    requests = list(task.requests(data, spec))  # type: ignore[attr-defined]
+    requests = requests_of(spec)
     engine = registry.load_engine(adapter)
     model = inspect_checkpoint(spec)
     meters = {name: Meter(read, []) for name, read in CLOCKS.items()}
@@ -92,10 +77,8 @@ def one_process(spec: RunSpec, adapter: str, has_trials: bool) -> dict[str, Time
     with _watched(list(meters.values()), has_trials=has_trials):
         engine.load(spec, model)
         mark()
-        answered = sum(len(batch) for batch in engine.complete(requests, batch_size=BATCH_SIZE))
+        answer_all(engine, requests)
         mark()
-    if answered != len(requests):
-        raise SystemExit(f"{answered} of {len(requests)} questions were answered")
     return {name: meter.times() for name, meter in meters.items()}
 
 
@@ -149,27 +132,11 @@ def _report(clock: str, rounds: list[Times], without: list[Times]) -> Iterator[s
 def main() -> None:
     """Measure some rounds and print the shares."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="bfloat16")
-    parser.add_argument("--engine", choices=("hf", "hf_paged"), default="hf")
-    parser.add_argument("--questions", type=int, default=22, help="of each of the four subjects")
+    add_words(parser)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--without", action="store_true", help="also run processes without trials")
-    parser.add_argument("--data-dir", type=Path, default=DATA_DIR)
     words = parser.parse_args()
-    spec = RunSpec(
-        *(words.engine, "full_MMLU", "mmlu", "auto", str(words.checkpoint)),
-        dtype=words.dtype,
-        device="cpu",
-        options=TaskOptions(shots=SHOTS),
-        protocol="lm-eval",
-        subjects=SUBJECTS,
-        limit=words.questions,
-        allow_dtype_cast=True,
-        data_dir=str(words.data_dir.absolute()),
-    )
-    # What a worker is started with: how memory is given back weighs on every pass.
-    os.environ.update(registry.load_engine(words.engine).environment(spec, inspect_checkpoint(spec)))
+    spec = spec_of(words)
     kinds = (True, False) if words.without else (True,)
     found: dict[bool, list[dict[str, Times]]] = {True: [], False: []}
     for number in range(words.rounds):
