@@ -14,11 +14,9 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Any
 
-from trained_questions import add_words, answer_all, requests_of, spec_of
+from trained_questions import add_words, answer_all, in_child, requests_of, spec_of, tell_parent
 
 from modeltest import registry
 from modeltest.api import RunSpec
@@ -99,11 +97,13 @@ def main() -> None:
     """Profile and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     add_words(parser)
-    spec = spec_of(parser.parse_args())
-    # A process of its own is started with the variables of a worker.
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        for line in pool.submit(profile, spec).result():
-            sys.stdout.write(f"{line}\n")
+    words = parser.parse_args()
+    spec = spec_of(words)
+    if words.is_child:
+        tell_parent(profile(spec))
+        return
+    for line in in_child():
+        sys.stdout.write(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ SUBJECTS = ("abstract_algebra", "college_medicine", "high_school_world_history",
 SHOTS = 5
 BATCH_SIZE = 8
 
+_CHILD = "--is-child"
+
 
 def add_words(parser: argparse.ArgumentParser) -> None:
     """Let `parser` take which model is asked, and how many questions."""
@@ -26,6 +31,7 @@ def add_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", choices=("hf", "hf_paged"), default="hf")
     parser.add_argument("--questions", type=int, default=22, help="of each of the four subjects")
     parser.add_argument("--data-dir", type=Path, default=DATA_DIR)
+    parser.add_argument(_CHILD, action="store_true", dest="is_child", help=argparse.SUPPRESS)
 
 
 def spec_of(words: argparse.Namespace) -> RunSpec:
@@ -64,3 +70,17 @@ def answer_all(engine: Any, requests: list[Request]) -> float:
     if answered != len(requests):
         raise SystemExit(f"{answered} of {len(requests)} questions were answered")
     return time.perf_counter() - begun
+
+
+def in_child(*more: str) -> Any:
+    """Run this program once more with the same words and `more`, and return what it tells its parent."""
+    command = [sys.executable, *sys.argv, _CHILD, *more]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def tell_parent(value: Any) -> None:
+    """Say what was found to the program that called `in_child`."""
+    sys.stdout.write(f"{json.dumps(value)}\n")

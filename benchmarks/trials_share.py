@@ -14,14 +14,12 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing import get_context
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from trained_questions import add_words, answer_all, requests_of, spec_of
+from trained_questions import add_words, answer_all, in_child, requests_of, spec_of, tell_parent
 
 from modeltest import registry
 from modeltest.api import RunSpec
@@ -29,6 +27,8 @@ from modeltest.models.checkpoint import inspect_checkpoint
 
 TRIAL_STEPS = ("plain_at_load", "plain_beyond", "objection", "end")
 """The methods of `ModelTrial` in which its passes are computed."""
+
+_NO_TRIALS = "--no-trials"
 
 CLOCKS: dict[str, Callable[[], float]] = {"clock": time.perf_counter, "processor": time.process_time}
 
@@ -113,9 +113,9 @@ def _counted(step: Callable[..., Any], meters: list[Meter]) -> Callable[..., Any
     return counted
 
 
-def _in_a_process_of_its_own(*given: Any) -> dict[str, Times]:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(one_process, *given).result()
+def _in_a_process_of_its_own(*, has_trials: bool) -> dict[str, Times]:
+    found = in_child(*([] if has_trials else [_NO_TRIALS]))
+    return {clock: Times(**times) for clock, times in found.items()}
 
 
 def _report(clock: str, rounds: list[Times], without: list[Times]) -> Iterator[str]:
@@ -135,16 +135,21 @@ def main() -> None:
     add_words(parser)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--without", action="store_true", help="also run processes without trials")
+    parser.add_argument(_NO_TRIALS, action="store_true", dest="has_no_trials", help=argparse.SUPPRESS)
     words = parser.parse_args()
     spec = spec_of(words)
+    if words.is_child:
+        found = one_process(spec, words.engine, not words.has_no_trials)
+        tell_parent({clock: asdict(times) for clock, times in found.items()})
+        return
     kinds = (True, False) if words.without else (True,)
-    found: dict[bool, list[dict[str, Times]]] = {True: [], False: []}
+    rounds: dict[bool, list[dict[str, Times]]] = {True: [], False: []}
     for number in range(words.rounds):
         for has_trials in kinds if number % 2 == 0 else reversed(kinds):
-            found[has_trials].append(_in_a_process_of_its_own(spec, words.engine, has_trials))
-        print(f"round {number + 1} of {words.rounds}: {found[True][-1]}", flush=True)
+            rounds[has_trials].append(_in_a_process_of_its_own(has_trials=has_trials))
+        print(f"round {number + 1} of {words.rounds}: {rounds[True][-1]}", flush=True)
     for clock in CLOCKS:
-        for line in _report(clock, *([each[clock] for each in found[has]] for has in (True, False))):
+        for line in _report(clock, *([each[clock] for each in rounds[has]] for has in (True, False))):
             print(line)
 
 
