@@ -50,9 +50,7 @@ def profile(spec: RunSpec) -> list[str]:
 
 
 def _table(operations: Any) -> Iterator[str]:
-    spent = sorted(
-        ((each.self_cpu_time_total / 1e6, each.count, each.key) for each in operations), reverse=True
-    )
+    spent = [(each.self_cpu_time_total / 1e6, each.count, each.key) for each in operations]
     whole_s = sum(seconds for seconds, _, _ in spent)
     yield "| operation | seconds | share | calls |"
     yield "|---|---:|---:|---:|"
