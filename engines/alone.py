@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from engines.answers import ends_of, generated
+from engines.answers import generated
 from engines.completions import completion
 from engines.device import empty_cache, is_out_of_memory
 from engines.encoding import Encoded
+from engines.endings import ends_of
 from engines.forward import NOT_A_NUMBER, Forward
 from modeltest.api import Completion
 

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engines.choice_rows import ChoiceRow, Reading, choice_rows
 from engines.completions import completion
-from engines.device import empty_cache, is_out_of_memory
 from engines.encoding import Encoded
-from engines.forward import NOT_A_NUMBER, Forward, Generation, greedy
-from engines.prefix_planning import Row
+from engines.endings import ends_of, text_of
+from engines.forward import NOT_A_NUMBER, Forward, Generation
 from engines.rows import RowFeeder
-from engines.stops import cut_at, stop_ids
+from engines.stops import cut_at
 from modeltest.api import Completion, Finish
 
 if TYPE_CHECKING:
     from engines.checkpoint_loading import Loaded
-    from engines.packed import Fed, PackedRows
-
-_BROKEN_CHARACTER = "\ufffd"
-"""What a tokenizer says for a character whose bytes are not all there yet."""
 
 
 @dataclass(slots=True)
@@ -103,103 +97,6 @@ def _chosen(choices: _Choices) -> Completion:
     )
 
 
-def generate_packed(
-    batch: Sequence[Encoded], feeder: PackedRows, forward: Forward, loaded: Loaded, batch_size: int
-) -> Iterator[list[Completion]]:
-    """Yield generations whose prompts are fed in packs; rows that go on are decoded together.
-
-    Rows that run out of memory then, beside the prompts of their pack, are asked again one by one.
-    """
-    import torch
-
-    limit = batch[0].request.max_new_tokens
-    rows = [Row(encoded.prompt_ids, len(encoded.prompt_ids) - 1) for encoded in batch]
-    crowded: list[Encoded] = []
-    for fed in feeder.feed(rows, max_rows=batch_size, keep_rows=limit > 1):
-        together = [batch[row] for row in fed.rows]
-        if fed.error:
-            yield [completion(encoded, error=fed.error) for encoded in together]
-            continue
-        newest = greedy(torch.cat([logits[-1:] for logits in fed.logits]))
-        first = forward.ranks.same(newest).tolist()
-        ends = ends_of(together, loaded)
-        done = [token == NOT_A_NUMBER or ends(row, token, [token]) for row, token in enumerate(first)]
-        going = [row for row, ended in enumerate(done) if not ended and limit > 1]
-        whole = [
-            generated(together[row], (first[row],), done[row], loaded)
-            for row in range(len(first))
-            if row not in going
-        ]
-        decode = partial(_decode, together=together, first=first, fed=fed, forward=forward, loaded=loaded)
-        for part in _in_parts(going, decode, feeder, forward):
-            if part.generation is not None:
-                for place, row in enumerate(part.rows):
-                    tokens, ended = part.generation.tokens[place], part.generation.ended[place]
-                    whole.append(generated(together[row], tokens, ended, loaded))
-            elif len(together) > 1:
-                crowded += [together[row] for row in part.rows]
-            else:
-                whole.append(completion(together[0], error=part.error))
-        if whole:
-            yield whole
-    if crowded:
-        yield from generate_packed(crowded, feeder, forward, loaded, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    """Rows that were decoded together; `error` says why one could not be."""
-
-    rows: Sequence[int]
-    generation: Generation | None = None
-    error: str | None = None
-
-
-def _decode(
-    rows: Sequence[int],
-    *,
-    together: Sequence[Encoded],
-    first: Sequence[int],
-    fed: Fed,
-    forward: Forward,
-    loaded: Loaded,
-) -> Generation:
-    """Go on from the prompts of `rows` of a pack and their first tokens."""
-    return forward.generate_from(
-        [fed.keys_values[row] for row in rows],
-        [first[row] for row in rows],
-        max_new_tokens=together[0].request.max_new_tokens,
-        ends=ends_of([together[row] for row in rows], loaded),
-    )
-
-
-def _in_parts(
-    going: Sequence[int],
-    decode: Callable[[Sequence[int]], Generation],
-    feeder: PackedRows,
-    forward: Forward,
-) -> Iterator[_Decoded]:
-    """Decode the rows `going`; those that run out of memory in halves, down to a row alone."""
-    work = [going] if going else []
-    while work:
-        rows = work.pop()
-        try:
-            decoded = _Decoded(rows, forward.ranks.attempt(partial(decode, rows)))
-        except Exception as problem:
-            if not is_out_of_memory(problem):
-                raise
-            text = f"out of memory with {len(rows)} rows after their prompts: {problem}"
-            decoded = _Decoded(rows, error=" ".join(text.split())[:400])
-        if decoded.generation is None:
-            # Outside the handler: the traceback it holds would keep the tensors alive.
-            empty_cache(forward.device)
-            feeder.split_batches += 1
-            if len(rows) > 1:
-                work += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
-                continue
-        yield decoded
-
-
 def generate_padded(batch: Sequence[Encoded], forward: Forward, loaded: Loaded) -> list[Completion]:
     """Return generations of one padded batch; with `ignore_eos`, timed."""
     request = batch[0].request
@@ -222,25 +119,6 @@ def generate_padded(batch: Sequence[Encoded], forward: Forward, loaded: Loaded) 
     ]
 
 
-def ends_of(batch: Sequence[Encoded], loaded: Loaded) -> Callable[[int, int, list[int]], bool]:
-    """Return the rule that says whether row `row` of `batch` ends with the newest of its new tokens."""
-
-    special = {stops: stop_ids(loaded.tokenizer, stops) for stops in {one.request.stop for one in batch}}
-
-    def ends(row: int, token: int, tokens: list[int]) -> bool:
-        request = batch[row].request
-        if token in loaded.eos_token_ids or token in special[request.stop]:
-            return True
-        if not request.stop and not request.first_character_only:
-            return False
-        text = _text(loaded, tokens)
-        if request.first_character_only and _first_character_is_known(text):
-            return True
-        return any(stop in text for stop in request.stop)
-
-    return ends
-
-
 def generated(
     encoded: Encoded, tokens: tuple[int, ...], ended: bool, loaded: Loaded, *, times_ns: tuple[int, ...] = ()
 ) -> Completion:
@@ -248,7 +126,7 @@ def generated(
     if NOT_A_NUMBER in tokens:
         return completion(encoded, error="the model's logits are not numbers (NaN)")
     # Text of a timed run is never read, and decoding thousands of rows takes longer than measuring.
-    text = None if encoded.request.ignore_eos else _text(loaded, tokens)
+    text = None if encoded.request.ignore_eos else text_of(loaded, tokens)
     if text is not None:
         text = cut_at(text, encoded.request.stop)
     return completion(
@@ -258,16 +136,3 @@ def generated(
         token_times_ns=times_ns[: len(tokens)],
         finish=Finish.STOP if ended else Finish.LENGTH,
     )
-
-
-def _first_character_is_known(text: str) -> bool:
-    """Say whether more tokens cannot change the first non-blank character.
-
-    They can as long as there is nothing but bytes of a character that may still be completed.
-    """
-    return bool(text.lstrip().strip(_BROKEN_CHARACTER))
-
-
-def _text(loaded: Loaded, tokens: Sequence[int]) -> str:
-    text: str = loaded.tokenizer.decode(tokens, skip_special_tokens=True)
-    return text

@@ -15,15 +15,13 @@ from typing import Any
 
 from engines.carried_cache import KEYS_VALUES, Carried, Carrying, carrying_of
 from engines.device import StepClock, synchronize
+from engines.endings import Ends
 from engines.ranks import ALONE, Ranks
 from engines.transformers_versions import keep_argument
 from modeltest.api import EngineError
 
 NOT_A_NUMBER = -1
 """Stands for a token where the model's logits are NaN: there is no likeliest one."""
-
-Ends = Callable[[int, int, list[int]], bool]
-"""Says of a row, its newest token and all its new tokens whether it ends there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +105,6 @@ class Forward:
                 return Generation(rows, clock.times_ns(), (False,) * len(prompts), end_ns)
             return self._decode(clock, newest, carried, (max_new_tokens, ends))
 
-    def generate_from(
-        self,
-        keys_values: Sequence[dict[int, tuple[Any, Any]]],
-        first: Sequence[int],
-        *,
-        max_new_tokens: int,
-        ends: Ends,
-    ) -> Generation:
-        """Go on greedily from rows whose keys and values are known and whose first new token is `first`."""
-        import torch
-
-        with torch.inference_mode():
-            carried = _as_carried(keys_values)
-            newest = torch.tensor(first, device=self.device)
-            return self._decode(StepClock(self.device), newest, carried, (max_new_tokens, ends))
-
     def _prefill(self, ids: Any, mask: Any) -> tuple[Any, Carried]:
         """Feed prompts; return the logits `[rows, vocabulary]` of their ends and what goes on from there."""
         import torch
@@ -168,18 +150,6 @@ class Forward:
             first, carried = self._prefill(*self._pad([row[:-steps] for row in rows]))
             logits = self._follow([row[-steps:] for row in rows], carried)
             return list(torch.stack([first, *logits], dim=1))
-
-    def replay_from(
-        self, keys_values: Sequence[dict[int, tuple[Any, Any]]], steps: Sequence[tuple[int, ...]]
-    ) -> list[Any]:
-        """Feed `steps`, tokens of each row, after rows whose keys and values are known.
-
-        Return for each row the logits `[steps, vocabulary]` after each of them.
-        """
-        import torch
-
-        with torch.inference_mode():
-            return list(torch.stack(self._follow(steps, _as_carried(keys_values)), dim=1))
 
     def _follow(self, steps: Sequence[tuple[int, ...]], carried: Carried) -> list[Any]:
         """Feed one token of every row after the other; return the logits `[rows, vocabulary]` after each."""
@@ -268,30 +238,6 @@ def greedy(logits: Any) -> Any:
 
     values, tokens = logits.max(dim=-1)
     return torch.where(values.isnan(), NOT_A_NUMBER, tokens)
-
-
-def _as_carried(keys_values: Sequence[dict[int, tuple[Any, Any]]]) -> Carried:
-    """Return rows whose keys and values are known, padded on the left in a cache of transformers."""
-    import torch
-    from transformers import DynamicCache
-
-    lengths = [next(iter(row.values()))[0].shape[2] for row in keys_values]
-    longest = max(lengths)
-    cache = DynamicCache()
-    for layer in sorted(keys_values[0]):
-        parts = [
-            torch.cat(
-                [
-                    torch.nn.functional.pad(row[layer][part], (0, 0, longest - length, 0))
-                    for row, length in zip(keys_values, lengths, strict=True)
-                ]
-            )
-            for part in (0, 1)
-        ]
-        cache.update(parts[0], parts[1], layer)
-    device = parts[0].device
-    mask = None if min(lengths) == longest else _left_mask(lengths, device)
-    return Carried({KEYS_VALUES: cache}, mask, torch.tensor(lengths, device=device)[:, None] - 1)
 
 
 def _left_mask(lengths: Sequence[int], device: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from engines.alone import generate_alone
-from engines.answers import choose, generate_packed, generate_padded
+from engines.answers import choose, generate_padded
 from engines.beliefs import ways
 from engines.beliefs.choosing import Choosing, Feeding
 from engines.beliefs.model_trial import ModelTrial, NotCausal, Plain
@@ -14,6 +14,7 @@ from engines.beliefs.probe_tree import probe_ids
 from engines.completions import completion
 from engines.device import empty_cache, is_out_of_memory
 from engines.forward import Forward
+from engines.generating import generate_packed
 from engines.rows import AloneRows, PaddedRows, RowFeeder, tree_feeder
 from engines.tree_forward import TreeForward
 from modeltest.api import Completion, EngineError, EngineUsage, OutOfMemory
@@ -113,7 +114,7 @@ class ModelAnswers:
         if self._tree is not None:
             tree = TreeForward(loaded.model, self._device)
             choices[Feeding.SHARED] = ways.packed(tree, loaded.model.dtype)
-            generations[Feeding.SHARED] = ways.packed_then_steps(tree, forward, loaded.model.dtype)
+            generations[Feeding.SHARED] = ways.packed_then_steps(tree, self._device)
         choices[Feeding.PADDED] = ways.padded(forward)
         generations[Feeding.PADDED] = ways.padded_then_steps(forward)
         config = loaded.model.config
@@ -135,7 +136,7 @@ class ModelAnswers:
         self, feeding: Feeding, batch: Sequence[Encoded], batch_size: int
     ) -> Iterator[list[Completion]]:
         if feeding is Feeding.SHARED and self._tree is not None:
-            yield from generate_packed(batch, self._tree, self._forward, self.loaded, batch_size)
+            yield from generate_packed(batch, self._tree, self.loaded, batch_size)
         elif feeding is Feeding.PADDED or self._sampler is not None:
             yield from self._in_batches(batch, 1 if feeding is Feeding.ALONE else batch_size)
         else:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from engines.device import empty_cache, is_out_of_memory
 from engines.prefix_planning import Pack, Row, plan
@@ -12,6 +12,8 @@ from engines.ranks import ALONE, Ranks
 from engines.text_config import text_config
 from engines.tree_forward import TreeForward
 from modeltest.api import EngineUsage
+
+T = TypeVar("T")
 
 MIN_PACK_TOKENS = 256
 """A pack is not cut smaller: what does not fit then does not fit at all."""
@@ -29,7 +31,6 @@ class Fed:
 
     rows: tuple[int, ...]
     logits: tuple[Any, ...] = ()
-    keys_values: tuple[Any, ...] = ()
     error: str | None = None
 
 
@@ -45,16 +46,16 @@ class PackedRows:
     reused_tokens: int = 0
     split_batches: int = 0
 
-    def feed(self, rows: Sequence[Row], *, max_rows: int, keep_rows: bool = False) -> Iterator[Fed]:
-        """Yield every row once, at most `max_rows` together; with `keep_rows` also their keys and values."""
-        work = [_Work(tuple(range(len(rows))), max_rows, self.max_tokens)]
+    def feed(self, rows: Sequence[Row], *, max_rows: int) -> Iterator[Fed]:
+        """Yield every row once, at most `max_rows` together."""
+        work = [Work(tuple(range(len(rows))), max_rows, self.max_tokens)]
         while work:
             current = work.pop()
             left = set(current.rows)
             own = [rows[index] for index in current.rows]
             self.forward.reset()
             for pack in plan(own, max_rows=current.max_rows, max_tokens=current.max_tokens):
-                fed, problem = self._feed_pack(pack, own, keep_rows=keep_rows)
+                fed, problem = self._feed_pack(pack, own)
                 names = tuple(current.rows[row] for row in pack.rows)
                 if fed is None:
                     self.split_batches += 1
@@ -64,11 +65,11 @@ class PackedRows:
                     smaller = current.smaller(failed, is_piece=not names)
                     if smaller is None:
                         yield Fed(failed, error=problem)
-                    work += [each for each in (_Work(rest, max_rows, current.max_tokens), smaller) if each]
+                    work += [each for each in (Work(rest, max_rows, current.max_tokens), smaller) if each]
                     break
                 left.difference_update(names)
                 if names:
-                    yield Fed(names, fed.logits, fed.keys_values)
+                    yield Fed(names, fed.logits)
         self.forward.reset()
 
     def add_usage(self, usage: EngineUsage) -> EngineUsage:
@@ -82,32 +83,37 @@ class PackedRows:
             split_batches=(usage.split_batches or 0) + self.split_batches,
         )
 
-    def _feed_pack(
-        self, pack: Pack, rows: Sequence[Row], *, keep_rows: bool
-    ) -> tuple[Fed | None, str | None]:
+    def attempt(self, work: Callable[[], T], tokens: int) -> tuple[T | None, str]:
+        """Return what `work` returns, or `None` and what to say where memory is too small for its tokens."""
         try:
-            logits, kept = self.ranks.attempt(lambda: self._fed(pack, rows, keep_rows=keep_rows))
+            return self.ranks.attempt(work), ""
         except Exception as problem:
             if not is_out_of_memory(problem):
                 raise
-            text = " ".join(f"out of memory with {pack.tokens} tokens: {problem}".split())[:400]
-        else:
-            self.computed_tokens += pack.tokens
-            self.reused_tokens += sum(len(rows[row].ids) for row in pack.rows) - pack.tokens
-            return Fed(pack.rows, tuple(logits[row] for row in pack.rows), kept), None
+            text = " ".join(f"out of memory with {tokens} tokens: {problem}".split())[:400]
         # Outside the handler: the traceback it holds would keep the tensors alive.
         self.forward.reset()
         empty_cache(self.device)
         return None, text
 
-    def _fed(self, pack: Pack, rows: Sequence[Row], *, keep_rows: bool) -> tuple[Any, tuple[Any, ...]]:
-        logits = self.forward.feed(pack, rows, keep_rows=keep_rows)
-        kept = tuple(self.forward.keys_values(pack, row) for row in pack.rows) if keep_rows else ()
-        return logits, kept
+    def count(self, packs: Sequence[Pack], rows: Sequence[Row], *, beside: int = 0) -> None:
+        """Count what `packs` took, and as many tokens that were fed beside them."""
+        tokens = sum(pack.tokens for pack in packs)
+        self.computed_tokens += tokens + beside
+        self.reused_tokens += sum(len(rows[row].ids) for pack in packs for row in pack.rows) - tokens
+
+    def _feed_pack(self, pack: Pack, rows: Sequence[Row]) -> tuple[Fed | None, str]:
+        logits, problem = self.attempt(lambda: self.forward.feed(pack, rows), pack.tokens)
+        if logits is None:
+            return None, problem
+        self.count((pack,), rows)
+        return Fed(pack.rows, tuple(logits[row] for row in pack.rows)), ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class Work:
+    """Rows still to be fed, and how many of them and of their tokens together at most."""
+
     rows: tuple[int, ...]
     max_rows: int
     max_tokens: int
@@ -115,12 +121,12 @@ class _Work:
     def __bool__(self) -> bool:
         return bool(self.rows)
 
-    def smaller(self, failed: tuple[int, ...], *, is_piece: bool) -> _Work | None:
+    def smaller(self, failed: tuple[int, ...], *, is_piece: bool) -> Work | None:
         """Return the failed rows in smaller packs, or `None` when they cannot be smaller."""
         if len(failed) > 1 and not is_piece:
-            return _Work(failed, len(failed) // 2, self.max_tokens)
+            return Work(failed, len(failed) // 2, self.max_tokens)
         if self.max_tokens > MIN_PACK_TOKENS:
-            return _Work(failed, self.max_rows, max(self.max_tokens // 2, MIN_PACK_TOKENS))
+            return Work(failed, self.max_rows, max(self.max_tokens // 2, MIN_PACK_TOKENS))
         return None
 
 

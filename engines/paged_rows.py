@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from engines.answers import ends_of, generated
+from engines.answers import generated
 from engines.completions import completion
 from engines.continuous_batching import Room
 from engines.device import empty_cache, is_out_of_memory
 from engines.encoding import Encoded
+from engines.endings import ends_of
 from engines.packed import MIN_PACK_TOKENS, Fed
 from engines.paged_loop import Answered, Asked, PagedLoop
 from engines.prefix_planning import Row
@@ -30,7 +31,7 @@ class PagedRows:
     step_tokens: int
     split_batches: int = 0
 
-    def feed(self, rows: Sequence[Row], *, max_rows: int, keep_rows: bool = False) -> Iterator[Fed]:
+    def feed(self, rows: Sequence[Row], *, max_rows: int) -> Iterator[Fed]:
         """Yield every row once, at most `max_rows` together; rows that begin alike in turn."""
         order = sorted(range(len(rows)), key=lambda index: rows[index].ids)
         asked = [Asked(rows[index].ids, rows[index].read_from, keeps_logits=True) for index in order]

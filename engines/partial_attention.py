@@ -39,10 +39,31 @@ class Accumulator:
             self.output[:, :, at] = output
             self.log_sum_exp[:, :, at] = log_sum_exp
             return
-        known = self.log_sum_exp[:, :, at]
-        weight = (log_sum_exp - known).sigmoid_().unsqueeze(-1)
-        self.output[:, :, at].lerp_(output.float(), weight)
-        self.log_sum_exp[:, :, at] = known.logaddexp(log_sum_exp)
+        merge(self.output[:, :, at], self.log_sum_exp[:, :, at], output, log_sum_exp)
+
+
+def merge(known: Any, known_sum: Any, output: Any, log_sum_exp: Any) -> None:
+    """Merge attention over further keys into what is known, in place; `known` is in float32."""
+    import torch
+
+    weight = (log_sum_exp - known_sum).sigmoid_().unsqueeze(-1)
+    known.lerp_(output.float(), weight)
+    torch.logaddexp(known_sum, log_sum_exp, out=known_sum)
+
+
+def attend_each(query: Any, key: Any, value: Any, *, scale: float, bias: Any = None) -> tuple[Any, Any]:
+    """Return output and log-sum-exp of rows `[rows, heads, queries, width]` that each have their own keys.
+
+    `bias` is added to the scores, and may be -inf for all but one of a query's.
+    """
+    import torch
+
+    if query.device.type == "cpu" and value.shape[-1] == query.shape[-1]:
+        fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        output, log_sum_exp = fused(query, key, value, 0.0, False, attn_mask=bias, scale=scale)
+        return output, log_sum_exp
+    scores = (query @ key.transpose(-1, -2)).float() * scale
+    return _weighted(scores if bias is None else scores + bias, value)
 
 
 def attend(query: Any, key: Any, value: Any, *, scale: float, mask: Any = None, causal: bool = False) -> Any:
@@ -75,6 +96,10 @@ def _attend_plainly(query: Any, key: Any, value: Any, scale: float, mask: Any) -
     scores = (query @ key.transpose(-1, -2)).float() * scale
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
+    return _weighted(scores, value)
+
+
+def _weighted(scores: Any, value: Any) -> tuple[Any, Any]:
     log_sum_exp = scores.logsumexp(dim=-1)
     # Where nothing may be looked at, exp(-inf - -inf) would be NaN: let the weight be zero instead.
     weights = (scores - log_sum_exp.clamp(min=-1e30).unsqueeze(-1)).exp()

@@ -21,7 +21,7 @@ DEVICE_BUDGET_SHARE = 8
 class RowFeeder(Protocol):
     """Feeds rows in batches and yields their logits."""
 
-    def feed(self, rows: Sequence[Row], *, max_rows: int, keep_rows: bool = False) -> Iterator[Fed]:
+    def feed(self, rows: Sequence[Row], *, max_rows: int) -> Iterator[Fed]:
         """Yield every row once, at most `max_rows` together."""
 
 
@@ -34,7 +34,7 @@ class PaddedRows:
         self.reused_tokens = 0
         self.split_batches = 0
 
-    def feed(self, rows: Sequence[Row], *, max_rows: int, keep_rows: bool = False) -> Iterator[Fed]:
+    def feed(self, rows: Sequence[Row], *, max_rows: int) -> Iterator[Fed]:
         """Yield every row once; a batch that runs out of memory is fed again in halves."""
         order = sorted(range(len(rows)), key=lambda index: -len(rows[index].ids))
         work = [order[begin : begin + max_rows] for begin in range(0, len(order), max_rows)][::-1]
@@ -70,7 +70,7 @@ class AloneRows:
         self._padded = padded
         self._forward = forward
 
-    def feed(self, rows: Sequence[Row], *, max_rows: int, keep_rows: bool = False) -> Iterator[Fed]:
+    def feed(self, rows: Sequence[Row], *, max_rows: int) -> Iterator[Fed]:
         """Yield every row once."""
         for index, row in enumerate(rows):
             self._forward.forget()

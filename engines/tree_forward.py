@@ -18,6 +18,7 @@ from engines.last_layer import LastLayer
 from engines.logits import LogitsAt
 from engines.partial_attention import Accumulator, attend
 from engines.prefix_planning import Pack, Row
+from engines.rows_in_flight import Held, LayerKeysValues, RowsInFlight
 from engines.text_config import layer_count
 
 _IGNORED = frozenset(
@@ -33,9 +34,6 @@ _IGNORED = frozenset(
     }
 )
 """Arguments of an attention function that mean nothing here; any other one must be `None`."""
-
-LayerKeysValues = dict[int, tuple[Any, Any]]
-"""Keys and values `[1, heads, tokens, width]` of one node by layer."""
 
 
 class UnsupportedAttention(Exception):
@@ -79,6 +77,7 @@ class TreeForward:
         self._last_layer = LastLayer(model)
         self._last_layer_index = (layer_count(model.config) or 0) - 1
         self._read: Any = None
+        self._flying: RowsInFlight | None = None
         self.forward_s = 0.0
         self.forward_calls = 0
         AttentionInterface.register(self._name, self._attention)
@@ -97,6 +96,25 @@ class TreeForward:
 
         What a pack builds on from an earlier one is looked up where it is held, layer by layer.
         """
+        return self._pass(packs, rows, None, keep_rows=keep_rows)[0]
+
+    def feed_beside(
+        self, packs: Sequence[Pack], rows: Sequence[Row], flying: RowsInFlight, *, keep_rows: bool = True
+    ) -> tuple[dict[int, Any], Any]:
+        """Feed `packs` and one token of every row in flight in one pass; there may be none of either.
+
+        Return what `feed` returns of the packs, and logits `[rows in flight, vocabulary]`.
+        """
+        return self._pass(packs, rows, flying, keep_rows=keep_rows)
+
+    def _pass(
+        self,
+        packs: Sequence[Pack],
+        rows: Sequence[Row],
+        flying: RowsInFlight | None,
+        *,
+        keep_rows: bool,
+    ) -> tuple[dict[int, Any], Any]:
         import torch
 
         # Rows kept for the caller of the last pack have had their time.
@@ -114,40 +132,43 @@ class TreeForward:
         ends = [places[segment.node].stop for segment in segments if segment.row is not None]
         counts = [len(rows[row].ids) - rows[row].read_from for row in ended]
         read = [at for end, count in zip(ends, counts, strict=True) for at in range(end - count, end)]
-        self._read = torch.tensor(read or [0], device=self._device)
-        with torch.inference_mode(), self._as_attention():
+        if flying is not None:
+            flying.prepare()
+            read += range(len(ids), len(ids) + len(flying))
+            ids, positions = ids + flying.ids, positions + flying.positions
+            counts.append(len(flying))
+        self._flying = flying
+        self._read = torch.tensor(read or [0], device=self._device) if len(read) < len(ids) else None
+        with torch.inference_mode(), self.as_attention():
             begin = time.perf_counter()
-            logits = self._logits(
-                read,
-                input_ids=torch.tensor([ids], device=self._device),
-                position_ids=torch.tensor([positions], device=self._device),
-                use_cache=False,
-            )
+            try:
+                logits = self._logits(
+                    read,
+                    input_ids=torch.tensor([ids], device=self._device),
+                    position_ids=torch.tensor([positions], device=self._device),
+                    use_cache=False,
+                )
+            finally:
+                self._last_layer.end()
             synchronize(self._device)
             self.forward_s += time.perf_counter() - begin
             self.forward_calls += 1
-        self._needed = packs[-1].keep
+        if packs:
+            self._needed = packs[-1].keep
         if not keep_rows:
             self._drop_all_but(self._needed)
-        return dict(zip(ended, logits.split(counts), strict=True)) if read else {}
+        parts = logits.split(counts) if counts else ()
+        beside = parts[len(ended)] if flying is not None else None
+        return dict(zip(ended, parts, strict=False)), beside
 
-    def keys_values(self, pack: Pack, row: int) -> LayerKeysValues:
-        """Return the keys and values of all tokens of `row`, fed in `pack` with `keep_rows`."""
-        import torch
-
+    def chain(self, pack: Pack, row: int) -> list[Held]:
+        """Return all that is held of `row`, fed in `pack` with `keep_rows`; what comes first is first."""
         node: int | None = next(segment.node for segment in pack.segments if segment.row == row)
         chain = []
         while node is not None:
-            chain.append(self._held[node])
+            chain.append(Held(self._node_starts[node], self._held[node]))
             node = self._parents[node]
-        chain.reverse()
-        return {
-            layer: (
-                torch.cat([part[layer][0] for part in chain], dim=2),
-                torch.cat([part[layer][1] for part in chain], dim=2),
-            )
-            for layer in chain[0]
-        }
+        return chain[::-1]
 
     def reset(self) -> None:
         """Forget every prefix."""
@@ -186,15 +207,19 @@ class TreeForward:
         self._held = {node: held for node, held in self._held.items() if node in nodes}
 
     @contextmanager
-    def _as_attention(self) -> Iterator[None]:
-        """Let the model use the attention below for one forward pass."""
-        config = self._model.config
-        before = config._attn_implementation
+    def as_attention(self) -> Iterator[None]:
+        """Let the model use the attention below, for one pass or for many; nothing else may feed it then.
+
+        To tell a model takes milliseconds, which many passes of a few tokens save.
+        """
+        before = self._model.config._attn_implementation
+        if before == self._name:
+            yield
+            return
         self._model.set_attn_implementation(self._name)
         try:
             yield
         finally:
-            self._last_layer.end()
             self._model.set_attn_implementation(before)
 
     def _attention(
@@ -212,26 +237,44 @@ class TreeForward:
         """
         import torch
 
-        if module.layer_idx == self._last_layer_index:
+        if self._read is not None and module.layer_idx == self._last_layer_index:
             self._last_layer.begin(self._read, query.shape[2])
         window = options.pop("sliding_window", None)
         scale = options.pop("scaling", None)
         scale = query.shape[-1] ** -0.5 if scale is None else scale
         refuse_unknown(options, attention_mask)
-        self._hold(module.layer_idx, key, value)
+        flying = self._flying
+        if not flying:
+            return self._attend_packs(module.layer_idx, query, key, value, scale=scale, window=window), None
+        end = query.shape[2] - len(flying)
+        newest = (each[:, :, end:] for each in (query, key, value))
+        beside = flying.attend(module.layer_idx, *newest, scale=scale, window=window)
+        if not end:
+            return beside, None
+        fed = (each[:, :, :end] for each in (query, key, value))
+        packs = self._attend_packs(module.layer_idx, *fed, scale=scale, window=window)
+        return torch.cat([packs, beside], dim=1), None
+
+    def _attend_packs(
+        self, layer: int, query: Any, key: Any, value: Any, *, scale: float, window: int | None
+    ) -> Any:
+        """Attend `[1, heads, tokens, width]` by segments; return `[1, tokens, heads, width]`."""
+        import torch
+
+        self._hold(layer, key, value)
         own = self._own_parts(query, key, value, scale=scale, window=window)
         if not self._layout.looks:
             # Straight into the layout the model wants: packs without shared prefixes are the common case.
-            return torch.cat([output.transpose(1, 2) for _, (output, _) in own], dim=1), None
+            return torch.cat([output.transpose(1, 2) for _, (output, _) in own], dim=1)
         merged = Accumulator.empty(query, value.shape[-1])
         for at, part in own:
             merged.add(at, *part, is_first=True)
         for look in self._layout.looks:
-            keys, values = self._keys_values_of(look, module.layer_idx, key, value)
+            keys, values = self._keys_values_of(look, layer, key, value)
             mask = self._look_mask(window, look, keys.shape[2], key.device)
             part = attend(query[:, :, look.at], keys, values, scale=scale, mask=mask)
             merged.add(look.at, *part, is_first=False)
-        return merged.output.transpose(1, 2).to(query.dtype).contiguous(), None
+        return merged.output.transpose(1, 2).to(query.dtype).contiguous()
 
     def _own_parts(
         self, query: Any, key: Any, value: Any, *, scale: float, window: int | None

@@ -9,6 +9,7 @@ from engines.beliefs.model_trial import Part, Way
 from engines.beliefs.probe_tree import REPLAYED_STEPS, ProbeTree
 from engines.continuous_batching import Room
 from engines.paged_loop import Asked, PagedLoop
+from engines.rows_in_flight import RowsInFlight
 
 if TYPE_CHECKING:
     from engines.forward import Forward
@@ -32,22 +33,39 @@ def packed(forward: TreeForward, own_dtype: Any) -> Way:
     return feed
 
 
-def packed_then_steps(tree_forward: TreeForward, forward: Forward, own_dtype: Any) -> Way:
-    """Return the way of generation: prompts in packs, then token by token from their keys and values."""
+def packed_then_steps(forward: TreeForward, device: str) -> Way:
+    """Return the way of generation: prompts in packs, then token by token from what is held of them.
 
-    def feed(tree: ProbeTree, dtype: Any) -> list[Part]:
-        whole = tree.replayed
-        rows, packs = tree.packs([row[:-REPLAYED_STEPS] for row in whole])
-        keys_values: dict[int, Any] = {}
-        tree_forward.reset()
-        for together in _passes(packs, is_own=dtype == own_dtype):
-            tree_forward.feed_at_once(together, rows, keep_rows=True)
-            for pack in together:
-                keys_values.update({row: tree_forward.keys_values(pack, row) for row in pack.rows})
-        tree_forward.reset()
-        steps = [row[-REPLAYED_STEPS:] for row in whole]
-        logits = forward.replay_from([keys_values[row] for row in range(len(whole))], steps)
-        return _replayed(whole, logits)
+    Rows 0 and 2 begin beside row 1, which is in flight by then, and row 0 ends before the others.
+    """
+
+    def feed(tree: ProbeTree, _: Any) -> list[Part]:
+        import torch
+
+        steps = (1, REPLAYED_STEPS, REPLAYED_STEPS - 1)
+        given = [list(row[-REPLAYED_STEPS:]) for row in tree.replayed]
+        rows, packs = tree.packs([row[:-REPLAYED_STEPS] for row in tree.replayed])
+        said: list[list[Any]] = [[] for _ in rows]
+        flying = RowsInFlight(len(rows), device)
+        forward.reset()
+        waiting = list(packs)
+        while waiting or len(flying):
+            now, waiting = waiting[:1], waiting[1:]
+            beside = forward.feed_beside(now, rows, flying)[1]
+            for place, row in enumerate(flying.names):
+                said[row].append(beside[place])
+            flying.advance([given[row][min(len(said[row]), steps[row] - 1)] for row in flying.names])
+            for row in flying.names:
+                if len(said[row]) == steps[row]:
+                    flying.take_out(row)
+            for pack in now:
+                for row in pack.rows:
+                    chain = forward.chain(pack, row)
+                    copied = 2 if row == 2 else 1  # so that both are tried: a prefix copied and one shared
+                    flying.admit(row, chain[:-copied], chain[-copied:], given[row][0])
+        forward.reset()
+        ends = [len(row) - REPLAYED_STEPS for row in tree.replayed]
+        return [Part(row, ends[row], torch.stack(logits)) for row, logits in enumerate(said)]
 
     return feed
 

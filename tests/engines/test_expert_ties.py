@@ -31,7 +31,7 @@ def _objections(name, dtype, folder, texts):
     except UnsupportedAttention:
         pass
     else:
-        right += [ways.packed(tree, dtype), ways.packed_then_steps(tree, forward, dtype)]
+        right += [ways.packed(tree, dtype), ways.packed_then_steps(tree, "cpu")]
     far, objections = 0, []
     for text in range(texts):
         begin = text * len(ids) // TEXTS

@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engines import forward
 from engines.hf import HFEngine
-from engines.packed import PackedRows
+from engines.rows_in_flight import RowsInFlight
 from modeltest.api import (
     ChoiceRule,
     EngineError,
@@ -424,34 +423,25 @@ def test_a_sampling_engine_draws_alike_in_every_run_that_it_serves(demo_model):
 NO_MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"
 
 
-@pytest.mark.parametrize(
-    ("most_rows", "most_fed", "splits"),
-    [(2, 8, 1), (1, 8, 3), (1, 1, 7)],
-    ids=["in halves", "one by one", "only when fed alone"],
-)
-def test_rows_that_do_not_fit_after_their_prompts_are_decoded_in_smaller_batches(
-    demo_model, monkeypatch, most_rows, most_fed, splits
+@pytest.mark.parametrize(("most_rows", "splits"), [(2, 1), (1, 3)], ids=["in halves", "one by one"])
+def test_rows_that_do_not_fit_in_flight_together_fly_in_smaller_numbers(
+    demo_model, monkeypatch, most_rows, splits
 ):
-    weights, fed = demo_model("llama"), [0]
+    weights = demo_model("llama")
     engine = HFEngine()
     info = engine.load(_spec(weights), _info(weights))
     if "keeps a model's attention closed" in info.notes[0]:
         pytest.skip(info.notes[0])
     asked = [Request(str(i), TextPrompt("", (), prompt), 6) for i, prompt in enumerate(_prompts()[:4])]
     expected = {name: one.output_tokens for name, one in _one(engine, asked, 8).items()}
-    as_cache, feed = forward._as_carried, PackedRows.feed
+    admit = RowsInFlight.admit
 
-    def limited(keys_values):
-        if len(keys_values) > most_rows or fed[0] > most_fed:
+    def limited(self, *row):
+        if len(self) == most_rows:
             raise RuntimeError(NO_MEMORY)
-        return as_cache(keys_values)
+        admit(self, *row)
 
-    def watched(self, rows, *, max_rows, keep_rows=False):
-        fed[0] = max_rows
-        return feed(self, rows, max_rows=max_rows, keep_rows=keep_rows)
-
-    monkeypatch.setattr(forward, "_as_carried", limited)
-    monkeypatch.setattr(PackedRows, "feed", watched)
+    monkeypatch.setattr(RowsInFlight, "admit", limited)
     assert {name: one.output_tokens for name, one in _one(engine, asked, 8).items()} == expected
     assert engine.usage().split_batches == splits
 
@@ -464,15 +454,14 @@ def test_a_row_that_never_fits_after_its_prompt_fails_alone(demo_model, monkeypa
         pytest.skip(info.notes[0])
     short, long = (Request(name, TextPrompt("", (), name * 9), 6) for name in ("short ", "very long "))
     _one(engine, [short], 8)  # the trial of generations, which memory must not disturb, is made here
-    as_cache = forward._as_carried
+    admit = RowsInFlight.admit
 
-    def limited(keys_values):
-        tokens = sum(row[0][0].shape[2] for row in keys_values)
-        if tokens > 25:
+    def limited(self, name, prefixes, own, newest):
+        if sum(part.tokens for part in (*prefixes, *own)) > 25:
             raise RuntimeError(NO_MEMORY)
-        return as_cache(keys_values)
+        admit(self, name, prefixes, own, newest)
 
-    monkeypatch.setattr(forward, "_as_carried", limited)
+    monkeypatch.setattr(RowsInFlight, "admit", limited)
     found = _one(engine, [short, long], 8)
     assert found["short "].error is None
-    assert found["very long "].error.startswith("out of memory with 1 rows after their prompts")
+    assert found["very long "].error.startswith("out of memory with")

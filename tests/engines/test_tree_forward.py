@@ -136,7 +136,13 @@ def test_keys_and_values_of_a_row_are_those_of_a_plain_forward(model):
     for row in pack.rows:
         with torch.inference_mode():
             cache = model(torch.tensor([rows[row].ids]), use_cache=True).past_key_values
-        for layer, (keys, values) in forward.keys_values(pack, row).items():
+        chain = forward.chain(pack, row)
+        ends = [part.start + part.tokens for part in chain]
+        assert [part.start for part in chain] == [0, *ends[:-1]]
+        for layer in chain[0].keys_values:
+            keys, values = (
+                torch.cat([part.keys_values[layer][each] for part in chain], dim=2) for each in (0, 1)
+            )
             torch.testing.assert_close(keys, cache.layers[layer].keys, atol=1e-5, rtol=1e-4)
             torch.testing.assert_close(values, cache.layers[layer].values, atol=1e-5, rtol=1e-4)
 
@@ -189,12 +195,11 @@ def scarce(demo_model):
     return PackedRows(forward, "cpu", max_tokens=10_000), forward, model
 
 
-@pytest.mark.parametrize("keep_rows", [False, True])
-def test_a_pack_that_does_not_fit_is_fed_in_halves_with_the_same_result(scarce, keep_rows):
+def test_a_pack_that_does_not_fit_is_fed_in_halves_with_the_same_result(scarce):
     feeder, forward, model = scarce
     forward.room = 260
     rows = _rows()
-    fed = list(feeder.feed(rows, max_rows=14, keep_rows=keep_rows))
+    fed = list(feeder.feed(rows, max_rows=14))
     items = [item for each in fed for item in zip(each.rows, each.logits, strict=True)]
     assert _worst(model, rows, items) < TOLERANCE
     assert feeder.split_batches > 0
@@ -300,5 +305,5 @@ def test_rows_kept_for_generation_are_dropped_with_the_next_pack(demo_model):
 
 def test_nothing_is_held_when_all_rows_are_fed(scarce):
     feeder, forward, _ = scarce
-    list(feeder.feed(_rows(), max_rows=3, keep_rows=True))
+    list(feeder.feed(_rows(), max_rows=3))
     assert forward._held == {}
