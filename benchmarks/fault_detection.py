@@ -75,7 +75,7 @@ class Bench:
         forward = Forward(model, "cpu", 0)
         makers: dict[str, Any] = {
             "packed": lambda: ways.packed(TreeForward(model, "cpu"), model.dtype),
-            "packed, steps": lambda: ways.packed_then_steps(TreeForward(model, "cpu"), forward, model.dtype),
+            "packed, steps": lambda: ways.packed_then_steps(TreeForward(model, "cpu"), "cpu"),
             "padded": lambda: ways.padded(forward),
             "padded, steps": lambda: ways.padded_then_steps(forward),
         }

@@ -1,17 +1,21 @@
 """Generation that never waits: a row that ends makes room for the next at once.
 
-The rows in flight get one token more with every pass, and the prompts of the rows that take the places of
-those that ended are fed in the same pass. Prefixes are computed once and read where they are held.
+The rows in flight go on with every pass, and the prompts of the rows that take the places of those that
+ended are fed in the same pass. Prefixes are computed once and read where they are held. Where a pass has
+places to spare, rows are fed guesses too (`drafts.py`), and go on by as many as the model says itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from engines.answers import generated
 from engines.completions import completion
+from engines.drafts import Drafts
 from engines.encoding import Encoded
 from engines.endings import ends_of
 from engines.forward import NOT_A_NUMBER, greedy
@@ -22,6 +26,12 @@ from modeltest.api import Completion
 
 if TYPE_CHECKING:
     from engines.checkpoint_loading import Loaded
+
+PASS_TOKENS = 16
+"""So many tokens a pass take hardly longer than one: places that no row fills are given to guesses."""
+
+MOST_GUESSES = 3
+"""The fourth token guessed in a row is right too seldom."""
 
 
 def generate_packed(
@@ -52,6 +62,18 @@ def generate_packed(
         work += [each for each in (Work(rest, batch_size, feeder.max_tokens), smaller) if each]
 
 
+@dataclass(slots=True)
+class _Said:
+    """What a row has said so far."""
+
+    drafts: Drafts
+    tokens: list[int] = field(default_factory=list)
+    has_ended: bool = False
+    """By itself."""
+
+    is_finished: bool = False
+
+
 class _Flight:
     """The rows of one batch, fed until each has ended or memory is too small for those in flight."""
 
@@ -61,8 +83,7 @@ class _Flight:
         self._loaded = loaded
         self._ends = ends_of(batch, loaded)
         self._goes_on = any(one.request.max_new_tokens > 1 for one in batch)
-        self._tokens: dict[int, list[int]] = {}
-        self._ended: set[int] = set()
+        self._said: dict[int, _Said] = {}
         self.problem = ""
         """Why the last run stopped before its end."""
 
@@ -71,8 +92,8 @@ class _Flight:
 
     def completion(self, row: int) -> Completion:
         """Return the completion of a row that has finished."""
-        tokens = tuple(self._tokens.pop(row))
-        return generated(self._batch[row], tokens, row in self._ended, self._loaded)
+        said = self._said.pop(row)
+        return generated(self._batch[row], tuple(said.tokens), said.has_ended, self._loaded)
 
     def run(self, work: Work) -> Iterator[list[int]]:
         """Yield the rows that finish with each pass, until all of `work` have or `problem` says why not."""
@@ -98,53 +119,78 @@ class _Flight:
                     return []
                 fed = [work.rows[row] for pack in packs for row in pack.rows]
                 together = (*flying.names, *fed)
-                tokens = len(flying) + sum(pack.tokens for pack in packs)
+                self._give(flying)
+                beside = len(flying.ids)
                 step = partial(self._step, packs, rows, work.rows, flying)
-                finished, problem = feeder.attempt(step, tokens)
+                finished, problem = feeder.attempt(step, beside + sum(pack.tokens for pack in packs))
                 if finished is None:
                     self.problem, self.failed = problem, together
                     return []
-                feeder.count(packs, rows, beside=tokens - sum(pack.tokens for pack in packs))
+                feeder.count(packs, rows, beside=beside)
                 if finished:
                     return finished
+
+    def _give(self, flying: RowsInFlight) -> None:
+        """Let each row be fed its newest token, and guesses of what comes then."""
+        said = [self._said[name] for name in flying.names]
+        guesses = max(min(PASS_TOKENS // max(len(said), 1) - 1, MOST_GUESSES), 0)
+        flying.give([[each.tokens[-1], *each.drafts.guess(guesses)] for each in said])
 
     def _step(
         self, packs: Sequence[Pack], rows: Sequence[Row], names: Sequence[int], flying: RowsInFlight
     ) -> list[int]:
-        """Feed `packs` and one token of each row in flight; return the names of the rows that finish."""
+        """Feed `packs` and what the rows in flight are given; return the names of the rows that finish."""
         import torch
 
         forward, ranks = self._feeder.forward, self._feeder.ranks
         ended, beside = forward.feed_beside(packs, rows, flying, keep_rows=self._goes_on)
         logits = torch.cat([beside, *ended.values()])
         newest = ranks.same(greedy(logits)).tolist()  # what ends is decided by all ranks alike
-        in_flight = flying.names
-        flying.advance(newest[: len(in_flight)])
-        new = [names[row] for row in ended]
-        finished = [
-            name
-            for name, token in zip((*in_flight, *new), newest, strict=True)
-            if self._is_finished(name, token, is_first=name in new)
-        ]
-        for name in in_flight:
-            if name in finished:
-                flying.take_out(name)
+        finished = self._go_on(flying, newest[: len(beside)])
+        for name in finished:
+            flying.take_out(name)
+        for row, token in zip(ended, newest[len(beside) :], strict=True):
+            said = self._said[names[row]] = _Said(Drafts(rows[row].ids if self._goes_on else ()))
+            self._take_in(names[row], [token], ())
+            if said.is_finished:
+                finished.append(names[row])
         for pack in packs:
             for row in pack.rows:
-                if names[row] not in finished:
-                    held = apart(forward.chain(pack, row))
-                    flying.admit(names[row], *held, self._tokens[names[row]][-1])
+                if not self._said[names[row]].is_finished:
+                    # The last new token is not fed.
+                    last = len(rows[row].ids) + self._batch[names[row]].request.max_new_tokens - 2
+                    flying.admit(names[row], *apart(forward.chain(pack, row)), last_position=last)
         return finished
 
-    def _is_finished(self, row: int, token: int, *, is_first: bool) -> bool:
-        """Take in a row's newest token and say whether it is the last one."""
-        tokens = [] if is_first else self._tokens[row]
-        tokens.append(token)
-        self._tokens[row] = tokens
-        if token == NOT_A_NUMBER or self._ends(row, token, tokens):
-            self._ended.add(row)
-            return True
-        return len(tokens) == self._batch[row].request.max_new_tokens
+    def _go_on(self, flying: RowsInFlight, newest: list[int]) -> list[int]:
+        """Take in what the model says of what rows in flight were fed; return those that finish."""
+        names, given = flying.names, flying.given
+        if not names:
+            return []
+        fed = len(given[0])
+        kept = [
+            self._take_in(name, newest[place * fed : (place + 1) * fed], guesses)
+            for place, (name, (_, *guesses)) in enumerate(zip(names, given, strict=True))
+        ]
+        flying.keep(kept)
+        return [name for name in names if self._said[name].is_finished]
+
+    def _take_in(self, row: int, newest: Sequence[int], guesses: Sequence[int]) -> int:
+        """Let a row go on by the first of `newest`, and by the next as long as what came before was guessed.
+
+        Return how many tokens it went on by: so many of those that were fed are its own.
+        """
+        said, limit = self._said[row], self._batch[row].request.max_new_tokens
+        count = 0
+        for token, guess in zip_longest(newest, guesses):
+            count += 1
+            said.tokens.append(token)
+            said.has_ended = token == NOT_A_NUMBER or self._ends(row, token, said.tokens)
+            said.is_finished = said.has_ended or len(said.tokens) == limit
+            if said.is_finished or token != guess:
+                break
+        said.drafts.extend(said.tokens[-count:])
+        return count
 
 
 class _Waiting:

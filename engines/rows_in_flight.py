@@ -1,9 +1,9 @@
-"""Rows whose prompts are fed, and that get one token more with every pass.
+"""Rows whose prompts are fed, and that go on together with every pass.
 
 Of each row only its own end lies here, beside that of the others: the prefixes it shares are read where they
 are held, once for all rows below them. Rows end and begin at different times, so their ends are aligned on
-the right: the newest tokens of all rows stand in one column, and what a row does not have on the left is
-masked.
+the right: what a pass feeds of all rows stands in the same columns. A row may be fed tokens that turn out not
+to be its own. Where a column holds nothing of a row, its position is `NOWHERE`, and nobody looks there.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from engines.partial_attention import attend, attend_each, merge
 LayerKeysValues = dict[int, tuple[Any, Any]]
 """Keys and values `[1, heads, tokens, width]` of consecutive tokens of a row by layer."""
 
+NOWHERE = 1 << 40
+"""A position behind every other."""
+
 SHORT_PREFIX_TOKENS = 64
 """A shorter prefix in front of a row's own end is copied to it: to read it apart would take longer."""
 
 _SPARE_COLUMNS = 128
-"""Columns made beyond those needed when there is no room for another token."""
+"""Columns made beyond those needed when there is no room for what is fed next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +42,33 @@ class Held:
 
 @dataclass(slots=True)
 class _Flying:
-    """A row in flight. `begin` is the column of the first token of its own; `prefixes` come before it."""
+    """A row in flight. `own` tokens of it lie here, from column `begin` on; `prefixes` come before them."""
 
     name: int
     prefixes: tuple[Held, ...]
     begin: int
+    own: int
     next_position: int
-    newest: int
+    last_position: int
+
+    def fed(self, count: int) -> range:
+        """Return the positions of the next `count` tokens, of which some may be beyond the last."""
+        return range(self.next_position, self.next_position + count)
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Rows side by side that look at one prefix. `mask` `[rows, tokens]`: which look where; `None`: all."""
+    """Rows side by side that look at one prefix; `mask` `[rows, fed, tokens]` says who looks where."""
 
     rows: slice
     prefix: LayerKeysValues
     mask: Any
+    """`None`: everybody looks everywhere."""
 
 
 @dataclass(slots=True)
 class _Looks:
-    """What rows look at in layers with one window; `own` is added to the scores of their own columns."""
+    """What rows look at in layers with one window: their own columns `[rows, fed, columns]`, and prefixes."""
 
     own: Any
     prefixes: list[_Look] = field(default_factory=list)
@@ -74,16 +83,22 @@ def apart(chain: Sequence[Held]) -> tuple[Sequence[Held], Sequence[Held]]:
 
 
 class RowsInFlight:
-    """At most `room` rows. Between `feed` of one pass and `land` of the next its rows stay the same."""
+    """At most `room` rows. A pass is `give`, `prepare`, `attend` in every layer, `keep`."""
 
     def __init__(self, room: int, device: str) -> None:
         self._room = room
         self._device = device
         self._flying: list[_Flying] = []
         self._layers: dict[int, tuple[Any, Any]] = {}
+        self._positions: Any = None
+        """`[room, columns]`: which position of a row lies in which column."""
+
         self._columns = 0
         self._end = 0
-        """The column of the token that is fed next."""
+        """The first column of what is fed next."""
+
+        self.given: list[Sequence[int]] = []
+        """What each row is fed next."""
 
         self._looks: dict[int | None, _Looks] = {}
 
@@ -102,19 +117,35 @@ class RowsInFlight:
 
     @property
     def ids(self) -> list[int]:
-        """The newest token of each row, which the next pass is fed."""
-        return [row.newest for row in self._flying]
+        """The tokens that the next pass is fed, those of one row behind those of another."""
+        return [token for tokens in self.given for token in tokens]
 
     @property
     def positions(self) -> list[int]:
-        """Their positions in the rows."""
-        return [row.next_position for row in self._flying]
+        """Their positions in the rows.
 
-    def admit(self, name: int, prefixes: Sequence[Held], own: Sequence[Held], newest: int) -> None:
-        """Take in a row whose next token is `newest`; those before are `prefixes`, then `own`.
+        No row goes beyond its last one, be it by a guess: what a model computes of all tokens may depend on
+        the farthest position it is fed, as with dynamic NTK.
+        """
+        return [min(at, row.last_position) for row in self._flying for at in row.fed(self._fed)]
+
+    @property
+    def _fed(self) -> int:
+        """How many tokens of each row a pass is fed."""
+        return len(self.given[0])
+
+    @property
+    def _begin(self) -> int:
+        """The first column that a row has anything in."""
+        return min(row.begin for row in self._flying)
+
+    def admit(self, name: int, prefixes: Sequence[Held], own: Sequence[Held], *, last_position: int) -> None:
+        """Take in a row whose tokens so far are `prefixes`, then `own`; none is fed behind `last_position`.
 
         What is its own is copied, prefixes are kept alive and read where they are.
         """
+        import torch
+
         tokens = sum(part.tokens for part in own)
         self._make_room(tokens, own[-1].keys_values)
         place, begin = len(self._flying), self._end - tokens
@@ -125,13 +156,43 @@ class RowsInFlight:
                     known[place, :, columns] = new[0]
             begin = columns.stop
         position = own[-1].start + own[-1].tokens
-        self._flying.append(_Flying(name, tuple(prefixes), self._end - tokens, position, newest))
+        own_positions = torch.arange(position - tokens, position, device=self._device)
+        self._positions[place, self._end - tokens : self._end] = own_positions
+        begin = self._end - tokens
+        self._flying.append(_Flying(name, tuple(prefixes), begin, tokens, position, last_position))
 
-    def advance(self, newest: Sequence[int]) -> None:
-        """Count in what a pass was fed; `newest` are the tokens that the next one is."""
-        for row, token in zip(self._flying, newest, strict=True):
-            row.newest, row.next_position = token, row.next_position + 1
-        self._end += 1
+    def give(self, tokens: Sequence[Sequence[int]]) -> None:
+        """Say which tokens each row is fed next, equally many of all."""
+        self.given = list(tokens)
+
+    def prepare(self) -> None:
+        """Get ready for a pass that feeds what was given."""
+        self._looks.clear()
+        if not self._flying:
+            return
+        if self._end + self._fed > self._columns:
+            self._relayout(0)
+        self._set_positions([self._fed] * len(self))
+
+    def keep(self, counts: Sequence[int]) -> None:
+        """Of what each row was fed let the first of `counts` be its own, and forget the others."""
+        if min(counts) < self._fed:
+            self._set_positions(counts)
+        for row, count in zip(self._flying, counts, strict=True):
+            row.own, row.next_position = row.own + count, row.next_position + count
+        self._end += self._fed
+
+    def _set_positions(self, counts: Sequence[int]) -> None:
+        """Show of what is fed of each row the first of `counts` where they stand, and hide the others."""
+        import torch
+
+        positions = [
+            [at if place < count and at <= row.last_position else NOWHERE for place, at in enumerate(fed)]
+            for row, count in zip(self._flying, counts, strict=True)
+            for fed in (row.fed(self._fed),)
+        ]
+        columns = slice(self._end, self._end + self._fed)
+        self._positions[: len(self), columns] = torch.tensor(positions, device=self._device)
 
     def take_out(self, name: int) -> None:
         """Let a row go; the last one takes its place."""
@@ -140,92 +201,83 @@ class RowsInFlight:
         vacant = len(self._flying)
         if place != vacant:
             self._flying[place] = last
+            self._positions[place] = self._positions[vacant]
+        self._positions[vacant] = NOWHERE
         for states in self._layers.values():
             for each in states:
                 if place != vacant:
                     each[place, :, : self._end] = each[vacant, :, : self._end]
-                # What is masked is computed with all the same, and there NaN of a row that ended by it
-                # would be NaN of whoever comes next.
+                # What nobody looks at is computed with all the same, and there NaN of a row that ended by
+                # it would be NaN of whoever comes next.
                 each[vacant, :, : self._end] = 0
-
-    def clear(self) -> None:
-        """Let all rows go."""
-        self._flying.clear()
-        self._layers.clear()
-        self._columns = self._end = 0
-
-    def prepare(self) -> None:
-        """Get ready for a pass that feeds one token of each row."""
-        if self._flying and self._end == self._columns:
-            self._relayout(self._end - self._begin)
-        self._looks.clear()
 
     def attend(
         self, layer: int, query: Any, key: Any, value: Any, *, scale: float, window: int | None
     ) -> Any:
-        """Return `[1, rows, heads, width]` for queries `[1, heads, rows, width]`, one of each row.
+        """Return `[1, fed, heads, width]` for queries `[1, heads, fed, width]` of what the pass is fed.
 
-        `key` and `value` `[1, key heads, rows, width]` are written beside those before them.
+        `key` and `value` `[1, key heads, fed, width]` are written beside those before them.
         """
-        rows, key_heads = len(self._flying), key.shape[1]
+        rows, fed, key_heads = len(self), self._fed, key.shape[1]
+        columns = slice(self._end, self._end + fed)
         for known, new in zip(self._layers[layer], (key, value), strict=True):
-            known[:rows, :, self._end] = new[0].transpose(0, 1)
-        looks = self._looks_within(window, query.dtype)
-        # Heads that share a key stand in for further queries: a key is read once for all of them.
-        grouped = query[0].unflatten(0, (key_heads, -1)).permute(2, 0, 1, 3)
-        columns = slice(self._begin, self._end + 1)
-        own = (states[:rows, :, columns] for states in self._layers[layer])
-        output, log_sum_exp = attend_each(grouped, *own, scale=scale, bias=looks.own)
+            known[:rows, :, columns] = new[0].unflatten(1, (rows, fed)).transpose(0, 1)
+        looks = self._looks_within(window)
+        # [rows, key heads, heads of a key x fed, width]: heads that share a key stand in for further queries,
+        # so that a key is read once for all of them.
+        grouped = query[0].unflatten(0, (key_heads, -1)).unflatten(2, (rows, fed))
+        groups = grouped.shape[1]
+        grouped = grouped.permute(2, 0, 1, 3, 4).flatten(2, 3)
+        own = (states[:rows, :, self._begin : columns.stop] for states in self._layers[layer])
+        bias = _for_groups(looks.own, groups)[:, None].to(query.dtype)
+        output, log_sum_exp = attend_each(grouped, *own, scale=scale, bias=bias)
         if looks.prefixes:
             output = output.float()
         for look in looks.prefixes:
             part = self._attend_prefix(grouped[look.rows], look, layer, scale)
             merge(output[look.rows], log_sum_exp[look.rows], *part)
-        return output.flatten(1, 2).to(query.dtype).unsqueeze(0)
-
-    @property
-    def _begin(self) -> int:
-        """The first column that a row has anything in."""
-        return min(row.begin for row in self._flying)
+        by_token = output.unflatten(2, (groups, fed)).permute(0, 3, 1, 2, 4)
+        return by_token.flatten(2, 3).flatten(0, 1).to(query.dtype).unsqueeze(0)
 
     def _attend_prefix(self, grouped: Any, look: _Look, layer: int, scale: float) -> tuple[Any, Any]:
         """Let queries `[rows, key heads, queries, width]` look at a prefix, all of them together."""
         queries = grouped.shape[2]
         together = grouped.transpose(0, 1).flatten(1, 2).unsqueeze(0)
-        mask = None if look.mask is None else look.mask.repeat_interleave(queries, dim=0)
+        mask = None if look.mask is None else _for_groups(look.mask, queries // self._fed).flatten(0, 1)
         found = attend(together, *look.prefix[layer], scale=scale, mask=mask)
         output, log_sum_exp = (each[0].unflatten(1, (-1, queries)).transpose(0, 1) for each in found)
         return output, log_sum_exp
 
-    def _looks_within(self, window: int | None, dtype: Any) -> _Looks:
+    def _looks_within(self, window: int | None) -> _Looks:
         """Return what rows look at through `window`; made once a pass for all layers that have it."""
         if window not in self._looks:
-            self._looks[window] = _Looks(self._own_bias(window, dtype), list(self._prefix_looks(window)))
+            self._looks[window] = _Looks(self._own_bias(window), list(self._prefix_looks(window)))
         return self._looks[window]
 
-    def _own_bias(self, window: int | None, dtype: Any) -> Any:
-        """Return `[rows, 1, 1, columns]`, -inf where a row has nothing or may not look; `None`: nowhere."""
+    def _own_bias(self, window: int | None) -> Any:
+        """Return what is added to scores `[rows, fed, columns]`: -inf where a token may not look."""
         import torch
 
-        reach = 0 if window is None else self._end + 1 - window
-        firsts = [max(row.begin, reach) for row in self._flying]
-        if max(firsts) <= self._begin:
-            return None
-        columns = torch.arange(self._begin, self._end + 1, device=self._device)
-        hidden = columns < torch.tensor(firsts, device=self._device)[:, None]
-        bias = torch.zeros(hidden.shape, dtype=dtype, device=self._device)
-        return bias.masked_fill_(hidden, float("-inf"))[:, None, None]
+        there = self._positions[: len(self), self._begin : self._end + self._fed][:, None]
+        own = torch.tensor(self.positions, device=self._device).view(len(self), self._fed, 1)
+        hidden = there > own
+        if window is not None:
+            hidden |= there <= own - window
+        bias = torch.zeros(hidden.shape, device=self._device)
+        return bias.masked_fill_(hidden, float("-inf"))
 
     def _prefix_looks(self, window: int | None) -> Iterator[_Look]:
         import torch
 
         for prefix, rows in self._rows_by_prefix():
             start, end = prefix.start, prefix.start + prefix.tokens
-            positions = [row.next_position for row in self._flying[rows]]
-            if window is None or max(positions) - start < window:
+            positions = [
+                [min(at, row.last_position) for at in row.fed(self._fed)] for row in self._flying[rows]
+            ]
+            if window is None or max(row[-1] for row in positions) - start < window:
                 yield _Look(rows, prefix.keys_values, None)
-            elif min(positions) - (end - 1) < window:
-                distance = torch.tensor(positions)[:, None] - torch.arange(start, end)
+            elif min(row[0] for row in positions) - (end - 1) < window:
+                distance = torch.tensor(positions)[:, :, None] - torch.arange(start, end)
                 yield _Look(rows, prefix.keys_values, (distance < window).to(self._device))
 
     def _rows_by_prefix(self) -> Iterator[tuple[Held, slice]]:
@@ -244,30 +296,40 @@ class RowsInFlight:
 
     def _make_room(self, tokens: int, like: LayerKeysValues) -> None:
         """Make room for a row of `tokens` of its own on the left of the column that is fed next."""
+        import torch
+
         if not self._flying:
             if tokens >= self._columns:
                 self._columns = tokens + _SPARE_COLUMNS
                 self._layers = {layer: self._empty(states) for layer, states in like.items()}
+                self._positions = torch.full((self._room, self._columns), NOWHERE, device=self._device)
             self._end = tokens
         elif tokens > self._end:
-            self._relayout(max(self._end - self._begin, tokens))
+            self._relayout(tokens)
 
     def _relayout(self, width: int) -> None:
-        """Move all rows so that `width` columns lie on the left of the one that is fed next."""
-        rows, before = len(self._flying), slice(self._begin, self._end)
-        after = slice(width - (before.stop - before.start), width)
+        """Move all rows together, so that `width` columns or more lie on the left of what is fed next."""
+        import torch
+
+        width = max(width, *(row.own for row in self._flying))
+        where = [
+            (self._positions[place, : self._end] < NOWHERE).nonzero()[:, 0] for place in range(len(self))
+        ]
         is_wider = width + _SPARE_COLUMNS > self._columns
         if is_wider:
             self._columns = width + _SPARE_COLUMNS
+        positions = torch.full((self._room, self._columns), NOWHERE, device=self._device)
+        for place, own in enumerate(where):
+            positions[place, width - len(own) : width] = self._positions[place, own]
         for layer, states in self._layers.items():
             moved = self._empty(states) if is_wider else states
             for old, new in zip(states, moved, strict=True):
-                kept = old[:rows, :, before]
-                new[:rows, :, after] = kept if is_wider else kept.clone()  # a copy: they may overlap
+                for place, own in enumerate(where):
+                    new[place, :, width - len(own) : width] = old[place][:, own]
             self._layers[layer] = moved
         for row in self._flying:
-            row.begin += width - self._end
-        self._end = width
+            row.begin = width - row.own
+        self._positions, self._end = positions, width
 
     def _empty(self, like: tuple[Any, Any]) -> tuple[Any, Any]:
         """Return room for keys and values `[rows, heads, columns, width]` as in `like`."""
@@ -282,6 +344,12 @@ class RowsInFlight:
             for each in like
         )
         return keys, values
+
+
+def _for_groups(by_token: Any, groups: int) -> Any:
+    """Return `[rows, fed, keys]` as `[rows, groups x fed, keys]`: each group looks where the others do."""
+    rows, fed, keys = by_token.shape
+    return by_token[:, None].expand(rows, groups, fed, keys).flatten(1, 2)
 
 
 def _at_depth(row: _Flying, depth: int) -> Held | None:

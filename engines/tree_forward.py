@@ -101,9 +101,9 @@ class TreeForward:
     def feed_beside(
         self, packs: Sequence[Pack], rows: Sequence[Row], flying: RowsInFlight, *, keep_rows: bool = True
     ) -> tuple[dict[int, Any], Any]:
-        """Feed `packs` and one token of every row in flight in one pass; there may be none of either.
+        """Feed `packs` and what the rows in flight are given in one pass; there may be none of either.
 
-        Return what `feed` returns of the packs, and logits `[rows in flight, vocabulary]`.
+        Return what `feed` returns of the packs, and logits `[tokens in flight, vocabulary]`.
         """
         return self._pass(packs, rows, flying, keep_rows=keep_rows)
 
@@ -134,9 +134,9 @@ class TreeForward:
         read = [at for end, count in zip(ends, counts, strict=True) for at in range(end - count, end)]
         if flying is not None:
             flying.prepare()
-            read += range(len(ids), len(ids) + len(flying))
+            read += range(len(ids), len(ids) + len(flying.ids))
             ids, positions = ids + flying.ids, positions + flying.positions
-            counts.append(len(flying))
+            counts.append(len(flying.ids))
         self._flying = flying
         self._read = torch.tensor(read or [0], device=self._device) if len(read) < len(ids) else None
         with torch.inference_mode(), self.as_attention():
@@ -246,7 +246,7 @@ class TreeForward:
         flying = self._flying
         if not flying:
             return self._attend_packs(module.layer_idx, query, key, value, scale=scale, window=window), None
-        end = query.shape[2] - len(flying)
+        end = query.shape[2] - len(flying.ids)
         newest = (each[:, :, end:] for each in (query, key, value))
         beside = flying.attend(module.layer_idx, *newest, scale=scale, window=window)
         if not end:

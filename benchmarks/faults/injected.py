@@ -191,14 +191,21 @@ def _logits_of_the_position_before() -> AbstractContextManager[None]:
 
 
 def _kept_keys_one_off() -> AbstractContextManager[None]:
-    right = TreeForward.keys_values
+    right = TreeForward.chain
 
     def wrong(self: TreeForward, pack: Any, row: int) -> Any:
-        return {
-            layer: (keys.roll(1, dims=2), values) for layer, (keys, values) in right(self, pack, row).items()
-        }
+        return [
+            replace(
+                part,
+                keys_values={
+                    layer: (keys.roll(1, dims=2), values)
+                    for layer, (keys, values) in part.keys_values.items()
+                },
+            )
+            for part in right(self, pack, row)
+        ]
 
-    return _replaced(TreeForward, "keys_values", wrong)
+    return _replaced(TreeForward, "chain", wrong)
 
 
 def _padding_is_seen() -> AbstractContextManager[None]:

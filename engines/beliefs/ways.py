@@ -36,14 +36,15 @@ def packed(forward: TreeForward, own_dtype: Any) -> Way:
 def packed_then_steps(forward: TreeForward, device: str) -> Way:
     """Return the way of generation: prompts in packs, then token by token from what is held of them.
 
-    Rows 0 and 2 begin beside row 1, which is in flight by then, and row 0 ends before the others.
+    Rows 0 and 2 begin beside row 1, which is in flight by then, and row 0 ends before the others. Each pass
+    is fed two tokens of a row: its own next ones, or a wrong guess behind the first.
     """
 
     def feed(tree: ProbeTree, _: Any) -> list[Part]:
         import torch
 
-        steps = (1, REPLAYED_STEPS, REPLAYED_STEPS - 1)
-        given = [list(row[-REPLAYED_STEPS:]) for row in tree.replayed]
+        given = [row[-REPLAYED_STEPS:] for row in tree.replayed]
+        right = {0: [2], 1: [1, 1, 1], 2: [1, 2]}  # how many of the two are right, pass by pass
         rows, packs = tree.packs([row[:-REPLAYED_STEPS] for row in tree.replayed])
         said: list[list[Any]] = [[] for _ in rows]
         flying = RowsInFlight(len(rows), device)
@@ -51,23 +52,35 @@ def packed_then_steps(forward: TreeForward, device: str) -> Way:
         waiting = list(packs)
         while waiting or len(flying):
             now, waiting = waiting[:1], waiting[1:]
+            names = flying.names
+            counts = [right[row].pop(0) for row in names]
+            flying.give(
+                [_fed(given[row], len(said[row]), count) for row, count in zip(names, counts, strict=True)]
+            )
             beside = forward.feed_beside(now, rows, flying)[1]
-            for place, row in enumerate(flying.names):
-                said[row].append(beside[place])
-            flying.advance([given[row][min(len(said[row]), steps[row] - 1)] for row in flying.names])
-            for row in flying.names:
-                if len(said[row]) == steps[row]:
+            for place, (row, count) in enumerate(zip(names, counts, strict=True)):
+                said[row] += beside[2 * place : 2 * place + count]
+            if names:
+                flying.keep(counts)
+            for row in names:
+                if not right[row]:
                     flying.take_out(row)
             for pack in now:
                 for row in pack.rows:
                     chain = forward.chain(pack, row)
                     copied = 2 if row == 2 else 1  # so that both are tried: a prefix copied and one shared
-                    flying.admit(row, chain[:-copied], chain[-copied:], given[row][0])
+                    last = len(tree.replayed[row]) - 1
+                    flying.admit(row, chain[:-copied], chain[-copied:], last_position=last)
         forward.reset()
         ends = [len(row) - REPLAYED_STEPS for row in tree.replayed]
         return [Part(row, ends[row], torch.stack(logits)) for row, logits in enumerate(said)]
 
     return feed
+
+
+def _fed(given: Sequence[int], at: int, right: int) -> list[int]:
+    """Return two tokens to feed from place `at` of `given` on, of which the first `right` are its own."""
+    return [given[at], given[at + 1] if right == 2 else given[at]]
 
 
 def padded(forward: Forward) -> Way:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, MistralConfig, MistralForCausalLM
 
+from engines import generating
 from engines.encoding import Encoded
 from engines.generating import generate_packed
 from engines.packed import MIN_PACK_TOKENS, PackedRows
@@ -111,8 +112,9 @@ def test_a_window_of_attention_is_kept_to_by_rows_in_flight(llama):
         assert list(done[row].output_tokens) == _plain(model, ids, 40)
 
 
-def test_a_row_that_ends_makes_room_for_the_next_at_once(llama):
+def test_a_row_that_ends_makes_room_for_the_next_at_once(llama, monkeypatch):
     model, _ = llama
+    monkeypatch.setattr(generating, "PASS_TOKENS", 1)  # no guesses: a pass is a token
     prompts = [(60, 61 + row) for row in range(12)]
     plain = [_plain(model, ids, 10) for ids in prompts]
     eos = {plain[0][0], plain[5][2]}
@@ -126,13 +128,37 @@ def test_a_row_that_ends_makes_room_for_the_next_at_once(llama):
     assert feeder.forward.forward_calls == max(places)
 
 
-def test_a_shared_prefix_is_computed_once_and_every_other_token_too(llama):
+def test_a_shared_prefix_is_computed_once_and_every_other_token_too(llama, monkeypatch):
+    monkeypatch.setattr(generating, "PASS_TOKENS", 1)
     prefix = tuple(range(100, 200))
     prompts = [(*prefix, 20 + row, 30) for row in range(10)]
     done, feeder = _generate(llama, prompts, new_tokens=4, batch_size=4)
     new = sum(len(one.output_tokens) - 1 for one in done.values())
     assert feeder.computed_tokens == 100 + 10 * 2 + new
     assert feeder.reused_tokens == 9 * 100
+
+
+def test_a_row_that_repeats_itself_takes_fewer_passes_to_the_same_text(llama, monkeypatch):
+    model, _ = llama
+    prompts = [(5, 6, 7) * 8]
+    tokens = _plain(model, prompts[0], 60)
+    assert len(set(tokens)) < 30  # it does
+    done, guessing = _generate(llama, prompts, new_tokens=60, batch_size=4)
+    assert list(done[0].output_tokens) == tokens
+    monkeypatch.setattr(generating, "MOST_GUESSES", 0)
+    _, plain = _generate(llama, prompts, new_tokens=60, batch_size=4)
+    assert plain.forward.forward_calls == 60
+    assert guessing.forward.forward_calls < 60
+
+
+def test_a_row_ends_where_it_ends_though_more_was_guessed(llama):
+    model, _ = llama
+    prompts = [(5, 6, 7) * 8]
+    plain = _plain(model, prompts[0], 60)
+    for end in range(20, 40):
+        done, _ = _generate(llama, prompts, new_tokens=end, batch_size=1)
+        assert list(done[0].output_tokens) == plain[:end]
+        assert done[0].finish is Finish.LENGTH
 
 
 def test_one_new_token_needs_nothing_held(llama):
@@ -157,7 +183,8 @@ class Scarce(TreeForward):
     room = 10_000
 
     def feed_beside(self, packs, rows, flying, *, keep_rows=True):
-        if sum(flying.positions) + sum(pack.tokens for pack in packs) > self.room:
+        held = sum(row.next_position for row in flying._flying)
+        if held + sum(pack.tokens for pack in packs) > self.room:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return super().feed_beside(packs, rows, flying, keep_rows=keep_rows)
 

@@ -142,6 +142,7 @@ def test_memory_that_runs_out_is_told_and_the_engine_lives_on(engine, monkeypatc
 
     timed = Request("t", TokenPrompt((60, 61)), max_new_tokens=2, ignore_eos=True)
     asked = Request("a", TokenPrompt((60, 61)), max_new_tokens=2)
+    _one(engine, [asked], 1)  # the trial of generations, which memory must not disturb, is made here
     with monkeypatch.context() as patch:
         patch.setattr(engine._loaded.model, "forward", full)
         with pytest.raises(OutOfMemory, match="1 rows of up to 2 prompt tokens"):
@@ -436,10 +437,10 @@ def test_rows_that_do_not_fit_in_flight_together_fly_in_smaller_numbers(
     expected = {name: one.output_tokens for name, one in _one(engine, asked, 8).items()}
     admit = RowsInFlight.admit
 
-    def limited(self, *row):
+    def limited(self, *row, **more):
         if len(self) == most_rows:
             raise RuntimeError(NO_MEMORY)
-        admit(self, *row)
+        admit(self, *row, **more)
 
     monkeypatch.setattr(RowsInFlight, "admit", limited)
     assert {name: one.output_tokens for name, one in _one(engine, asked, 8).items()} == expected
@@ -456,10 +457,10 @@ def test_a_row_that_never_fits_after_its_prompt_fails_alone(demo_model, monkeypa
     _one(engine, [short], 8)  # the trial of generations, which memory must not disturb, is made here
     admit = RowsInFlight.admit
 
-    def limited(self, name, prefixes, own, newest):
+    def limited(self, name, prefixes, own, **more):
         if sum(part.tokens for part in (*prefixes, *own)) > 25:
             raise RuntimeError(NO_MEMORY)
-        admit(self, name, prefixes, own, newest)
+        admit(self, name, prefixes, own, **more)
 
     monkeypatch.setattr(RowsInFlight, "admit", limited)
     found = _one(engine, [short, long], 8)
