@@ -131,7 +131,7 @@ class _Search:
         return False
 
     def _measure(self, batch_size: int, trials: int) -> Trials:
-        """Run trials of full length: as many, and more until something is decided."""
+        """Run trials of full length: as many, and more until something is decided. The first warms up."""
         effort = self.evidence.effort
         found = self.evidence.of(batch_size)
         while not found.has_ended and len(found.trials_ms) < effort.most_trials:
@@ -149,10 +149,12 @@ class _Search:
         self.evidence.add(ask, reading)
 
     def _full_length(self, batch_size: int) -> Ask:
-        # Screens have warmed up what a batch size needs: a first trial that is slow nevertheless is set aside
-        # as a disturbed one, and decides nothing alone.
+        # A screen warms up what a batch size needs and takes a part of the time: a first trial that is slow
+        # nevertheless is set aside as a disturbed one, and decides nothing alone.
         found = self.evidence.of(batch_size)
-        return Ask(batch_size, is_warmup=not (found.warmups_ms or found.screens_ms))
+        is_cold = not (found.warmups_ms or found.screens_ms)
+        can_screen = self.evidence.can_screen
+        return Ask(batch_size, is_screen=is_cold and can_screen, is_warmup=is_cold and not can_screen)
 
     def _propose(self) -> int | None:
         """Return the next batch size to try, or `None` when the best one is to be certified."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One trial to run. A screen decodes few tokens; a warm-up is a batch's first trial without screens."""
+    """One trial to run. A screen decodes few tokens; without screens, a batch's first trial is a warm-up."""
 
     batch_size: int
     is_screen: bool = False

@@ -68,6 +68,14 @@ def test_a_screen_goes_first_and_a_failed_one_is_all_that_a_batch_gets() -> None
     assert len(second.screens_ms) == 3  # one cold, two warm
 
 
+def test_a_screen_warms_up_every_batch_size() -> None:
+    engine = _engine()
+    outcome, _ = search(engine, 50.5)
+    assert not any(ask.is_warmup for ask in engine.asked)
+    for size in _sizes(outcome):
+        assert next(ask for ask in engine.asked if ask.batch_size == size).is_screen
+
+
 def test_short_cases_have_no_screens() -> None:
     engine = _engine()
     search(engine, 50.5, can_screen=False)

@@ -9,8 +9,8 @@ from simulated_engine import KINDS, Simulated, figures, simulations
 from modeltest.api import ProbeDecision, SearchStatus
 from modeltest.search.max_batch import MOST_BATCH_SIZES
 
-SEEDS = 250
-"""Of every kind: 3,750 searches in all."""
+SEEDS = 400
+"""Of every kind: 6,000 searches in all."""
 
 CALM = (
     "linear, noise 0.5 %",
