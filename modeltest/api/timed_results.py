@@ -131,7 +131,7 @@ class ProbeDecision(str, Enum):
     """Its lower bound is above the limit."""
 
     OPEN = "OPEN"
-    """Neither, so far: the search was cut short."""
+    """Neither, so far: the search was cut short, or more trials would hardly have changed its way."""
 
     BORDERLINE = "BORDERLINE"
     """Neither, after all the trials a batch size may have. Counts as a failure."""

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from modeltest.api import ProbeDecision
+from modeltest.search.batch_evidence import BatchEvidence
+from modeltest.search.foresight import can_hardly_pass, is_hopeless
 from modeltest.search.latency_fit import LatencyFit, Point, fit
 from modeltest.search.memory_bound import largest_that_fits
 from modeltest.search.sequential_test import (
     CONFIDENCE,
-    NO_SPREAD,
     Interval,
     Spread,
     half_width,
     interval,
-    is_hopeless,
+    may_be_disturbed,
     pool,
-    spread,
     undisturbed,
 )
 from modeltest.search.trial_plan import FULL_EFFORT, Ask, Effort, Reading
@@ -28,52 +28,6 @@ CERTIFICATE_RISK = 0.005
 next half of what is left, and so on, so that a search with many candidates is no surer to err."""
 
 MOST_WARM_SCREENS = 3
-
-
-@dataclass(slots=True)
-class BatchEvidence:
-    """The readings of one batch size, each kind in its order."""
-
-    batch_size: int
-    screens_ms: list[float] = field(default_factory=list)
-    warmups_ms: list[float] = field(default_factory=list)
-    trials_ms: list[float] = field(default_factory=list)
-    scatter: Spread = NO_SPREAD
-    """Of `trials_ms`, a disturbed one left out."""
-
-    peak_memory_bytes: int | None = None
-    """Largest of the trials of full length."""
-
-    out_of_memory: bool = False
-    has_failed: bool = False
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether no trial more may be run."""
-        return self.out_of_memory or self.has_failed
-
-    @property
-    def timed(self) -> int:
-        """How many trials of any kind gave a latency."""
-        return len(self.screens_ms) + len(self.warmups_ms) + len(self.trials_ms)
-
-    @property
-    def warm_screens_ms(self) -> Sequence[float]:
-        """The screens but the first, which found everything cold."""
-        return self.screens_ms[1:]
-
-    def add(self, ask: Ask, reading: Reading) -> None:
-        """Note what a trial gave."""
-        if reading.out_of_memory or reading.latency_ms is None or reading.latency_ms <= 0:
-            self.out_of_memory |= reading.out_of_memory
-            self.has_failed |= not reading.out_of_memory
-            return
-        kind = self.screens_ms if ask.is_screen else self.warmups_ms if ask.is_warmup else self.trials_ms
-        kind.append(reading.latency_ms)
-        if kind is self.trials_ms:
-            self.scatter = spread(undisturbed(kind))
-        if not ask.is_screen and reading.peak_memory_bytes is not None:
-            self.peak_memory_bytes = max(self.peak_memory_bytes or 0, reading.peak_memory_bytes)
 
 
 @dataclass(slots=True)
@@ -89,13 +43,15 @@ class Evidence:
     _batches: dict[int, BatchEvidence] = field(default_factory=dict, init=False)
     _candidates: list[int] = field(default_factory=list, init=False)
     _decisions: dict[int, ProbeDecision] = field(default_factory=dict, init=False)
-    """Worked out since the last reading; any reading may change any decision."""
+    _given_up: dict[int, bool] = field(default_factory=dict, init=False)
+    """Both worked out since the last reading; any reading may change any decision."""
 
     def add(self, ask: Ask, reading: Reading) -> None:
         """Note what `ask` gave."""
         found = self._batches.setdefault(ask.batch_size, BatchEvidence(ask.batch_size))
         found.add(ask, reading)
         self._decisions.clear()
+        self._given_up.clear()
         if reading.memory_limit_bytes is not None:
             self.memory_limit_bytes = reading.memory_limit_bytes
         if len(found.trials_ms) >= self.effort.answer_trials and found.batch_size not in self._candidates:
@@ -144,6 +100,19 @@ class Evidence:
         if not or_borderline:
             others.add(ProbeDecision.BORDERLINE)
         return sorted(size for size in self._batches if self.decision(size) not in others)
+
+    def is_given_up(self, batch_size: int) -> bool:
+        """Say whether an open `batch_size` can hardly pass any more, without the slowest trial too.
+
+        Then it does not matter to the search whether it exceeds the limit or is borderline.
+        """
+        if batch_size not in self._given_up:
+            self._given_up[batch_size] = self._gives_up(self.of(batch_size))
+        return self._given_up[batch_size]
+
+    def given_up(self) -> list[int]:
+        """Return the batch sizes that are given up, ascending."""
+        return sorted(size for size in self._batches if self.is_given_up(size))
 
     def screens_are_worth_it(self, batch_size: int) -> bool:
         """Say whether the next trial of `batch_size` should be a screen."""
@@ -211,21 +180,33 @@ class Evidence:
 
     def _is_hopeless(self, found: BatchEvidence) -> bool:
         """Say whether the trials left can hardly decide, without the slowest too: one must not decide."""
-        trials, left = found.trials_ms, self.effort.most_trials - len(found.trials_ms)
+        left, elsewhere = self._trials_left(found), self._elsewhere(found)
+        high = self._pass_confidence(found)
         return left <= 0 or all(
-            is_hopeless(
-                latencies_ms,
-                self._elsewhere(found),
-                limit_ms=self.limit_ms,
-                trials_left=left,
-                high=self._pass_confidence(found),
-            )
-            for latencies_ms in (trials, sorted(trials)[:-1])
+            is_hopeless(trials, elsewhere, limit_ms=self.limit_ms, trials_left=left, high=high)
+            for trials in _with_and_without_the_slowest(found.trials_ms)
         )
 
-    def _pass_confidence(self, found: BatchEvidence) -> float:
+    def _gives_up(self, found: BatchEvidence) -> bool:
+        elsewhere = self._elsewhere(found)
+        if self.decision(found.batch_size) is not ProbeDecision.OPEN:
+            return False
+        if may_be_disturbed(found.trials_ms, elsewhere):
+            return False
+        left = self._trials_left(found)
+        # It would have to bear the certificate, whose bound is the stricter one.
+        high = self._pass_confidence(found, _certificate_confidence(len(self._candidates)))
+        return all(
+            can_hardly_pass(trials, elsewhere, limit_ms=self.limit_ms, trials_left=left, high=high)
+            for trials in _with_and_without_the_slowest(found.trials_ms)
+        )
+
+    def _trials_left(self, found: BatchEvidence) -> int:
+        return self.effort.most_trials - len(found.trials_ms)
+
+    def _pass_confidence(self, found: BatchEvidence, otherwise: float = CONFIDENCE) -> float:
         if found.batch_size not in self._candidates:
-            return CONFIDENCE
+            return otherwise
         return _certificate_confidence(self._candidates.index(found.batch_size))
 
     def _elsewhere(self, found: BatchEvidence) -> Spread:
@@ -246,6 +227,10 @@ class Evidence:
         largest = max(both, key=lambda each: each.batch_size)
         ratio: float = median(largest.trials_ms) / median(largest.warm_screens_ms)
         return max(1.0, ratio)
+
+
+def _with_and_without_the_slowest(latencies_ms: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+    return latencies_ms, sorted(latencies_ms)[:-1]
 
 
 def _certificate_confidence(candidates_before: int) -> float:

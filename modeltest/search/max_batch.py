@@ -98,9 +98,9 @@ class _Search:
                 yield from self._measure(second, 1)
 
     def _try(self, batch_size: int) -> Trials:
-        """Run trials of `batch_size` until something is decided, the cheapest first."""
+        """Run trials of `batch_size` until it is decided or can hardly pass, the cheapest first."""
         width, good = self._width(), self._good()
-        while self.evidence.decision(batch_size) is ProbeDecision.OPEN:
+        while self._may_pass(batch_size):
             if self.evidence.screens_are_worth_it(batch_size):
                 yield from self._run(Ask(batch_size, is_screen=True))
             else:
@@ -223,6 +223,10 @@ class _Search:
         one_row = log(line.latency_ms(good + 1) / line.latency_ms(good))
         return one_row < WORTHWHILE * resolution and self._aim(good) <= good
 
+    def _may_pass(self, batch_size: int) -> bool:
+        is_open = self.evidence.decision(batch_size) is ProbeDecision.OPEN
+        return is_open and not self.evidence.is_given_up(batch_size)
+
     def _passes(self, batch_size: int) -> bool:
         return self.evidence.decision(batch_size) is ProbeDecision.PASS
 
@@ -231,7 +235,7 @@ class _Search:
         return max((size for size in self.evidence.passing() if bad is None or size < bad), default=None)
 
     def _bad(self) -> int | None:
-        return min(self.evidence.infeasible(), default=None)
+        return min((*self.evidence.infeasible(), *self.evidence.given_up()), default=None)
 
     def _top(self) -> int:
         return top_of(self.bounds, self.evidence)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modeltest.api import Probe, ProbeDecision, SearchStatus
-from modeltest.search.evidence import BatchEvidence, Evidence
+from modeltest.search.batch_evidence import BatchEvidence
+from modeltest.search.evidence import Evidence
 from modeltest.search.max_batch import top_of
 from modeltest.search.trial_plan import SearchRange
 
@@ -77,7 +78,7 @@ def _status(
         so_far = f"; batch {passing} passed so far" if passing is not None else ""
         return SearchStatus.BORDERLINE, f"the search was cut short{so_far}", False
     text = f"{len(found.trials_ms)} trials of batch {above} neither meet nor exceed {limit}"
-    if decision is ProbeDecision.PASS or not found.trials_ms:
+    if decision in (ProbeDecision.PASS, ProbeDecision.OPEN) or not found.trials_ms:
         text = f"the batches from {above} on differ from {limit} by less than the trials scatter"
     return SearchStatus.BORDERLINE, text, best is not None
 

@@ -27,8 +27,8 @@ DISTURBED_FROM_TRIALS = 5
 """Of five or six trials the slowest, of seven the two slowest are set aside when they lie that far above the
 mean of the others."""
 
-HOPELESS_SDS = 3.0
-"""A mean moves by so many of its standard deviations, either way, in one case of 370."""
+_SUSPECT_SDS = 3.0
+"""So many standard deviations above the others, a trial among too few to set it aside is not trusted."""
 
 _MOST_TYPICAL_VARIANCES = 9.0
 
@@ -80,32 +80,6 @@ def interval(
     )
 
 
-def is_hopeless(
-    latencies_ms: Sequence[float],
-    elsewhere: Spread,
-    *,
-    limit_ms: float,
-    trials_left: int,
-    high: float = CONFIDENCE,
-) -> bool:
-    """Say whether `trials_left` more can hardly decide: `limit_ms` is too near to the mean.
-
-    With them the interval will be about so wide, and the mean will have moved by about so much:
-    variance x (1 / trials - 1 / all trials), that of the mean of all against that of the first of them.
-    """
-    kept = undisturbed(latencies_ms)
-    if not kept:
-        return False
-    own = spread(kept)
-    freedom = own.freedom + elsewhere.freedom
-    variance = (own.squares + elsewhere.squares) / freedom
-    final = len(kept) + trials_left
-    half = t_quantile(high, freedom + trials_left) * sqrt(variance / final)
-    moves = sqrt(variance * (1 / len(kept) - 1 / final))
-    distance = abs(log(limit_ms) - fmean(map(log, kept)))
-    return distance + HOPELESS_SDS * moves < half
-
-
 def undisturbed(latencies_ms: Sequence[float]) -> Sequence[float]:
     """Return `latencies_ms` without the slowest trials where something else must have slowed them."""
     if len(latencies_ms) < DISTURBED_FROM_TRIALS:
@@ -117,6 +91,15 @@ def undisturbed(latencies_ms: Sequence[float]) -> Sequence[float]:
         if excess > max(DISTURBED_SHARE, DISTURBED_SDS * sqrt(spread(others).variance)):
             return others
     return latencies_ms
+
+
+def may_be_disturbed(latencies_ms: Sequence[float], elsewhere: Spread) -> bool:
+    """Say whether the slowest of trials that are too few to set it aside looks as if it should be."""
+    if not 2 <= len(latencies_ms) < DISTURBED_FROM_TRIALS:
+        return False
+    *others, slowest = sorted(latencies_ms)
+    excess = log(slowest) - fmean(map(log, others))
+    return excess > max(DISTURBED_SHARE, _SUSPECT_SDS * sqrt(elsewhere.variance))
 
 
 def spread(latencies_ms: Sequence[float]) -> Spread:

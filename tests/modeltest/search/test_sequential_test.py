@@ -10,7 +10,7 @@ from modeltest.search.sequential_test import (
     Spread,
     half_width,
     interval,
-    is_hopeless,
+    may_be_disturbed,
     pool,
     spread,
     undisturbed,
@@ -69,6 +69,21 @@ def test_no_other_trial_is_set_aside(kept: list[float]) -> None:
     assert undisturbed(kept) == kept
 
 
+@pytest.mark.parametrize(
+    ("latencies_ms", "suspect"),
+    [
+        ([50.0, 50.2, 54.0], True),
+        ([50.0, 54.0], True),
+        ([50.0, 50.2, 51.0], False),  # not 5 % slower
+        ([54.0], False),
+        ([50.0, 50.2, 54.0, 49.9, 50.1], False),  # enough to set it aside
+    ],
+)
+def test_a_slow_trial_among_few_is_not_trusted(latencies_ms: list[float], suspect: bool) -> None:
+    assert may_be_disturbed(latencies_ms, Spread(30 * 0.01**2, 30)) is suspect
+    assert not may_be_disturbed(latencies_ms, Spread(30 * 0.05**2, 30)), "where all trials scatter so"
+
+
 def test_one_batch_size_scattered_by_a_disturbance_does_not_spoil_the_others() -> None:
     calm = spread([10.0, 10.1, 9.9, 10.0])
     wild = spread([10.0, 20.0])
@@ -99,40 +114,3 @@ def test_milliseconds_or_seconds_make_no_difference(latencies: list[float], fact
     found = interval(latencies, PRIOR)
     scaled = interval([factor * each for each in latencies], PRIOR)
     assert scaled.high_ms == pytest.approx(factor * found.high_ms)
-
-
-@pytest.mark.parametrize(
-    ("latencies_ms", "hopeless"),
-    [
-        ([100.0, 100.0], False),  # two trials of seven: the mean may still move far
-        ([98.0, 102.0, 98.0, 102.0, 100.0], True),  # the limit in the very middle
-        ([96.0, 98.0, 96.0, 98.0], False),  # 3 % below: the interval will be narrower than that
-        ([102.0, 104.0, 102.0, 104.0], False),
-        ([99.0, 101.0] * 3 + [99.0], True),  # none is left
-    ],
-)
-def test_trials_end_where_the_rest_can_hardly_decide(latencies_ms: list[float], hopeless: bool) -> None:
-    elsewhere = Spread(30 * 0.02**2, 30)
-    left = 7 - len(latencies_ms)
-    assert is_hopeless(latencies_ms, elsewhere, limit_ms=100.0, trials_left=left) is hopeless
-
-
-def test_nothing_is_hopeless_before_the_first_trial() -> None:
-    assert not is_hopeless([], PRIOR, limit_ms=100.0, trials_left=7)
-
-
-def test_what_is_called_hopeless_is_seldom_decided_after_all() -> None:
-    """Of 2,000 batch sizes at the limit or near it, with 2 % scatter known from 30 trials elsewhere."""
-    import random
-
-    draw = random.Random(0)
-    elsewhere, given_up, decided = Spread(30 * 0.02**2, 30), 0, 0
-    for number in range(2000):
-        mean = log(100) + 0.02 * (number % 9 - 4) / 4
-        trials = [exp(draw.gauss(mean, 0.02)) for _ in range(7)]
-        if any(is_hopeless(trials[:n], elsewhere, limit_ms=100.0, trials_left=7 - n) for n in range(2, 7)):
-            given_up += 1
-            where = interval(trials, elsewhere)
-            decided += not where.low_ms <= 100 <= where.high_ms
-    assert given_up > 200
-    assert decided / given_up < 0.01
