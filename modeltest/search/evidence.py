@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import log
 from statistics import median
 
 from modeltest.api import ProbeDecision
 from modeltest.search.batch_evidence import BatchEvidence
-from modeltest.search.foresight import can_hardly_pass, is_hopeless
+from modeltest.search.foresight import can_hardly_exceed, can_hardly_pass, is_hopeless
 from modeltest.search.latency_fit import LatencyFit, Point, fit
 from modeltest.search.memory_bound import largest_that_fits
 from modeltest.search.sequential_test import (
@@ -28,6 +29,9 @@ CERTIFICATE_RISK = 0.005
 next half of what is left, and so on, so that a search with many candidates is no surer to err."""
 
 MOST_WARM_SCREENS = 3
+
+CLOSE = 1.5
+"""An answer farther below the limit than so many widths of the test is one that the line did not expect."""
 
 
 @dataclass(slots=True)
@@ -113,6 +117,26 @@ class Evidence:
     def given_up(self) -> list[int]:
         """Return the batch sizes that are given up, ascending."""
         return sorted(size for size in self._batches if self.is_given_up(size))
+
+    def is_lost_in_scatter(self, batch_size: int) -> bool:
+        """Say whether trials can hardly show that `batch_size`, the one above an answer, exceeds the limit.
+
+        That is foreseen from the trials of both and the line. At least one of its own must not deny the line,
+        for kernels work in steps. And the answer must be close to the limit: else the line has been wrong.
+        """
+        answer, line = self.of(batch_size - 1), self.latency_fit()
+        where = self.interval(answer.batch_size)
+        if where is None or line is None or line.latency_ms(answer.batch_size) <= 0:
+            return False
+        one_row = line.latency_ms(batch_size) / line.latency_ms(answer.batch_size)
+        is_close = log(self.limit_ms / where.mean_ms) < CLOSE * self.resolution(self.effort.answer_trials)
+        return is_close and can_hardly_exceed(
+            self.of(batch_size).trials_ms,
+            [one_row * latency_ms for latency_ms in answer.trials_ms],
+            self._pooled(self),
+            limit_ms=self.limit_ms,
+            most_trials=self.effort.most_trials,
+        )
 
     def screens_are_worth_it(self, batch_size: int) -> bool:
         """Say whether the next trial of `batch_size` should be a screen."""

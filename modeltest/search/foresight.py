@@ -16,6 +16,9 @@ from modeltest.search.student_t import t_quantile
 HOPELESS_SDS = 3.0
 """A mean moves by so many of its standard deviations, either way, in one case of 370."""
 
+DENIED_SDS = 2.0
+"""A mean slower than foreseen by so many standard deviations of the difference denies what foresaw it."""
+
 
 def is_hopeless(
     latencies_ms: Sequence[float],
@@ -52,6 +55,33 @@ def can_hardly_pass(
         return False
     ahead = _foresee(latencies_ms, elsewhere, trials_left=trials_left, high=high)
     return log(limit_ms) - ahead.mean + HOPELESS_SDS * ahead.moves < ahead.half
+
+
+def can_hardly_exceed(
+    latencies_ms: Sequence[float],
+    foreseen_ms: Sequence[float],
+    everywhere: Spread,
+    *,
+    limit_ms: float,
+    most_trials: int,
+) -> bool:
+    """Say whether `most_trials` can hardly bring the lower bound above `limit_ms`, by a model of the latency.
+
+    `foreseen_ms` is what the model makes of the trials of another batch size. Where the trials at hand are
+    slower than that by more than both scatter, they deny the model, and it says nothing.
+    """
+    own, foreseen = undisturbed(latencies_ms), undisturbed(foreseen_ms)
+    if not own or not foreseen:
+        return False
+    own_mean, foreseen_mean = fmean(map(log, own)), fmean(map(log, foreseen))
+    sd = sqrt(everywhere.variance)
+    if own_mean - foreseen_mean > DENIED_SDS * sd * sqrt(1 / len(own) + 1 / len(foreseen)):
+        return False
+    both = len(own) + len(foreseen)
+    mean = (len(own) * own_mean + len(foreseen) * foreseen_mean) / both
+    moves = sd * sqrt(1 / both + 1 / most_trials)
+    half = t_quantile(CONFIDENCE, everywhere.freedom) * sd / sqrt(most_trials)
+    return mean + HOPELESS_SDS * moves < log(limit_ms) + half
 
 
 @dataclass(frozen=True, slots=True)

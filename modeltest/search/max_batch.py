@@ -7,7 +7,7 @@ contradict what was found on the way, the search goes on with what they say.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from math import exp, log
 
@@ -120,8 +120,10 @@ class _Search:
         above = good + 1
         if above > self._top():
             return True
-        yield from self._measure(above, self.evidence.effort.bound_trials)
-        if not self._passes(above):
+        yield from self._measure(
+            above, self.evidence.effort.bound_trials, unless=self.evidence.is_lost_in_scatter
+        )
+        if self.evidence.is_lost_in_scatter(above) or not self._passes(above):
             # The trials of `above` may have shown that there is more noise than `good` can bear.
             return self._passes(good)
         self.contradictions += 1
@@ -130,13 +132,20 @@ class _Search:
             return self._passes(above) or self._passes(good)
         return False
 
-    def _measure(self, batch_size: int, trials: int) -> Trials:
-        """Run trials of full length: as many, and more until something is decided. The first warms up."""
+    def _measure(
+        self, batch_size: int, trials: int, *, unless: Callable[[int], bool] = lambda _: False
+    ) -> Trials:
+        """Run trials of full length: as many, and more until something is decided. The first warms up.
+
+        None is run where `unless` is true of the batch size.
+        """
         effort = self.evidence.effort
         found = self.evidence.of(batch_size)
         while not found.has_ended and len(found.trials_ms) < effort.most_trials:
             decision = self.evidence.decision(batch_size)
             done = len(found.trials_ms)
+            if unless(batch_size):
+                return
             if decision is not ProbeDecision.OPEN and done >= trials:
                 return
             if decision is ProbeDecision.FAIL and done >= min(trials, effort.bound_trials):

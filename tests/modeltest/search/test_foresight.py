@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeltest.search.foresight import can_hardly_pass, is_hopeless
+from modeltest.search.foresight import can_hardly_exceed, can_hardly_pass, is_hopeless
 from modeltest.search.sequential_test import PRIOR, Spread, interval
 
 _KNOWN = Spread(30 * 0.02**2, 30)
@@ -81,3 +81,33 @@ def test_what_can_hardly_pass_passes_in_less_than_one_case_of_two_hundred() -> N
             passed += interval(trials, _KNOWN).high_ms <= 100
     assert given_up > 1000
     assert passed / given_up < 0.005
+
+
+@pytest.mark.parametrize(
+    ("above_ms", "below_ms", "lost"),
+    [
+        ([97.0], [97.0, 98.0, 97.0, 98.0, 97.0], True),  # the limit is 1.2 scatters away
+        ([97.0], [101.0, 102.0, 101.0, 102.0, 101.0], False),  # the line says that it is over the limit
+        ([105.0], [97.0, 98.0, 97.0, 98.0, 97.0], False),  # there is a step that the line did not foresee
+        ([], [97.0, 98.0, 97.0, 98.0, 97.0], False),  # nothing tells whether there is one
+        ([97.0], [], False),
+    ],
+)
+def test_a_batch_like_one_that_passes_can_hardly_exceed(
+    above_ms: list[float], below_ms: list[float], lost: bool
+) -> None:
+    assert can_hardly_exceed(above_ms, below_ms, _KNOWN, limit_ms=100.0, most_trials=7) is lost
+
+
+def test_what_can_hardly_exceed_does_in_less_than_one_case_of_two_hundred() -> None:
+    draw = Random(0)
+    lost, exceeded = 0, 0
+    for number in range(3000):
+        mean = log(100) + 0.02 * (number % 9 - 6) / 4
+        below = [exp(draw.gauss(mean, 0.02)) for _ in range(5)]
+        above = [exp(draw.gauss(mean, 0.02)) for _ in range(7)]
+        if can_hardly_exceed(above[:1], below, _KNOWN, limit_ms=100.0, most_trials=7):
+            lost += 1
+            exceeded += interval(above, _KNOWN).low_ms > 100
+    assert lost > 1000
+    assert exceeded / lost < 0.005

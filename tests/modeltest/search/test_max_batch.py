@@ -216,6 +216,28 @@ def test_a_batch_on_the_way_that_can_hardly_pass_is_left_at_once() -> None:
     assert min(len(probe.trials_ms) for probe in left) < 4
 
 
+def test_a_batch_above_that_is_lost_in_the_scatter_is_measured_once() -> None:
+    outcome, _ = search(_engine(10, 0.04, noise=0.01), 50.0)  # 1,000 rows; one costs 0.1 %
+    assert outcome.status is SearchStatus.BORDERLINE
+    assert outcome.is_sound
+    above = _probe(outcome, outcome.max_batch + 1)
+    assert len(above.trials_ms) == 1
+    text = "the batches from {} on differ from the limit of 50 ms by less than the trials scatter"
+    assert outcome.reason == text.format(above.batch_size)
+
+
+def test_a_step_above_the_answer_is_measured_until_it_is_known() -> None:
+    engine = _engine(10, 0.04, noise=0.01)
+
+    def stepping(ask: Ask) -> Reading:
+        reading = engine(ask)
+        return Reading(reading.latency_ms * (1.08 if ask.batch_size > 960 else 1))
+
+    outcome, _ = search(stepping, 50.0)
+    assert (outcome.status, outcome.max_batch, outcome.bound) == (SearchStatus.FOUND, 960, 961)
+    assert len(_probe(outcome, 961).trials_ms) >= 3
+
+
 def test_an_empty_range_is_refused() -> None:
     for lowest, highest in ((0, 4), (5, 4)):
         with pytest.raises(ValueError, match="not empty"):
