@@ -121,6 +121,13 @@ class Simulated:
         return below <= self.limit_ms * (1 - 3 * self.engine.noise)
 
     @property
+    def time(self) -> float:
+        """The time of all trials, that of one of 64 output tokens at the limit being 1."""
+        asked = self.engine.asked
+        steps_ms = sum(self.engine.true_ms(ask.batch_size) * (0.25 if ask.is_screen else 1) for ask in asked)
+        return steps_ms / self.limit_ms
+
+    @property
     def short_by(self) -> float:
         """The share of the limit that the answer leaves unused, in standard deviations of a trial."""
         if self.outcome.max_batch is None:
@@ -235,6 +242,7 @@ def figures(found: Sequence[Simulated]) -> dict[str, float]:
         "most": max(len(one.sizes) for one in found),
         "trials": fmean(len(one.engine.asked) for one in found),
         "full length": fmean(sum(not ask.is_screen for ask in one.engine.asked) for one in found),
+        "time, in trials at the limit": fmean(one.time for one in found),
         "out of memory": fmean(
             sum(probe.decision is ProbeDecision.OUT_OF_MEMORY for probe in one.outcome.probes)
             for one in found

@@ -279,6 +279,10 @@ def test_whatever_the_engine_does_the_answer_was_certified_and_the_questions_are
         assert answer.batch_size <= memory
     if outcome.status in (SearchStatus.FOUND, SearchStatus.MEMORY_LIMITED):
         assert outcome.bound == outcome.max_batch + 1
+    if outcome.status is SearchStatus.FOUND:
+        above = _probe(outcome, outcome.max_batch + 1)
+        assert len(above.trials_ms) >= 3
+        assert above.decision is ProbeDecision.FAIL
     assert len(evidence) <= 25
 
 
