@@ -13,10 +13,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import Measurement, RunResult, Sample
+from modeltest.api import Completion, Measurement, RunResult, Sample, Score
 from modeltest.api.comparison import Calibration, Comparison
 from modeltest.api.files import write_json
 from modeltest.api.suite import SuiteResult
+from modeltest.run import likeness
 from modeltest.run.directory import ELSEWHERE, SCHEMA_VERSION
 from modeltest.run.running_digest import KEY
 
@@ -67,8 +68,12 @@ def journal_schema() -> dict[str, Any]:
         "lines of older versions have none.",
     }
     lines = []
-    for key, kind in (("sample", Sample), ("measurement", Measurement)):
-        line = _object({key: _schema(kind, definitions)})
+    for key, described in (
+        ("sample", _schema(Sample, definitions)),
+        ("sample", _alike_sample(definitions)),
+        ("measurement", _schema(Measurement, definitions)),
+    ):
+        line = _object({key: described})
         lines.append({**line, "properties": {**line["properties"], KEY: digest}})
     return {
         "$schema": _DIALECT,
@@ -76,6 +81,25 @@ def journal_schema() -> dict[str, Any]:
         "oneOf": lines,
         "$defs": definitions,
     }
+
+
+def _alike_sample(definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a sample that leaves out what an earlier line says."""
+    whole = definitions[Sample.__name__]
+    count = {"type": "integer", "minimum": 0}
+    like = {
+        "description": "An earlier line, counted from 1, and how many tokens both prompts begin with.",
+        **_object({likeness.LINE: {"type": "integer", "minimum": 1}, likeness.TOKENS: count}),
+    }
+    score = {**definitions[Score.__name__], "required": [*likeness.IN_EVERY_SCORE]}
+    completion = {**definitions[Completion.__name__], "required": [likeness.TOKENS]}
+    parts = {**whole["properties"], "score": score, "completion": completion}
+    definitions["AlikeSample"] = {
+        "description": "A sample whose prompt begins as that of an earlier line: its tokens are those that "
+        "follow the common ones, and what score and completion leave out is as it is there.",
+        **_object({likeness.KEY: like, **parts}),
+    }
+    return {"$ref": "#/$defs/AlikeSample"}
 
 
 def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """The journal `samples.jsonl`: one line per finished question or timed batch, appended as they finish.
 
 A line is `{"sample": {...}, "digest": "..."}` or `{"measurement": {...}, "digest": "..."}`; of the digest see
-`running_digest.py`. A process killed while writing leaves at most one torn last line, which readers
-pass over and the next writer cuts off; a failed write (full disk) is taken back, so that the file always ends
-with a whole line. Who reads a journal checks it: digests, what lines say of themselves, the end of the run.
+`running_digest.py`, of samples that leave out what an earlier line says `likeness.py`. A process killed while
+writing leaves at most one torn last line, which readers pass over and the next writer cuts off; a failed
+write (full disk) is taken back, so that the file always ends with a whole line. Who reads a journal checks
+it: digests, what lines say of themselves, the end of the run.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from modeltest.api import (
     to_plain,
 )
 from modeltest.api.json_text import parse_json
+from modeltest.run.likeness import EarlierLines
 from modeltest.run.running_digest import KEY, RunningDigest, has_digest
 from modeltest.run.self_checks import LineChecks, Recorded
 
@@ -35,7 +37,8 @@ FILE_NAME = "samples.jsonl"
 _CHUNK_BYTES = 1 << 16
 
 Entry = TypeVar("Entry", Sample, Measurement)
-_KINDS: dict[type, str] = {Sample: "sample", Measurement: "measurement"}
+_SAMPLE = "sample"
+_KINDS: dict[type, str] = {Sample: _SAMPLE, Measurement: "measurement"}
 _NOTHING = Recorded()
 
 
@@ -51,12 +54,16 @@ class JournalWriter:
         self._file = path.open("ab", buffering=0)
         self._file.truncate(_whole_bytes(path))
         self._digest = RunningDigest()
+        self._earlier = EarlierLines()
+        self._lines = 0
         for number, line in _numbered_lines(path):
             try:
                 self._digest.take(line)
+                _whole(number, parse_json(line), self._earlier)
             except ValueError as problem:
                 self._file.close()
                 raise _damaged(path, number, problem) from None
+            self._lines = number
 
     def __enter__(self) -> JournalWriter:
         return self
@@ -74,15 +81,17 @@ class JournalWriter:
         if not os.fstat(self._file.fileno()).st_nlink:
             # The system would go on writing into a file without a name, for hours and for nothing.
             raise PrerequisiteError(f"cannot write {self._path}: the file was deleted during the run")
-        digest = self._digest.copy()
-        data = b"".join(digest.append(_body(entry)) for entry in entries)
+        digest, earlier = self._digest.copy(), self._earlier.copy()
+        bodies = [_body(entry, number, earlier) for number, entry in enumerate(entries, self._lines + 1)]
+        data = b"".join(digest.append(body) for body in bodies)
         end = self._file.seek(0, os.SEEK_END)
         try:
             _write_all(self._file, data)
         except OSError as problem:
             self._file.truncate(end)
             raise PrerequisiteError(f"cannot write {self._path}: {problem.strerror}") from problem
-        self._digest = digest
+        self._digest, self._earlier = digest, earlier
+        self._lines += len(bodies)
 
 
 class JournalReader(Iterable[Entry]):
@@ -162,7 +171,7 @@ def _read_lines(path: Path, recorded: Recorded) -> Iterator[tuple[int, dict[str,
 
     Raises: ModelTestError.
     """
-    digest, number = RunningDigest(), 0
+    digest, earlier, number = RunningDigest(), EarlierLines(), 0
     end = recorded.end
     for number, line in _numbered_lines(path):
         try:
@@ -174,6 +183,7 @@ def _read_lines(path: Path, recorded: Recorded) -> Iterator[tuple[int, dict[str,
                 raise ValueError("neither a sample nor a measurement")
             if KEY in value and not digest.has_begun:
                 raise ValueError("its digest is not where the run put it: the line was written again")
+            _whole(number, value, earlier)
         except ValueError as problem:
             raise _damaged(path, number, problem) from None
         yield number, value
@@ -204,9 +214,21 @@ def _bare_score(plain: Mapping[str, Any]) -> Score:
     )
 
 
-def _body(entry: Sample | Measurement) -> bytes:
-    """Return the line of `entry` without its closing brace, which the digest comes before."""
-    value = {_KINDS[type(entry)]: to_plain(entry)}
+def _whole(number: int, value: Any, earlier: EarlierLines) -> None:
+    """Put into the JSON of a line what its sample leaves out.
+
+    Raises: ValueError.
+    """
+    if isinstance(value, dict) and _SAMPLE in value:
+        value[_SAMPLE] = earlier.whole(number, value[_SAMPLE])
+
+
+def _body(entry: Sample | Measurement, number: int, earlier: EarlierLines) -> bytes:
+    """Return line `number`, of `entry`, without its closing brace, which the digest comes before."""
+    plain = to_plain(entry)
+    if isinstance(entry, Sample):
+        plain = earlier.shortened(number, plain)
+    value = {_KINDS[type(entry)]: plain}
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)[:-1].encode()
 
 
