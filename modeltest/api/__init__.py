@@ -56,6 +56,7 @@ from modeltest.api.plugins import (
     Tokenizer,
     Tokenizing,
     Traceable,
+    WithoutTokens,
     WritingFiles,
 )
 from modeltest.api.results import (
@@ -217,6 +218,7 @@ __all__ = [
     "TrialPrompts",
     "Turn",
     "Verdict",
+    "WithoutTokens",
     "WritingFiles",
     "error_by_name",
     "from_plain",

@@ -362,6 +362,14 @@ class Report(Protocol):
 
 
 @runtime_checkable
+class WithoutTokens(Protocol):
+    """What the samples of a result offer that are cheaper to go through once more without their token ids."""
+
+    def without_tokens(self) -> Iterable[Sample]:
+        """Return the samples, each without `prompt_tokens`, `output_tokens` and `choice_tokens`."""
+
+
+@runtime_checkable
 class OnRequest(Protocol):
     """What a report offers beside `Report` that is written only where it is asked for by its name."""
 

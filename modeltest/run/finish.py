@@ -37,6 +37,7 @@ from modeltest.rounding import resolution_of
 from modeltest.run.directory import COMPLETE, PARTIAL_FOLDER, write_result
 from modeltest.run.disturbances import disturbances
 from modeltest.run.journal import FILE_NAME, end_of, lacks_digests
+from modeltest.run.kept_answers import KeptAnswers
 from modeltest.run.questions import Questions
 from modeltest.suspicion import suspicions
 
@@ -78,6 +79,7 @@ def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = 
 
 def judged(result: RunResult, directory: Path) -> RunResult:
     """Return `result` with summary, verdict, reasons and warnings made of its journal, and its questions."""
+    result = replace(result, samples=KeptAnswers(result.samples))
     summary = summarize(result, directory)
     told = (each for each in result.findings if each.code in OF_QUESTIONS)
     findings = (*told, *_findings(summary, directory))

@@ -12,10 +12,10 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from modeltest.api import (
     JournalEnd,
@@ -23,7 +23,6 @@ from modeltest.api import (
     ModelTestError,
     PrerequisiteError,
     Sample,
-    Score,
     from_plain,
     to_plain,
 )
@@ -37,8 +36,7 @@ FILE_NAME = "samples.jsonl"
 _CHUNK_BYTES = 1 << 16
 
 Entry = TypeVar("Entry", Sample, Measurement)
-_SAMPLE = "sample"
-_KINDS: dict[type, str] = {Sample: _SAMPLE, Measurement: "measurement"}
+_KINDS: dict[type, str] = {Sample: "sample", Measurement: "measurement"}
 _NOTHING = Recorded()
 
 
@@ -59,7 +57,7 @@ class JournalWriter:
         for number, line in _numbered_lines(path):
             try:
                 self._digest.take(line)
-                _whole(number, parse_json(line), self._earlier)
+                _entry(line, number, self._earlier)
             except ValueError as problem:
                 self._file.close()
                 raise _damaged(path, number, problem) from None
@@ -107,37 +105,20 @@ class JournalReader(Iterable[Entry]):
 
         Raises: ModelTestError naming the first line that is not as it was written, and why.
         """
-        key = _KINDS[self._kind]
-        checks = LineChecks(self._recorded.spec)
-        for number, value in _read_lines(self._path, self._recorded):
-            try:
-                if key not in value:
-                    continue
-                entry = from_plain(self._kind, value[key])
-                checks.take(entry)
-            except (ValueError, TypeError) as problem:
-                raise _damaged(self._path, number, problem) from None
-            yield entry
+        for _, entry in _read_lines(self._path, self._recorded, self._kind):
+            if isinstance(entry, self._kind):
+                yield entry
 
 
 def read_outcomes(path: Path, recorded: Recorded = _NOTHING) -> Iterator[tuple[str, bool | None]]:
-    """Yield id and `correct` of each sample: a fraction of the time that it takes to read samples whole.
+    """Yield id and `correct` of each sample.
 
     Raises: ModelTestError naming the first line that is not as it was written, and why.
     """
-    checks = LineChecks(recorded.spec)
-    for number, value in _read_lines(path, recorded):
-        try:
-            sample = value["sample"]
-            score, completion = _bare_score(sample["score"]), sample["completion"]
-            answered, logprobs = completion["request_id"], completion["choice_logprobs"]
-        except (ValueError, TypeError, KeyError) as problem:
-            raise _damaged(path, number, f"not the line of a sample: {problem}") from None
-        try:
-            checks.take_score(score, answered, logprobs)
-        except (ValueError, TypeError) as problem:
-            raise _damaged(path, number, problem) from None
-        yield score.request_id, score.correct
+    for number, entry in _read_lines(path, recorded, Sample):
+        if not isinstance(entry, Sample):
+            raise _damaged(path, number, "not the line of a sample")
+        yield entry.score.request_id, entry.score.correct
 
 
 def count_entries(path: Path) -> int:
@@ -166,27 +147,31 @@ def lacks_digests(path: Path) -> bool:
     return first is not None and not has_digest(first)
 
 
-def _read_lines(path: Path, recorded: Recorded) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield number and JSON of each whole line as far as it is as it was written.
+def _read_lines(
+    path: Path, recorded: Recorded, kind: type[Entry]
+) -> Iterator[tuple[int, Sample | Measurement | None]]:
+    """Yield number and entry of each whole line as far as it is as it was written.
+
+    Instead of an entry that is known to be of another `kind` by the beginning of its line, yield `None`: so a
+    report that asks a journal of questions for trials costs no time.
 
     Raises: ModelTestError.
     """
-    digest, earlier, number = RunningDigest(), EarlierLines(), 0
+    digest, earlier, checks, number = RunningDigest(), EarlierLines(), LineChecks(recorded.spec), 0
     end = recorded.end
+    begin = f'{{"{_KINDS[kind]}":'.encode()
     for number, line in _numbered_lines(path):
+        entry: Sample | Measurement | None = None
         try:
             if end is not None and number > end.lines:
                 raise ValueError(f"the run ended with {end.lines} lines, as run.json says")
             digest.take(line)
-            value = parse_json(line)
-            if not isinstance(value, dict) or len(value.keys() & {*_KINDS.values()}) != 1:
-                raise ValueError("neither a sample nor a measurement")
-            if KEY in value and not digest.has_begun:
-                raise ValueError("its digest is not where the run put it: the line was written again")
-            _whole(number, value, earlier)
-        except ValueError as problem:
+            if not digest.has_begun or line.startswith(begin):
+                entry = _entry(line, number, earlier, has_digests=digest.has_begun)
+                checks.take(entry)
+        except (ValueError, TypeError) as problem:
             raise _damaged(path, number, problem) from None
-        yield number, value
+        yield number, entry
     if end is not None and (number, digest.value) != (end.lines, end.sha256):
         reason = (
             f"the run ended after {end.lines} lines with the digest {end.sha256[:16]}..., as run.json says"
@@ -194,40 +179,26 @@ def _read_lines(path: Path, recorded: Recorded) -> Iterator[tuple[int, dict[str,
         raise _damaged(path, number, f"{reason}; this is another end")
 
 
-def _bare_score(plain: Mapping[str, Any]) -> Score:
-    """Return what the checks need of a score, whose fields are not all held against their types.
-
-    Raises: ValueError, TypeError, KeyError.
-    """
-    name, correct = plain["request_id"], plain["correct"]
-    if not isinstance(name, str) or not isinstance(correct, bool | None):
-        raise ValueError("request_id is no text, or correct neither true, false nor null")
-    return Score(
-        name,
-        subject="",
-        category="",
-        expected=plain["expected"],
-        predicted=plain["predicted"],
-        correct=correct,
-        margin=plain["margin"],
-        error=plain["error"],
-    )
-
-
-def _whole(number: int, value: Any, earlier: EarlierLines) -> None:
-    """Put into the JSON of a line what its sample leaves out.
+def _entry(
+    line: bytes, number: int, earlier: EarlierLines, *, has_digests: bool = True
+) -> Sample | Measurement:
+    """Return what a line says.
 
     Raises: ValueError.
     """
-    if isinstance(value, dict) and _SAMPLE in value:
-        value[_SAMPLE] = earlier.whole(number, value[_SAMPLE])
+    value = parse_json(line)
+    if not isinstance(value, dict) or len(value.keys() & {*_KINDS.values()}) != 1:
+        raise ValueError("neither a sample nor a measurement")
+    if KEY in value and not has_digests:
+        raise ValueError("its digest is not where the run put it: the line was written again")
+    if _KINDS[Sample] in value:
+        return earlier.sample(number, value[_KINDS[Sample]])
+    return from_plain(Measurement, value[_KINDS[Measurement]])
 
 
 def _body(entry: Sample | Measurement, number: int, earlier: EarlierLines) -> bytes:
     """Return line `number`, of `entry`, without its closing brace, which the digest comes before."""
-    plain = to_plain(entry)
-    if isinstance(entry, Sample):
-        plain = earlier.shortened(number, plain)
+    plain = earlier.plain(number, entry) if isinstance(entry, Sample) else to_plain(entry)
     value = {_KINDS[type(entry)]: plain}
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)[:-1].encode()
 

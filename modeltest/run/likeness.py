@@ -18,9 +18,12 @@ read, and gone on with, in bounded memory. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
 from typing import Any
+
+from modeltest.api import Completion, Sample, Score, from_plain, to_plain
+from modeltest.api.plain import with_fields
 
 KEY = "like"
 LINE, TOKENS = "line", "prompt_tokens"
@@ -39,23 +42,11 @@ IN_EVERY_SCORE = (_NAME, "expected", "predicted", "correct", "margin")
 Plain = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A sample that later ones may be like, whole."""
-
-    sample: Plain
-
-    @property
-    def tokens(self) -> list[int]:
-        tokens: list[int] = self.sample["completion"][TOKENS]
-        return tokens
-
-
 class EarlierLines:
     """The samples of one journal that a next one may be like, written or read."""
 
     def __init__(self) -> None:
-        self._kept: dict[int, _Kept] = {}
+        self._kept: dict[int, Sample] = {}
         """By line number, that which was named or added last at the end."""
 
         self._tokens = 0
@@ -66,108 +57,108 @@ class EarlierLines:
         other._kept, other._tokens = dict(self._kept), self._tokens
         return other
 
-    def shortened(self, number: int, sample: Plain) -> Plain:
-        """Return what line `number` has to say of a whole sample, and keep that for the lines after it."""
-        line = self._most_alike(sample["completion"][TOKENS])
-        short = sample if line is None else _difference(line, self._kept[line].sample, sample)
+    def plain(self, number: int, sample: Sample) -> Plain:
+        """Return what line `number` has to say of a sample, and keep that for the lines after it."""
+        line = self._most_alike(sample.completion.prompt_tokens)
+        said: Plain = to_plain(sample) if line is None else _difference(line, self._kept[line], sample)
         self._keep(number, sample, line)
-        return short
+        return said
 
-    def whole(self, number: int, sample: object) -> object:
-        """Return the whole sample of what line `number` says, and keep it for the lines after it.
+    def sample(self, number: int, said: object) -> Sample:
+        """Return the sample of which line `number` says this, and keep it for the lines after it.
 
-        What is no sample is returned as it is: whoever takes it apart says what is wrong with it.
-
-        Raises: ValueError when it is like a line that it cannot be like.
+        Raises: ValueError naming what does not fit, also when it is like a line that it cannot be like.
         """
-        if not isinstance(sample, dict):
-            return sample
         line = None
-        if KEY in sample:
-            line = self._line_of(sample[KEY])
-            sample = _completed(self._kept[line].sample, sample)
-        if _can_be_kept(sample):
-            self._keep(number, sample, line)
+        if isinstance(said, dict) and KEY in said:
+            line, count = self._likeness(said[KEY])
+            sample = _completed(self._kept[line], count, said)
+        else:
+            sample = from_plain(Sample, said)
+        self._keep(number, sample, line)
         return sample
 
-    def _most_alike(self, tokens: list[int]) -> int | None:
+    def _most_alike(self, tokens: tuple[int, ...]) -> int | None:
         """Return the line with the most tokens in common, the last of such; `None` for less than half."""
         half = (len(tokens) + 1) // 2
         found, most = None, 0
-        for number, kept in self._kept.items():
-            if half and kept.tokens[:half] == tokens[:half]:
-                shared = _shared(kept.tokens, tokens)
+        for number, sample in self._kept.items():
+            theirs = sample.completion.prompt_tokens
+            if half and theirs[:half] == tokens[:half]:
+                shared = _shared(theirs, tokens)
                 if shared >= most:
                     found, most = number, shared
         return found
 
-    def _line_of(self, like: object) -> int:
+    def _likeness(self, like: object) -> tuple[int, int]:
         if not isinstance(like, dict) or like.keys() != {LINE, TOKENS}:
             raise ValueError(f"{KEY!r} does not say which line it is like, and in how many tokens")
         line, count = like[LINE], like[TOKENS]
         if type(line) is not int or line not in self._kept:
             raise ValueError(f"it is like line {line!r:.80}, which is none that it can be like")
-        if type(count) is not int or not 0 <= count <= len(self._kept[line].tokens):
+        if type(count) is not int or not 0 <= count <= len(self._kept[line].completion.prompt_tokens):
             raise ValueError(f"it shares {count!r:.80} tokens with line {line}, which has not so many")
-        return line
+        return line, count
 
-    def _keep(self, number: int, sample: Plain, line: int | None) -> None:
+    def _keep(self, number: int, sample: Sample, line: int | None) -> None:
         if line is not None:
             self._forget(line)
-        kept = _Kept(sample)
-        if not kept.tokens:
+        tokens = len(sample.completion.prompt_tokens)
+        if not tokens:
             return
-        self._kept[number] = kept
-        self._tokens += len(kept.tokens)
+        self._kept[number] = sample
+        self._tokens += tokens
         while len(self._kept) > KEPT_LINES or self._tokens > KEPT_TOKENS:
             self._forget(next(iter(self._kept)))
 
     def _forget(self, line: int) -> None:
-        self._tokens -= len(self._kept.pop(line).tokens)
+        self._tokens -= len(self._kept.pop(line).completion.prompt_tokens)
 
 
-def _difference(line: int, earlier: Plain, sample: Plain) -> Plain:
-    """Return `sample` without what it has in common with the sample of an earlier `line`."""
-    score, completion = sample["score"], sample["completion"]
-    count = _shared(earlier["completion"][TOKENS], completion[TOKENS])
-    answer = {TOKENS: completion[TOKENS][count:]} | {
-        name: value
-        for name, value in _other_fields(earlier["completion"] | {_NAME: score[_NAME]}, completion).items()
-        if name != TOKENS
+def _difference(line: int, earlier: Sample, sample: Sample) -> Plain:
+    """Return what is to be said of `sample` beside what it has in common with that of an earlier `line`."""
+    score, completion = sample.score, sample.completion
+    count = _shared(earlier.completion.prompt_tokens, completion.prompt_tokens)
+    likely = replace(earlier.completion, request_id=score.request_id, prompt_tokens=completion.prompt_tokens)
+    return {
+        KEY: {LINE: line, TOKENS: count},
+        "score": {name: getattr(score, name) for name in IN_EVERY_SCORE}
+        | dict(_changes(earlier.score, score)),
+        "completion": {
+            TOKENS: list(completion.prompt_tokens[count:]),
+            **dict(_changes(likely, completion)),
+        },
+        "prompt_sha256": sample.prompt_sha256,
     }
-    always = {name: score[name] for name in IN_EVERY_SCORE}
-    parts = {"score": always | _other_fields(earlier["score"], score), "completion": answer}
-    return {KEY: {LINE: line, TOKENS: count}} | sample | parts
 
 
-def _completed(earlier: Plain, short: Mapping[str, Any]) -> Plain:
-    """Return the whole sample of which `short` is what it has not in common with an earlier one.
+def _completed(earlier: Sample, count: int, said: Mapping[str, Any]) -> Sample:
+    """Return the sample that has `count` tokens, and what is not `said` of it, in common with an earlier one.
 
     Raises: ValueError when a part of it is not there, or is none.
     """
-    score, completion = short.get("score"), short.get("completion")
-    if not isinstance(score, dict) or not isinstance(completion, dict) or _NAME not in score:
-        raise ValueError("it has no score of a question, or no completion")
-    more = completion.get(TOKENS)
-    if not isinstance(more, list):
-        raise ValueError("it has no list of the tokens that follow the shared ones")
-    shared = earlier["completion"][TOKENS][: short[KEY][TOKENS]]
-    whole = {name: value for name, value in short.items() if name != KEY}
-    whole["score"] = earlier["score"] | score
-    whole["completion"] = earlier["completion"] | {_NAME: score[_NAME]} | completion | {TOKENS: shared + more}
-    return whole
+    score, completion, digest = (said.get(part) for part in ("score", "completion", "prompt_sha256"))
+    if said.keys() != {KEY, "score", "completion", "prompt_sha256"} or not isinstance(digest, str):
+        raise ValueError("it has not the parts of a sample that is like another")
+    if not isinstance(score, dict) or not score.keys() >= {*IN_EVERY_SCORE}:
+        raise ValueError("its score does not say what every score says")
+    if not isinstance(completion, dict) or TOKENS not in completion:
+        raise ValueError("it does not say which tokens follow the shared ones")
+    answer = with_fields(earlier.completion, {_NAME: score[_NAME], **completion})
+    tokens = earlier.completion.prompt_tokens[:count] + answer.prompt_tokens
+    return Sample(with_fields(earlier.score, score), replace(answer, prompt_tokens=tokens), digest)
 
 
-def _other_fields(earlier: Mapping[str, Any], part: Mapping[str, Any]) -> Plain:
-    # By their text: 0 and -0.0, 1 and true are equal to Python, and not the same in a file.
-    return {
-        name: value
-        for name, value in part.items()
-        if name not in earlier or repr(value) != repr(earlier[name])
-    }
+def _changes(earlier: Score | Completion, part: Score | Completion) -> Iterator[tuple[str, Any]]:
+    """Yield each field of `part` that is not as it was, as a plain value."""
+    for field in fields(part):
+        then, now = getattr(earlier, field.name), getattr(part, field.name)
+        # By their text, too: 0.0 and -0.0 are equal to Python, and not the same in a file.
+        if then is not now and (then != now or repr(then) != repr(now)):
+            yield field.name, to_plain(now)
 
 
-def _shared(one: list[int], other: list[int]) -> int:
+def _shared(one: tuple[int, ...], other: tuple[int, ...]) -> int:
     """Return how many tokens two prompts begin with in common."""
     low, high = 0, min(len(one), len(other))
     while low < high:
@@ -177,9 +168,3 @@ def _shared(one: list[int], other: list[int]) -> int:
         else:
             high = middle - 1
     return low
-
-
-def _can_be_kept(sample: Plain) -> bool:
-    completion = sample.get("completion")
-    has_tokens = isinstance(completion, dict) and isinstance(completion.get(TOKENS), list)
-    return has_tokens and isinstance(sample.get("score"), dict)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from modeltest.api import AccuracySummary, Proportion, RunResult, Sample
+from modeltest.api import AccuracySummary, Proportion, RunResult, Sample, WithoutTokens
 from reports.page.texts import Texts
 from reports.plots.accuracy_plots import Margins, accuracy_plots
 from reports.run_page.content import Content
@@ -59,7 +59,7 @@ class _Seen:
 def accuracy_content(result: RunResult, summary: AccuracySummary, texts: Texts) -> Content:
     """Return what the page shows of `result`."""
     are_shown = summary.micro.total <= MOST_QUESTIONS
-    samples = _in_order(result.samples, summary) if are_shown else result.samples
+    samples = _in_order(_answers(result.samples), summary) if are_shown else result.samples
     seen = _Seen()
     for sample in samples:
         seen.add(sample)
@@ -98,13 +98,19 @@ def _in_order(samples: Iterable[Sample], summary: AccuracySummary) -> list[Sampl
         name, _, row = sample.score.request_id.rpartition("/")
         return places.get(sample.score.subject, len(places)), int(row) if row.isdecimal() else 0, name
 
-    return sorted(map(_without_tokens, samples), key=place)
+    return sorted(samples, key=place)
 
 
-def _without_tokens(sample: Sample) -> Sample:
-    """Return `sample` without token ids: with them, all samples at once would fill the memory."""
-    shown = replace(sample.completion, prompt_tokens=(), output_tokens=(), choice_tokens=())
-    return replace(sample, completion=shown)
+def _answers(samples: Iterable[Sample]) -> Iterable[Sample]:
+    """Return samples without token ids: with them, all samples at once would fill the memory."""
+    if isinstance(samples, WithoutTokens):
+        return samples.without_tokens()
+    return (
+        replace(
+            each, completion=replace(each.completion, prompt_tokens=(), output_tokens=(), choice_tokens=())
+        )
+        for each in samples
+    )
 
 
 def _answer_table(counted: Counter[tuple[str, str | None]], expected: Sequence[str]) -> AnswerTable:

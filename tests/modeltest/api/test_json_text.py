@@ -50,3 +50,8 @@ def test_large_numbers_within_the_bounds_are_read():
         0.0,
         int("1234567890" * 3),
     ]
+
+
+def test_long_digests_and_texts_are_no_numbers():
+    text = '{"digest": "' + "1e999" * 100 + '", "text": "' + "9" * 400 + '"}'
+    assert parse_json(text) == {"digest": "1e999" * 100, "text": "9" * 400}

@@ -21,6 +21,7 @@ from modeltest.api import (
     from_plain,
     to_plain,
 )
+from modeltest.api.plain import with_fields
 
 SPEC = RunSpec(
     engine="pa_fp16",
@@ -118,3 +119,41 @@ def test_nested_generics_and_unions_are_built():
 def test_half_a_character_in_a_key_is_refused_as_in_a_value():
     with pytest.raises(ValueError, match="surrogates not allowed"):
         from_plain(Finding, {"code": "x", "values": {"\ud800": 1}})
+
+
+def test_fields_are_replaced_as_they_are_built():
+    completion = Completion("a", text="x", output_tokens=(1,))
+    assert with_fields(completion, {"text": None, "finish": "stop"}) == Completion(
+        "a", output_tokens=(1,), finish=Finish.STOP
+    )
+    for changes, message in (
+        ({"words": 1}, r"Completion: unknown fields \['words'\]"),
+        ({"output_tokens": [1, "2"]}, r"Completion.output_tokens\[1\]: expected int, got '2'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            with_fields(completion, changes)
+
+
+@dataclass(frozen=True)
+class _Unions:
+    number: float | int | None = None
+    either: Finish | str | None = None
+    more: str | tuple[int, ...] | None = None
+
+
+@pytest.mark.parametrize(
+    ("plain", "built"),
+    [
+        ({"number": 1}, _Unions(number=1.0)),
+        ({"number": None}, _Unions()),
+        ({"either": "stop"}, _Unions(either=Finish.STOP)),
+        ({"either": "else"}, _Unions(either="else")),
+        ({"more": "ab"}, _Unions(more="ab")),
+        ({"more": [1, 2]}, _Unions(more=(1, 2))),
+    ],
+)
+def test_a_value_is_built_by_the_first_option_that_takes_it(plain, built):
+    found = from_plain(_Unions, plain)
+    assert repr(found) == repr(built)
+    with pytest.raises(ValueError, match=r"_Unions.number: expected float, got \[\]; .* int, .* NoneType"):
+        from_plain(_Unions, {"number": []})
