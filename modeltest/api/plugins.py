@@ -370,6 +370,14 @@ class WithoutTokens(Protocol):
 
 
 @runtime_checkable
+class Preparing(Protocol):
+    """What a report offers beside `Report` that imports large packages."""
+
+    def prepare(self) -> None:
+        """Import them: called from a thread of its own while a run that needs them waits for its model."""
+
+
+@runtime_checkable
 class OnRequest(Protocol):
     """What a report offers beside `Report` that is written only where it is asked for by its name."""
 

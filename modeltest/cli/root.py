@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
 from modeltest import __version__
-from modeltest.cli.calibrate import calibrate
-from modeltest.cli.compare import compare
-from modeltest.cli.convert import convert
-from modeltest.cli.dashboard import dashboard
-from modeltest.cli.data import data
-from modeltest.cli.demo import demo_model
-from modeltest.cli.doctor import doctor
-from modeltest.cli.generate import generate
-from modeltest.cli.lm_eval import lm_eval
-from modeltest.cli.modern import accuracy, maxbs, performance, precision
-from modeltest.cli.quickstart import quickstart
-from modeltest.cli.show import list_, report
-from modeltest.cli.suite import suite
-from modeltest.cli.words import run
+
+COMMANDS = {
+    "run": "words:run",
+    "quickstart": "quickstart:quickstart",
+    "accuracy": "modern:accuracy",
+    "performance": "modern:performance",
+    "maxbs": "modern:maxbs",
+    "precision": "modern:precision",
+    "lm-eval": "lm_eval:lm_eval",
+    "generate": "generate:generate",
+    "suite": "suite:suite",
+    "compare": "compare:compare",
+    "calibrate": "calibrate:calibrate",
+    "report": "show:report",
+    "dashboard": "dashboard:dashboard",
+    "list": "show:list_",
+    "data": "data:data",
+    "doctor": "doctor:doctor",
+    "convert": "convert:convert",
+    "demo-model": "demo:demo_model",
+}
+"""The modules of the commands, under `modeltest.cli`: only that of the command at hand is imported."""
 
 EPILOG = """\b
 The words of run.sh work as they always did:
@@ -34,6 +44,18 @@ something, 4 dataset, 5 engine, 70 a defect of ModelTest, 130 interrupted, 128+N
 
 class _WordsGroup(click.Group):
     """A group in which an unknown first word, or an option of `run`, begins the words of `run.sh`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"modeltest.cli.{module}"), name)
+        return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
@@ -57,26 +79,3 @@ def root() -> None:
     Says whether a port answers as the reference does (accuracy), how fast it is, token by token
     (performance), and how large a batch fits a latency limit (maxbs), in files for people and dashboards.
     """
-
-
-for command in (
-    run,
-    quickstart,
-    accuracy,
-    performance,
-    maxbs,
-    precision,
-    lm_eval,
-    generate,
-    suite,
-    compare,
-    calibrate,
-    report,
-    dashboard,
-    list_,
-    data,
-    doctor,
-    convert,
-    demo_model,
-):
-    root.add_command(command)

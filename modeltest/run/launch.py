@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -37,6 +37,7 @@ from modeltest.run.lock import hold
 from modeltest.run.machine import describe_machine
 from modeltest.run.plan import Plan, can_go_on, plan, protocol_version, run_name
 from modeltest.run.progress import Progress
+from modeltest.run.report_imports import importing_for_reports
 from modeltest.run.resume import refuse_other_run, unrecorded_interruption
 from modeltest.run.stop_signals import Held, hold_signals, interrupt_behind
 from modeltest.run.supervise import supervise
@@ -177,7 +178,9 @@ def _carry_out(work: _Work, workers: Workers, *, verbose: bool) -> Outcome:
     watch = work.watch
     try:
         write_result(watch.directory, watch.result)
-        supervise(work.plan, watch, work.log, workers, trace_folder=work.trace_folder)
+        # Nodes but the first write no reports.
+        with nullcontext() if node_of(work.plan.spec) else importing_for_reports(work.plan.task):
+            supervise(work.plan, watch, work.log, workers, trace_folder=work.trace_folder)
         if node_of(work.plan.spec):
             return Outcome(watch.directory, _write_followed(watch))
         write_result(watch.directory, watch.result)

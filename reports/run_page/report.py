@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 from modeltest.api import (
@@ -29,6 +31,12 @@ FILE_NAME = "report.html"
 PLOTS_FOLDER = "plots"
 
 _TEXTS = ("run", "plot")
+_PREPARED = (
+    "jinja2",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.backends.backend_agg",
+)
 
 
 class RunPage:
@@ -39,6 +47,12 @@ class RunPage:
     def accepts(self, result: RunResult) -> bool:
         """Say whether anything was found; a page can be made of every summary."""
         return result.summary is not None
+
+    def prepare(self) -> None:
+        """Import what pages and plots are made with, where it is installed."""
+        for module in _PREPARED:
+            with suppress(ImportError):
+                import_module(module)
 
     def write(self, result: RunResult, directory: Path) -> Sequence[Path]:
         """Write the files and return their paths.

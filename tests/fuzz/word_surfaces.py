@@ -93,7 +93,7 @@ def _options(data: bytes) -> object:
         name, *words = shlex.split(_text(data)) or [""]
     except ValueError:
         return None  # a shell would ask for the rest
-    command = root.commands.get(name)
+    command = root.get_command(None, name)
     if command is None or not hasattr(command.callback, "__wrapped__"):
         return None
     try:

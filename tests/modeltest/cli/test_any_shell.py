@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from modeltest.cli.execute import _TIMEOUTS
-from modeltest.cli.root import root
+from modeltest.cli.root import COMMANDS, root
 from modeltest.run import machine_errors
 from modeltest.run.machine_errors import of_this_machine
 
@@ -19,8 +19,8 @@ WRONG_NUMBERS = ("nan", "inf", "-inf", "-1", "1e400", "9" * 20, "9" * 5000, "", 
 
 NUMERIC = [
     (name, parameter.opts[0])
-    for name, command in sorted(root.commands.items())
-    for parameter in command.params
+    for name in sorted(COMMANDS)
+    for parameter in root.get_command(None, name).params
     if parameter.opts[0].startswith("-") and getattr(parameter.type, "min", None) is not None
 ]
 

@@ -50,14 +50,16 @@ def test_a_defect_is_told_apart_from_an_invalid_run(monkeypatch, capsys):
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_a_signal_ends_the_command_with_128_and_its_number(number, status, monkeypatch, capsys):
-    monkeypatch.setattr(cli.root.commands["list"], "callback", lambda **_: os.kill(os.getpid(), number))
+    monkeypatch.setattr(
+        cli.root.get_command(None, "list"), "callback", lambda **_: os.kill(os.getpid(), number)
+    )
     assert main(["list", "tasks"]) == status
     assert capsys.readouterr().err.strip() == "interrupted"
 
 
 def test_a_terminal_that_is_gone_does_not_hide_the_signal(monkeypatch):
     monkeypatch.setattr(
-        cli.root.commands["list"], "callback", lambda **_: os.kill(os.getpid(), signal.SIGHUP)
+        cli.root.get_command(None, "list"), "callback", lambda **_: os.kill(os.getpid(), signal.SIGHUP)
     )
     with open("/dev/full", "w", buffering=1) as full:  # noqa: PTH123
         monkeypatch.setattr("sys.stderr", full)
