@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modeltest.api import Sample
+from modeltest.run.journal import JournalReader
+
 NEAR_TIE = 1e-4
 """Below this margin rounding alone may decide an answer."""
 
@@ -84,12 +87,11 @@ def read_modeltest(path: Path) -> dict[str, Answer]:
     Raises: ValueError when a question failed.
     """
     answers = {}
-    for line in _objects(path):
-        sample = line["sample"]
-        name, problem = sample["score"]["request_id"], sample["score"]["error"]
+    for sample in JournalReader(path, Sample):
+        name, problem = sample.score.request_id, sample.score.error
         if problem:
             raise ValueError(f"{path}: ModelTest failed at {name}: {problem}")
-        answers[name] = Answer(tuple(sample["completion"]["choice_logprobs"]), sample["prompt_sha256"])
+        answers[name] = Answer(sample.completion.choice_logprobs, sample.prompt_sha256)
     return answers
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 from lm_eval_comparison.agreement import Answer, compare, read_lm_eval, read_modeltest
 
+from modeltest.api import Completion, Sample, Score, to_plain
+
 
 def answer(*logprobs: float, prompt: str = "p") -> Answer:
     return Answer(logprobs, prompt)
@@ -52,12 +54,9 @@ def test_nothing_is_not_agreement() -> None:
 
 
 def journal_line(error: str | None = None) -> str:
-    sample = {
-        "score": {"request_id": "law/0", "error": error},
-        "completion": {"choice_logprobs": [-1.0, -2.0]},
-        "prompt_sha256": "00",
-    }
-    return json.dumps({"sample": sample}) + "\n"
+    score = Score("law/0", "law", "humanities", "A", error=error)
+    sample = Sample(score, Completion("law/0", choice_logprobs=(-1.0, -2.0)), "00")
+    return json.dumps({"sample": to_plain(sample)}, separators=(",", ":")) + "\n"
 
 
 def test_both_kinds_of_files_give_the_same_answers(tmp_path: Path) -> None:
