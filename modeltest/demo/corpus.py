@@ -9,16 +9,21 @@ from pathlib import Path
 
 from modeltest.data.card import cards_root
 
+LEARNT = ("boolq", "ceval", "mmlu")
+"""The datasets whose samples are read. No others: each would make every demo model of every seed another one,
+and so every number that was measured on them."""
+
 
 def sample_texts(root: Path | None = None) -> Iterator[str]:
-    """Yield every text in the `<dataset>/sample` folders of `root`, always in the same order.
+    """Yield every text in the `<dataset>/sample` folders of `LEARNT` in `root`, always in the same order.
 
     Raises: PrerequisiteError when this installation has no datasets and no `root` is given.
     """
     folder = root or cards_root()
-    for path in sorted(folder.glob("*/sample/**/*")):
-        if read := _READERS.get(path.suffix):
-            yield from read(path)
+    for name in LEARNT:
+        for path in sorted(folder.glob(f"{name}/sample/**/*")):
+            if read := _READERS.get(path.suffix):
+                yield from read(path)
 
 
 def _jsonl_texts(path: Path) -> Iterator[str]:

@@ -45,9 +45,17 @@ def test_a_line_separator_inside_a_text_ends_no_line(tmp_path):
 
 
 def test_files_are_read_in_the_order_of_their_names(tmp_path):
-    for name in ("b", "a", "c"):
-        write(tmp_path, f"{name}/sample/x.csv", name)
-    assert list(sample_texts(tmp_path)) == ["a", "b", "c"]
+    for name in ("mmlu/sample/dev/b", "boolq/sample/a", "mmlu/sample/dev/a", "ceval/sample/c"):
+        write(tmp_path, f"{name}.csv", name)
+    assert list(sample_texts(tmp_path)) == [
+        *("boolq/sample/a", "ceval/sample/c", "mmlu/sample/dev/a", "mmlu/sample/dev/b")
+    ]
+
+
+def test_the_sample_of_a_new_dataset_changes_no_demo_model(tmp_path):
+    write(tmp_path, "mmlu/sample/dev/a.csv", "a")
+    write(tmp_path, "gsm8k/sample/test.jsonl", '{"question": "new"}')
+    assert list(sample_texts(tmp_path)) == ["a"]
 
 
 def test_only_samples_are_read(tmp_path):
@@ -60,7 +68,7 @@ def test_only_samples_are_read(tmp_path):
 @given(rows=st.lists(st.dictionaries(texts, json_values, max_size=4), max_size=4))
 def test_any_json_lines_can_be_read(rows, tmp_path_factory):
     root = tmp_path_factory.mktemp("samples")
-    write(root, "x/sample/a.jsonl", "\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+    write(root, "mmlu/sample/a.jsonl", "\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
     assert list(sample_texts(root)) == [text for row in rows for text in _flat(list(row.values()))]
 
 
