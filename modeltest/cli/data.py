@@ -34,7 +34,8 @@ def data() -> None:
       DIR/boolq/dev.jsonl  (or val.jsonl of SuperGLUE; train.jsonl gives the shots)
       DIR/mmlu/test/*_test.csv   DIR/mmlu/dev/*_dev.csv
       DIR/ceval/val/*_val.csv    DIR/ceval/dev/*_dev.csv
-      DIR/gsm8k/test.jsonl       DIR/humaneval/HumanEval.jsonl.gz  (prompts of timed runs)
+      DIR/gsm8k/test.jsonl       DIR/gsm8k/train.jsonl  (the shots)
+      DIR/humaneval/HumanEval.jsonl.gz  (prompts of timed runs)
       DIR/customize/customize.jsonl  (your own: {"question": "the prompt"} in each line)
 
     With a network `modeltest data fetch NAME` makes it; without one, copy the files from elsewhere and hand

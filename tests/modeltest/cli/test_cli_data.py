@@ -58,13 +58,13 @@ def test_verify_of_official_files_succeeds(shared_data: Path) -> None:
 def test_verify_without_a_name_takes_what_is_here(shared_data: Path) -> None:
     result = run("verify", "--data-dir", shared_data)
     assert result.exit_code == 0
-    assert result.output.count("official") == 7
+    assert result.output.count("official") == 8
 
 
 def test_verify_without_a_name_passes_over_absent_datasets(tmp_path: Path) -> None:
     result = run("verify", "--data-dir", tmp_path)
     assert result.exit_code == 0
-    assert result.output.count("absent") == 10
+    assert result.output.count("absent") == 11
 
 
 def test_verify_of_an_absent_dataset_fails(tmp_path: Path) -> None:

@@ -77,6 +77,14 @@ def test_sample_questions_are_not_from_the_real_dataset(name: str, shared_data: 
     assert not [record.id for record in ours if record.fields["question"].strip().lower() in real]
 
 
+def test_the_training_file_of_gsm8k_is_needed_for_shots_only(tmp_path: Path) -> None:
+    (tmp_path / "gsm8k").mkdir()
+    (tmp_path / "gsm8k/test.jsonl").write_text('{"question": "q", "answer": "#### 3"}\n')
+    assert load_dataset("gsm8k", "full", data_dir=str(tmp_path)).info.records == 1
+    with pytest.raises(DatasetError, match=r"1 files of split train are missing: gsm8k/train.jsonl; add"):
+        load_dataset("gsm8k", "full", data_dir=str(tmp_path), shots_needed=True)
+
+
 def test_a_limit_counts_per_subject() -> None:
     loaded = load_dataset("mmlu", "sample", data_dir=None, limit=2, shots_needed=True)
     assert [record.id for record in loaded.data.records][:3] == [

@@ -76,7 +76,7 @@ class Hub:
                 yield {**row, "id": int(row["id"]), "explanation": row.get("explanation", "")}
 
     def gsm8k(self, config: str, split: str) -> Iterable[Row]:
-        for line in (self.data_dir / "gsm8k/test.jsonl").read_text(encoding="utf-8").splitlines():
+        for line in (self.data_dir / f"gsm8k/{split}.jsonl").read_text(encoding="utf-8").splitlines():
             yield json.loads(line)
 
     def humaneval(self, config: str, split: str) -> Iterable[Row]:

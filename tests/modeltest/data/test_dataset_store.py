@@ -40,7 +40,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         ("boolq", {"dev": "official", "val": "absent", "train": "absent"}),
         ("mmlu", {"test": "official", "dev": "official"}),
         ("ceval", {"val": "official", "dev": "official"}),
-        ("gsm8k", {"test": "official"}),
+        ("gsm8k", {"test": "official", "train": "official"}),
         ("humaneval", {"test": "official", "unpacked": "absent"}),
     ],
 )
