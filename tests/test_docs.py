@@ -54,6 +54,7 @@ from modeltest.search import FULL_EFFORT, QUICK_EFFORT
 from modeltest.search.evidence import CERTIFICATE_RISK
 from modeltest.search.sequential_test import CONFIDENCE, PRIOR_SD
 from modeltest.statistics import proportion
+from modeltest.tasks.gsm8k import GSM8K, LM_EVAL_STOPS, LM_EVAL_TOKENS, MODELTEST_TOKENS
 from modeltest.tasks.mmlu import MMLU
 from modeltest.tasks.multiple_choice import FEW_SHOT_TOKENS, ZERO_SHOT_TOKENS
 from modeltest.tasks.performance import Performance
@@ -182,7 +183,9 @@ def test_thresholds_are_those_of_the_code():
     protocols = section(METRICS_DOC, "Protocols")
     assert f"at most {FEW_SHOT_TOKENS} tokens" in protocols
     assert f"at most {ZERO_SHOT_TOKENS} tokens" in protocols
-    for name, version in MMLU.protocols.items():
+    assert f"at most {MODELTEST_TOKENS} tokens" in protocols
+    assert f"at most {LM_EVAL_TOKENS} tokens, up to `{LM_EVAL_STOPS[0]}`" in protocols
+    for name, version in {**MMLU.protocols, **GSM8K.protocols}.items():
         assert f"--protocol {name}" in protocols
         assert version in protocols
 

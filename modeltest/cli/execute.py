@@ -32,7 +32,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 INVALID = Verdict.INVALID.exit_status
 """Exit status of a run that ended but whose numbers may not be used."""
 
-PROTOCOLS = ("modeltest", "lm-eval")
+PROTOCOLS = ("modeltest", "lm-eval", "lm-eval-flexible")
 DEVICES = ("npu", "cuda", "cpu")
 
 _DEFAULT = Limits()
@@ -77,7 +77,7 @@ _OWN_TASK_OPTIONS = (
         type=click.Choice(PROTOCOLS),
         default="modeltest",
         show_default=True,
-        help="Prompts and scoring rules: MindIE's or lm-evaluation-harness's.",
+        help="Prompts and scoring rules: MindIE's or lm-evaluation-harness's, whose gsm8k has two scores.",
     ),
     click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of random inputs."),
     click.option("--quick", is_flag=True, help="Fewer trials: a look, not a measurement."),

@@ -79,7 +79,7 @@ def model_options(command: Command) -> Command:
 
 
 @click.command()
-@click.option("--task", "task_name", required=True, help="boolq, ceval, mmlu, ...: `modeltest list tasks`.")
+@click.option("--task", "task_name", required=True, help="boolq, gsm8k, mmlu, ...: `modeltest list tasks`.")
 @click.option("--shots", type=count(lowest=0), default=0, show_default=True, metavar="N")
 @click.option("--split", type=click.Choice(("full", "sample")), default="full", show_default=True)
 @click.option("--batch-size", type=count(), default=8, show_default=True, metavar="N")

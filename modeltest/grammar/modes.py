@@ -69,6 +69,7 @@ PREDECESSOR_MODES: tuple[Mode, ...] = (
     Mode("edge_GSM8K", "gsm8k", "edge", _BATCH),
     Mode("sample_BoolQ", "boolq", "sample", _BATCH),
     Mode("sample_CEval", "ceval", "sample", _SHOTS),
+    Mode("sample_GSM8K", "gsm8k", "sample", _BATCH),
     Mode("sample_MMLU", "mmlu", "sample", _SHOTS),
 )
 """Every mode word of the predecessor's `run.sh`, and the `sample_` words over the bundled samples."""

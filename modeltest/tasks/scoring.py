@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import eq
 
 from modeltest.api import Completion, Record, Score, TaskData
 
@@ -68,13 +69,18 @@ def contradiction_of(
     choice_logprobs: Sequence[float] = (),
     labels: Sequence[str] = (),
     last_wins_ties: bool = False,
+    agree: Callable[[str | None, str], bool] = eq,
 ) -> str | None:
     """Return what in the score of an answered question cannot be; `None` where all of it can.
 
-    Right is who answers as expected. With `labels`, the answer is that of the likeliest choice, and
-    the margin is its distance to the next.
+    Right is whose answer and the expected one `agree`: are the same, unless the task has another rule, which
+    may raise ValueError. With `labels`, the answer is that of the likeliest choice, and the margin is its
+    distance to the next.
     """
-    is_right = score.predicted == score.expected
+    try:
+        is_right = agree(score.predicted, score.expected)
+    except ValueError as problem:
+        return f"{score.predicted!r} was answered and {score.expected!r} is expected: {problem}"
     if score.correct is not is_right:
         return (
             f"correct is {str(score.correct).lower()}, but {score.predicted!r} was answered "
@@ -92,13 +98,16 @@ def contradiction_of(
     return None
 
 
-def failed_score(record: Record, error: str, *, category: str = "") -> Score:
-    """Return the score of a request that was not completed: failed, neither right nor wrong."""
+def failed_score(record: Record, error: str, *, category: str = "", expected: str | None = None) -> Score:
+    """Return the score of a request that was not completed: failed, neither right nor wrong.
+
+    `expected` is the right answer where the record's is longer than that.
+    """
     return Score(
         request_id=record.id,
         subject=record.subject,
         category=category,
-        expected=record.fields["answer"],
+        expected=record.fields["answer"] if expected is None else expected,
         error=error,
     )
 

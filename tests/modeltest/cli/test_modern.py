@@ -5,8 +5,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from modeltest.api import PrerequisiteError, SpecError
+from modeltest.api import AccuracyTask, PrerequisiteError, SpecError
+from modeltest.cli.execute import PROTOCOLS
 from modeltest.cli.root import root
+from modeltest.registry import load_task, task_names
 
 MODEL = ["--engine", "fake", "--model", "none", "--profile", "llama"]
 
@@ -62,12 +64,21 @@ def test_options_and_words_give_the_same_spec(options, words):
     [
         ("boolk", SpecError, "unknown task 'boolk'; available: .*did you mean boolq"),
         ("performance", SpecError, "task 'performance' asks no questions"),
-        ("gsm8k", PrerequisiteError, "task 'gsm8k' is not available"),
+        ("humaneval", PrerequisiteError, "task 'humaneval' is not available"),
     ],
 )
 def test_a_task_without_questions_is_told_from_one_still_to_come(task, error, message):
     with pytest.raises(error, match=message):
         root.main(["accuracy", "--task", task, *MODEL], standalone_mode=False)
+
+
+def test_every_protocol_of_a_task_can_be_asked_for():
+    tasks = [task for task in map(load_task, task_names()) if isinstance(task, AccuracyTask)]
+    assert set(PROTOCOLS) == {protocol for task in tasks for protocol in task.protocols}
+    for task in tasks:
+        for protocol in task.protocols:
+            spec = spec_of("accuracy", "--task", task.name, "--protocol", protocol, *MODEL)
+            assert (spec["task"], spec["protocol"]) == (task.name, protocol)
 
 
 @pytest.mark.parametrize("text", ["8", "8,4,2", "8,x", "0,4", "8,-4", ""])

@@ -69,7 +69,7 @@ def test_samples_exercise_the_traps_of_the_real_files() -> None:
     assert ceval.read_bytes().startswith(header.encode())
 
 
-@pytest.mark.parametrize("name", ["boolq", "mmlu", "ceval"])
+@pytest.mark.parametrize("name", ["boolq", "mmlu", "ceval", "gsm8k"])
 def test_sample_questions_are_not_from_the_real_dataset(name: str, shared_data: Path) -> None:
     ours = load_dataset(name, "sample", data_dir=None).data.records
     theirs = load_dataset(name, "full", data_dir=str(shared_data)).data.records

@@ -126,7 +126,8 @@ def test_the_superglue_copy_has_no_official_digest(shared_data: Path, data_dir: 
 
 def test_a_state_is_a_few_words(made_up_dataset: MadeUp, data_dir: str) -> None:
     assert dataset_state("boolq", data_dir) == "sample only"
-    assert dataset_state("gsm8k", data_dir) == "not here"
+    assert dataset_state("gsm8k", data_dir) == "sample only"
+    assert dataset_state("humaneval", data_dir) == "not here"
     assert dataset_state("boolq", str(made_up_dataset("boolq").parent)) == "dev different"
 
 

@@ -20,11 +20,12 @@ PREDECESSOR_WORDS = [
     *("full_AIME2024", "full_HumanEval", "full_HumanEval_X", "full_LongBench", "full_LongBench-E"),
     *("full_NeedleBench", "simplified_GSM8K", "simplified_TruthfulQA", "edge_BoolQ", "edge_GSM8K"),
 ]
+SAMPLES = ["sample_BoolQ", "sample_CEval", "sample_GSM8K", "sample_MMLU"]
 
 
 def test_every_mode_of_the_predecessor_and_the_samples_are_known():
     words = [mode.word for mode in PREDECESSOR_MODES]
-    assert sorted(words) == sorted([*PREDECESSOR_WORDS, "sample_BoolQ", "sample_CEval", "sample_MMLU"])
+    assert sorted(words) == sorted([*PREDECESSOR_WORDS, *SAMPLES])
 
 
 @pytest.mark.parametrize(

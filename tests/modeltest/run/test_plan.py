@@ -41,9 +41,9 @@ def test_an_engine_that_is_not_installed_is_named_with_those_that_are():
 def test_a_task_that_is_not_there_yet_is_said_to_be():
     with pytest.raises(
         PrerequisiteError,
-        match="the task 'gsm8k' of mode 'full_GSM8K' is not available yet; available: boolq",
+        match="the task 'humaneval' of mode 'full_HumanEval' is not available yet; available: boolq",
     ):
-        plan(replace(SPEC, task="gsm8k", mode="full_GSM8K"))
+        plan(replace(SPEC, task="humaneval", mode="full_HumanEval"))
 
 
 def test_a_case_longer_than_the_context_is_refused_before_anything_is_loaded(demo_model):

@@ -121,7 +121,9 @@ def test_more_shots_than_examples_are_refused_with_both_numbers(make_spec):
 
 
 def test_unknown_protocol_is_refused_with_the_known_ones(make_spec):
-    with pytest.raises(SpecError, match=r"^unknown protocol 'helm'; available: lm-eval, modeltest$"):
+    with pytest.raises(
+        SpecError, match=r"^unknown protocol 'helm' of task 'x'; available: lm-eval, modeltest$"
+    ):
         BoolQ().check(make_spec("helm"))
 
 

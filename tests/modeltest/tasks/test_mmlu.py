@@ -143,7 +143,7 @@ def test_more_shots_than_examples_are_refused_with_both_numbers(make_spec, lette
 
 
 def test_unknown_protocol_is_refused(make_spec):
-    with pytest.raises(SpecError, match="unknown protocol 'helm'; available: lm-eval, modeltest"):
+    with pytest.raises(SpecError, match="unknown protocol 'helm' of task 'x'; available: lm-eval, modeltest"):
         MMLU().check(make_spec("helm"))
 
 

@@ -1,11 +1,13 @@
 """Protocol names, versions and the number of shots."""
 
 from importlib.metadata import entry_points
+from random import Random
+from types import MappingProxyType
 
 import pytest
 
 from modeltest.api import AccuracyTask, Record, SpecError
-from modeltest.tasks.protocols import PROTOCOLS, check_protocol, first_shots, shot_count
+from modeltest.tasks.protocols import PROTOCOLS, check_protocol, drawn_shots, first_shots, shot_count
 
 EXAMPLES = [Record(f"s/{number}", "s", {}) for number in range(3)]
 
@@ -18,8 +20,15 @@ def test_known_protocols_pass_and_have_a_version(make_spec, protocol):
 
 @pytest.mark.parametrize("protocol", ["", "lm_eval", "ModelTest"])
 def test_other_protocols_are_refused_with_the_list(make_spec, protocol):
-    with pytest.raises(SpecError, match=f"unknown protocol '{protocol}'; available: lm-eval, modeltest"):
+    message = f"unknown protocol '{protocol}' of task 'x'; available: lm-eval, modeltest"
+    with pytest.raises(SpecError, match=message):
         check_protocol(make_spec(protocol))
+
+
+def test_a_task_may_know_a_protocol_of_its_own(make_spec):
+    check_protocol(make_spec("mine"), MappingProxyType({**PROTOCOLS, "mine": "3"}))
+    with pytest.raises(SpecError, match="unknown protocol 'mine' of task 'x'; available: lm-eval, modeltest"):
+        check_protocol(make_spec("mine"))
 
 
 def test_shots_not_asked_for_are_none(make_spec):
@@ -40,7 +49,24 @@ def test_too_many_shots_are_refused_with_the_numbers():
         first_shots(EXAMPLES, 4, subject="s")
 
 
-@pytest.mark.parametrize("name", ["boolq", "ceval", "mmlu"])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_drawn_shots_are_those_that_the_generator_draws(count):
+    drawn = drawn_shots(EXAMPLES, count, subject="s", random=Random(7))
+    assert list(drawn) == Random(7).sample(EXAMPLES, count)
+
+
+def test_a_draw_of_no_shots_leaves_the_generator_as_it_was():
+    random = Random(7)
+    drawn_shots(EXAMPLES, 0, subject="s", random=random)
+    assert random.getstate() == Random(7).getstate()
+
+
+def test_too_many_drawn_shots_are_refused_with_the_numbers():
+    with pytest.raises(SpecError, match="4 shots asked for, but 's' has 3 examples; use 3 shots or fewer"):
+        drawn_shots(EXAMPLES, 4, subject="s", random=Random(7))
+
+
+@pytest.mark.parametrize("name", ["boolq", "ceval", "gsm8k", "mmlu"])
 def test_tasks_are_found_through_their_entry_points(name):
     (entry,) = entry_points(group="modeltest.tasks", name=name)
     task = entry.load()()

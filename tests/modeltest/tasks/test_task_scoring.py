@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeltest.api import Completion, Record, TaskData
-from modeltest.tasks.scoring import best_choice, category_of, failed_score, score_choices
+from modeltest.api import Completion, Record, Score, TaskData
+from modeltest.tasks.scoring import best_choice, category_of, contradiction_of, failed_score, score_choices
 
 RECORD = Record("s/0", "s", {"answer": "yes"})
 LABELS = ("no", "yes")
@@ -62,6 +62,28 @@ def test_right_and_wrong_choices():
 def test_tie_rule_reaches_the_score():
     assert score(-1.0, -1.0).predicted == "no"
     assert score(-1.0, -1.0, last_wins_ties=True).predicted == "yes"
+
+
+def same_number(predicted, expected):
+    return float(predicted) == float(expected)
+
+
+def test_a_task_may_have_its_own_rule_for_answers_that_agree():
+    right = Score("s/0", "s", "", "18", predicted="18.0", correct=True)
+    assert contradiction_of(right, agree=same_number) is None
+    assert contradiction_of(right) == "correct is true, but '18.0' was answered and '18' is expected"
+
+
+def test_an_answer_that_the_rule_of_the_task_cannot_read_is_a_contradiction():
+    damaged = Score("s/0", "s", "", "18", predicted="x8", correct=False)
+    assert contradiction_of(damaged, agree=same_number) == (
+        "'x8' was answered and '18' is expected: could not convert string to float: 'x8'"
+    )
+
+
+def test_a_failed_score_expects_the_answer_of_the_record_or_what_is_said():
+    assert failed_score(RECORD, "out of paper").expected == "yes"
+    assert failed_score(RECORD, "out of paper", expected="y").expected == "y"
 
 
 def test_error_of_the_engine_makes_a_failed_score_whatever_else_came():
