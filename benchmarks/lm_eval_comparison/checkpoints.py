@@ -1,7 +1,7 @@
 """Writes the checkpoints: random weights whose answers vary, and a tokenizer trained on the data itself.
 
 A process of its own, `python -m lm_eval_comparison.checkpoints MODEL DIRECTORY DATA_DIR`: training takes
-memory, and what the parent of a measured process once used would count as that process's peak.
+memory, and a process that measures others should take none of the machine.
 """
 
 from __future__ import annotations

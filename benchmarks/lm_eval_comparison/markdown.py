@@ -23,7 +23,7 @@ def document(results: Sequence[Result], *, machine: Mapping[str, str], command: 
     parts = (
         f"```bash\n{command}\n```",
         f"{described}. fp32 on the cpu, the same batch size for both; times are medians over the rounds, "
-        "peak memory is that of the largest process.",
+        "peak memory is the summed PSS of all processes of a command.",
         speed_table(results),
         agreement_table(results),
         FLOOR_NOTE,

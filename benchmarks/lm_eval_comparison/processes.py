@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_KIB = 1024
+from lm_eval_comparison.memory import PeakMemory
+
 _LAST_LINES = 15
 
 
@@ -19,19 +20,16 @@ class CommandFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a command took. `peak_bytes` is that of the largest single process it consisted of."""
+    """What a command took. `peak_bytes` is that of all its processes together; `None` where unknown."""
 
     wall_s: float
-    peak_bytes: int
+    peak_bytes: int | None
 
 
 def run_command(
     command: Sequence[str], *, environment: Mapping[str, str], log: Path, folder: Path | None = None
 ) -> Finished:
     """Run `command` in `folder` (here), with its output in `log`, and return what it took.
-
-    The kernel reports the resident peak of the command and of the processes it waited for, but never less
-    than that of the process which starts it: that one has to stay small and imports nothing heavy.
 
     Raises: CommandFailed with the end of the log.
     """
@@ -46,19 +44,18 @@ def run_command(
             stderr=subprocess.STDOUT,
         )
         try:
-            _, status, usage = os.wait4(process.pid, 0)
+            with PeakMemory(process.pid) as memory:
+                status = process.wait()
+                wall_s = time.perf_counter() - begin
         except BaseException:
             process.terminate()
             process.wait()
             raise
-    wall_s = time.perf_counter() - begin
-    process.returncode = os.waitstatus_to_exitcode(status)  # it is reaped: Popen must not wait for it
-    if process.returncode != 0:
+    if status != 0:
         raise CommandFailed(
-            f"{' '.join(command[:4])} ... ended with status {process.returncode}; "
-            f"the end of {log}:\n{_last_lines(log)}"
+            f"{' '.join(command[:4])} ... ended with status {status}; the end of {log}:\n{_last_lines(log)}"
         )
-    return Finished(wall_s, usage.ru_maxrss * _KIB)
+    return Finished(wall_s, memory.peak_bytes)
 
 
 def _last_lines(log: Path) -> str:

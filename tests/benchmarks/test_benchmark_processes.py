@@ -1,7 +1,10 @@
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from lm_eval_comparison.memory import PeakMemory, process_tree, proportional_bytes
 from lm_eval_comparison.processes import CommandFailed, run_command
 
 
@@ -16,15 +19,52 @@ def test_time_and_output_of_a_command_are_kept(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "x\n"
 
 
-def test_the_peak_includes_memory_that_was_given_back(tmp_path: Path) -> None:
-    size = 300 << 20
-    assert python(f"b'x' * {size}", tmp_path / "log").peak_bytes >= size
+SIZE = 100 << 20
+HOLD = f"held = b'x' * {SIZE}; "
+WAIT = "import sys; sys.stdin.read()"
+DEADLINE_S = 60
 
 
-def test_the_peak_of_a_grandchild_counts(tmp_path: Path) -> None:
-    size = 300 << 20
-    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', \"b'x' * {size}\"])"
-    assert python(code, tmp_path / "log").peak_bytes >= size
+def peak_when(code: str, enough: int) -> int:
+    """Run `code`, which ends when its input does, until its peak is `enough`, and return the peak."""
+    with (
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process,
+        PeakMemory(process.pid) as memory,
+    ):
+        deadline = time.monotonic() + DEADLINE_S
+        while memory.peak_bytes < enough and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.stdin.close()
+        process.wait()
+    return memory.peak_bytes
+
+
+def test_the_peak_includes_memory_that_was_given_back() -> None:
+    assert SIZE <= peak_when(HOLD + WAIT, SIZE) < 2 * SIZE
+
+
+def test_the_peak_is_that_of_all_processes_together() -> None:
+    code = (
+        f"import subprocess, sys; child = [sys.executable, '-c', {HOLD + WAIT!r}]\n"
+        "both = [subprocess.Popen(child) for _ in range(2)]; [one.wait() for one in both]"
+    )
+    assert 2 * SIZE <= peak_when(code, 2 * SIZE) < 3 * SIZE
+
+
+def test_memory_that_processes_share_counts_once() -> None:
+    code = f"import os; {HOLD}child = os.fork(); {WAIT}; child and os.waitpid(child, 0)"
+    assert SIZE <= peak_when(code, SIZE) < 1.5 * SIZE
+
+
+def test_a_command_is_told_with_its_peak(tmp_path: Path) -> None:
+    assert python("", tmp_path / "log").peak_bytes > 0
+
+
+def test_a_process_that_has_ended_takes_nothing() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+        assert proportional_bytes(process.pid) == 0
+        assert process_tree(process.pid) == [process.pid]
 
 
 def test_a_failed_command_shows_the_end_of_its_log(tmp_path: Path) -> None:
