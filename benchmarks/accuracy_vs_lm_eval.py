@@ -15,11 +15,12 @@ from typing import Any
 import click
 from lm_eval_comparison import machine
 from lm_eval_comparison.markdown import document
+from lm_eval_comparison.models import Models
 from lm_eval_comparison.processes import CommandFailed
 from lm_eval_comparison.rounds import Bench, Measured
 from lm_eval_comparison.shapes import SHAPES
-from lm_eval_comparison.summary import summarize
-from lm_eval_comparison.works import WORKS, choose_jobs
+from lm_eval_comparison.summary import summarize_all
+from lm_eval_comparison.works import DTYPES, TRAINED, WORKS, choose_jobs
 
 from modeltest.api import ModelTestError
 from modeltest.api.files import write_json, write_text
@@ -35,7 +36,18 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.command()
 @click.option("--work", "works", type=click.Choice(tuple(WORKS)), multiple=True, help="Default: every one.")
 @click.option(
-    "--model", "models", type=click.Choice(tuple(SHAPES)), multiple=True, help="Default: 15M and 135M."
+    "--model",
+    "models",
+    type=click.Choice((*SHAPES, TRAINED)),
+    multiple=True,
+    help="Default: 15M and 135M.",
+)
+@click.option(
+    "--dtype",
+    "dtypes",
+    type=click.Choice(tuple(DTYPES)),
+    multiple=True,
+    help=f"Default: those with goals, which is fp32 for models other than {TRAINED}.",
 )
 @click.option("--rounds", type=click.IntRange(min=1), metavar="N", help="Default: 3, for 135M 2.")
 @click.option(
@@ -48,7 +60,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=_FOLDER,
     envvar="MODELTEST_DATA_DIR",
     default=DATA_DIR,
-    help="Folder with boolq/, ceval/ and mmlu/ (also MODELTEST_DATA_DIR). Default: ../shared/data.",
+    help="Folder with boolq/, ceval/, gsm8k/ and mmlu/ (also MODELTEST_DATA_DIR). Default: ../shared/data.",
 )
 @click.option(
     "--work-dir",
@@ -57,36 +69,55 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     show_default=True,
     help="Where models are kept and every run leaves its files.",
 )
+@click.option(
+    "--smollm2",
+    "trained_dir",
+    type=_FOLDER,
+    metavar="DIR",
+    help=f"Checkpoints of {TRAINED} in folders fp32 and bf16. Default: made, as `modeltest demo-model` does.",
+)
 @click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write every figure of every round.")
 @click.option("--markdown", "markdown_file", type=_FILE, metavar="FILE", help="Write the tables.")
-def main(works: tuple[str, ...], models: tuple[str, ...], **options: Any) -> None:
+def main(works: tuple[str, ...], models: tuple[str, ...], dtypes: tuple[str, ...], **options: Any) -> None:
     """Compare ModelTest with lm-evaluation-harness on the same questions and models.
 
-    Both run as a user runs them, in fp32 on the cpu, each in its own process, one after the other, for some
-    rounds. Then plain forward calls over exactly the tokens that have to be computed give the floor. The
-    models have random weights and are made on the first run; lm-eval's prompts are its own.
+    Both run as a user runs them, on the cpu, each in its own process, one after the other, for some rounds.
+    Then the floor: exactly the tokens that have to be computed, and nothing else. lm-eval's prompts are its
+    own. Models are made on the first run: random weights, or SmolLM2-135M-Instruct (smollm2), trained.
+
+    In fp32 all answers and texts must be equal. In bf16, where rounding decides some, lm-eval is asked twice
+    more, in batches and one by one, and ModelTest's log-probabilities must be shifted no more than its own.
+    gsm8k shows the first five examples before every question; gsm8k-drawn draws them for each, as lm-eval
+    does. Peak memory is the summed PSS of all processes of a command.
 
     \b
-    Needs: pip install lm-eval==0.4.13, the real datasets (`modeltest data fetch`), and a machine with
-           nothing else to do: beside other work the threads of both wait for each other.
-    Time:  on 2 cores about 40 minutes for everything, 2 minutes with --quick --model 15M.
+    Needs: pip install lm-eval==0.4.13, the real datasets (`modeltest data fetch`; of GSM8K also
+           train.jsonl), Linux, and a machine with nothing else to do: beside other work the threads
+           of both wait for each other.
+    Time:  on 2 cores about 40 minutes for the default, two hours for --model smollm2, 2 minutes with
+           --quick --model 15M.
 
     \b
     Examples:
       python benchmarks/accuracy_vs_lm_eval.py --json figures.json --markdown tables.md
-      python benchmarks/accuracy_vs_lm_eval.py --work mmlu --model 135M --rounds 1
+      python benchmarks/accuracy_vs_lm_eval.py --model smollm2 --json figures.json
+      python benchmarks/accuracy_vs_lm_eval.py --model smollm2 --work gsm8k --dtype bf16 --limit 8 --rounds 1
       python benchmarks/accuracy_vs_lm_eval.py --quick --model 15M
 
-    Ends with 1 when answers differ or a goal is missed; goals hold for full question counts only.
+    Ends with 1 when answers differ, shifts are larger or a goal is missed; goals of time and memory hold for
+    full question counts only, that over fp32 where both dtypes are measured.
     """
     _require_lm_eval()
     jobs = choose_jobs(
-        works, models, limit=options["limit"], rounds=options["rounds"], quick=options["quick"]
+        works, models, dtypes, limit=options["limit"], rounds=options["rounds"], quick=options["quick"]
     )
+    work_dir, data_dir = options["work_dir"].expanduser().absolute(), str(options["data_dir"].absolute())
+    trained_dir = options["trained_dir"] and options["trained_dir"].expanduser().absolute()
     bench = Bench(
-        work_dir=options["work_dir"].expanduser().absolute(),
-        data_dir=str(options["data_dir"].absolute()),
+        work_dir=work_dir,
+        data_dir=data_dir,
         batch_size=options["batch_size"],
+        models=Models(work_dir=work_dir, data_dir=data_dir, trained_dir=trained_dir, say=_say),
         say=_say,
     )
     measurements: list[Measured] = []
@@ -98,7 +129,7 @@ def main(works: tuple[str, ...], models: tuple[str, ...], **options: Any) -> Non
     except (ModelTestError, CommandFailed, ValueError, FileNotFoundError) as problem:
         raise click.ClickException(str(problem)) from problem
     click.echo(_tables(measurements))
-    sys.exit(1 if any(summarize(measured).missed for measured in measurements) else 0)
+    sys.exit(1 if any(found.missed for found in summarize_all(measurements)) else 0)
 
 
 def _write(measurements: Sequence[Measured], json_file: Path | None, markdown_file: Path | None) -> None:
@@ -108,16 +139,17 @@ def _write(measurements: Sequence[Measured], json_file: Path | None, markdown_fi
         jobs = [
             {
                 "job": asdict(measured.job),
-                "summary": asdict(summarize(measured)),
+                "summary": asdict(found),
                 "rounds": [asdict(each) for each in measured.rounds],
             }
-            for measured in measurements
+            for measured, found in zip(measurements, summarize_all(measurements), strict=True)
         ]
         write_json(json_file, {"machine": machine.describe(), "command": _command(), "jobs": jobs})
 
 
 def _tables(measurements: Sequence[Measured]) -> str:
-    results = [(measured.job, summarize(measured)) for measured in measurements]
+    jobs = [measured.job for measured in measurements]
+    results = list(zip(jobs, summarize_all(measurements), strict=True))
     return document(results, machine=machine.describe(), command=_command())
 
 

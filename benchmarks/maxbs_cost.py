@@ -14,8 +14,8 @@ from typing import Any
 
 import click
 from lm_eval_comparison import machine
+from lm_eval_comparison.models import prepare_checkpoint
 from lm_eval_comparison.processes import CommandFailed
-from lm_eval_comparison.rounds import prepare_checkpoint
 from lm_eval_comparison.shapes import SHAPES
 from maxbs_comparison.rounds import Bench, Question, Round
 from maxbs_comparison.summary import document, summarize

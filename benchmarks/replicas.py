@@ -16,8 +16,9 @@ from typing import Any
 import click
 from lm_eval_comparison import machine
 from lm_eval_comparison.agreement import Agreement, compare, read_modeltest
+from lm_eval_comparison.commands import environment
+from lm_eval_comparison.models import prepare_checkpoint
 from lm_eval_comparison.processes import CommandFailed, run_command
-from lm_eval_comparison.rounds import environment, prepare_checkpoint
 from lm_eval_comparison.shapes import SHAPES
 
 from modeltest.api import ModelTestError

@@ -1,10 +1,12 @@
 """The floor under any evaluation: plain forward calls over exactly the unique tokens, and nothing else.
 
-A process of its own, `python -m lm_eval_comparison.floor ORDER.json`. The order names the `model`, the
-`samples` (lm-eval's, for their prompts), the `batch_size` and the `directory` for `result.json`.
+A process of its own, `python -m lm_eval_comparison.floor ORDER.json`. The order names the `model`, its
+`dtype`, the `samples` (lm-eval's, for their prompts and texts), the `batch_size`, whether to time the model
+`in_parts`, and the `directory` for `result.json`.
 
 The calls do less than any evaluation must: a question's tokens do not attend to the prefix, and one position
-of logits is asked for per call.
+of logits is asked for per call. In parts (`floor_parts`) they do, and nothing of the framework is left; that
+is the floor then. Texts add the steps that write them (`floor_steps`).
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lm_eval_comparison.floor_parts import layer_matrices, time_parts
+from lm_eval_comparison.floor_steps import plan_steps, time_steps
 from lm_eval_comparison.unique_tokens import UniqueTokens, concatenate, find_unique_tokens
 
 SQUARE = 2048
@@ -38,29 +42,40 @@ def measure(order: dict[str, Any]) -> dict[str, float]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(order["model"])
-    model = AutoModelForCausalLM.from_pretrained(order["model"], dtype=torch.float32).eval()
-    unique = find_unique_tokens(_prompts(Path(order["samples"]), tokenizer))
+    dtype = getattr(torch, order["dtype"])
+    model = AutoModelForCausalLM.from_pretrained(order["model"], dtype=dtype).eval()
+    samples = _samples(Path(order["samples"]))
+    prompts = _prompts(samples, tokenizer)
+    unique = find_unique_tokens(prompts)
     rows = concatenate(unique.own, order["batch_size"])
     with torch.inference_mode():
         _forward_s(model, rows[:1])  # the first call of a process sets things up
         prefixes_s = _forward_s(model, unique.prefixes)
         packed_s = _forward_s(model, rows)
         single_s = _forward_s(model, unique.own)
-        matrices = _layer_matrices(model)
+        matrices = layer_matrices(model.model.layers[0])
         rates = {
-            "square_gflop_per_s": _square_rate(),
+            "square_gflop_per_s": _square_rate(dtype),
             "layer_gflop_per_s": _layer_rate(matrices, _typical_length(unique.prefixes, rows)),
         }
+        parts = time_parts(model, unique, order["batch_size"]) if order["in_parts"] else {}
+        plan = plan_steps(prompts, _texts(samples, tokenizer), order["batch_size"])
+        steps = time_steps(model, plan) if plan else {}
     parameters = sum(each.numel() for each in model.parameters()) - _embedding_size(model)
-    floor_s = prefixes_s + min(packed_s, single_s)
+    plain_s = prefixes_s + min(packed_s, single_s)
+    prefill_s = parts.get("parts_s", plain_s)
     return {
         **_counts(unique),
         "non_embedding_parameters": parameters,
         "prefixes_s": prefixes_s,
         "packed_s": packed_s,
         "single_s": single_s,
-        "floor_s": floor_s,
-        "floor_gflop_per_s": forward_gflop(parameters, unique.count) / floor_s,
+        "plain_s": plain_s,
+        **parts,
+        **steps,
+        "floor_s": prefill_s + steps.get("steps_s", 0.0),
+        # Of prompts alone: a step computes few tokens, and what it takes is to read the weights.
+        "floor_gflop_per_s": forward_gflop(parameters, unique.count) / prefill_s,
         **rates,
     }
 
@@ -82,14 +97,25 @@ def _counts(unique: UniqueTokens) -> dict[str, float]:
     }
 
 
-def _prompts(samples: Path, tokenizer: Any) -> list[tuple[str, list[int]]]:
-    prompts = []
-    with samples.open(encoding="utf-8") as lines:
-        for line in lines:
-            sample = json.loads(line)
-            subject = sample["id"].rpartition("/")[0]
-            prompts.append((subject, tokenizer(sample["prompt"], add_special_tokens=False)["input_ids"]))
-    return prompts
+def _samples(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def _prompts(samples: Sequence[dict[str, Any]], tokenizer: Any) -> list[tuple[str, list[int]]]:
+    return [
+        (
+            sample["id"].rpartition("/")[0],
+            tokenizer(sample["prompt"], add_special_tokens=False)["input_ids"],
+        )
+        for sample in samples
+    ]
+
+
+def _texts(samples: Sequence[dict[str, Any]], tokenizer: Any) -> list[int]:
+    """Return how many tokens each text has; nothing where answers are choices."""
+    texts = [sample["text"] for sample in samples if "text" in sample]
+    return [len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
 
 
 def _forward_s(model: Any, rows: Sequence[Sequence[int]]) -> float:
@@ -109,22 +135,15 @@ def _typical_length(prefixes: Sequence[Sequence[int]], rows: Sequence[Sequence[i
     return round(sum(map(len, calls)) / len(calls))
 
 
-def _layer_matrices(model: Any) -> list[Any]:
-    import torch
-
-    layer = model.model.layers[0]
-    return [module.weight for module in layer.modules() if isinstance(module, torch.nn.Linear)]
-
-
 def _embedding_size(model: Any) -> int:
     tables = {id(each.weight): each.weight.numel() for each in (model.get_input_embeddings(), model.lm_head)}
     return sum(tables.values())
 
 
-def _square_rate() -> float:
+def _square_rate(dtype: Any) -> float:
     import torch
 
-    one, other = torch.randn(SQUARE, SQUARE), torch.randn(SQUARE, SQUARE)
+    one, other = torch.randn(SQUARE, SQUARE).to(dtype), torch.randn(SQUARE, SQUARE).to(dtype)
     return 2 * SQUARE**3 / 1e9 / _best_s(lambda: torch.mm(one, other))
 
 
@@ -132,7 +151,7 @@ def _layer_rate(matrices: Sequence[Any], tokens: int) -> float:
     """Return the rate of one layer's matrices with a row of `tokens`: the peak at the model's own shapes."""
     import torch
 
-    inputs = [torch.randn(tokens, matrix.shape[1]) for matrix in matrices]
+    inputs = [torch.randn(tokens, matrix.shape[1]).to(matrix.dtype) for matrix in matrices]
 
     def multiply() -> None:
         for matrix, values in zip(matrices, inputs, strict=True):

@@ -1,7 +1,8 @@
 """Runs lm-evaluation-harness as its command does and writes times and samples.
 
 A process of its own, `python -m lm_eval_comparison.lm_eval_side ORDER.json`. The order names `model`,
-`tasks`, `tasks_directory`, `batch_size` and the `directory` for `result.json` and `samples.jsonl`.
+`dtype`, `softmax_dtype`, `tasks`, `tasks_directory`, `batch_size` and the `directory` for `result.json` and
+`samples.jsonl`.
 """
 
 from __future__ import annotations
@@ -18,19 +19,20 @@ from lm_eval_comparison.lm_eval_tasks import ID
 
 
 class Stopwatch:
-    """Stands in for a function and notes how long its last call took."""
+    """Stands in for a function and notes when its last call began and how long it took."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
+        self.begun = 0.0
         self.seconds = 0.0
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Call the function."""
-        begin = time.perf_counter()
+        self.begun = time.perf_counter()
         try:
             return self._function(*arguments, **options)
         finally:
-            self.seconds = time.perf_counter() - begin
+            self.seconds = time.perf_counter() - self.begun
 
 
 def main(arguments: list[str]) -> None:
@@ -48,14 +50,22 @@ def evaluate(order: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, list
     """Return the times and lm-eval's samples by task.
 
     `evaluate_s` is its `evaluate`: from built tasks to metrics. Reading rows and describing the machine,
-    which `simple_evaluate` does around it, count for the whole command only.
+    which `simple_evaluate` does around it, count for the whole command only. `to_results_s` goes on to the
+    end of `simple_evaluate`: what ModelTest is timed for where it runs lm-eval's tasks, `simple_evaluate`
+    with tasks that are loaded.
     """
     import lm_eval.evaluator
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
     begin = time.perf_counter()
-    model = HFLM(pretrained=order["model"], dtype="float32", device="cpu", batch_size=order["batch_size"])
+    model = HFLM(
+        pretrained=order["model"],
+        dtype=order["dtype"],
+        softmax_dtype=order["softmax_dtype"],
+        device="cpu",
+        batch_size=order["batch_size"],
+    )
     load_s = time.perf_counter() - begin
     stopwatch = Stopwatch(lm_eval.evaluator.evaluate)
     lm_eval.evaluator.evaluate = stopwatch
@@ -66,22 +76,39 @@ def evaluate(order: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, list
         batch_size=order["batch_size"],
         log_samples=True,
     )
-    return {"load_s": load_s, "evaluate_s": stopwatch.seconds}, answer["samples"]
+    to_results_s = time.perf_counter() - stopwatch.begun
+    times = {"load_s": load_s, "evaluate_s": stopwatch.seconds, "to_results_s": to_results_s}
+    return times, answer["samples"]
 
 
 def plain_samples(samples: Mapping[str, list[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
-    """Yield what the comparison needs of each of lm-eval's samples."""
+    """Yield what the comparison needs of each of lm-eval's samples.
+
+    A generated text comes once for each way of finding the answer in it: the first is taken.
+    """
     for of_task in samples.values():
+        seen = set()
         for sample in of_task:
+            name = sample["doc"][ID]
+            if name in seen:
+                continue
+            seen.add(name)
             prompts = {context for context, _ in sample["arguments"]}
             (prompt,) = prompts
             yield {
-                "id": sample["doc"][ID],
+                "id": name,
                 "prompt": prompt,
                 "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest(),
-                "choices": [choice for _, choice in sample["arguments"]],
-                "logprobs": [float(logprob) for logprob, _ in sample["filtered_resps"]],
+                **_answer(sample),
             }
+
+
+def _answer(sample: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = [want for _, want in sample["arguments"]]
+    if isinstance(wanted[0], Mapping):
+        ((text,),) = sample["resps"]
+        return {"text": text}
+    return {"choices": wanted, "logprobs": [float(logprob) for logprob, _ in sample["filtered_resps"]]}
 
 
 if __name__ == "__main__":

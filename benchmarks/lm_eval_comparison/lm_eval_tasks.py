@@ -30,6 +30,7 @@ class _Template:
     split: str
     columns: Callable[[Record], dict[str, Any]]
     more: dict[str, Any]
+    shots_split: str = "dev"
 
 
 def write_tasks(work: Work, data: TaskData, directory: Path) -> list[str]:
@@ -50,7 +51,9 @@ def _write_task(work: Work, subject: str, data: TaskData, directory: Path) -> st
     rows = [record for record in data.records if record.subject == subject]
     files = {template.split: _write_rows(directory / f"{name}.jsonl", rows, template)}
     if work.shots:
-        files["dev"] = _write_rows(directory / f"{name}_dev.jsonl", data.shots[subject], template)
+        files[template.shots_split] = _write_rows(
+            directory / f"{name}_dev.jsonl", data.shots[subject], template
+        )
     task = {
         "include": str(included),
         "task": name,
@@ -60,6 +63,8 @@ def _write_task(work: Work, subject: str, data: TaskData, directory: Path) -> st
         "num_fewshot": work.shots,
         **template.more,
     }
+    if work.sampler:
+        task["fewshot_config"] = {"sampler": work.sampler}
     # JSON is YAML.
     (directory / f"{name}.yaml").write_text(json.dumps(task, indent=2) + "\n", encoding="utf-8")
     return name
@@ -106,5 +111,8 @@ _TEMPLATES = {
     ),
     "boolq": _Template(
         "super_glue/boolq/default.yaml", "validation", _boolq_columns, {"training_split": None}
+    ),
+    "gsm8k": _Template(
+        "gsm8k/gsm8k.yaml", "test", lambda record: dict(record.fields), {}, shots_split="train"
     ),
 }

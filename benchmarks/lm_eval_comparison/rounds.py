@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lm_eval_comparison.agreement import Agreement, compare, read_lm_eval, read_modeltest
+from lm_eval_comparison.agreement import Agreement, Answer, compare, read_lm_eval, read_modeltest
+from lm_eval_comparison.commands import bridge_command, environment, modeltest_command, own_environment
 from lm_eval_comparison.lm_eval_tasks import write_tasks
+from lm_eval_comparison.models import Models
 from lm_eval_comparison.processes import Finished, run_command
-from lm_eval_comparison.shapes import SHAPES
-from lm_eval_comparison.works import Job
+from lm_eval_comparison.rows import read_rows
+from lm_eval_comparison.shifts import ShiftComparison, compare_shifts
+from lm_eval_comparison.texts import (
+    TextAgreement,
+    compare_texts,
+    read_lm_eval_texts,
+    read_modeltest_texts,
+)
+from lm_eval_comparison.works import DTYPES, TRAINED, Job
 
-from modeltest.data.load import LoadedDataset, load_dataset
+from modeltest.api import TaskData
 from modeltest.start import python_command
-
-BENCHMARKS = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,7 @@ class Round:
     lm_eval: Side
     modeltest: Side
     floor: dict[str, float]
-    agreement: Agreement
+    agreement: Agreement | TextAgreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,47 +54,42 @@ class Measured:
 
     job: Job
     rounds: tuple[Round, ...]
+    shifts: ShiftComparison | None = None
+    """Of jobs in 16 bits whose answers are choices."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all jobs share: folders, the batch size and where to say what is going on."""
+    """What all jobs share: folders, models, the batch size and where to say what is going on."""
 
     work_dir: Path
     data_dir: str
     batch_size: int
+    models: Models
     say: Callable[[str], None]
 
     def measure(self, job: Job) -> Measured:
         """Run every round of `job`; which harness goes first alternates.
 
-        Raises: CommandFailed, DatasetError, ValueError.
+        Raises: CommandFailed, DatasetError, FileNotFoundError, ValueError.
         """
-        model = prepare_checkpoint(job.model, work_dir=self.work_dir, data_dir=self.data_dir, say=self.say)
-        work = job.work
-        dataset = load_dataset(
-            work.task,
-            "full",
-            data_dir=self.data_dir,
-            subjects=work.subjects,
-            limit=job.questions,
-            shots_needed=bool(work.shots),
-        )
+        model = self.models.checkpoint(job)
+        data = read_rows(job, self.data_dir)
         folder = self._fresh_folder(job)
         rounds = []
         for number in range(job.rounds):
             directory = folder / f"round-{number + 1}"
             directory.mkdir()
-            self.say(f"{job.name}: round {number + 1} of {job.rounds}, {dataset.info.records} questions")
-            rounds.append(self._round(job, dataset, model, directory, lm_eval_first=number % 2 == 0))
-        return Measured(job, tuple(rounds))
+            self.say(f"{job.name}: round {number + 1} of {job.rounds}, {len(data.records)} questions")
+            rounds.append(self._round(job, data, model, directory, lm_eval_first=number % 2 == 0))
+        shifts = self._shifts(job, data, model, folder) if job.compares_shifts else None
+        return Measured(job, tuple(rounds), shifts)
 
-    def _round(
-        self, job: Job, dataset: LoadedDataset, model: Path, directory: Path, *, lm_eval_first: bool
-    ) -> Round:
+    def _round(self, job: Job, data: TaskData, model: Path, directory: Path, *, lm_eval_first: bool) -> Round:
+        run_modeltest = self._bridge if job.work.generates else self._modeltest
         sides = {
-            "lm-eval": lambda: self._lm_eval(job, dataset, model, directory),
-            "ModelTest": lambda: self._modeltest(job, model, directory),
+            "lm-eval": partial(self._lm_eval, job, data, model, directory / "lm_eval"),
+            "ModelTest": partial(run_modeltest, job, data, model, directory),
         }
         taken = {}
         for name in sides if lm_eval_first else reversed(sides):
@@ -96,49 +99,89 @@ class Bench:
                 f"  {name}: {side.evaluate_s:.1f} s evaluation, {side.wall_s:.1f} s in all, "
                 f"peak {side.peak_bytes / 1e6:.0f} MB"
             )
-        floor = self._floor(model, directory)
+        floor = self._floor(job, model, directory)
         self.say(f"  floor: {floor['floor_s']:.1f} s for {floor['unique_tokens']} tokens")
-        agreement = compare(
-            read_modeltest(_only_child(directory / "modeltest") / "samples.jsonl"),
-            read_lm_eval(directory / "lm_eval" / "samples.jsonl"),
-        )
-        return Round(taken["lm-eval"], taken["ModelTest"], floor, agreement)
+        return Round(taken["lm-eval"], taken["ModelTest"], floor, _agreement(job, directory))
 
-    def _lm_eval(self, job: Job, dataset: LoadedDataset, model: Path, directory: Path) -> Side:
-        folder = directory / "lm_eval"
-        tasks = write_tasks(job.work, dataset.data, folder / "tasks")
+    def _lm_eval(
+        self,
+        job: Job,
+        data: TaskData,
+        model: Path,
+        folder: Path,
+        *,
+        batch_size: int | None = None,
+        softmax_dtype: str | None = None,
+    ) -> Side:
         order = {
             "model": str(model),
-            "tasks": tasks,
+            "dtype": DTYPES[job.dtype],
+            "softmax_dtype": softmax_dtype,
+            "tasks": write_tasks(job.work, data, folder / "tasks"),
             "tasks_directory": str(folder / "tasks"),
-            "batch_size": self.batch_size,
+            "batch_size": batch_size or self.batch_size,
             "directory": str(folder),
         }
         finished = self._run_own("lm_eval_side", folder, order)
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        return Side(finished.wall_s, result["evaluate_s"], finished.peak_bytes)
+        evaluate_s = result["to_results_s" if job.work.generates else "evaluate_s"]
+        return Side(finished.wall_s, evaluate_s, _known(finished.peak_bytes))
 
-    def _modeltest(self, job: Job, model: Path, directory: Path) -> Side:
+    def _modeltest(self, job: Job, _: TaskData, model: Path, directory: Path) -> Side:
         output = directory / "modeltest"
-        finished = run_command(
-            modeltest_command(
-                job, model=model, data_dir=self.data_dir, batch_size=self.batch_size, output=output
-            ),
-            environment=environment(self.work_dir),
-            log=directory / "modeltest.log",
+        command = modeltest_command(
+            job, model=model, data_dir=self.data_dir, batch_size=self.batch_size, output=output
         )
+        return self._modeltest_side(command, output)
+
+    def _bridge(self, job: Job, data: TaskData, model: Path, directory: Path) -> Side:
+        output, tasks = directory / "modeltest", directory / "modeltest_tasks"
+        command = bridge_command(
+            job,
+            write_tasks(job.work, data, tasks),
+            tasks_directory=tasks,
+            model=model,
+            batch_size=self.batch_size,
+            output=output,
+        )
+        return self._modeltest_side(command, output)
+
+    def _modeltest_side(self, command: list[str], output: Path) -> Side:
+        log = output.with_name("modeltest.log")
+        finished = run_command(command, environment=environment(self.work_dir), log=log)
         run = json.loads((_only_child(output) / "run.json").read_text(encoding="utf-8"))
         forward_s = (run["usage"] or {}).get("forward_s")
-        return Side(finished.wall_s, run["timing_s"]["run"], finished.peak_bytes, forward_s)
+        return Side(finished.wall_s, run["timing_s"]["run"], _known(finished.peak_bytes), forward_s)
 
-    def _floor(self, model: Path, directory: Path) -> dict[str, float]:
+    def _floor(self, job: Job, model: Path, directory: Path) -> dict[str, float]:
         folder = directory / "floor"
         folder.mkdir()
-        samples = directory / "lm_eval" / "samples.jsonl"
-        order = {"model": str(model), "samples": str(samples), "batch_size": self.batch_size}
-        self._run_own("floor", folder, {**order, "directory": str(folder)})
+        order = {
+            "model": str(model),
+            "dtype": DTYPES[job.dtype],
+            "samples": str(directory / "lm_eval" / "samples.jsonl"),
+            "batch_size": self.batch_size,
+            "in_parts": job.model == TRAINED,
+            "directory": str(folder),
+        }
+        self._run_own("floor", folder, order)
         result: dict[str, float] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         return result
+
+    def _shifts(self, job: Job, data: TaskData, model: Path, folder: Path) -> ShiftComparison:
+        """Ask lm-eval twice more, in batches and one by one, and hold the first round against that.
+
+        In float32 after the model: as it comes, lm-eval rounds log-probabilities to the 8 bits of bfloat16,
+        which hides what is compared here.
+        """
+        answers = {}
+        for batch_size in (self.batch_size, 1):
+            directory = folder / f"lm_eval-batch-{batch_size}"
+            side = self._lm_eval(job, data, model, directory, batch_size=batch_size, softmax_dtype="float32")
+            self.say(f"  lm-eval with batch size {batch_size}, for its shifts: {side.evaluate_s:.1f} s")
+            answers[batch_size] = read_lm_eval(directory / "samples.jsonl")
+        ours = _modeltest_answers(folder / "round-1")
+        return compare_shifts(ours, answers[self.batch_size], answers[1])
 
     def _run_own(self, module: str, folder: Path, order: dict[str, Any]) -> Finished:
         path = folder / "order.json"
@@ -155,44 +198,22 @@ class Bench:
         return folder
 
 
-def prepare_checkpoint(name: str, *, work_dir: Path, data_dir: str, say: Callable[[str], None]) -> Path:
-    """Return the directory of a model, which is made on the first run, in a process of its own.
-
-    Raises: CommandFailed.
-    """
-    shape = SHAPES[name]
-    directory = work_dir / "models" / f"llama-{name}-{shape.fingerprint(data_dir)}"
-    if not directory.exists():
-        say(f"writing model {name}, {shape.parameters / 1e6:.1f} million parameters: {directory}")
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        command = python_command("lm_eval_comparison.checkpoints", name, str(directory), data_dir)
-        run_command(command, environment=own_environment(work_dir), log=directory.with_suffix(".log"))
-    return directory
+def _agreement(job: Job, directory: Path) -> Agreement | TextAgreement:
+    theirs = directory / "lm_eval" / "samples.jsonl"
+    if job.work.generates:
+        ours = read_modeltest_texts(_only_child(directory / "modeltest"))
+        return compare_texts(ours, read_lm_eval_texts(theirs))
+    return compare(_modeltest_answers(directory), read_lm_eval(theirs))
 
 
-def environment(work_dir: Path) -> dict[str, str]:
-    """Return the variables of every measured process: nothing is fetched."""
-    return {
-        "HF_HUB_OFFLINE": "1",
-        "HF_DATASETS_OFFLINE": "1",
-        "HF_DATASETS_CACHE": str(work_dir / "datasets_cache"),
-    }
+def _modeltest_answers(directory: Path) -> dict[str, Answer]:
+    return read_modeltest(_only_child(directory / "modeltest") / "samples.jsonl")
 
 
-def own_environment(work_dir: Path) -> dict[str, str]:
-    """Return the variables of processes that are modules of the benchmarks."""
-    return {**environment(work_dir), "PYTHONPATH": str(BENCHMARKS)}
-
-
-def modeltest_command(job: Job, *, model: Path, data_dir: str, batch_size: int, output: Path) -> list[str]:
-    """Return the command a user would type for `job`."""
-    work = job.work
-    words = ["accuracy", "--task", work.task, "--shots", str(work.shots)]
-    words += ["--protocol", "lm-eval", "--engine", "hf", "--dtype", "fp32", "--device", "cpu"]
-    words += ["--batch-size", str(batch_size), "--limit", str(job.questions)]
-    words += [word for subject in work.subjects for word in ("--subject", subject)]
-    words += ["--model", str(model), "--data-dir", data_dir, "--output", str(output)]
-    return python_command("modeltest.cli", *words)
+def _known(peak_bytes: int | None) -> int:
+    if peak_bytes is None:
+        raise ValueError("this system does not tell the memory of processes; Linux does")
+    return peak_bytes
 
 
 def _only_child(directory: Path) -> Path:

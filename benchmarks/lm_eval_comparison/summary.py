@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 
 from lm_eval_comparison.agreement import Agreement
 from lm_eval_comparison.rounds import Measured, Side
+from lm_eval_comparison.shifts import ShiftComparison
+from lm_eval_comparison.texts import TextAgreement
+from lm_eval_comparison.works import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,55 +36,93 @@ class JobSummary:
     """Of any round."""
 
     memory_share: float
+    dtype_gain: float | None
+    """ModelTest's median time in fp32 over that of this job; `None` where only one was measured."""
+
     floor_s: float
     over_floor: float
     floor_gflop_per_s: float
-    modeltest_gflop_per_s: float
-    """The floor's work over ModelTest's evaluation time."""
+    modeltest_gflop_per_s: float | None
+    """The floor's work over ModelTest's evaluation time; `None` where that is also spent on writing texts."""
 
     square_gflop_per_s: float
     layer_gflop_per_s: float
     prompt_tokens: int
     unique_tokens: int
-    agreement: Agreement
+    floor: Mapping[str, float]
+    """Every figure of the floor, the median over rounds."""
+
+    agreement: Agreement | TextAgreement
     """Of the round that agreed least."""
+
+    shifts: ShiftComparison | None
 
     missed: tuple[str, ...]
     """The goals that were not reached; none where no goal applies."""
 
 
-def summarize(measured: Measured) -> JobSummary:
+def summarize_all(measurements: Sequence[Measured]) -> list[JobSummary]:
+    """Return the figures of all jobs, each beside the same one in fp32 where that was measured."""
+    return [summarize(each, in_fp32=_in_fp32(each.job, measurements)) for each in measurements]
+
+
+def summarize(measured: Measured, *, in_fp32: Measured | None = None) -> JobSummary:
     """Return the figures of a job."""
     rounds = measured.rounds
-    agreement = min(
-        (each.agreement for each in rounds),
-        key=lambda found: (found.equal_answers, found.equal_prompts, -found.largest_difference),
-    )
+    agreement = min((each.agreement for each in rounds), key=_agreed)
     lm_eval = _side([each.lm_eval for each in rounds], agreement.questions)
     modeltest = _side([each.modeltest for each in rounds], agreement.questions)
     speed_ups = [each.lm_eval.evaluate_s / each.modeltest.evaluate_s for each in rounds]
-    over_floor = median(each.modeltest.evaluate_s / each.floor["floor_s"] for each in rounds)
     floors = [each.floor for each in rounds]
-    memory_share = modeltest.peak_bytes / lm_eval.peak_bytes
-    floor_gflop = floors[0]["floor_gflop_per_s"] * floors[0]["floor_s"]
-    speed_up = median(speed_ups)
-    return JobSummary(
+    found = JobSummary(
         lm_eval=lm_eval,
         modeltest=modeltest,
-        speed_up=speed_up,
+        speed_up=median(speed_ups),
         lowest_speed_up=min(speed_ups),
-        memory_share=memory_share,
+        memory_share=modeltest.peak_bytes / lm_eval.peak_bytes,
+        dtype_gain=_median_s(in_fp32) / modeltest.evaluate_s if in_fp32 else None,
         floor_s=median(floor["floor_s"] for floor in floors),
-        over_floor=over_floor,
+        over_floor=median(each.modeltest.evaluate_s / each.floor["floor_s"] for each in rounds),
         floor_gflop_per_s=median(floor["floor_gflop_per_s"] for floor in floors),
-        modeltest_gflop_per_s=floor_gflop / modeltest.evaluate_s,
+        modeltest_gflop_per_s=_gflop_per_s(measured, modeltest),
         square_gflop_per_s=max(floor["square_gflop_per_s"] for floor in floors),
         layer_gflop_per_s=max(floor["layer_gflop_per_s"] for floor in floors),
         prompt_tokens=int(floors[0]["prompt_tokens"]),
         unique_tokens=int(floors[0]["unique_tokens"]),
+        floor={name: median(floor[name] for floor in floors) for name in floors[0]},
         agreement=agreement,
-        missed=_missed(measured, speed_up, memory_share, over_floor, agreement),
+        shifts=measured.shifts,
+        missed=(),
     )
+    return replace(found, missed=_missed(measured.job, found))
+
+
+def _in_fp32(job: Job, measurements: Sequence[Measured]) -> Measured | None:
+    if job.dtype == "fp32":
+        return None
+    wanted = (job.work, job.model, job.questions, "fp32")
+    same = (
+        each
+        for each in measurements
+        if (each.job.work, each.job.model, each.job.questions, each.job.dtype) == wanted
+    )
+    return next(same, None)
+
+
+def _median_s(measured: Measured) -> float:
+    return median(each.modeltest.evaluate_s for each in measured.rounds)
+
+
+def _agreed(found: Agreement | TextAgreement) -> tuple[float, ...]:
+    closeness = -found.largest_difference if isinstance(found, Agreement) else 0.0
+    return (found.equal_answers, found.equal_prompts, closeness)
+
+
+def _gflop_per_s(measured: Measured, modeltest: SideSummary) -> float | None:
+    floor = measured.rounds[0].floor
+    if measured.job.work.generates:
+        return None
+    return floor["floor_gflop_per_s"] * floor["floor_s"] / modeltest.evaluate_s
 
 
 def _side(sides: Iterable[Side], questions: int) -> SideSummary:
@@ -97,17 +138,26 @@ def _side(sides: Iterable[Side], questions: int) -> SideSummary:
     )
 
 
-def _missed(
-    measured: Measured, speed_up: float, memory_share: float, over_floor: float, agreement: Agreement
-) -> tuple[str, ...]:
+def _missed(job: Job, found: JobSummary) -> tuple[str, ...]:
+    agreement, goal = found.agreement, job.goal
     missed = []
-    if agreement.equal_answers != agreement.questions:
+    if agreement.equal_prompts != agreement.questions:
+        missed.append(f"prompts {agreement.equal_prompts} of {agreement.questions}")
+    if job.is_exact and agreement.equal_answers != agreement.questions:
         missed.append(f"answers {agreement.equal_answers} of {agreement.questions}")
-    if goal := measured.job.goal:
-        if speed_up < goal.speed_up:
-            missed.append(f"time {speed_up:.1f}x < {goal.speed_up:g}x")
-        if memory_share > goal.memory_share:
-            missed.append(f"memory {memory_share:.2f} > {goal.memory_share:.2f}")
-        if goal.over_floor is not None and over_floor > goal.over_floor:
-            missed.append(f"floor {over_floor:.2f}x > {goal.over_floor:g}x")
+    if found.shifts and found.shifts.are_larger:
+        missed.append(f"shifts larger than lm-eval's, p = {found.shifts.p_value:.1g}")
+    if goal and found.speed_up < goal.speed_up:
+        missed.append(f"time {found.speed_up:.1f}x < {goal.speed_up:g}x")
+    if goal and found.memory_share > goal.memory_share:
+        missed.append(f"memory {found.memory_share:.2f} > {goal.memory_share:.2f}")
+    if goal and goal.over_floor is not None and found.over_floor > goal.over_floor:
+        missed.append(f"floor {found.over_floor:.2f}x > {goal.over_floor:g}x")
+    if goal and _is_below(found.dtype_gain, goal.dtype_gain):
+        missed.append(f"over fp32 {found.dtype_gain:.1f}x < {goal.dtype_gain:g}x")
     return tuple(missed)
+
+
+def _is_below(reached: float | None, wanted: float | None) -> bool:
+    # Without the job in fp32 it is not known, and nothing is missed.
+    return reached is not None and wanted is not None and reached < wanted

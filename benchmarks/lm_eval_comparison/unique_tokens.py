@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from typing import Any
 
 Tokens = Sequence[int]
 
@@ -20,6 +21,8 @@ class UniqueTokens:
     prompt_tokens: int
     prefixes: tuple[tuple[int, ...], ...]
     own: tuple[tuple[int, ...], ...]
+    contexts: tuple[int, ...]
+    """How many tokens stand before each of `own` in its prompt."""
 
     @property
     def count(self) -> int:
@@ -34,22 +37,24 @@ def find_unique_tokens(prompts: Iterable[tuple[str, Tokens]]) -> UniqueTokens:
     """
     ordered = sorted((subject, tuple(tokens)) for subject, tokens in prompts)
     prefixes: list[tuple[int, ...]] = []
-    own: list[tuple[int, ...]] = []
+    own: list[tuple[int, tuple[int, ...]]] = []
     for _, group in groupby(ordered, key=lambda prompt: prompt[0]):
         rows = [tokens for _, tokens in group]
         shared = shared_length(rows[0], rows[-1]) if len(rows) > 1 else 0
         prefixes.append(rows[0][:shared])
-        own.append(rows[0][shared:])
-        own += [after[shared_length(before, after) :] for before, after in pairwise(rows)]
+        begins = [shared, *(shared_length(before, after) for before, after in pairwise(rows))]
+        own += [(begin, row[begin:]) for begin, row in zip(begins, rows, strict=True)]
+    new = [(begin, piece) for begin, piece in own if piece]
     return UniqueTokens(
         prompt_tokens=sum(len(tokens) for _, tokens in ordered),
         prefixes=tuple(filter(None, prefixes)),
-        own=tuple(filter(None, own)),
+        own=tuple(piece for _, piece in new),
+        contexts=tuple(begin for begin, _ in new),
     )
 
 
-def shared_length(one: Tokens, other: Tokens) -> int:
-    """Return how many leading tokens two prompts have in common."""
+def shared_length(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """Return how many leading tokens (characters) two prompts (texts) have in common."""
     for position, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             return position

@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 
 SMALL = "15M"
 LARGE = "135M"
+TRAINED = "smollm2"
+
+DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+"""Words of dtypes, and what torch and lm-eval call them."""
 
 ROUNDS = {SMALL: 3, LARGE: 2}
 """Rounds by model where the command line names no number; models not named here take three."""
@@ -25,6 +29,11 @@ class Work:
     shots: int
     subjects: tuple[str, ...]
     questions: Mapping[str, int]
+    generates: bool = False
+    """Whether answers are greedy texts; else they are the likeliest of given choices."""
+
+    sampler: str | None = None
+    """How lm-eval takes the shots, where that is not how its own task of this name does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +41,19 @@ class Goal:
     """What a job is to reach.
 
     `speed_up` is lm-eval's evaluation time over ModelTest's, `memory_share` ModelTest's peak over lm-eval's,
-    `over_floor` ModelTest's evaluation time over the floor.
+    `over_floor` ModelTest's evaluation time over the floor, `dtype_gain` ModelTest's evaluation time in fp32
+    over that of this job.
     """
 
     speed_up: float
     memory_share: float
     over_floor: float | None = None
+    dtype_gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One work with one model, repeated for some rounds."""
+    """One work with one model in one dtype, repeated for some rounds."""
 
     work: Work
     model: str
@@ -51,10 +62,22 @@ class Job:
     goal: Goal | None
     """`None` when fewer questions are asked than the goal was set for."""
 
+    dtype: str = "fp32"
+
     @property
     def name(self) -> str:
         """A name fit for a folder."""
-        return f"{self.work.name}-{self.model}"
+        return f"{self.work.name}-{self.model}" + ("" if self.dtype == "fp32" else f"-{self.dtype}")
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether both sides must give the same answers: in float32 rounding decides next to none."""
+        return self.dtype == "fp32"
+
+    @property
+    def compares_shifts(self) -> bool:
+        """Whether log-probabilities are held against what lm-eval's own batch sizes make of them."""
+        return not self.is_exact and not self.work.generates
 
 
 WORKS = {
@@ -71,7 +94,7 @@ WORKS = {
                 "high_school_world_history",
                 "professional_law",
             ),
-            questions={SMALL: 100, LARGE: 25},
+            questions={SMALL: 100, LARGE: 25, TRAINED: 25},
         ),
         Work(
             "ceval",
@@ -88,7 +111,7 @@ WORKS = {
                 "physician",
                 "teacher_qualification",
             ),
-            questions={SMALL: 20},
+            questions={SMALL: 20, TRAINED: 20},
         ),
         Work(
             "boolq",
@@ -96,35 +119,69 @@ WORKS = {
             task="boolq",
             shots=0,
             subjects=("boolq",),
-            questions={SMALL: 400, LARGE: 200},
+            questions={SMALL: 400, LARGE: 200, TRAINED: 200},
+        ),
+        Work(
+            "gsm8k",
+            "GSM8K, the first 5 shots",
+            task="gsm8k",
+            shots=5,
+            subjects=("gsm8k",),
+            questions={TRAINED: 64},
+            generates=True,
+            sampler="first_n",
+        ),
+        Work(
+            "gsm8k-drawn",
+            "GSM8K, 5 shots drawn for each question",
+            task="gsm8k",
+            shots=5,
+            subjects=("gsm8k",),
+            questions={TRAINED: 64},
+            generates=True,
         ),
     )
 }
 
 GOALS = {
-    ("mmlu", SMALL): Goal(speed_up=10, memory_share=1 / 3),
-    ("mmlu", LARGE): Goal(speed_up=6, memory_share=1 / 3, over_floor=1.25),
-    ("ceval", SMALL): Goal(speed_up=8, memory_share=1 / 3),
-    ("boolq", SMALL): Goal(speed_up=3, memory_share=1 / 2),
-    ("boolq", LARGE): Goal(speed_up=1.4, memory_share=1 / 2),
+    ("mmlu", SMALL, "fp32"): Goal(speed_up=10, memory_share=1 / 3),
+    ("mmlu", LARGE, "fp32"): Goal(speed_up=6, memory_share=1 / 3, over_floor=1.25),
+    ("ceval", SMALL, "fp32"): Goal(speed_up=8, memory_share=1 / 3),
+    ("boolq", SMALL, "fp32"): Goal(speed_up=3, memory_share=1 / 2),
+    ("boolq", LARGE, "fp32"): Goal(speed_up=1.4, memory_share=1 / 2),
+    ("mmlu", TRAINED, "fp32"): Goal(speed_up=6, memory_share=1 / 3),
+    ("mmlu", TRAINED, "bf16"): Goal(speed_up=5, memory_share=1 / 3, over_floor=1.4, dtype_gain=2.5),
+    ("ceval", TRAINED, "bf16"): Goal(speed_up=5, memory_share=1 / 3),
+    ("boolq", TRAINED, "bf16"): Goal(speed_up=1.4, memory_share=1 / 2),
+    ("gsm8k", TRAINED, "fp32"): Goal(speed_up=4, memory_share=1 / 2, over_floor=1.4),
+    ("gsm8k", TRAINED, "bf16"): Goal(speed_up=4, memory_share=1 / 2, over_floor=1.4),
 }
 
 
 def choose_jobs(
-    works: Sequence[str], models: Sequence[str], *, limit: int | None, rounds: int | None, quick: bool
+    works: Sequence[str],
+    models: Sequence[str],
+    dtypes: Sequence[str] = (),
+    *,
+    limit: int | None,
+    rounds: int | None,
+    quick: bool,
 ) -> list[Job]:
-    """Return the jobs of the named works and models, small models first; no name means every one.
+    """Return the jobs of the named works, models and dtypes, small models first.
 
-    A model a work has no number for is asked as many questions as the small one, but only if it is named.
+    No model named means those with random weights. No work named means those that have a number of questions
+    for the model, and for a named model also every other work of choices. No dtype named means those with a
+    goal; where none has one, float32, and for the trained model both. Where a work has no number for a model,
+    that of the first model it has one for holds.
     """
     names = models or tuple(ROUNDS)
-    pairs = [
-        (WORKS[work], model)
+    jobs = [
+        _job(WORKS[work], model, dtype)
         for model in names
         for work in works or tuple(WORKS)
-        if models or model in WORKS[work].questions
+        if _is_meant(WORKS[work], model, by_model=bool(models), by_work=bool(works))
+        for dtype in dtypes or _dtypes_with_goals(work, model)
     ]
-    jobs = [_job(work, model) for work, model in pairs]
     if quick:
         jobs = [replace(job, questions=min(job.questions, QUICK_QUESTIONS), rounds=1) for job in jobs]
     if limit is not None:
@@ -134,12 +191,25 @@ def choose_jobs(
     return [_without_goal_if_reduced(job) for job in jobs]
 
 
-def _job(work: Work, model: str) -> Job:
-    return Job(work, model, _questions(work, model), ROUNDS.get(model, 3), goal=GOALS.get((work.name, model)))
+def _is_meant(work: Work, model: str, *, by_model: bool, by_work: bool) -> bool:
+    if model in work.questions:
+        return True
+    return by_model and (by_work or not work.generates)
+
+
+def _dtypes_with_goals(work: str, model: str) -> tuple[str, ...]:
+    found = tuple(dtype for dtype in DTYPES if (work, model, dtype) in GOALS)
+    # A work without goals is asked in every dtype of the model that has any.
+    return found or (tuple(DTYPES) if model == TRAINED else ("fp32",))
+
+
+def _job(work: Work, model: str, dtype: str) -> Job:
+    goal = GOALS.get((work.name, model, dtype))
+    return Job(work, model, _questions(work, model), ROUNDS.get(model, 3), goal=goal, dtype=dtype)
 
 
 def _questions(work: Work, model: str) -> int:
-    return work.questions.get(model, work.questions[SMALL])
+    return work.questions.get(model, next(iter(work.questions.values())))
 
 
 def _without_goal_if_reduced(job: Job) -> Job:

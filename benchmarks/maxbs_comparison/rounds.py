@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from lm_eval_comparison.commands import environment, own_environment
 from lm_eval_comparison.processes import run_command
-from lm_eval_comparison.rounds import environment, own_environment
 from maxbs_comparison.bisection import bisect
 
 from modeltest import registry

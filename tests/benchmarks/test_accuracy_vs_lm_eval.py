@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,14 @@ def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_help_says_what_is_needed_and_how_to_begin() -> None:
     text = run("--help").stdout
-    for words in ("pip install lm-eval==0.4.13", "--quick --model 15M", "--work-dir", "floor"):
+    for words in (
+        "pip install lm-eval==0.4.13",
+        "--quick --model 15M",
+        "--smollm2",
+        "--dtype",
+        "--work-dir",
+        "floor",
+    ):
         assert words in text
 
 
@@ -66,3 +74,30 @@ def test_both_harnesses_ask_the_same_and_answer_the_same(tmp_path: Path, shared_
     for side in (measured["lm_eval"], measured["modeltest"]):
         assert 0 < side["evaluate_s"] < side["wall_s"]
         assert side["peak_bytes"] > 100 << 20
+
+
+def tried(tmp_path: Path, shared_data: Path, work: str) -> dict[str, Any]:
+    """Compare on one question of `work` in bfloat16, and return the job's figures."""
+    pytest.importorskip("lm_eval")
+    json_file = tmp_path / "figures.json"
+    done = run(
+        *("--model", "2M", "--work", work, "--dtype", "bf16", "--limit", "1", "--rounds", "1"),
+        *("--data-dir", shared_data, "--work-dir", tmp_path / "work", "--json", json_file),
+    )
+    assert json_file.exists(), done.stderr
+    (job,) = json.loads(json_file.read_text())["jobs"]
+    return job
+
+
+@pytest.mark.slow
+def test_both_harnesses_are_asked_for_texts_by_the_same_prompts(tmp_path: Path, shared_data: Path) -> None:
+    summary = tried(tmp_path, shared_data, "gsm8k")["summary"]
+    assert (summary["agreement"]["questions"], summary["agreement"]["equal_prompts"]) == (1, 1)
+    assert summary["floor"]["steps_s"] > 0
+
+
+@pytest.mark.long
+def test_in_bfloat16_shifts_are_told_beside_those_of_lm_eval(tmp_path: Path, shared_data: Path) -> None:
+    summary = tried(tmp_path, shared_data, "boolq")["summary"]
+    assert summary["shifts"]["questions"] == 1
+    assert summary["shifts"]["modeltest"]["choices"] == 2

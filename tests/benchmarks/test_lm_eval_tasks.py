@@ -1,4 +1,6 @@
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,12 @@ LETTERED = {"question": "q", "A": "a", "B": "None", "C": "c", "D": "d", "answer"
 def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in for lm-eval's own task files."""
     folder = tmp_path / "lm_eval_tasks"
-    for name in ("mmlu/default/mmlu_law.yaml", "ceval/ceval-valid_law.yaml", "super_glue/boolq/default.yaml"):
+    for name in (
+        "mmlu/default/mmlu_law.yaml",
+        "ceval/ceval-valid_law.yaml",
+        "super_glue/boolq/default.yaml",
+        "gsm8k/gsm8k.yaml",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     monkeypatch.setattr(lm_eval_tasks, "_lm_eval_tasks", lambda: folder)
@@ -73,6 +80,21 @@ def test_a_boolq_passage_begins_with_its_title(
     ]
 
 
+@pytest.mark.parametrize("sampler", [None, "first_n"])
+def test_shots_of_gsm8k_come_from_train_and_are_drawn_unless_the_work_says_how(
+    templates: Path, tmp_path: Path, sampler: str | None
+) -> None:
+    row = Record("gsm8k/0", "gsm8k", {"question": "q", "answer": "#### 1"})
+    drawn = replace(work("gsm8k", "gsm8k", shots=5), sampler=sampler)
+    write_tasks(drawn, TaskData([row], {"gsm8k": (row, row)}, {}), tmp_path)
+    task = json.loads((tmp_path / "modeltest_gsm8k_gsm8k.yaml").read_text())
+    assert task.get("fewshot_config") == (sampler and {"sampler": sampler})
+    assert not {"generation_kwargs", "doc_to_text"} & task.keys()
+    files = task["dataset_kwargs"]["data_files"]
+    assert rows(files["test"]) == [{"modeltest_id": "gsm8k/0", "question": "q", "answer": "#### 1"}]
+    assert len(rows(files["train"])) == 2
+
+
 def test_a_subject_lm_eval_does_not_have_is_refused(templates: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"mmlu_alchemy\.yaml; is it the release"):
         write_tasks(work("mmlu", "alchemy"), TaskData([], {}, {}), tmp_path)
@@ -91,7 +113,17 @@ def test_a_sample_of_lm_eval_gives_its_prompt_and_log_probabilities() -> None:
     assert (plain["choices"], plain["logprobs"]) == ([" A", " B"], [-1.5, -0.5])
 
 
+def test_a_generated_text_is_taken_once_however_its_answer_is_found() -> None:
+    sample = {
+        "doc": {"modeltest_id": "gsm8k/0"},
+        "arguments": [("Q", {"until": ["</s>"]})],
+        "resps": [["It is 1."]],
+    }
+    (plain,) = plain_samples({"task": [{**sample, "filter": "strict"}, {**sample, "filter": "flexible"}]})
+    assert (plain["id"], plain["prompt"], plain["text"]) == ("gsm8k/0", "Q", "It is 1.")
+
+
 def test_a_stopwatch_passes_everything_on_and_keeps_the_time() -> None:
     stopwatch = Stopwatch(lambda value, *, more: value + more)
     assert stopwatch(1, more=2) == 3
-    assert stopwatch.seconds > 0
+    assert 0 < stopwatch.seconds < time.perf_counter() - stopwatch.begun

@@ -10,13 +10,14 @@ def test_a_shared_prefix_counts_once_and_each_question_its_own() -> None:
     unique = find_unique_tokens([("law", [1, 2, 3, 4]), ("law", [1, 2, 5]), ("law", [1, 2, 6, 7])])
     assert unique.prefixes == ((1, 2),)
     assert unique.own == ((3, 4), (5,), (6, 7))
+    assert unique.contexts == (2, 2, 2)
     assert (unique.prompt_tokens, unique.count) == (11, 7)
 
 
 def test_questions_that_share_more_than_the_others_do_count_it_once() -> None:
     unique = find_unique_tokens([("law", [1, 9]), ("law", [1, 2, 3, 4]), ("law", [1, 2, 3, 5])])
     assert unique.prefixes == ((1,),)
-    assert sorted(unique.own) == [(2, 3, 4), (5,), (9,)]
+    assert sorted(zip(unique.own, unique.contexts, strict=True)) == [((2, 3, 4), 1), ((5,), 3), ((9,), 1)]
 
 
 def test_subjects_share_nothing() -> None:
