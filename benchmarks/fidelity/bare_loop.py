@@ -1,8 +1,10 @@
 """The plainest loop there is: prefill and greedy decoding by the model's own calls, with nothing around it.
 
 A process of its own, `python -m fidelity.bare_loop ORDER.json`. The order names the `model`, the shape
-(`input_tokens`, `output_tokens`, `batch_size`), `warmup` and `trials`, and the `directory` for `result.json`.
-The clock is read three times a trial: before, after the first token, after the last.
+(`input_tokens`, `output_tokens`, `batch_size`), `warmup` and `trials`, and the `directory` for `result.json`;
+it may name a `device` other than the cpu and a `dtype` other than float32. The clock is read three times a
+trial: before, after the first token, after the last. An accelerator runs behind what it is told to do, so
+each reading first waits for it.
 """
 
 from __future__ import annotations
@@ -10,8 +12,11 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from engines.device import synchronize
 
 
 def main(arguments: list[str]) -> None:
@@ -25,7 +30,7 @@ def measure(order: dict[str, Any]) -> list[dict[str, float]]:
     """Return `ttft_ms` and `tpot_ms` of each trial after the warm-up; every trial has fresh token ids."""
     import torch
 
-    model = load_model(order["model"])
+    model = load_model(order["model"], device=device_of(order), dtype=dtype_of(order))
     generator = torch.Generator().manual_seed(0)
     shape = (order["batch_size"], order["input_tokens"])
     trials = []
@@ -35,30 +40,48 @@ def measure(order: dict[str, Any]) -> list[dict[str, float]]:
     return trials[order["warmup"] :]
 
 
-def load_model(path: str) -> Any:
-    """Return the model as transformers loads it by default, in fp32."""
+def device_of(order: Mapping[str, Any]) -> str:
+    """Return on which device the order has a model computed."""
+    return str(order.get("device", "cpu"))
+
+
+def dtype_of(order: Mapping[str, Any]) -> str:
+    """Return torch's name of the dtype that the order has a model computed in."""
+    return str(order.get("dtype", "float32"))
+
+
+def load_model(path: str, *, device: str, dtype: str) -> Any:
+    """Return the model as transformers loads it by default."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+    return AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype)).to(device).eval()
 
 
 def time_trial(model: Any, ids: Any, new_tokens: int) -> dict[str, float]:
-    """Return what `new_tokens` after `ids` [batch, tokens] take, in ms; the clock is read three times."""
+    """Return what `new_tokens` after `ids` [batch, tokens] take, in ms; the clock is read three times.
+
+    The ids are brought to the device within the first of these times, as ModelTest's are.
+    """
     import torch
 
     with torch.inference_mode():
-        begin = time.perf_counter_ns()
-        newest, cache = _step(model, ids, None)
-        first = time.perf_counter_ns()
+        begin = _now_ns(model)
+        newest, cache = _step(model, ids.to(model.device), None)
+        first = _now_ns(model)
         for _ in range(new_tokens - 1):
             newest, cache = _step(model, newest, cache)
-        last = time.perf_counter_ns()
+        last = _now_ns(model)
     return {
         "ttft_ms": (first - begin) / 1e6,
         "tpot_ms": (last - first) / (new_tokens - 1) / 1e6,
         "e2e_ms": (last - begin) / 1e6,
     }
+
+
+def _now_ns(model: Any) -> int:
+    synchronize(model.device.type)
+    return time.perf_counter_ns()
 
 
 def _step(model: Any, ids: Any, cache: Any) -> tuple[Any, Any]:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fidelity.bare_loop import load_model, time_trial
+from fidelity.bare_loop import device_of, dtype_of, load_model, time_trial
 
 from engines.hf import HFEngine
 from modeltest.api import Case, EngineInfo, RunSpec, Trial
@@ -58,8 +58,8 @@ def measure(order: Mapping[str, Any]) -> list[Turn]:
 def _spec(order: Mapping[str, Any]) -> RunSpec:
     return RunSpec(
         *("hf", "performance", "performance", "auto", order["model"]),
-        dtype="float32",
-        device="cpu",
+        dtype=dtype_of(order),
+        device=device_of(order),
         cases=(Case(order["input_tokens"], order["output_tokens"]),),
         batch_sizes=((order["batch_size"],),),
     )
@@ -92,7 +92,7 @@ def _elapsed_ms(reading: TrialReading) -> float:
 def _bare_side(order: Mapping[str, Any]) -> Callable[[int], dict[str, float]]:
     import torch
 
-    model = load_model(order["model"])
+    model = load_model(order["model"], device=device_of(order), dtype=dtype_of(order))
     generator = torch.Generator().manual_seed(0)
     shape = (order["batch_size"], order["input_tokens"])
 

@@ -69,7 +69,7 @@ class Bench:
         folder = self._fresh_folder(job)
         self.say(f"{job.model}, {job.shape}: {job.turns} turns")
         command = python_command("fidelity.in_turn")
-        turns = self._own(job, model, folder / "in-turn", command, _engine_environment())["turns"]
+        turns = self._own(job, model, folder / "in-turn", command, engine_environment())["turns"]
         return Measured(tuple(turns), self._rounds(job, model, python, folder))
 
     def _rounds(self, job: Job, model: Path, python: Path | None, folder: Path) -> tuple[Round, ...]:
@@ -91,7 +91,7 @@ class Bench:
 
         def bare() -> Side:
             command = python_command("fidelity.bare_loop")
-            return side(self._own(job, model, directory / "bare", command, _engine_environment())["trials"])
+            return side(self._own(job, model, directory / "bare", command, engine_environment())["trials"])
 
         sides = {"ModelTest": modeltest, "bare loop": bare}
         taken = {}
@@ -183,7 +183,7 @@ class Bench:
         )
 
 
-def _engine_environment() -> dict[str, str]:
+def engine_environment() -> dict[str, str]:
     """Return the variables that ModelTest's worker runs under: both sides get the same allocator."""
     spec = RunSpec("hf", "performance", "performance", "auto", "W")
     model = ModelInfo("auto", "auto", "W", "llama", "float32", None, None, 128, 1, None)

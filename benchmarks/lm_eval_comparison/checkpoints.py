@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 DATASETS = ("boolq", "ceval", "mmlu")
 """Whose text the tokenizer is trained on."""
 
-_EMBEDDING_SD = 0.08
+EMBEDDING_SD = 0.08
 """Logits are a normed row times the embeddings: this spreads them by 1.3 to 1.9."""
 
-_GAINS = {"self_attn.q_proj": 1.5, "self_attn.k_proj": 1.5}
+GAINS = {"self_attn.q_proj": 1.5, "self_attn.k_proj": 1.5}
 """Sharper attention, so that what a question says reaches its last position."""
 
 
@@ -56,12 +56,13 @@ def write_checkpoint(name: str, directory: Path, write_tokenizer: Callable[[Path
     draft.rename(directory)
 
 
-def dataset_texts(data_dir: str) -> Iterator[str]:
-    """Yield every text of every row of the datasets, shots included."""
-    from modeltest.data.load import load_dataset
+def dataset_texts(data_dir: str | None) -> Iterator[str]:
+    """Yield every text of every row of the datasets, shots included; with no folder, of the samples."""
+    from modeltest.data.load import FULL, SAMPLE, load_dataset
 
+    split = SAMPLE if data_dir is None else FULL
     for name in DATASETS:
-        loaded = load_dataset(name, "full", data_dir=data_dir, shots_needed=True).data
+        loaded = load_dataset(name, split, data_dir=data_dir, shots_needed=True).data
         for records in (loaded.records, *loaded.shots.values()):
             for record in records:
                 yield "\n".join(record.fields.values())
@@ -116,11 +117,11 @@ def write_weights(shape: Shape, path: Path) -> None:
     def draw(rows: int, columns: int, sd: float) -> torch.Tensor:
         return torch.randn(rows, columns, generator=generator) * sd
 
-    weights = {"model.embed_tokens.weight": draw(VOCABULARY_SIZE, shape.hidden, _EMBEDDING_SD)}
+    weights = {"model.embed_tokens.weight": draw(VOCABULARY_SIZE, shape.hidden, EMBEDDING_SD)}
     for layer in range(shape.layers):
         prefix = f"model.layers.{layer}"
         for name, (rows, columns) in shape.layer_matrices.items():
-            sd = _GAINS.get(name, 1.0) / math.sqrt(columns)
+            sd = GAINS.get(name, 1.0) / math.sqrt(columns)
             weights[f"{prefix}.{name}.weight"] = draw(rows, columns, sd)
         for norm in ("input_layernorm", "post_attention_layernorm"):
             weights[f"{prefix}.{norm}.weight"] = torch.ones(shape.hidden)

@@ -2,7 +2,8 @@
 
 A process of its own, `python -m lm_eval_comparison.lm_eval_side ORDER.json`. The order names `model`,
 `dtype`, `softmax_dtype`, `tasks`, `tasks_directory`, `batch_size` and the `directory` for `result.json` and
-`samples.jsonl`.
+`samples.jsonl`; it may name a `device` other than the cpu, which is
+warmed up first and whose peak memory is told.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,7 @@ def main(arguments: list[str]) -> None:
 
 
 def evaluate(order: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, list[dict[str, Any]]]]:
-    """Return the times and lm-eval's samples by task.
+    """Return the times, and lm-eval's samples by task.
 
     `evaluate_s` is its `evaluate`: from built tasks to metrics. Reading rows and describing the machine,
     which `simple_evaluate` does around it, count for the whole command only. `to_results_s` goes on to the
@@ -58,26 +60,33 @@ def evaluate(order: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, list
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
+    device = order.get("device", "cpu")
     begin = time.perf_counter()
     model = HFLM(
         pretrained=order["model"],
         dtype=order["dtype"],
         softmax_dtype=order["softmax_dtype"],
-        device="cpu",
+        device=device,
         batch_size=order["batch_size"],
     )
     load_s = time.perf_counter() - begin
     stopwatch = Stopwatch(lm_eval.evaluator.evaluate)
     lm_eval.evaluator.evaluate = stopwatch
-    answer = lm_eval.evaluator.simple_evaluate(
+    ask = partial(
+        lm_eval.evaluator.simple_evaluate,
         model=model,
         tasks=order["tasks"],
         task_manager=TaskManager(include_path=order["tasks_directory"], include_defaults=False),
         batch_size=order["batch_size"],
         log_samples=True,
     )
+    if device != "cpu":
+        ask(limit=1)  # its libraries are loaded and set up at the first use
+    answer = ask()
     to_results_s = time.perf_counter() - stopwatch.begun
     times = {"load_s": load_s, "evaluate_s": stopwatch.seconds, "to_results_s": to_results_s}
+    if device != "cpu":
+        times["device_peak_bytes"] = _device_peak_bytes(device)
     return times, answer["samples"]
 
 
@@ -101,6 +110,13 @@ def plain_samples(samples: Mapping[str, list[dict[str, Any]]]) -> Iterator[dict[
                 "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest(),
                 **_answer(sample),
             }
+
+
+def _device_peak_bytes(device: str) -> int:
+    import torch
+
+    peak: int = getattr(torch, device.partition(":")[0]).max_memory_allocated()
+    return peak
 
 
 def _answer(sample: Mapping[str, Any]) -> dict[str, Any]:

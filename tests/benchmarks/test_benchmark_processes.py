@@ -73,3 +73,17 @@ def test_a_failed_command_shows_the_end_of_its_log(tmp_path: Path) -> None:
         python(code, tmp_path / "log")
     assert str(raised.value).endswith("line 15")
     assert "line 0" not in str(raised.value)
+
+
+def test_a_command_beyond_its_time_is_ended_with_all_it_has_started(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    child = "import time; time.sleep(600)"
+    code = (
+        f"import subprocess, sys; one = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        "print(one.pid, flush=True); one.wait()"
+    )
+    with pytest.raises(CommandFailed, match="ended after 3 s"):
+        run_command([sys.executable, "-c", code], environment={}, log=log, limit_s=3)
+    stat = Path("/proc") / log.read_text().split()[0] / "stat"
+    # Killed, though whoever inherits orphans here may not have taken notice yet (Z).
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
