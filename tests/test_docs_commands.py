@@ -112,15 +112,21 @@ def check_other(command: Command) -> None:
         assert check_npu_smi(None, []).mend.split()[3] in shown, command.where
     elif first == "python" and rest[0].startswith(("benchmarks/", "tests/")):
         check_script(ROOT / rest[0], rest[1:])
+    elif first == "bash" and rest[0].startswith("benchmarks/"):
+        check_script(ROOT / rest[0], rest[1:], interpreter="bash")
     else:
         raise UnknownCommandError(f"{command.where}: nobody knows how to check {shlex.join(command.words)}")
 
 
-def check_script(script: Path, words: Sequence[str]) -> None:
+def check_script(script: Path, words: Sequence[str], *, interpreter: str = sys.executable) -> None:
     """Hold the options of a script that takes many minutes against its help, without running it."""
     assert script.is_file(), script
     known = subprocess.run(
-        [sys.executable, str(script), "--help"], capture_output=True, text=True, check=True
+        [interpreter, str(script), "--help"],
+        env={**os.environ, "PYTHON": sys.executable},  # which scripts of the shell are to use
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     for word in words:
         assert not word.startswith("--") or re.search(rf"{word}\b", known), word
