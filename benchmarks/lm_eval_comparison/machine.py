@@ -7,8 +7,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("modeltest", "lm_eval", "torch", "transformers")
-_NAMES = {"lm_eval": "lm-eval"}
+PACKAGES = ("llm-modeltest", "lm_eval", "torch", "transformers")
+_NAMES = {"llm-modeltest": "modeltest", "lm_eval": "lm-eval"}
 
 
 def describe() -> dict[str, str]:
