@@ -58,7 +58,7 @@ class _Flying:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Rows side by side that look at one prefix; `mask` `[rows, fed, tokens]` says who looks where."""
+    """Rows side by side that look at one prefix; `mask` `[queries, tokens]` says who looks where."""
 
     rows: slice
     prefix: LayerKeysValues
@@ -68,7 +68,7 @@ class _Look:
 
 @dataclass(slots=True)
 class _Looks:
-    """What rows look at in layers with one window: their own columns `[rows, fed, columns]`, and prefixes."""
+    """What rows look at in layers of one kind: their columns, by what is added to scores, and prefixes."""
 
     own: Any
     prefixes: list[_Look] = field(default_factory=list)
@@ -100,7 +100,7 @@ class RowsInFlight:
         self.given: list[Sequence[int]] = []
         """What each row is fed next."""
 
-        self._looks: dict[int | None, _Looks] = {}
+        self._looks: dict[tuple[int | None, int, Any], _Looks] = {}
 
     def __len__(self) -> int:
         return len(self._flying)
@@ -222,15 +222,14 @@ class RowsInFlight:
         columns = slice(self._end, self._end + fed)
         for known, new in zip(self._layers[layer], (key, value), strict=True):
             known[:rows, :, columns] = new[0].unflatten(1, (rows, fed)).transpose(0, 1)
-        looks = self._looks_within(window)
         # [rows, key heads, heads of a key x fed, width]: heads that share a key stand in for further queries,
         # so that a key is read once for all of them.
         grouped = query[0].unflatten(0, (key_heads, -1)).unflatten(2, (rows, fed))
         groups = grouped.shape[1]
         grouped = grouped.permute(2, 0, 1, 3, 4).flatten(2, 3)
         own = (states[:rows, :, self._begin : columns.stop] for states in self._layers[layer])
-        bias = _for_groups(looks.own, groups)[:, None].to(query.dtype)
-        output, log_sum_exp = attend_each(grouped, *own, scale=scale, bias=bias)
+        looks = self._looks_of(window, groups, query.dtype)
+        output, log_sum_exp = attend_each(grouped, *own, scale=scale, bias=looks.own)
         if looks.prefixes:
             output = output.float()
         for look in looks.prefixes:
@@ -243,16 +242,17 @@ class RowsInFlight:
         """Let queries `[rows, key heads, queries, width]` look at a prefix, all of them together."""
         queries = grouped.shape[2]
         together = grouped.transpose(0, 1).flatten(1, 2).unsqueeze(0)
-        mask = None if look.mask is None else _for_groups(look.mask, queries // self._fed).flatten(0, 1)
-        found = attend(together, *look.prefix[layer], scale=scale, mask=mask)
+        found = attend(together, *look.prefix[layer], scale=scale, mask=look.mask)
         output, log_sum_exp = (each[0].unflatten(1, (-1, queries)).transpose(0, 1) for each in found)
         return output, log_sum_exp
 
-    def _looks_within(self, window: int | None) -> _Looks:
-        """Return what rows look at through `window`; made once a pass for all layers that have it."""
-        if window not in self._looks:
-            self._looks[window] = _Looks(self._own_bias(window), list(self._prefix_looks(window)))
-        return self._looks[window]
+    def _looks_of(self, window: int | None, groups: int, dtype: Any) -> _Looks:
+        """Return what rows look at in layers with `window` and so many heads a key; made once a pass."""
+        kind = (window, groups, dtype)
+        if kind not in self._looks:
+            bias = _for_groups(self._own_bias(window), groups)[:, None].to(dtype)
+            self._looks[kind] = _Looks(bias, list(self._prefix_looks(window, groups)))
+        return self._looks[kind]
 
     def _own_bias(self, window: int | None) -> Any:
         """Return what is added to scores `[rows, fed, columns]`: -inf where a token may not look."""
@@ -266,7 +266,7 @@ class RowsInFlight:
         bias = torch.zeros(hidden.shape, device=self._device)
         return bias.masked_fill_(hidden, float("-inf"))
 
-    def _prefix_looks(self, window: int | None) -> Iterator[_Look]:
+    def _prefix_looks(self, window: int | None, groups: int) -> Iterator[_Look]:
         import torch
 
         for prefix, rows in self._rows_by_prefix():
@@ -278,7 +278,8 @@ class RowsInFlight:
                 yield _Look(rows, prefix.keys_values, None)
             elif min(row[0] for row in positions) - (end - 1) < window:
                 distance = torch.tensor(positions)[:, :, None] - torch.arange(start, end)
-                yield _Look(rows, prefix.keys_values, (distance < window).to(self._device))
+                mask = _for_groups(distance < window, groups).flatten(0, 1)
+                yield _Look(rows, prefix.keys_values, mask.to(self._device))
 
     def _rows_by_prefix(self) -> Iterator[tuple[Held, slice]]:
         """Yield each prefix with rows below it that are side by side."""

@@ -1,6 +1,6 @@
 """Guesses from what a row has said, worked out by hand."""
 
-from engines.drafts import Drafts
+from engines.drafts import LOOKED_BACK, Drafts
 
 
 def test_what_came_after_the_same_tokens_is_guessed_to_come_again():
@@ -25,3 +25,15 @@ def test_what_is_said_is_looked_up_too():
     drafts = Drafts([1, 2])
     drafts.extend([6, 7, 6])
     assert drafts.guess(1) == [7]
+
+
+def test_of_a_long_prompt_the_end_alone_is_looked_through():
+    forgotten = Drafts([1, 2, *range(10, 10 + LOOKED_BACK), 1])
+    assert forgotten.guess(1) == [1]
+
+
+def test_where_nothing_is_to_be_guessed_nothing_is_looked_through():
+    drafts = Drafts([1, 2, 1])
+    assert drafts.guess(0) == []
+    assert drafts._followed == {}
+    assert drafts.guess(1) == [2]
