@@ -16,7 +16,7 @@ MOST_QUESTIONS = 20_000
 """Of more questions a page shows none: it would be as large as the journal, and so would its memory."""
 
 _MOST_ANSWERS = 8
-"""With more different right answers than these, guessing and the table of answers mean nothing."""
+"""With more different right answers than these the table of answers is too wide to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,9 @@ def accuracy_content(result: RunResult, summary: AccuracySummary, texts: Texts) 
     for sample in samples:
         seen.add(sample)
     expected = sorted({expected for expected, _ in seen.answers})
-    is_closed = 1 < len(expected) <= _MOST_ANSWERS
-    chance = 1 / len(expected) if is_closed else None
+    chance = summary.guess_rate
+    # A number that a question asks for is among no answers to choose from, however few questions there are.
+    is_closed = chance is not None and 1 < len(expected) <= _MOST_ANSWERS
     margins = Margins(seen.right, seen.wrong, summary.near_tie_margin)
     questions = columns(result, samples, near_tie_margin=summary.near_tie_margin) if are_shown else None
     return Content(

@@ -167,6 +167,14 @@ def test_the_table_of_answers_counts_what_was_said_instead(tmp_path):
     assert content.values["chance"] == 0.5
 
 
+def test_numbers_that_questions_ask_for_are_no_answers_to_guess_among():
+    result = accuracy_run()
+    nobody_guesses = replace(result.summary, guess_rate=None)
+    content = accuracy_content(replace(result, samples=SAMPLES), nobody_guesses, _Texts())
+    assert content.values["chance"] is None
+    assert content.values["answers"] is None
+
+
 def test_an_accuracy_page_says_what_was_found(tmp_path):
     words = words_of(page_of(accuracy_run(), tmp_path))
     assert "INVALIDDo not use these numbers." in words
