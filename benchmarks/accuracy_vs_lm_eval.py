@@ -23,7 +23,7 @@ from lm_eval_comparison.summary import summarize_all
 from lm_eval_comparison.works import DTYPES, TRAINED, WORKS, choose_jobs
 
 from modeltest.api import ModelTestError
-from modeltest.api.files import write_json, write_text
+from modeltest.machine.files import write_json, write_text
 
 LM_EVAL_VERSION = "0.4.13"
 DATA_DIR = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -15,13 +15,14 @@ from typing import Any
 
 from faults.injected import FAULTS, GROUPED_HEADS, LEARNED_POSITIONS, TUNED_ON, WINDOW, Fault, graded
 
-from engines.beliefs import ways
-from engines.beliefs.limits import limits_of
-from engines.beliefs.model_trial import Distance, ModelTrial, Plain, Way
-from engines.beliefs.probe_tree import probe_ids
-from engines.forward import Forward
-from engines.paged_loop import PagedLoop
-from engines.tree_forward import TreeForward
+from engines.hf.beliefs import ways
+from engines.hf.beliefs.limits import limits_of
+from engines.hf.beliefs.model_trial import Distance, ModelTrial, Plain, Way
+from engines.hf.beliefs.probe_tree import probe_ids
+from engines.hf.model.forward import Forward
+from engines.hf.packed.tree_forward import TreeForward
+from engines.hf.paged.loop import PagedLoop
+from engines.hf.paged.probe import paged_way
 
 RIGHT = tuple(
     Fault("no fault", way, nullcontext)
@@ -71,7 +72,7 @@ class Bench:
     def _way(self, name: str) -> Way:
         model = self.model
         if name == "paged":
-            return ways.paged(PagedLoop(model, "cpu", block_tokens=4))
+            return paged_way(PagedLoop(model, "cpu", block_tokens=4))
         forward = Forward(model, "cpu", 0)
         makers: dict[str, Any] = {
             "packed": lambda: ways.packed(TreeForward(model, "cpu"), model.dtype),

@@ -16,8 +16,8 @@ from statistics import median
 
 import click
 
-from modeltest.api.files import write_json
 from modeltest.demo import build_demo_model
+from modeltest.machine.files import write_json
 from modeltest.start import python_command
 
 WORDS = ("sample_BoolQ", "8", "auto")
@@ -27,7 +27,7 @@ import torch, transformers
 transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1])
 transformers.AutoTokenizer.from_pretrained(sys.argv[1])
 """
-WORKER_IMPORTS = "import modeltest.run.worker"
+WORKER_IMPORTS = "import modeltest.run.worker.worker"
 REPORTS = ("accuracy", "junit", "metrics", "openmetrics", "summary_md")
 
 

@@ -19,14 +19,15 @@ from synthetic.lines import LINES
 from synthetic.runs import Plan, write_run
 
 from modeltest import registry
-from modeltest.api import AccuracyTask, DatasetInfo, RunResult, Sample, TextPrompt, to_plain
+from modeltest.api import AccuracyTask, DatasetInfo, RunResult, Sample, TextPrompt
 from modeltest.data.load import load_dataset
-from modeltest.run.accuracy import request_digest
-from modeltest.run.adapters import adapters_of, asked_requests
-from modeltest.run.directory import read_result, write_result
-from modeltest.run.finish import finish
-from modeltest.run.journal import FILE_NAME, JournalWriter
-from modeltest.run.running_digest import RunningDigest
+from modeltest.plain.contracts import to_plain
+from modeltest.run.ending.finish import finish
+from modeltest.run.planning.adapters import adapters_of, asked_requests
+from modeltest.run.record.directory import read_result, write_result
+from modeltest.run.record.identity import request_digest
+from modeltest.run.record.journal import FILE_NAME, JournalWriter
+from modeltest.run.record.running_digest import RunningDigest
 
 MMLU = next(line for line in LINES if line.mode == "full_MMLU")
 QUESTIONS = 14_042

@@ -21,7 +21,7 @@ from maxbs_comparison.rounds import Bench, Question, Round
 from maxbs_comparison.summary import document, summarize
 
 from modeltest.api import ModelTestError
-from modeltest.api.files import write_json, write_text
+from modeltest.machine.files import write_json, write_text
 
 DATA_DIR = Path(__file__).resolve().parents[2] / "shared" / "data"
 WORK_DIR = Path("~/.cache/modeltest/benchmarks")

@@ -67,7 +67,7 @@ def _rates(weights: str, dtype: Any) -> Iterator[str]:
     import torch
     from transformers import AutoConfig
 
-    from engines.partial_attention import attend
+    from engines.hf.packed.partial_attention import attend
 
     config = AutoConfig.from_pretrained(weights)
     width = config.hidden_size // config.num_attention_heads

@@ -20,7 +20,7 @@ from lm_eval_comparison import machine
 from lm_eval_comparison.processes import CommandFailed
 from lm_eval_comparison.shapes import SHAPES
 
-from modeltest.api.files import write_json, write_text
+from modeltest.machine.files import write_json, write_text
 
 WORK_DIR = Path("~/.cache/modeltest/benchmarks")
 

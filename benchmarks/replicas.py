@@ -22,7 +22,7 @@ from lm_eval_comparison.processes import CommandFailed, run_command
 from lm_eval_comparison.shapes import SHAPES
 
 from modeltest.api import ModelTestError
-from modeltest.api.files import write_json
+from modeltest.machine.files import write_json
 from modeltest.start import python_command
 
 DATA_DIR = Path(__file__).resolve().parents[2] / "shared" / "data"

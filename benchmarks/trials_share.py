@@ -85,7 +85,7 @@ def one_process(spec: RunSpec, adapter: str, has_trials: bool) -> dict[str, Time
 @contextmanager
 def _watched(meters: list[Meter], *, has_trials: bool) -> Iterator[None]:
     """Count the trials' time, or leave them out as if every way had been found right."""
-    from engines.beliefs.model_trial import ModelTrial
+    from engines.hf.beliefs.model_trial import ModelTrial
 
     before = {name: getattr(ModelTrial, name) for name in TRIAL_STEPS}
     for name, step in before.items():

@@ -35,7 +35,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from engines.tokenizing import ByteTokenizer
+from engines.common.tokenizing import ByteTokenizer
 from modeltest.api import (
     Capability,
     ChatPrompt,

@@ -15,11 +15,11 @@ from typing import Any
 
 from modeltest.api import Completion, Measurement, RunResult, Sample, Score
 from modeltest.api.comparison import Calibration, Comparison
-from modeltest.api.files import write_json
 from modeltest.api.suite import SuiteResult
-from modeltest.run import likeness
-from modeltest.run.directory import ELSEWHERE, SCHEMA_VERSION
-from modeltest.run.running_digest import KEY
+from modeltest.machine.files import write_json
+from modeltest.run.record import likeness
+from modeltest.run.record.directory import ELSEWHERE, SCHEMA_VERSION
+from modeltest.run.record.running_digest import KEY
 
 DIRECTORY = Path(__file__).parent / "schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

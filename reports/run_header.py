@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modeltest.api import DatasetInfo, EngineInfo, EngineUsage, RunResult, to_plain
-from modeltest.api.precision import precision_word
+from modeltest.api import DatasetInfo, EngineInfo, EngineUsage, RunResult
+from modeltest.api.dtypes import precision_word
+from modeltest.plain.contracts import to_plain
 
 
 def describe_run(result: RunResult) -> dict[str, object]:

@@ -21,7 +21,7 @@ from doc_blocks import (
 
 import engines.fake
 from engines.fake import FakeOptions
-from engines.mindie_environment import MindieOptions
+from engines.mindie.environment import MindieOptions
 from modeltest.api import (
     Case,
     Completion,
@@ -43,13 +43,14 @@ from modeltest.doctor.ascend import examine
 from modeltest.doctor.finding import State
 from modeltest.doctor.machine import ThisMachine
 from modeltest.generate.generations import line_of
+from modeltest.machine.disturbances import BUSY_SHARE
 from modeltest.metrics import METRICS
+from modeltest.plain.toml_file import read_toml
 from modeltest.rounding import COARSEST, RESOLUTIONS
-from modeltest.run import asked_files
-from modeltest.run.disturbances import BUSY_SHARE
-from modeltest.run.measurement import run_measurements
-from modeltest.run.tracing import TRACED_TOKENS
-from modeltest.run.worker import INTERNAL_ERROR
+from modeltest.run.supervisor import asked_files
+from modeltest.run.worker.measurement import run_measurements
+from modeltest.run.worker.tracing import TRACED_TOKENS
+from modeltest.run.worker.worker import INTERNAL_ERROR
 from modeltest.search import FULL_EFFORT, QUICK_EFFORT
 from modeltest.search.evidence import CERTIFICATE_RISK
 from modeltest.search.sequential_test import CONFIDENCE, PRIOR_SD
@@ -63,14 +64,11 @@ from modeltest.tasks.plausibility import TOLERANCE
 from modeltest.tasks.precision import DRIFT_DOUBT, NOISY_CV, PRECISE, SETTLED
 from modeltest.tasks.readings import BARE, MEASURE, WARMUP
 from modeltest.tasks.trials import MAX_TRIALS, MAX_WARMUP_TRIALS, MIN_TRIALS, QUICK_TRIALS, TrialPlan
-from modeltest.toml_file import read_toml
-from reports import (
-    benchmark_csv,
-    legacy_columns,
-    legacy_performance_csv,
-    older_benchmark_csv,
-    token_latency_csv,
-)
+from reports.csv import benchmark as benchmark_csv
+from reports.csv import token_latency as token_latency_csv
+from reports.legacy import columns as legacy_columns
+from reports.legacy import older_benchmark_csv
+from reports.legacy import performance_csv as legacy_performance_csv
 
 OUTPUT = ROOT / "docs" / "output.md"
 METRICS_DOC = ROOT / "docs" / "metrics.md"

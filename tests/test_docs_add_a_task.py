@@ -20,7 +20,7 @@ from modeltest.api import (
     SpecError,
     TaskData,
 )
-from modeltest.run.accuracy import run_accuracy
+from modeltest.run.worker.accuracy import run_accuracy
 
 DOCUMENT = ROOT / "docs" / "add-a-task.md"
 INFO = ModelInfo("m", "m", "none", "", None, None, None, 128, 1, None)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from doc_blocks import ROOT, TRANSLATIONS, inline_code, names_in, section, table_rows
 
-from engines.mindie_environment import environment, file_environment
+from engines.mindie.environment import environment, file_environment
 from modeltest.api import Case, ModelInfo, RunSpec, TaskOptions
-from modeltest.api.precision import MINDIE_KINDS
+from modeltest.api.dtypes import MINDIE_KINDS
 from modeltest.doctor.variables import Fate, fates
 from modeltest.models.matrix import BEGIN, END, language_of, matrix, with_matrix
 from modeltest.models.profiles import model_keys, profile
@@ -130,7 +130,7 @@ def test_fates_are_what_the_code_does(tmp_path):
     untouched |= by_fate[Fate.IGNORED] | by_fate[Fate.OBSOLETE]
     assert not untouched & set_here
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "modeltest").rglob("*.py"))
-    source += (ROOT / "engines" / "mindie_environment.py").read_text(encoding="utf-8")
+    source += (ROOT / "engines" / "mindie" / "environment.py").read_text(encoding="utf-8")
     for name in by_fate[Fate.READ] | by_fate[Fate.CHECKED]:
         assert f'"{name}"' in source, name
 

@@ -28,7 +28,7 @@ from doc_blocks import (
 )
 
 from modeltest import registry
-from modeltest.api import RunSpec, from_plain
+from modeltest.api import RunSpec
 from modeltest.cli.quickstart import RUNS
 from modeltest.cli.root import COMMANDS, root
 from modeltest.demo import build_demo_model
@@ -38,7 +38,8 @@ from modeltest.doctor.variables import fates
 from modeltest.grammar.modes import all_modes, engine_word
 from modeltest.grammar.parse import parse
 from modeltest.models.profiles import model_keys
-from modeltest.run.plan import plan
+from modeltest.plain.contracts import from_plain
+from modeltest.run.planning.plan import plan
 
 OUTPUT = ROOT / "docs" / "output.md"
 FAMILY_OF = {"gemma": "gemma", "llama": "llama", "qwen": "qwen2", "internlm": "internlm2", "gpt2": "gpt2"}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.transformers_versions import OLDEST
+from engines.hf.model.transformers_versions import OLDEST
 
 pytestmark = pytest.mark.network
 
@@ -22,12 +22,12 @@ OLDEST_PINS = ("transformers==4.46.3", "tokenizers==0.20.3", "huggingface-hub==0
 """What stands in front of this environment; everything else, torch among it, is this environment's."""
 
 SUITES = (
-    "test_code_choice.py",
+    "common/test_code_choice.py",
     "test_engine_contract.py",
-    "test_hf.py",
-    "test_end_of_turn.py",
-    "test_sampling.py",
-    "test_tokenizing.py",
+    "hf/test_hf.py",
+    "hf/model/test_end_of_turn.py",
+    "hf/model/test_sampling.py",
+    "common/test_tokenizing.py",
 )
 TOLERANCE = 1e-4
 

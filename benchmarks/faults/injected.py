@@ -10,14 +10,16 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engines import paged_loop, sequence_attention, tree_forward
-from engines.beliefs.probe_tree import ProbeTree
-from engines.continuous_batching import ContinuousBatching
-from engines.forward import Forward
-from engines.last_layer import LastLayer
-from engines.logits import LogitsAt
-from engines.partial_attention import Accumulator
-from engines.tree_forward import TreeForward
+from engines.hf.beliefs.probe_tree import ProbeTree
+from engines.hf.model.forward import Forward
+from engines.hf.packed import tree_forward
+from engines.hf.packed.last_layer import LastLayer
+from engines.hf.packed.logits import LogitsAt
+from engines.hf.packed.partial_attention import Accumulator
+from engines.hf.packed.tree_forward import TreeForward
+from engines.hf.paged import loop as paged_loop
+from engines.hf.paged import sequence_attention
+from engines.hf.paged.continuous_batching import ContinuousBatching
 
 WINDOW, GROUPED_HEADS, LEARNED_POSITIONS = "a sliding window", "heads that share keys", "learned positions"
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engines.device import synchronize
+from engines.common.device import synchronize
 
 
 def main(arguments: list[str]) -> None:

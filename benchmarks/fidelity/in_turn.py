@@ -17,10 +17,10 @@ from typing import Any
 
 from fidelity.bare_loop import device_of, dtype_of, load_model, time_trial
 
-from engines.hf import HFEngine
+from engines.hf.engine import HFEngine
 from modeltest.api import Case, EngineInfo, RunSpec, Trial
 from modeltest.models.checkpoint import inspect_checkpoint
-from modeltest.run.measurement import measure as measure_trial
+from modeltest.run.worker.measurement import measure as measure_trial
 from modeltest.tasks.prompt_sources import CaseInputs, choose_prompts
 from modeltest.tasks.readings import BARE, MEASURE, TrialReading, read_trial
 from modeltest.tasks.shapes import combinations

@@ -15,7 +15,7 @@ from lm_eval_comparison import machine
 from lm_eval_comparison.processes import run_command
 from lm_eval_comparison.shapes import SHAPES
 
-from engines.hf import HFEngine
+from engines.hf.engine import HFEngine
 from modeltest.api import ModelInfo, RunSpec
 from modeltest.start import python_command
 

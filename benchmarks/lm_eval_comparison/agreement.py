@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modeltest.api import Sample
-from modeltest.run.journal import JournalReader
+from modeltest.run.record.journal import JournalReader
 
 NEAR_TIE = 1e-4
 """Below this margin rounding alone may decide an answer."""

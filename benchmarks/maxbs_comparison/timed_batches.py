@@ -17,7 +17,7 @@ from modeltest import registry
 from modeltest.api import Case, EngineInfo, RunSpec, Trial
 from modeltest.metrics import non_first_token_ms
 from modeltest.models.checkpoint import inspect_checkpoint
-from modeltest.run.measurement import measure
+from modeltest.run.worker.measurement import measure
 from modeltest.tasks.inputs import ordinary_token_ids, random_requests
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from modeltest.api.files import write_json
+from modeltest.machine.files import write_json
 
 RAN, FAILED, SKIPPED = "ran", "failed", "skipped"
 

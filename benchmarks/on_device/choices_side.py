@@ -18,8 +18,8 @@ from typing import Any
 from on_device.orders import serve
 from on_device.questions import requests_of, spec_of
 
-from engines import model_answers
-from engines.hf import HFEngine
+from engines.hf.answering import model_answers
+from engines.hf.engine import HFEngine
 from modeltest.api import Completion, Request, TextPrompt
 from modeltest.models.checkpoint import inspect_checkpoint
 

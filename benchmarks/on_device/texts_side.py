@@ -18,8 +18,8 @@ from lm_eval_comparison.shapes import END_OF_TEXT_ID
 from on_device.orders import serve
 from on_device.questions import requests_of, spec_of
 
-from engines.device import peak_memory_bytes, synchronize
-from engines.hf import HFEngine
+from engines.common.device import peak_memory_bytes, synchronize
+from engines.hf.engine import HFEngine
 from modeltest.api import Request, TextPrompt
 from modeltest.models.checkpoint import inspect_checkpoint
 

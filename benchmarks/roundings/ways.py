@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from engines.answers import choose
-from engines.checkpoint_loading import load_checkpoint
-from engines.encoding import Encoded, Encoder, encode_window
-from engines.forward import Forward
-from engines.paged_probe import paged_rows
-from engines.rows import PaddedRows, RowFeeder, tree_feeder
-from engines.text_config import vocabulary_size
-from engines.text_tokens import TextTokens
+from engines.common.encoding import Encoded, Encoder, encode_window
+from engines.common.text_tokens import TextTokens
+from engines.hf.answering.answers import choose
+from engines.hf.answering.rows import PaddedRows, RowFeeder, tree_feeder
+from engines.hf.model.checkpoint_loading import load_checkpoint
+from engines.hf.model.forward import Forward
+from engines.hf.model.text_config import vocabulary_size
+from engines.hf.paged.probe import paged_rows
 from modeltest.api import AccuracyTask, RunSpec, TaskOptions
 from modeltest.data.load import load_dataset
 from modeltest.models.checkpoint import inspect_checkpoint

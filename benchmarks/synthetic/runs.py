@@ -33,10 +33,10 @@ from modeltest.api import (
     TaskOptions,
 )
 from modeltest.data.card import load_card
-from modeltest.run.directory import COMPLETE, RUN_FILE, create_run_directory, read_result, write_result
-from modeltest.run.finish import finish, judge, summarize
-from modeltest.run.journal import FILE_NAME, JournalWriter
-from modeltest.run.measurement import run_measurements
+from modeltest.run.ending.finish import finish, judge, summarize
+from modeltest.run.record.directory import COMPLETE, RUN_FILE, create_run_directory, read_result, write_result
+from modeltest.run.record.journal import FILE_NAME, JournalWriter
+from modeltest.run.worker.measurement import run_measurements
 
 FIRST_NIGHT = datetime(2026, 3, 2, 1, 0, tzinfo=timezone.utc)
 MINUTES_APART = 20

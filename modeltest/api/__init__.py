@@ -32,7 +32,6 @@ from modeltest.api.exchange import (
     Turn,
 )
 from modeltest.api.hardware import BandwidthPeak, DevicePeaks, ModelWork, ProcessorUse
-from modeltest.api.plain import from_plain, to_plain
 from modeltest.api.plugins import (
     AccuracyTask,
     Argument,
@@ -223,6 +222,4 @@ __all__ = [
     "WithoutTokens",
     "WritingFiles",
     "error_by_name",
-    "from_plain",
-    "to_plain",
 ]

@@ -15,8 +15,8 @@ from modeltest.api import PrerequisiteError
 from modeltest.cli.encodings import leave_ascii, refuse_undecodable
 from modeltest.cli.root import root
 from modeltest.cli.terminal import flush_output, open_standard_streams
-from modeltest.run.machine_errors import known_error
-from modeltest.run.stop_signals import SIGNALLED, interrupt_behind, raise_signals
+from modeltest.run.supervisor.stop_signals import SIGNALLED, interrupt_behind, raise_signals
+from modeltest.run.worker.machine_errors import known_error
 
 INTERNAL_ERROR = 70
 """Exit status of a defect in ModelTest (EX_SOFTWARE of sysexits.h)."""

@@ -107,10 +107,10 @@ for _parameter in calibrate.params:
 
 
 def _run(spec: RunSpec, manner: Any, number: int, sessions: int) -> RunResult:
-    from modeltest.run.launch import launch
-    from modeltest.run.plan import plan
-    from modeltest.run.progress import progress_for
-    from modeltest.run.workers import Workers
+    from modeltest.run.planning.plan import plan
+    from modeltest.run.supervisor.launch import launch
+    from modeltest.run.supervisor.progress import progress_for
+    from modeltest.run.supervisor.workers import Workers
 
     progress = progress_for(sys.stderr.isatty())
     progress.line(f"session {number} of {sessions}")
@@ -124,7 +124,7 @@ def _run(spec: RunSpec, manner: Any, number: int, sessions: int) -> RunResult:
 
 
 def _read(directories: Sequence[Path]) -> list[RunResult]:
-    from modeltest.run.directory import read_result
+    from modeltest.run.record.directory import read_result
 
     for directory in directories:
         if sum(directory.resolve() == each.resolve() for each in directories) > 1:

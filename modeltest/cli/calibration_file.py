@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modeltest.api import SpecError, from_plain, to_plain
+from modeltest.api import SpecError
 from modeltest.api.comparison import Calibration
-from modeltest.api.files import write_json
-from modeltest.api.json_text import parse_json
 from modeltest.compare.calibration import LEAST_TOLERANCE
 from modeltest.compare.tolerances import FLOORS
 from modeltest.grammar.bounds import LARGEST_COUNT
+from modeltest.machine.files import write_json
+from modeltest.plain.contracts import from_plain, to_plain
+from modeltest.plain.json_text import parse_json
 
 FORMAT_VERSION = 1
 

@@ -208,7 +208,7 @@ def write_reports(comparison: Comparison, directory: Path) -> Sequence[Path]:
 
     Raises: PrerequisiteError when a file cannot be written.
     """
-    from modeltest.api.files import write_text
+    from modeltest.machine.files import write_text
 
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -259,9 +259,9 @@ def _read(directory: Path) -> RunToCompare:
     from modeltest.compare.sessions import RunToCompare
     from modeltest.findings import JOURNAL_WITHOUT_DIGESTS, sentences
     from modeltest.generate.generations import FILE_NAME, read_lines
-    from modeltest.run.directory import read_result
-    from modeltest.run.journal import FILE_NAME as JOURNAL
-    from modeltest.run.journal import lacks_digests
+    from modeltest.run.record.directory import read_result
+    from modeltest.run.record.journal import FILE_NAME as JOURNAL
+    from modeltest.run.record.journal import lacks_digests
 
     result = read_result(directory)
     if isinstance(result.summary, HarnessSummary):

@@ -10,10 +10,10 @@ import click
 
 from modeltest import __version__, registry
 from modeltest.api import AccuracyTask, PrerequisiteError, RunSpec, SpecError, TaskOptions
-from modeltest.api.installation import install_command
 from modeltest.cli.modern import PAIRS
 from modeltest.cli.number_types import count
 from modeltest.cli.show import dataset_states, engine_obstacles
+from modeltest.installation import install_command
 
 _PACKAGES = {
     "torch": "hf",
@@ -57,7 +57,7 @@ def doctor(*, ascend: bool, **options: Any) -> None:
 
 
 def _describe_environment() -> None:
-    from modeltest.run.machine import describe_machine
+    from modeltest.machine.machine import describe_machine
     from modeltest.tables import print_rows
 
     facts = {"modeltest": __version__, **describe_machine()}

@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from modeltest import registry
-from modeltest.api import AccuracyTask, RunResult, RunSpec, SpecError, Verdict, to_plain
-from modeltest.api.rank_messages import SECRET_VARIABLE, SHORTEST_SECRET, fresh_secret
+from modeltest.api import AccuracyTask, RunResult, RunSpec, SpecError, Verdict
 from modeltest.cli.number_types import SEED, count, seconds
 from modeltest.cli.typed_again import typed_on
 from modeltest.cluster.launch_lines import launch_lines
 from modeltest.cluster.place import checked_table, node_of
-from modeltest.run.deadlines import Limits
+from modeltest.machine.rank_messages import SECRET_VARIABLE, SHORTEST_SECRET, fresh_secret
+from modeltest.plain.contracts import to_plain
+from modeltest.run.pipes.deadlines import Limits
 
 if TYPE_CHECKING:
-    from modeltest.run.launch import Outcome
+    from modeltest.run.supervisor.launch import Outcome
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -296,10 +297,10 @@ def singles(spec: RunSpec) -> list[RunSpec]:
 
 def _run_one(spec: RunSpec, manner: Manner) -> int:
     # Only here: the commands that run nothing stay quick.
-    from modeltest.run.launch import launch
-    from modeltest.run.plan import plan
-    from modeltest.run.progress import progress_for
-    from modeltest.run.workers import Workers
+    from modeltest.run.planning.plan import plan
+    from modeltest.run.supervisor.launch import launch
+    from modeltest.run.supervisor.progress import progress_for
+    from modeltest.run.supervisor.workers import Workers
 
     progress = progress_for(sys.stderr.isatty())
     command = shlex.join(["modeltest", *sys.argv[1:]])
@@ -314,7 +315,7 @@ def conclude(outcome: Outcome) -> int:
 
     Raises: what stopped the run early, when its partial result has been shown.
     """
-    from modeltest.run.directory import FOLLOWED
+    from modeltest.run.record.directory import FOLLOWED
 
     if outcome.result.status == FOLLOWED:
         click.echo(_followed(outcome))
@@ -344,7 +345,7 @@ def exit_status(result: RunResult) -> int:
 
 def show(directory: Path) -> None:
     """Print the table of the run in `directory` and the paths of its files."""
-    from modeltest.run.directory import read_result
+    from modeltest.run.record.directory import read_result
     from modeltest.tables import print_result
 
     print_result(read_result(directory), directory)

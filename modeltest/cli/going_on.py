@@ -24,15 +24,15 @@ def go_on(
     do: whatever is given must be what the run in `directory` asks for. `is_trusted`: the user has said that
     code which the run brings along may run.
 
-    Raises: SpecError when it is not; what `modeltest.run.launch.resume` raises.
+    Raises: SpecError when it is not; what `modeltest.run.supervisor.launch.resume` raises.
     """
     # Only here: the commands that run nothing stay quick.
-    from modeltest.run.directory import read_result
-    from modeltest.run.launch import resume
-    from modeltest.run.progress import progress_for
-    from modeltest.run.resume import asked_by, refuse_other_words
-    from modeltest.run.trust import refuse_unsaid_trust
-    from modeltest.run.workers import Workers
+    from modeltest.run.planning.resume import asked_by, refuse_other_words
+    from modeltest.run.planning.trust import refuse_unsaid_trust
+    from modeltest.run.record.directory import read_result
+    from modeltest.run.supervisor.launch import resume
+    from modeltest.run.supervisor.progress import progress_for
+    from modeltest.run.supervisor.workers import Workers
 
     spec = read_result(directory).spec
     asked = [one for one in words if one.batch_sizes == spec.batch_sizes] or list(words)

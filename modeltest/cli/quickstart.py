@@ -81,9 +81,9 @@ def _spec(words: Sequence[str], output_dir: str) -> RunSpec:
 
 
 def _run(spec: RunSpec, *, command: str) -> Path:
-    from modeltest.run.launch import launch
-    from modeltest.run.plan import plan
-    from modeltest.run.progress import progress_for
+    from modeltest.run.planning.plan import plan
+    from modeltest.run.supervisor.launch import launch
+    from modeltest.run.supervisor.progress import progress_for
 
     outcome = launch(plan(spec), command=command, progress=progress_for(sys.stderr.isatty()))
     if outcome.interrupt is not None:
@@ -95,7 +95,7 @@ def _print_summary(directories: list[Path]) -> None:
     from rich import box
     from rich.table import Table
 
-    from modeltest.run.directory import read_result
+    from modeltest.run.record.directory import read_result
     from modeltest.tables import headline, result_console
 
     console = result_console()

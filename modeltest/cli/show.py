@@ -58,9 +58,9 @@ def report(directory: Path, formats: tuple[str, ...]) -> int:
     Of a run that was cut short too: what it finished is counted, and its verdict is INVALID (exit status 1).
     A run that is still going is left alone (exit status 3).
     """
-    from modeltest.run.directory import LOG_FILE, read_result, refuse_links
-    from modeltest.run.formats import reports_named
-    from modeltest.run.lock import hold
+    from modeltest.run.ending.formats import reports_named
+    from modeltest.run.record.directory import LOG_FILE, read_result, refuse_links
+    from modeltest.run.supervisor.lock import hold
 
     reports_named(formats)  # a wrong word is told before a wrong directory
     read_result(directory)  # a directory without a run gets no lock
@@ -68,7 +68,7 @@ def report(directory: Path, formats: tuple[str, ...]) -> int:
     with hold(directory / LOG_FILE, busy=_STILL_GOING):
         if formats:
             return _write_formats(directory, formats)
-        from modeltest.run.finish import finish
+        from modeltest.run.ending.finish import finish
 
         result = finish(read_result(directory), directory, tell=lambda line: click.echo(line, err=True))
     show(directory)
@@ -76,8 +76,8 @@ def report(directory: Path, formats: tuple[str, ...]) -> int:
 
 
 def _write_formats(directory: Path, formats: Sequence[str]) -> int:
-    from modeltest.run.directory import read_result
-    from modeltest.run.formats import write_formats
+    from modeltest.run.ending.formats import write_formats
+    from modeltest.run.record.directory import read_result
 
     written = write_formats(read_result(directory), directory, formats)
     for path in written.paths:

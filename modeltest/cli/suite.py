@@ -86,8 +86,8 @@ def suite(
     Options are those of the commands accuracy, performance, maxbs, precision, lm-eval and generate, without
     dashes. A suite goes on after a failure, and ends with the highest exit status of its runs.
     """
-    from modeltest.run.progress import progress_for
-    from modeltest.run.trust import refuse_unsaid_trust
+    from modeltest.run.planning.trust import refuse_unsaid_trust
+    from modeltest.run.supervisor.progress import progress_for
     from modeltest.suite.carry_out import begin_suite, carry_out, specs_left
     from modeltest.suite.state import read_suite
 

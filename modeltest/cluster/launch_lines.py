@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from modeltest.api import RunSpec
-from modeltest.api.ports import PORT_VARIABLE
-from modeltest.api.rank_messages import SECRET_VARIABLE
 from modeltest.cluster.place import Place, local_size_of, node_variables, place_of
 from modeltest.cluster.rank_table import RankTable
+from modeltest.machine.ports import PORT_VARIABLE
+from modeltest.machine.rank_messages import SECRET_VARIABLE
 from modeltest.start import start_words
 
-WORKER_MODULE = "modeltest.run.worker"
+WORKER_MODULE = "modeltest.run.worker.worker"
 
 DIRECTORY = "RUN_DIRECTORY"
 """Stands for the directory that the run makes on each node."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modeltest.api import PrerequisiteError, RunSpec
-from modeltest.api.interfaces import LOOPBACK_INTERFACE, at_interface
-from modeltest.api.ports import NODES_PORT, given_port
 from modeltest.cluster.rank_table import RankTable, check_table, read_rank_table
+from modeltest.machine.interfaces import LOOPBACK_INTERFACE, at_interface
+from modeltest.machine.ports import NODES_PORT, given_port
 
 TABLE_VARIABLE = "RANK_TABLE_FILE"
 """Read by HCCL and by MindIE at import; left over in a shell, it makes one node wait for the others."""

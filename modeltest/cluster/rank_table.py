@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from modeltest.api import Cluster, SpecError
-from modeltest.api.json_text import JsonError, parse_json
+from modeltest.plain.json_text import JsonError, parse_json
 
 VERSION = "1.0"
 COMPLETED = "completed"

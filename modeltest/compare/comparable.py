@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from modeltest.api import AccuracySummary, HarnessSummary, RunResult, SpecError, Verdict, to_plain
+from modeltest.api import AccuracySummary, HarnessSummary, RunResult, SpecError, Verdict
 from modeltest.api.comparison import RunDifference
 from modeltest.compare.answers import Answer
+from modeltest.plain.contracts import to_plain
 
 ALLOWABLE = (
     "dataset",

@@ -9,12 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from modeltest.api import EngineError, PrerequisiteError, SpecError
-from modeltest.api.files import write_json
-from modeltest.api.installation import install_command
 from modeltest.convert.companions import companion_files, copy_companion, is_same_file
 from modeltest.convert.one_file import ConvertFile, FileConverter, require_space
 from modeltest.convert.sources import TorchCheckpoint, TorchFile, find_torch_files
 from modeltest.convert.staging import Finished, Staging
+from modeltest.installation import install_command
+from modeltest.machine.files import write_json
 from modeltest.models.weights import read_weight_files
 
 INDEX = "model.safetensors.index.json"

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import EngineError, PrerequisiteError, from_plain, to_plain
+from modeltest.api import EngineError, PrerequisiteError
 from modeltest.convert.safetensors_file import lay_out, verify_safetensors, write_safetensors
 from modeltest.convert.state_dict import load_state_dict
 from modeltest.own_process import Bounds, OwnProcess, ProcessEnded
+from modeltest.plain.contracts import from_plain, to_plain
 from modeltest.torch_on_host import import_torch
 
 _SLOWEST_BYTES_PER_S = 5_000_000

@@ -14,10 +14,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeltest.api import PrerequisiteError, from_plain, to_plain
-from modeltest.api.files import write_json
-from modeltest.api.json_text import parse_json
+from modeltest.api import PrerequisiteError
 from modeltest.convert.sources import TorchCheckpoint, TorchFile
+from modeltest.machine.files import write_json
+from modeltest.plain.contracts import from_plain, to_plain
+from modeltest.plain.json_text import parse_json
 
 FOLDER = ".modeltest-convert"
 _STATE_FILE = "finished.json"

@@ -13,8 +13,8 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.api.dashboard import RunState
+from modeltest.api.dtypes import precision_word
 from modeltest.api.flat_metrics import FlatMetric, flat_metrics
-from modeltest.api.precision import precision_word
 from modeltest.dashboard.evidence import Evidence, evidence_of
 from modeltest.dashboard.find import report_of
 from modeltest.dashboard.identity import (
@@ -25,7 +25,7 @@ from modeltest.dashboard.identity import (
     model_of,
     task_of,
 )
-from modeltest.run.directory import RUN_FILE, read_result
+from modeltest.run.record.directory import RUN_FILE, read_result
 
 FOLLOWED = frozenset(
     {

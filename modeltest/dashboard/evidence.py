@@ -9,9 +9,9 @@ from pathlib import Path
 
 from modeltest.api import AccuracySummary, Case, PerformanceSummary, RunResult
 from modeltest.compare.performance import Shape, TrialValues, read_session
-from modeltest.run.directory import recorded_of
-from modeltest.run.journal import FILE_NAME as JOURNAL
-from modeltest.run.journal import read_outcomes
+from modeltest.run.record.directory import recorded_of
+from modeltest.run.record.journal import FILE_NAME as JOURNAL
+from modeltest.run.record.journal import read_outcomes
 
 RIGHT, WRONG, FAILED = "R", "W", "F"
 

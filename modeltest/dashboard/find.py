@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modeltest.api import SpecError
-from modeltest.run.directory import PARTIAL_FOLDER, RUN_FILE, SCRATCH_PREFIX
-from modeltest.run.journal import FILE_NAME as JOURNAL
+from modeltest.run.record.directory import PARTIAL_FOLDER, RUN_FILE, SCRATCH_PREFIX
+from modeltest.run.record.journal import FILE_NAME as JOURNAL
 
 REPORT = "report.html"
 

@@ -6,7 +6,8 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-from modeltest.api import UNSET_DEGREE, Parallel, RunResult, RunSpec, TaskOptions, to_plain
+from modeltest.api import UNSET_DEGREE, Parallel, RunResult, RunSpec, TaskOptions
+from modeltest.plain.contracts import to_plain
 
 EARLIER_NAME = "name by its shape"
 """The fact of a run that says what its model was called before models were told by their weights."""

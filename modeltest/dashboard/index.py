@@ -14,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import ModelTestError, PrerequisiteError, SpecError, from_plain, to_plain
+from modeltest.api import ModelTestError, PrerequisiteError, SpecError
 from modeltest.dashboard.entry import Entry, is_followed
 from modeltest.dashboard.evidence import Answers, Evidence
+from modeltest.plain.contracts import from_plain, to_plain
 
 FILE_NAME = "index.sqlite"
 VERSION = 1

@@ -29,7 +29,7 @@ from modeltest.dashboard.earlier import heirs, joined
 from modeltest.dashboard.identity import history_key
 from modeltest.dashboard.index import Index
 from modeltest.dashboard.judge import JUDGED, Found, Side, compare_runs, found_for
-from modeltest.run.directory import read_result
+from modeltest.run.record.directory import read_result
 
 _RULES = "rules"
 _HEIRS = "histories joined"

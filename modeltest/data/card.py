@@ -9,8 +9,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import DatasetError, PrerequisiteError, SpecError, from_plain
-from modeltest.toml_file import read_toml
+from modeltest.api import DatasetError, PrerequisiteError, SpecError
+from modeltest.plain.contracts import from_plain
+from modeltest.plain.toml_file import read_toml
 
 CARD_FILE = "dataset.toml"
 EVERY_SUBJECT = "*"

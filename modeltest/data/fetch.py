@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modeltest.api import DatasetError, PrerequisiteError
-from modeltest.api.installation import install_command
 from modeltest.data.card import DatasetCard, FileFormat, HubRows, SplitCard, load_card
 from modeltest.data.rows import LETTERS
 from modeltest.data.store import SplitFinding, install_files, verify_dataset, write_files
+from modeltest.installation import install_command
 
 HubRow = Mapping[str, Any]
 

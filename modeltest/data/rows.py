@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from modeltest.api import DatasetError, Record
-from modeltest.api.json_text import JsonError, parse_json
 from modeltest.data.card import AnswerKind, DatasetCard, FileFormat, SplitCard
+from modeltest.plain.json_text import JsonError, parse_json
 
 LETTERS = ("A", "B", "C", "D")
 

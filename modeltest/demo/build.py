@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modeltest.api import PrerequisiteError, SpecError
-from modeltest.api.installation import install_command
 from modeltest.demo.corpus import sample_texts
 from modeltest.demo.directory import check_replaceable, written_beside
 from modeltest.demo.families import FAMILY_BY_NAME, VOCABULARY_SIZE, Family, Specials
 from modeltest.demo.tokenizer import tokenizer_files
+from modeltest.installation import install_command
 from modeltest.torch_on_host import import_torch
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from modeltest.api.json_text import parse_json
 from modeltest.doctor.finding import Finding, State
 from modeltest.doctor.machine import CommandOutput
 from modeltest.doctor.npu_smi import Chip
+from modeltest.plain.json_text import parse_json
 
 DRIVER_LIBRARIES = "/usr/local/Ascend/driver/lib64/common:/usr/local/Ascend/driver/lib64/driver"
 DEVICE_FILES = (

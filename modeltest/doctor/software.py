@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from modeltest.api.installation import pip_command
 from modeltest.doctor.finding import Finding, State
+from modeltest.installation import pip_command
 
 CANN_SETUP = "/usr/local/Ascend/ascend-toolkit/set_env.sh"
 ATB_SETUP = "/usr/local/Ascend/nnal/atb/set_env.sh"

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from modeltest.doctor.finding import Finding, State
-from modeltest.toml_file import read_toml
+from modeltest.plain.toml_file import read_toml
 
 
 class Fate(str, Enum):

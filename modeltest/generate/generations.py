@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import Completion, Finish, GeneratedText, ModelTestError, Prompt, SpecError, from_plain
-from modeltest.api.files import write_text
-from modeltest.api.json_text import parse_json
+from modeltest.api import Completion, Finish, GeneratedText, ModelTestError, Prompt, SpecError
 from modeltest.generate.prompts import describe_prompt
+from modeltest.machine.files import write_text
+from modeltest.plain.contracts import from_plain
+from modeltest.plain.json_text import parse_json
 
 FILE_NAME = "generations.jsonl"
 SHOWN = 200

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from modeltest.api import (
-    ChatPrompt,
-    GenerationOptions,
-    Prompt,
-    SpecError,
-    TextPrompt,
-    TokenPrompt,
-    Turn,
-    to_plain,
-)
-from modeltest.api.json_text import JsonError, parse_json
+from modeltest.api import ChatPrompt, GenerationOptions, Prompt, SpecError, TextPrompt, TokenPrompt, Turn
+from modeltest.plain.contracts import to_plain
+from modeltest.plain.json_text import JsonError, parse_json
 
 EXPECTED = (
     'expected a text such as "hello", turns such as [{"role": "user", "content": "hello"}], token ids '

@@ -20,8 +20,6 @@ from modeltest.api import (
     SpecError,
     Tell,
 )
-from modeltest.api.files import write_json
-from modeltest.api.json_text import parse_json
 from modeltest.generate.generations import (
     FILE_NAME,
     append_lines,
@@ -32,6 +30,8 @@ from modeltest.generate.generations import (
     shortened,
 )
 from modeltest.generate.prompts import read_prompts
+from modeltest.machine.files import write_json
+from modeltest.plain.json_text import parse_json
 
 COUNT_FILE = "prompts.json"
 """How many prompts the run has: without it, nobody could tell a whole file from the first part of one."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from modeltest.api import BatchRange, Case, Parallel
-from modeltest.api.json_text import JsonError, parse_json
 from modeltest.grammar.bounds import LARGEST_COUNT, LONGEST_S
+from modeltest.plain.json_text import JsonError, parse_json
 
 SQUARE_CASES = tuple(Case(tokens, tokens) for tokens in (256, 512, 1024, 2048))
 """What the empty list `[]` stands for."""

@@ -32,11 +32,11 @@ from modeltest.api import (
     SpecError,
     Tell,
 )
-from modeltest.api.files import write_text
 from modeltest.lm_eval.bridge import EngineLM
 from modeltest.lm_eval.generation import read_generation_options
 from modeltest.lm_eval.results import RESULTS_FILE
 from modeltest.lm_eval.task_files import SUFFIXES, task_files
+from modeltest.machine.files import write_text
 
 _NEEDED = {
     "generate_until": Capability.GENERATE,

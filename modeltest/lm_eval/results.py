@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import HarnessMetric, HarnessSummary, ModelTestError, from_plain
-from modeltest.api.json_text import parse_published_json
+from modeltest.api import HarnessMetric, HarnessSummary, ModelTestError
+from modeltest.plain.contracts import from_plain
+from modeltest.plain.json_text import parse_published_json
 
 RESULTS_FILE = "lm_eval_results.json"
 HARNESS = "lm-eval"

@@ -8,18 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import (
-    Completion,
-    HarnessAnswers,
-    ModelTestError,
-    Sample,
-    Score,
-    SpecError,
-    from_plain,
-    to_plain,
-)
-from modeltest.api.json_text import parse_published_json
+from modeltest.api import Completion, HarnessAnswers, ModelTestError, Sample, Score, SpecError
 from modeltest.lm_eval.results import RESULTS_FILE, read_summary
+from modeltest.plain.contracts import from_plain, to_plain
+from modeltest.plain.json_text import parse_published_json
 
 PREFIX = "samples_"
 

@@ -17,7 +17,7 @@ from modeltest.api import (
     PrerequisiteError,
     RunSpec,
 )
-from modeltest.api.installation import install_command
+from modeltest.installation import install_command
 from modeltest.lm_eval.results import read_summary
 from modeltest.lm_eval.samples import read_answers
 

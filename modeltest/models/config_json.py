@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modeltest.api import SpecError
-from modeltest.api.json_text import JsonError, parse_published_json
+from modeltest.plain.json_text import JsonError, parse_published_json
 
 _TOKENS = re.compile(r'"(?P<key>(?:[^"\\]|\\.)*)"\s*:|"(?:[^"\\]|\\.)*"|(?P<bracket>[{}\[\]])', re.DOTALL)
 

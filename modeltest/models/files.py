@@ -13,9 +13,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from modeltest.api import EngineError, SpecError
-from modeltest.api.adapters import read_adapters
-from modeltest.api.json_text import parse_json
+from modeltest.lora_requests import read_adapters
 from modeltest.models.weights import WeightFile, identity_of, read_weight_file
+from modeltest.plain.json_text import parse_json
 
 READ_BY_LOADERS = (
     "*.json",  # configs, tokenizer, vocabulary, special tokens, generation, quantisation, adapters, indices

@@ -9,12 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import EngineError, HarmlessWeights, from_plain
+from modeltest.api import EngineError, HarmlessWeights
 from modeltest.models.config_json import JsonFile
 from modeltest.models.layers import check_layers
 from modeltest.models.rules import config_value
 from modeltest.models.weights import WeightFile, holds_two_values, tensor_names
-from modeltest.toml_file import read_toml
+from modeltest.plain.contracts import from_plain
+from modeltest.plain.toml_file import read_toml
 
 _EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|embed_in|word_embeddings|embeddings?)\.weight$")
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import SpecError, from_plain
+from modeltest.api import SpecError
 from modeltest.models.rules import (
     BlockRule,
     NameRule,
@@ -20,7 +20,8 @@ from modeltest.models.rules import (
     name_by_rules,
     safe_name,
 )
-from modeltest.toml_file import read_toml
+from modeltest.plain.contracts import from_plain
+from modeltest.plain.toml_file import read_toml
 
 AUTO = "auto"
 """The model word that takes whatever the checkpoint is."""

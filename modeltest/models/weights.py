@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from modeltest.api import EngineError, SpecError
-from modeltest.api.json_text import parse_json
+from modeltest.plain.json_text import parse_json
 
 LENGTH_BYTES = 8
 """A safetensors file starts with the length of its JSON header: unsigned, 64 bits, little-endian."""

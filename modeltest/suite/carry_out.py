@@ -14,15 +14,21 @@ from pathlib import Path
 from modeltest import __version__, registry
 from modeltest.api import MissingExtra, ModelTestError, PrerequisiteError, RunSpec, SpecError
 from modeltest.api.suite import SuiteResult, SuiteRun, SuiteStatus
-from modeltest.run.deadlines import Limits
-from modeltest.run.directory import RUN_FILE, create_run_directory, read_result, refuse_links, remove_scratch
-from modeltest.run.launch import Outcome, launch, resume
-from modeltest.run.lock import hold
-from modeltest.run.plan import plan
-from modeltest.run.progress import Progress
-from modeltest.run.stop_signals import Held, check, hold_signals
-from modeltest.run.worker import INTERNAL_ERROR
-from modeltest.run.workers import Workers
+from modeltest.run.pipes.deadlines import Limits
+from modeltest.run.planning.plan import plan
+from modeltest.run.record.directory import (
+    RUN_FILE,
+    create_run_directory,
+    read_result,
+    refuse_links,
+    remove_scratch,
+)
+from modeltest.run.supervisor.launch import Outcome, launch, resume
+from modeltest.run.supervisor.lock import hold
+from modeltest.run.supervisor.progress import Progress
+from modeltest.run.supervisor.stop_signals import Held, check, hold_signals
+from modeltest.run.supervisor.workers import Workers
+from modeltest.run.worker.worker import INTERNAL_ERROR
 from modeltest.suite.state import completed, read_results, read_suite, write_suite
 
 LOCK_FILE = ".lock"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modeltest.api import PrerequisiteError, SpecError
-from modeltest.api.installation import install_command
+from modeltest.installation import install_command
 from modeltest.suite.yaml_limits import read_text, refuse_depth, refuse_size
 
 _TEXT = "tag:yaml.org,2002:str"

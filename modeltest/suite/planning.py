@@ -9,8 +9,8 @@ from pathlib import Path
 
 from modeltest.api import ModelTestError, RunSpec
 from modeltest.api.suite import SuiteRun, SuiteStatus
-from modeltest.run.plan import plan
-from modeltest.run.workers import LoadKey, load_key
+from modeltest.run.planning.plan import plan
+from modeltest.run.supervisor.workers import LoadKey, load_key
 from modeltest.suite.matrix import Asked
 
 Build = Callable[[Asked], RunSpec]

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from modeltest.api import ModelTestError, RunResult, SpecError, from_plain, to_plain
-from modeltest.api.files import write_json
-from modeltest.api.json_text import parse_json
+from modeltest.api import ModelTestError, RunResult, SpecError
 from modeltest.api.suite import SuiteResult, SuiteRun, SuiteStatus
-from modeltest.run.directory import COMPLETE, RUN_FILE, read_result
+from modeltest.machine.files import write_json
+from modeltest.plain.contracts import from_plain, to_plain
+from modeltest.plain.json_text import parse_json
+from modeltest.run.record.directory import COMPLETE, RUN_FILE, read_result
 from modeltest.tables import headline
 
 SUITE_FILE = "suite.json"

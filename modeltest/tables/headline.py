@@ -12,7 +12,7 @@ from modeltest.api import (
     PrecisionSummary,
     RunResult,
 )
-from modeltest.run.directory import COMPLETE
+from modeltest.run.record.directory import COMPLETE
 from modeltest.tables.cells import accuracy, beginning, median, number, shape
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from modeltest.api import MaxBatchSummary, RunResult
 from modeltest.console import plain_console
-from modeltest.run.directory import PARTIAL_FOLDER, SCRATCH_PREFIX
+from modeltest.run.record.directory import PARTIAL_FOLDER, SCRATCH_PREFIX
 from modeltest.tables.headline import title_of
 from modeltest.tables.remarks import remarks
 from modeltest.tables.rows import PROBE_HEADER, header_of, probe_rows, rows_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modeltest.api import CasePrompts, CaseSummary, PerformanceSummary, RunResult, Summary
-from modeltest.run.directory import COMPLETE
+from modeltest.run.record.directory import COMPLETE
 from modeltest.tables.cells import shape
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from modeltest.api import SpecError
-from modeltest.api.json_text import JsonError, parse_json
+from modeltest.plain.json_text import JsonError, parse_json
 
 GivenPrompt = str | tuple[int, ...]
 """One prompt: its text, or its token ids."""

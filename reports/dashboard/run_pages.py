@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modeltest.api import PrerequisiteError
 from modeltest.api.dashboard import Dashboard, DashboardRun, RunState
-from modeltest.api.files import SCRATCH_SUFFIX
+from modeltest.machine.files import SCRATCH_SUFFIX
 
 
 class RunPages:

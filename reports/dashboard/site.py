@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modeltest.api import PrerequisiteError
 from modeltest.api.dashboard import Dashboard
-from modeltest.api.files import write_text
+from modeltest.machine.files import write_text
 from reports.dashboard.run_pages import RunPages
 from reports.dashboard.views import history_view, overview_view, run_view, runs_view
 from reports.page import render, require_packages

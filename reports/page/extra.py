@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from modeltest.api import MissingExtra
-from modeltest.api.installation import install_command
+from modeltest.installation import install_command
 
 EXTRA = "report"
 

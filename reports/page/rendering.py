@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modeltest.toml_file import read_toml
+from modeltest.plain.toml_file import read_toml
 from reports.page.extra import require_packages
 from reports.page.formats import FILTERS
 from reports.page.payload import PACKED, packed_json, script_json

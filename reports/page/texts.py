@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-from modeltest.toml_file import read_toml
+from modeltest.plain.toml_file import read_toml
 
 LANGUAGES = ("en", "zh")
 SHARED = "page"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modeltest.api.files import write_bytes, write_text
+from modeltest.machine.files import write_bytes, write_text
 from reports.page.texts import Texts, fill
 from reports.plots.page_svg import PageText, page_svg
 from reports.plots.palette import FAINT, INK, LINE, LINE_STRONG, MUTED, PAPER

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from modeltest.api import RunResult
-from modeltest.api.precision import precision_word
+from modeltest.api.dtypes import precision_word
 from reports.page.formats import count, data_size, duration, percent, significant
 
 _MACHINE = (

@@ -18,7 +18,7 @@ from modeltest.api import (
     PrerequisiteError,
     RunResult,
 )
-from modeltest.api.files import write_text
+from modeltest.machine.files import write_text
 from reports.page import render, require_packages
 from reports.page.texts import Texts, load_texts
 from reports.plots.drawing import Plot, write_plots

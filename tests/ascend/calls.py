@@ -4,15 +4,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from engines.mindie_benchmark import parse_benchmark
-from engines.mindie_files import RunnerFiles
-from engines.mindie_pa import MindiePA
-from engines.mindie_runner import PagedRunner, Row
-from engines.mindie_sizes import RunnerSize
+from engines.mindie.benchmark import parse_benchmark
+from engines.mindie.files import RunnerFiles
+from engines.mindie.pa import MindiePA
+from engines.mindie.runner import PagedRunner, Row
+from engines.mindie.sizes import RunnerSize
 from modeltest.api import EngineError
 from modeltest.data.load import load_dataset
 from modeltest.registry import load_engine, load_task
-from modeltest.run.accuracy import run_accuracy
+from modeltest.run.worker.accuracy import run_accuracy
 
 PROMPTS = [list(range(30 + 7 * row, 42 + 8 * row)) for row in range(5)]
 """Prompts of different lengths, 12 tokens to 16."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mindie_place import Place, place_of
 
-from engines.mindie_environment import STAND_IN_HOME
+from engines.mindie.environment import STAND_IN_HOME
 
 ASCEND_WEIGHTS = "MODELTEST_ASCEND_WEIGHTS"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from processes import call
 
-from engines.mindie_pa import MindiePA
+from engines.mindie.pa import MindiePA
 from modeltest.api import ModelInfo, RunSpec
 from modeltest.models.checkpoint import inspect_checkpoint
 

@@ -10,7 +10,7 @@ from typing import Any
 _CONTEXT = multiprocessing.get_context("forkserver")
 # Imported once, in a server without threads, from which the processes are forked: seconds saved for each.
 _CONTEXT.set_forkserver_preload(
-    ["torch", "transformers.models.llama.modeling_llama", "engines.mindie_answers"]
+    ["torch", "transformers.models.llama.modeling_llama", "engines.mindie.answers"]
 )
 
 

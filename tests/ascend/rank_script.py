@@ -8,8 +8,8 @@ from pathlib import Path
 
 import calls
 
-from engines.mindie_files import RunnerFiles
-from engines.mindie_pa import MindiePA
+from engines.mindie.files import RunnerFiles
+from engines.mindie.pa import MindiePA
 
 
 def main(job: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from mindie_place import place_of
 from safetensors.torch import load_file, save_file
 
-from engines.mindie_lora import adapter_paths, check_lora
+from engines.mindie.lora import adapter_paths, check_lora
 from modeltest.api import Request, SpecError, TextPrompt
 
 RANK, ALPHA = 2, 64

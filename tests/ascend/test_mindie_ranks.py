@@ -10,10 +10,10 @@ from pathlib import Path
 import calls
 import pytest
 
-from engines.mindie_calls import End, Free, Infer, Make, WarmUp
-from engines.mindie_runner import Row
-from engines.mindie_sizes import RunnerSize
-from engines.mindie_team import Team
+from engines.mindie.calls import End, Free, Infer, Make, WarmUp
+from engines.mindie.runner import Row
+from engines.mindie.sizes import RunnerSize
+from engines.mindie.team import Team
 from modeltest.api import (
     DeviceError,
     EngineError,
@@ -24,7 +24,7 @@ from modeltest.api import (
     TextPrompt,
     TokenPrompt,
 )
-from modeltest.api.rank_messages import SECRET_VARIABLE, Seal, fresh_secret
+from modeltest.machine.rank_messages import SECRET_VARIABLE, Seal, fresh_secret
 
 SCRIPT = Path(__file__).with_name("rank_script.py")
 BATCHES = [
@@ -260,7 +260,7 @@ def test_c1_a_call_of_another_shape_is_refused(told):
 def test_c1_ranks_without_a_secret_do_not_begin(monkeypatch):
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("engines.mindie_team._store", Store)
+    monkeypatch.setattr("engines.mindie.team._store", Store)
     monkeypatch.delenv(SECRET_VARIABLE, raising=False)
     with pytest.raises(EngineError, match="MODELTEST_RANK_SECRET is not set here: start several ranks with"):
         Team.of_this_process()

@@ -9,7 +9,7 @@ import pytest
 from mindie_place import place_of
 from processes import Raised
 
-from engines.mindie_environment import STAND_IN_HOME
+from engines.mindie.environment import STAND_IN_HOME
 from modeltest.api import Request, TextPrompt, TokenPrompt
 
 BATCHES = {

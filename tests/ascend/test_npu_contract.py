@@ -6,7 +6,7 @@ import calls
 import pytest
 from processes import Raised
 
-from engines.mindie_sizes import RunnerSize
+from engines.mindie.sizes import RunnerSize
 
 
 def test_variables_set_after_the_import_have_no_effect(place):

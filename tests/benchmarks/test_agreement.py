@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from lm_eval_comparison.agreement import Answer, compare, read_lm_eval, read_modeltest
 
-from modeltest.api import Completion, Sample, Score, to_plain
+from modeltest.api import Completion, Sample, Score
+from modeltest.plain.contracts import to_plain
 
 
 def answer(*logprobs: float, prompt: str = "p") -> Answer:

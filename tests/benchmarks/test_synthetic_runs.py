@@ -11,8 +11,8 @@ from synthetic.lines import LINES, Change
 from synthetic.runs import Plan, plans, write_odd_runs, write_run, write_runs
 
 from modeltest.api import ModelTestError, Verdict
-from modeltest.run.directory import read_result
-from modeltest.run.finish import summarize
+from modeltest.run.ending.finish import summarize
+from modeltest.run.record.directory import read_result
 from modeltest.schema import DIRECTORY
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from page_watch import NO_BROWSER, VARIABLE, PageWatch, find_chromium
 
-from modeltest.api.installation import install_command
+from modeltest.installation import install_command
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -6,7 +6,7 @@ pytest.importorskip("jinja2")
 
 from made_comparisons import made_comparisons
 
-from reports.comparison_html import ComparisonHtml
+from reports.comparison.page import ComparisonHtml
 
 COMPARISONS = made_comparisons()
 

@@ -13,7 +13,7 @@ from dashboard_runs import BOOLQ, LATENCY, MMLU, Change, Plan, nights, write_odd
 from modeltest.compare.tolerances import Tolerances
 from modeltest.dashboard.build import build_site
 from modeltest.dashboard.serve import SiteServer
-from modeltest.run.directory import read_result, write_result
+from modeltest.run.record.directory import read_result, write_result
 
 HOSTILE = "<img src=x onerror=alert(1)><script>document.title='owned'</script>"
 

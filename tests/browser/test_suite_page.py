@@ -11,7 +11,7 @@ from modeltest.api.suite import SuiteResult, SuiteRun, SuiteStatus
 
 pytest.importorskip("jinja2")
 
-from reports.suite_page import SuitePage
+from reports.suite.page import SuitePage
 
 HOSTILE = "</td><script>window.ran = 1</script><img src=x onerror='window.ran = 2'> ${window.ran = 3}"
 SOUND = SuiteRun(

@@ -24,9 +24,8 @@ from modeltest.api import (
     TokenPrompt,
     Turn,
     WritingFiles,
-    from_plain,
-    to_plain,
 )
+from modeltest.plain.contracts import from_plain, to_plain
 from modeltest.registry import load_engine
 
 FAMILIES = ("gpt2", "gpt_neox", "gemma", "llama", "qwen2", "internlm2")

@@ -16,7 +16,7 @@ from surface import Enter, Surface
 
 from modeltest.api import EngineError, ModelInfo, RunSpec, Turn
 from modeltest.models.checkpoint import inspect_checkpoint
-from modeltest.run.machine_errors import known_error
+from modeltest.run.worker.machine_errors import known_error
 
 CONVERSATION = (Turn("system", "Be short."), Turn("user", "How are you?"))
 LORA = {"adapter1": "one", "adapter2": "two"}
@@ -113,7 +113,7 @@ def _with_header(tensors: bytes) -> Callable[[Path, bytes], None]:
 def _loaded(places: Places) -> Iterator[Surface]:
     """Yield what a worker loads: `inspect_checkpoint` has let it pass before.
 
-    A worker that a signal ends is its supervisor's to report: `modeltest.run.losses`.
+    A worker that a signal ends is its supervisor's to report: `modeltest.run.supervisor.losses`.
     """
     whole, end = _weights(places)
     tokenizer = (places.model / "tokenizer.json").read_bytes()
@@ -200,8 +200,8 @@ def _import_for_children(model: Path) -> None:
 def _load_tokenizer(spec: RunSpec, info: ModelInfo) -> object:
     import transformers
 
-    from engines.text_tokens import TextTokens
-    from engines.tokenizer_loading import end_of_turn_ids, load_tokenizer
+    from engines.common.text_tokens import TextTokens
+    from engines.common.tokenizer_loading import end_of_turn_ids, load_tokenizer
 
     tokenizer = load_tokenizer(transformers, info, trust_remote_code=False)
     end_of_turn_ids(tokenizer, spec, info)
@@ -212,9 +212,9 @@ def _load_tokenizer(spec: RunSpec, info: ModelInfo) -> object:
 def _lay_out(spec: RunSpec, info: ModelInfo) -> object:
     import transformers
 
-    from engines import chat_template
-    from engines.chat_template import ChatTemplate, TemplateRefusal
-    from engines.tokenizer_loading import load_tokenizer
+    from engines.common import chat_template
+    from engines.common.chat_template import ChatTemplate, TemplateRefusal
+    from engines.common.tokenizer_loading import load_tokenizer
 
     chat_template.CPU_S = 1.0  # what is bounded is tested elsewhere; here it should not take long
     template = ChatTemplate(load_tokenizer(transformers, info, trust_remote_code=False))
@@ -243,8 +243,8 @@ def _templates(own: bytes) -> Iterator[bytes]:
 
 def _laying_out() -> Enter:
     """Return what the process of a chat template does with one: starting it each time takes too long."""
-    from engines import template_process
-    from engines.chat_template import MEMORY_BYTES, MOST_CHARACTERS
+    from engines.common import template_process
+    from engines.common.chat_template import MEMORY_BYTES, MOST_CHARACTERS
 
     turns = [{"role": turn.role, "content": turn.content} for turn in CONVERSATION]
     variables = {"bos_token": "<s>", "eos_token": "</s>", "add_generation_prompt": True}
@@ -264,7 +264,7 @@ def _laying_out() -> Enter:
 
 
 def _load_model(spec: RunSpec, info: ModelInfo) -> object:
-    from engines.checkpoint_loading import load_checkpoint
+    from engines.hf.model.checkpoint_loading import load_checkpoint
 
     return load_checkpoint(spec, info, "cpu")
 

@@ -10,11 +10,11 @@ from surface import Enter, Surface, of_file
 
 from modeltest import registry
 from modeltest.api import GenerationOptions, RunSpec, TaskData, TaskOptions
-from modeltest.api.adapters import read_adapters
 from modeltest.data.card import CARD_FILE, DatasetCard, load_card, read_card
 from modeltest.data.customize import load_customize
 from modeltest.data.rows import read_records
 from modeltest.generate.prompts import read_prompts
+from modeltest.lora_requests import read_adapters
 
 PROMPTS = b'"hello"\n{"prompt": "you"}\n[1, 2, 3]\n[{"role": "user", "content": "hi"}]\n'
 

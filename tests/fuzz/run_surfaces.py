@@ -9,7 +9,7 @@ from pathlib import Path
 from fuzz_places import Places
 from surface import Enter, Surface, of_file
 
-from modeltest.api import RunResult, to_plain
+from modeltest.api import RunResult
 from modeltest.api.flat_metrics import flat_metrics
 from modeltest.cli.calibration_file import read_calibration, write_calibration
 from modeltest.cli.compare import _read
@@ -18,8 +18,9 @@ from modeltest.compare.comparable import ALLOWABLE
 from modeltest.compare.runs import compare_runs
 from modeltest.compare.tolerances import Tolerances
 from modeltest.dashboard.entry import read_entry
-from modeltest.run.directory import read_result
-from modeltest.run.finish import judged
+from modeltest.plain.contracts import to_plain
+from modeltest.run.ending.finish import judged
+from modeltest.run.record.directory import read_result
 from modeltest.suite.state import read_suite
 from modeltest.suite.table import print_suite
 

@@ -10,15 +10,16 @@ from fuzz_places import Places
 from surface import Surface, of_file
 
 from modeltest import registry
-from modeltest.api import DatasetInfo, ModelTestError, SpecError, to_plain
-from modeltest.api.rank_messages import Seal
+from modeltest.api import DatasetInfo, ModelTestError, SpecError
 from modeltest.cli.execute import asked_by_words
 from modeltest.cli.root import root
 from modeltest.cluster.rank_table import read_rank_table
 from modeltest.grammar.modes import all_modes
 from modeltest.grammar.parse import parse
+from modeltest.machine.rank_messages import Seal
 from modeltest.models.profiles import model_keys
-from modeltest.run.plan import plan
+from modeltest.plain.contracts import to_plain
+from modeltest.run.planning.plan import plan
 
 WORDS = (
     "pa_fp16 full_BoolQ 1 gemma W 8",

@@ -3,9 +3,10 @@ from random import Random
 import pytest
 from made_answers import sample
 
-from modeltest.api import Finding, Verdict, from_plain, to_plain
+from modeltest.api import Finding, Verdict
 from modeltest.findings import BELOW_GUESSING, ONE_ANSWER, sentences
-from modeltest.run.finish import judge
+from modeltest.plain.contracts import from_plain, to_plain
+from modeltest.run.ending.finish import judge
 from modeltest.summary import summarize_accuracy
 from modeltest.suspicion import suspicions
 

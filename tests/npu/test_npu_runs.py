@@ -135,7 +135,7 @@ def test_bfloat16_is_refused_on_a_chip_that_does_not_compute_it(npu, weights):
 
 _DRAW = """\
 import torch, torch_npu
-from engines.sampling import Sampler
+from engines.hf.model.sampling import Sampler
 from modeltest.api import Sampling
 
 def draw(seed):

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from modeltest.cli.execute import _TIMEOUTS
 from modeltest.cli.root import COMMANDS, root
-from modeltest.run import machine_errors
-from modeltest.run.machine_errors import of_this_machine
+from modeltest.run.worker import machine_errors
+from modeltest.run.worker.machine_errors import of_this_machine
 
 MODELTEST = shlex.join([sys.executable, "-m", "modeltest"])
 FAKE = "fake sample_BoolQ 4 llama none 1"

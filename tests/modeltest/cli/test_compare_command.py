@@ -12,8 +12,8 @@ from made_runs import accuracy_result, performance_result, run_result
 
 from modeltest.api import GenerationSummary, HarnessMetric, HarnessSummary, RunSpec, SpecError, TaskOptions
 from modeltest.cli.root import root
-from modeltest.run.directory import write_result
-from modeltest.run.journal import FILE_NAME, JournalWriter
+from modeltest.run.record.directory import write_result
+from modeltest.run.record.journal import FILE_NAME, JournalWriter
 from modeltest.schema import schemas
 
 

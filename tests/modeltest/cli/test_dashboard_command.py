@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 from dashboard_runs import BOOLQ, LATENCY, Change, Plan, nights, write_odd_runs
 
-from modeltest.api.installation import install_command
 from modeltest.cli import main
+from modeltest.installation import install_command
 
 pytest.importorskip("jinja2")
 

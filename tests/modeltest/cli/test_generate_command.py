@@ -7,17 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from engines.hf import HFEngine
-from modeltest.api import (
-    Capability,
-    GenerationOptions,
-    PrerequisiteError,
-    RunSpec,
-    Sampling,
-    TaskOptions,
-    from_plain,
-)
-from modeltest.run.plan import plan
+from engines.hf.engine import HFEngine
+from modeltest.api import Capability, GenerationOptions, PrerequisiteError, RunSpec, Sampling, TaskOptions
+from modeltest.plain.contracts import from_plain
+from modeltest.run.planning.plan import plan
 
 
 def modeltest(place, *words):

@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from modeltest.api.installation import install_command
+from modeltest.installation import install_command
 from modeltest.schema import run_schema
 
 HIDE = "import sys; sys.modules['lm_eval'] = None\n"

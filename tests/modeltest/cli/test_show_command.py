@@ -11,18 +11,18 @@ def _row(output, first):
 
 
 def test_the_adapter_that_serves_here_is_listed(monkeypatch):
-    monkeypatch.setattr("engines.hf_paged.obstacle", lambda: None)
+    monkeypatch.setattr("engines.hf.paged.engine.obstacle", lambda: None)
     assert _row(CliRunner().invoke(list_, ["engines"]).output, "pa_fp16")[2] == "hf_paged"
 
 
 def test_an_engine_that_cannot_run_here_is_listed_with_its_reason(monkeypatch):
-    monkeypatch.setattr("engines.hf_paged.obstacle", lambda: "Sunday")
+    monkeypatch.setattr("engines.hf.paged.engine.obstacle", lambda: "Sunday")
     output = CliRunner().invoke(list_, ["engines"]).output
     assert _row(output, "pa_fp16")[2] == "hf"
     assert "not hf_paged: Sunday" in " ".join(output.split())
 
 
 def test_doctor_says_why_an_engine_cannot_run_here(monkeypatch):
-    monkeypatch.setattr("engines.hf_paged.obstacle", lambda: "Sunday")
+    monkeypatch.setattr("engines.hf.paged.engine.obstacle", lambda: "Sunday")
     output = CliRunner().invoke(doctor).output
     assert next(line for line in output.splitlines() if "engine hf_paged" in line).split()[2:] == ["Sunday"]

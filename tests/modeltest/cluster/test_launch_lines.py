@@ -35,11 +35,11 @@ def test_each_node_has_its_command_and_its_torchrun():
         "node 0 of 2, 127.0.0.1:",
         "  type    MODELTEST_RANK_SECRET=0123456789abcdef bash run.sh words 0",
         f"  starts  {told}torchrun --nnodes 2 --node_rank 0 --master_addr 127.0.0.1 --master_port 12345 "
-        f"--nproc_per_node 2 --max_restarts 0 {START} modeltest.run.worker RUN_DIRECTORY",
+        f"--nproc_per_node 2 --max_restarts 0 {START} modeltest.run.worker.worker RUN_DIRECTORY",
         "node 1 of 2, 127.0.0.2:",
         "  type    MODELTEST_RANK_SECRET=0123456789abcdef bash run.sh words 2",
         f"  starts  {told}torchrun --nnodes 2 --node_rank 1 --master_addr 127.0.0.1 --master_port 12345 "
-        f"--nproc_per_node 2 --max_restarts 0 {START} modeltest.run.worker RUN_DIRECTORY",
+        f"--nproc_per_node 2 --max_restarts 0 {START} modeltest.run.worker.worker RUN_DIRECTORY",
     ]
 
 

@@ -8,7 +8,6 @@ import pytest
 from rank_tables import table, write
 
 from modeltest.api import Cluster, PrerequisiteError, RunSpec, SpecError
-from modeltest.api.interfaces import LOOPBACK_INTERFACE
 from modeltest.cluster.place import (
     Place,
     check_address,
@@ -20,6 +19,7 @@ from modeltest.cluster.place import (
     place_of,
 )
 from modeltest.cluster.rank_table import parse_rank_table
+from modeltest.machine.interfaces import LOOPBACK_INTERFACE
 
 SPEC = RunSpec(
     "hf_fp32", "full_BoolQ", "boolq", "m", "w", world_size=32, cluster=Cluster("t.json", 4, 24, "10.0.0.1")

@@ -28,7 +28,7 @@ from modeltest.compare.runs import compare_runs
 from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances
 from modeltest.data.load import load_dataset
-from modeltest.run.accuracy import run_accuracy
+from modeltest.run.worker.accuracy import run_accuracy
 from modeltest.tasks.boolq import BoolQ
 
 SPEC = RunSpec("hf_fp32", "full_BoolQ", "boolq", "llama", "/w", batch_sizes=((8,),))

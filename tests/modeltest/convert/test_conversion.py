@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from modeltest.api import EngineError, PrerequisiteError, SpecError
-from modeltest.api.installation import install_command
 from modeltest.convert import conversion, convert_checkpoint, one_file
+from modeltest.installation import install_command
 from modeltest.models.weights import read_weight_files
 
 torch = pytest.importorskip("torch")

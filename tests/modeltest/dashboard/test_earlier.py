@@ -12,7 +12,7 @@ from modeltest.dashboard.identity import EARLIER_NAME, earlier_name_of, model_of
 from modeltest.dashboard.index import Index
 from modeltest.dashboard.load import load_dashboard
 from modeltest.dashboard.update import update_index
-from modeltest.run.directory import read_result, write_result
+from modeltest.run.record.directory import read_result, write_result
 from reports.dashboard.views import history_view
 
 

@@ -8,7 +8,7 @@ from modeltest.api.dashboard import Mark
 from modeltest.compare.tolerances import Tolerances
 from modeltest.dashboard.evidence import Answers, Evidence, evidence_of
 from modeltest.dashboard.judge import Side, compare_runs, found_for, paired_table
-from modeltest.run.directory import read_result
+from modeltest.run.record.directory import read_result
 
 SLOWER = Change(first=1, last=None, time=1.2)
 FASTER = Change(first=1, last=None, time=0.8)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from modeltest.api import DatasetError, PrerequisiteError
-from modeltest.api.installation import install_command
 from modeltest.data.card import load_card
 from modeltest.data.fetch import fetch_dataset, original_files
 from modeltest.data.store import SplitStatus
+from modeltest.installation import install_command
 
 BOOLQ, MMLU, CEVAL = load_card("boolq"), load_card("mmlu"), load_card("ceval")
 Row = Mapping[str, Any]

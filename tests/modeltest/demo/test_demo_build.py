@@ -12,7 +12,6 @@ import pytest
 from safetensors import safe_open
 
 from modeltest.api import PrerequisiteError, SpecError
-from modeltest.api.installation import install_command
 from modeltest.demo import FAMILIES, build, build_demo_model
 from modeltest.demo.families import (
     BIAS_SD,
@@ -22,6 +21,7 @@ from modeltest.demo.families import (
     VOCABULARY_SIZE,
     WEIGHT_SD,
 )
+from modeltest.installation import install_command
 
 JSON_FILES = {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}
 

@@ -5,7 +5,7 @@ import pytest
 from modeltest.doctor import variables
 from modeltest.doctor.finding import State
 from modeltest.doctor.variables import Fate, check_variables, fates
-from modeltest.toml_file import read_toml
+from modeltest.plain.toml_file import read_toml
 
 PROFILE = {"TASK_QUEUE_ENABLE": "1", "ATB_OPERATION_EXECUTE_ASYNC": "1"}
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tiny_tasks import TASKS, answers
 
-from engines.hf import HFEngine
+from engines.hf.engine import HFEngine
 from modeltest.api import ModelInfo, RunSpec
 
 pytest.importorskip("lm_eval")

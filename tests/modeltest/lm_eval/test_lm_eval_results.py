@@ -5,7 +5,7 @@ import pytest
 
 from modeltest.api import HarnessMetric, ModelTestError, Verdict
 from modeltest.lm_eval.results import RESULTS_FILE, read_summary, summarize
-from modeltest.run.finish import judge
+from modeltest.run.ending.finish import judge
 
 RESULTS = {
     "results": {

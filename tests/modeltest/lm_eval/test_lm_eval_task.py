@@ -5,7 +5,7 @@ import pytest
 
 from modeltest import registry
 from modeltest.api import AccuracyTask, HarnessTask, MeasurementTask, PrerequisiteError, RunSpec
-from modeltest.api.installation import install_command
+from modeltest.installation import install_command
 from modeltest.lm_eval.task import LmEval
 
 SPEC = RunSpec(engine="fake", mode="lm_eval", task="lm_eval", model="m", weights="w")

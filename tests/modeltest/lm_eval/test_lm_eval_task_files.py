@@ -15,7 +15,7 @@ from engines.fake import FakeEngine
 from modeltest.api import LmEvalOptions, RunSpec, SpecError, TaskOptions
 from modeltest.compare.comparable import run_differences
 from modeltest.lm_eval.task_files import TaskFiles, task_files
-from modeltest.run.trust import code_of, digests_of_tasks, refuse_untrusted_tasks
+from modeltest.run.planning.trust import code_of, digests_of_tasks, refuse_untrusted_tasks
 
 lm_eval = pytest.importorskip("lm_eval")
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeltest.api import EngineError, ModelInfo, ModelTestError, RunSpec, SpecError, from_plain, to_plain
+from modeltest.api import EngineError, ModelInfo, ModelTestError, RunSpec, SpecError
 from modeltest.models.checkpoint import describe, inspect_checkpoint
 from modeltest.models.profiles import model_keys, profile
+from modeltest.plain.contracts import from_plain, to_plain
 
 GPT_NEOX = {
     "model_type": "gpt_neox",

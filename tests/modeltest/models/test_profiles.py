@@ -20,7 +20,7 @@ from modeltest.models.profiles import (
     profile_for_model_type,
     tokenizer_options,
 )
-from modeltest.toml_file import read_toml
+from modeltest.plain.toml_file import read_toml
 
 BOOK = read_toml(Path(__file__).resolve().parents[3] / "modeltest" / "models" / "models.toml")
 

@@ -20,7 +20,7 @@ MARK = "SIGNAL_TRIAL"
 """A variable of every process of a trial, which says of whichever is left whose it is."""
 
 CTRL_C = b"\x03"
-WORKERS = ("modeltest.run.worker", "modeltest.run.ranks")
+WORKERS = ("modeltest.run.worker.worker", "modeltest.run.nodes.ranks")
 
 
 class SignalledProcess:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from modeltest.api import AccuracyTask, ChatPrompt, Prompt, RunSpec, TaskData, TextPrompt, to_plain
+from modeltest.api import AccuracyTask, ChatPrompt, Prompt, RunSpec, TaskData, TextPrompt
 from modeltest.data.load import load_dataset
+from modeltest.plain.contracts import to_plain
 
 GOLDENS = Path(__file__).resolve().parents[2] / "goldens"
 COLUMNS = ("question", "A", "B", "C", "D", "answer")

@@ -18,7 +18,7 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.metrics import METRICS
-from modeltest.run.measurement import inputs_digest
+from modeltest.run.worker.measurement import inputs_digest
 from modeltest.tasks.performance import Performance
 
 _TASK = Performance()

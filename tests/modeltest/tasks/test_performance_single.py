@@ -13,7 +13,7 @@ from modeltest.api import (
     TokenPrompt,
     Verdict,
 )
-from modeltest.run.measurement import inputs_digest
+from modeltest.run.worker.measurement import inputs_digest
 from modeltest.tasks.performance import Performance
 from modeltest.tasks.performance_single import PerformanceSingle
 

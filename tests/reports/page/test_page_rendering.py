@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from modeltest.api import MissingExtra
-from modeltest.api.installation import install_command
+from modeltest.installation import install_command
 from reports.page import render
 from reports.page.extra import require_packages
 from reports.page.policy import policy

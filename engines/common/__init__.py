@@ -1,0 +1,1 @@
+"""What engines of every kind need: texts to token ids, devices, stop strings, completions."""

@@ -1,0 +1,1 @@
+"""Models of transformers: the reference on the CPU, and the engines `hf` and `hf_paged`."""

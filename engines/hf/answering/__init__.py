@@ -1,0 +1,1 @@
+"""Requests to completions: choices, generated texts, log-likelihoods."""

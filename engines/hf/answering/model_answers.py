@@ -1,0 +1,210 @@
+"""Answers of one loaded model, whichever way of feeding it suits a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from engines.common.completions import completion
+from engines.common.device import empty_cache, is_out_of_memory
+from engines.hf.answering.alone import generate_alone
+from engines.hf.answering.answers import choose, generate_padded
+from engines.hf.answering.generating import generate_packed
+from engines.hf.answering.rows import AloneRows, PaddedRows, RowFeeder, tree_feeder
+from engines.hf.beliefs import ways
+from engines.hf.beliefs.choosing import Choosing, Feeding
+from engines.hf.beliefs.model_trial import ModelTrial, NotCausal, Plain
+from engines.hf.beliefs.probe_tree import probe_ids
+from engines.hf.model.forward import Forward
+from engines.hf.packed.tree_forward import TreeForward
+from modeltest.api import Completion, EngineError, EngineUsage, OutOfMemory
+
+if TYPE_CHECKING:
+    from engines.common.encoding import Encoded
+    from engines.hf.model.checkpoint_loading import Loaded
+    from engines.hf.model.sampling import Sampler
+    from engines.hf.packed.packed import PackedRows
+    from engines.hf.ranks.operations import Ranks
+
+SAMPLING_NOTE = "tokens are drawn at random, in padded batches"
+
+
+class Answering(Protocol):
+    """What makes completions of encoded requests with a loaded model."""
+
+    note: str
+    """How it feeds the model."""
+
+    def answer(self, same_kind: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
+        """Yield the completions of requests that ask for the same, at most `batch_size` together."""
+
+    def usage(self) -> EngineUsage:
+        """Return what was computed so far; nothing of memory."""
+
+    def clear(self) -> None:
+        """Drop what earlier requests left beside the model."""
+
+    def close(self) -> None:
+        """Free what it holds beside the model."""
+
+
+class ModelAnswers:
+    """Packs rows that share prefixes, pads them or feeds them one by one: the fastest that is right.
+
+    Which is right was tried on the model (`engines/beliefs/`). Timed batches are padded always, and take the
+    likeliest token: they measure what everybody measures. Sampled ones are padded too.
+    """
+
+    def __init__(self, loaded: Loaded, device: str, ranks: Ranks, *, sampler: Sampler | None = None) -> None:
+        self.loaded = loaded
+        self._device = device
+        self._forward = Forward(loaded.model, device, loaded.pad_token_id, ranks)
+        self._sampler = sampler
+        self._padded = PaddedRows(self._forward)
+        self._tree: PackedRows | None = None
+        self._alone_rows = 0
+        self._tree, closed = (None, SAMPLING_NOTE) if sampler else tree_feeder(loaded.model, device, ranks)
+        if sampler is not None:
+            self._forward.choose = sampler
+        self._choices, self._generations = self._try(loaded, ranks)
+        self.note = closed if self._tree is None else self._feeding_note(self._tree)
+
+    def answer(self, same_kind: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
+        """Yield the completions of requests that ask for the same, at most `batch_size` together."""
+        if same_kind[0].choice_ids:
+            for feeding, batch in by_feeding(same_kind, self._choices):
+                self._alone_rows += len(batch) if feeding is Feeding.ALONE else 0
+                yield from choose(batch, self._feeder(feeding), batch_size)
+        elif same_kind[0].request.ignore_eos:
+            yield from self._in_batches(same_kind, batch_size)
+        else:
+            for feeding, batch in by_feeding(same_kind, self._generations):
+                yield from self._generate(feeding, batch, batch_size)
+
+    def usage(self) -> EngineUsage:
+        """Return what was computed so far; nothing of memory."""
+        padded = EngineUsage(
+            forward_s=self._forward.forward_s,
+            forward_calls=self._forward.forward_calls,
+            computed_tokens=self._forward.computed_tokens,
+            reused_tokens=0,
+            padding_tokens=self._forward.padding_tokens,
+            split_batches=self._padded.split_batches,
+            alone_rows=self._alone_rows,
+        )
+        return self._tree.add_usage(padded) if self._tree else padded
+
+    def clear(self) -> None:
+        """Draw from the beginning again; the keys and values of a batch go with it."""
+        if self._sampler is not None:
+            self._sampler.restart()
+
+    def close(self) -> None:
+        """Free nothing: the model is all there is."""
+
+    def _try(self, loaded: Loaded, ranks: Ranks) -> tuple[Choosing, Choosing]:
+        """Return what chooses the feeding of choices and of generations on this model.
+
+        Trials run beside what is asked: with a forward of their own, so that they are not counted.
+        """
+        trial = model_trial(loaded, self._device, ranks)
+        at_load = plain_of_causal(trial, loaded)
+        forward = Forward(loaded.model, self._device, loaded.pad_token_id, ranks)
+        choices, generations = {}, {}
+        if self._tree is not None:
+            tree = TreeForward(loaded.model, self._device)
+            choices[Feeding.SHARED] = ways.packed(tree, loaded.model.dtype)
+            generations[Feeding.SHARED] = ways.packed_then_steps(tree, self._device)
+        choices[Feeding.PADDED] = ways.padded(forward)
+        generations[Feeding.PADDED] = ways.padded_then_steps(forward)
+        config = loaded.model.config
+        return Choosing(trial, config, choices, at_load), Choosing(trial, config, generations, at_load)
+
+    def _feeding_note(self, tree: PackedRows) -> str:
+        usual, reasons = self._choices.usual, "; ".join(self._choices.reasons)
+        if usual is Feeding.SHARED:
+            return f"shared prefixes on, at most {tree.max_tokens} tokens a pass"
+        padded = "" if usual is Feeding.PADDED else "rows are asked one by one; "
+        return f"{padded}shared prefixes off: {reasons}"
+
+    def _feeder(self, feeding: Feeding) -> RowFeeder:
+        if feeding is Feeding.SHARED and self._tree is not None:
+            return self._tree
+        return AloneRows(self._padded, self._forward) if feeding is Feeding.ALONE else self._padded
+
+    def _generate(
+        self, feeding: Feeding, batch: Sequence[Encoded], batch_size: int
+    ) -> Iterator[list[Completion]]:
+        if feeding is Feeding.SHARED and self._tree is not None:
+            yield from generate_packed(batch, self._tree, self.loaded, batch_size)
+        elif feeding is Feeding.PADDED or self._sampler is not None:
+            yield from self._in_batches(batch, 1 if feeding is Feeding.ALONE else batch_size)
+        else:
+            self._alone_rows += len(batch)
+            for one in generate_alone(batch, self.loaded, self._forward):
+                yield [one]
+
+    def _in_batches(self, batch: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
+        longest_first = sorted(batch, key=lambda one: -len(one.prompt_ids))
+        for begin in range(0, len(longest_first), batch_size):
+            yield from self._generate_padded(longest_first[begin : begin + batch_size])
+
+    def _generate_padded(self, batch: Sequence[Encoded]) -> Iterator[list[Completion]]:
+        """Yield one padded batch; if it does not fit, halves of it, but never of a timed one."""
+        try:
+            done = generate_padded(batch, self._forward, self.loaded)
+        except Exception as problem:
+            if not is_out_of_memory(problem):
+                raise
+            longest = max(len(encoded.prompt_ids) for encoded in batch)
+            text = f"out of memory with {len(batch)} rows of up to {longest} prompt tokens: {problem}"
+            text = " ".join(text.split())[:400]
+        else:
+            yield done
+            return
+        # Outside the handler: the traceback it holds would keep the tensors alive.
+        empty_cache(self._device)
+        if batch[0].request.ignore_eos:
+            raise OutOfMemory(text)
+        self._padded.split_batches += 1
+        if len(batch) == 1:
+            yield [completion(batch[0], error=text)]
+            return
+        for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+            yield from self._generate_padded(half)
+
+
+def model_trial(loaded: Loaded, device: str, ranks: Ranks) -> ModelTrial:
+    """Return the trial of a loaded model, on a text as its tokenizer sees it."""
+    embeddings = loaded.model.get_input_embeddings()
+    return ModelTrial(loaded.model, probe_ids(loaded.tokenizer, embeddings.num_embeddings), device, ranks)
+
+
+def plain_of_causal(trial: ModelTrial, loaded: Loaded) -> Plain:
+    """Return what a plain pass says of the rows of the trial at load.
+
+    Raises: EngineError when the model is not a causal one, so that its answers would depend on what comes
+    later; OutOfMemory when there is room for the weights alone.
+    """
+    try:
+        return trial.plain_at_load()
+    except NotCausal as problem:
+        raise EngineError(
+            f"{loaded.tokenizer.name_or_path} is not a causal language model "
+            f"({type(loaded.model).__name__}): what it says of a token depends on later tokens ({problem})"
+        ) from None
+    except Exception as problem:
+        if not is_out_of_memory(problem):
+            raise
+        text = " ".join(f"out of memory with a row of a few tokens: {problem}".split())[:400]
+    raise OutOfMemory(text)
+
+
+def by_feeding(batch: Sequence[Encoded], choosing: Choosing) -> Iterator[tuple[Feeding, list[Encoded]]]:
+    """Yield requests with how they are fed; the tokens of a row are all that pass through the model."""
+    lengths = [
+        len(one.prompt_ids) + max(one.request.max_new_tokens, *(len(ids) for ids in one.choice_ids), 1) - 1
+        for one in batch
+    ]
+    for feeding, indices in choosing.by_feeding(lengths).items():
+        yield feeding, [batch[index] for index in indices]

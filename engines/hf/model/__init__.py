@@ -1,0 +1,1 @@
+"""A checkpoint loaded, and its plain forward pass."""

@@ -1,0 +1,1 @@
+"""The packed forward pass: prompts that begin alike are fed once, without padding."""

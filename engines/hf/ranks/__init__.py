@@ -1,0 +1,1 @@
+"""Several processes for one model: split over them, or a copy in each."""

@@ -1,0 +1,1 @@
+"""JSON and TOML to plain values, contracts to plain values and back."""

@@ -1,0 +1,1 @@
+"""From a journal to summary, verdict and report files."""

@@ -1,0 +1,294 @@
+"""From a finished journal to summary, verdict and report files; the same for a run and `modeltest report`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from modeltest import registry
+from modeltest.api import (
+    AccuracySummary,
+    AccuracyTask,
+    Case,
+    CaseSummary,
+    Finding,
+    GenerationSummary,
+    HarnessSummary,
+    HarnessTask,
+    MaxBatchSummary,
+    MeasurementTask,
+    MissingExtra,
+    ModelTestError,
+    OnRequest,
+    PerformanceSummary,
+    PrecisionSummary,
+    PrerequisiteError,
+    Question,
+    RunResult,
+    Summary,
+    Verdict,
+)
+from modeltest.data.card import load_card
+from modeltest.findings import BELOW_GUESSING, JOURNAL_WITHOUT_DIGESTS, OF_QUESTIONS, sentences
+from modeltest.machine.disturbances import disturbances
+from modeltest.near_ties import NearTies
+from modeltest.rounding import resolution_of
+from modeltest.run.ending.kept_answers import KeptAnswers
+from modeltest.run.ending.questions import Questions
+from modeltest.run.record.directory import COMPLETE, PARTIAL_FOLDER, write_result
+from modeltest.run.record.journal import FILE_NAME, end_of, lacks_digests
+from modeltest.suspicion import suspicions
+
+_NAMED_PROMPTS = 3
+_WORST_FIRST = (Verdict.INVALID, Verdict.SUSPECT, Verdict.NOISY, Verdict.VALID)
+_NAMED = 3
+
+
+def _unheard(line: str) -> None:
+    """Nobody asked to hear it."""
+
+
+def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = _unheard) -> RunResult:
+    """Summarize `result` from its journal, write every report and `run.json`, and return it completed.
+
+    The reports of a run that has not come to its end lie in a folder of their own, so that nobody takes them
+    for those of a whole one, and its verdict is INVALID. `tell` hears which reports are left out
+    for want of a package.
+
+    Raises: PrerequisiteError when a file cannot be written.
+    """
+    result = judged(result, directory)
+    if result.status == COMPLETE:
+        result = replace(result, journal=end_of(directory / FILE_NAME))
+    left_out: list[str] = []
+
+    def broken(line: str) -> None:
+        left_out.append(line)
+        tell(line)
+
+    write_reports(result, report_folder(result, directory), tell=tell, broken=broken)
+    result = replace(result, warnings=(*result.warnings, *left_out))
+    if result.status == COMPLETE:
+        shutil.rmtree(directory / PARTIAL_FOLDER, ignore_errors=True)
+    # Last: a process killed before this leaves a run that goes on, not one that lacks its reports.
+    write_result(directory, result)
+    return result
+
+
+def judged(result: RunResult, directory: Path) -> RunResult:
+    """Return `result` with summary, verdict, reasons and warnings made of its journal, and its questions."""
+    result = replace(result, samples=KeptAnswers(result.samples))
+    summary = summarize(result, directory)
+    told = (each for each in result.findings if each.code in OF_QUESTIONS)
+    findings = (*told, *_findings(summary, directory))
+    verdict, reasons = judge(summary, expected_questions=result.dataset.records if result.dataset else None)
+    if result.status != COMPLETE:
+        verdict, reasons = Verdict.INVALID, (_unfinished(result), *reasons)
+    return replace(
+        result,
+        summary=summary,
+        verdict=verdict,
+        reasons=(*reasons, *_given_up(result, summary)),
+        warnings=(*_warnings(result, summary), *sentences(findings)),
+        findings=findings,
+        questions=_questions(result, summary),
+    )
+
+
+def report_folder(result: RunResult, directory: Path) -> Path:
+    """Return where the reports of `result` go: those of an unfinished run into a folder of their own.
+
+    Raises: PrerequisiteError when it cannot be made.
+    """
+    if result.status == COMPLETE:
+        return directory
+    folder = directory / PARTIAL_FOLDER
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as problem:
+        raise PrerequisiteError(f"cannot create {folder}: {problem.strerror}") from problem
+    return folder
+
+
+def _given_up(result: RunResult, summary: Summary) -> Iterator[str]:
+    """Say why questions or trials failed without having been tried to the end."""
+    for lost in result.interruptions:
+        if lost.given_up:
+            what = "questions" if isinstance(summary, AccuracySummary) else "trial"
+            yield f"given up, {what} {_name_some(lost.suspects)}: {lost.reason}"
+
+
+def _name_some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _unfinished(result: RunResult) -> str:
+    return f"the run is {result.status}" + (f": {result.error}" if result.error else "")
+
+
+def summarize(result: RunResult, directory: Path) -> Summary:
+    """Return the headline numbers of the journalled samples or measurements, or of a harness's own files."""
+    task = registry.load_task(result.spec.task)
+    if isinstance(task, AccuracyTask):
+        samples = NearTies(result.samples, margin=resolution_of(result).near_tie)
+        summary = task.summarize(samples, _subjects(task.dataset))
+        return samples.noted_in(summary) if isinstance(summary, AccuracySummary) else summary
+    if isinstance(task, MeasurementTask):
+        return task.summarize_measurements(result.measurements, result.spec, result.engine)
+    if isinstance(task, HarnessTask):
+        return task.summarize_files(directory)
+    raise ModelTestError(f"task {task.name!r} summarizes nothing")
+
+
+def judge(summary: Summary, *, expected_questions: int | None = None) -> tuple[Verdict, tuple[str, ...]]:
+    """Return whether the numbers may be used, and why not.
+
+    `expected_questions` is how many an accuracy run was to ask; `None` when it ended before that was known.
+    """
+    if isinstance(summary, AccuracySummary):
+        return _judge_answers(summary, expected_questions)
+    if isinstance(summary, PerformanceSummary):
+        return _judge_cases(summary.cases)
+    if isinstance(summary, PrecisionSummary):
+        return _judge_outputs(summary)
+    if isinstance(summary, GenerationSummary):
+        return _judge_texts(summary)
+    if isinstance(summary, HarnessSummary):
+        return (Verdict.VALID, ()) if summary.metrics else (Verdict.INVALID, ("there is not one metric",))
+    return _judge_searches(summary)
+
+
+def _judge_answers(
+    summary: AccuracySummary, expected_questions: int | None
+) -> tuple[Verdict, tuple[str, ...]]:
+    total = summary.micro.total
+    if not total:
+        return Verdict.INVALID, ("no question was asked",)
+    reasons = []
+    if expected_questions is not None and total != expected_questions:
+        reasons.append(f"{total} of {expected_questions} questions were asked: the run was cut short")
+    if summary.failed:
+        reasons.append(f"{summary.failed} of {total} questions failed{_mostly(summary)}")
+    if reasons:
+        return Verdict.INVALID, tuple(reasons)
+    if any(each.code == BELOW_GUESSING for each in suspicions(summary)):
+        return Verdict.SUSPECT, ("fewer questions are answered right than by guessing",)
+    return Verdict.VALID, ()
+
+
+def _mostly(summary: AccuracySummary) -> str:
+    frequent = summary.frequent_failure
+    return "" if frequent is None else f", {frequent.count} of them so: {frequent.reason}"
+
+
+def _judge_cases(cases: Sequence[CaseSummary]) -> tuple[Verdict, tuple[str, ...]]:
+    verdicts = [case.verdict for case in cases] or [Verdict.INVALID]
+    reasons = tuple(
+        f"{_shape(case.case)} batch {case.batch_size}: {reason}" for case in cases for reason in case.reasons
+    )
+    return min(verdicts, key=_WORST_FIRST.index), reasons
+
+
+def _judge_outputs(summary: PrecisionSummary) -> tuple[Verdict, tuple[str, ...]]:
+    verdicts = [output.verdict for output in summary.outputs] or [Verdict.INVALID]
+    reasons = tuple(
+        f"{_shape(output.case)} batch {output.batch_size}: {reason}"
+        for output in summary.outputs
+        for reason in output.reasons
+    )
+    return min(verdicts, key=_WORST_FIRST.index), reasons
+
+
+def _judge_texts(summary: GenerationSummary) -> tuple[Verdict, tuple[str, ...]]:
+    failed = [text for text in summary.texts if text.error is not None]
+    reasons = [f"prompt {text.index} failed: {text.error}" for text in failed[:_NAMED_PROMPTS]]
+    if len(failed) > _NAMED_PROMPTS:
+        reasons.append(f"{len(failed)} of {summary.expected} prompts failed")
+    if len(summary.texts) != summary.expected or not summary.texts:
+        reasons.append(
+            f"{len(summary.texts)} of {summary.expected} prompts were asked: the run was cut short"
+        )
+    return Verdict.INVALID if reasons else Verdict.VALID, tuple(reasons)
+
+
+def _judge_searches(summary: MaxBatchSummary) -> tuple[Verdict, tuple[str, ...]]:
+    verdicts = [case.verdict for case in summary.cases] or [Verdict.INVALID]
+    reasons = tuple(f"{_shape(case.case)}: {reason}" for case in summary.cases for reason in case.reasons)
+    return min(verdicts, key=_WORST_FIRST.index), reasons
+
+
+def _findings(summary: Summary, directory: Path) -> Iterator[Finding]:
+    if isinstance(summary, AccuracySummary):
+        yield from suspicions(summary)
+    if lacks_digests(directory / FILE_NAME):
+        yield Finding(JOURNAL_WITHOUT_DIGESTS)
+
+
+def _warnings(result: RunResult, summary: Summary) -> tuple[str, ...]:
+    """Return what may disturb a timed run, and what the cases have to say beside their verdicts."""
+    if not isinstance(summary, PerformanceSummary | MaxBatchSummary):
+        return ()
+    cases = summary.cases if isinstance(summary, PerformanceSummary) else ()
+    notes = [f"{_shape(case.case)} batch {case.batch_size}: {note}" for case in cases for note in case.notes]
+    return (*disturbances(result.machine, result.engine), *notes)
+
+
+def _shape(case: Case) -> str:
+    return f"{case.input_tokens}x{case.output_tokens}"
+
+
+def write_reports(
+    result: RunResult,
+    directory: Path,
+    *,
+    tell: Callable[[str], None] = _unheard,
+    broken: Callable[[str], None] = _unheard,
+) -> tuple[Path, ...]:
+    """Write every report that has something to say of `result`, unasked, and return the files' paths.
+
+    A report that lacks an optional package is left out: `tell` hears which package that is. So is one that is
+    broken, since the run is what it is without it: `broken` hears which, and why.
+
+    Raises: PrerequisiteError when a file cannot be written.
+    """
+    paths: list[Path] = []
+    for report in registry.reports(broken):
+        try:
+            with registry.guard(f"report {report.name!r} is left out"):
+                if not isinstance(report, OnRequest) and report.accepts(result):
+                    paths.extend(report.write(result, directory))
+        except MissingExtra as missing:
+            tell(str(missing))
+        except registry.PlugInError as problem:
+            broken(str(problem))
+    return tuple(paths)
+
+
+def write_reports_of_failure(result: RunResult, directory: Path, *, tell: Callable[[str], None]) -> None:
+    """Write what CI systems read of a run that ended before there was a number: `junit.xml` and `summary.md`.
+
+    These are the reports that accept a result without a summary. One that cannot be written is told and left
+    out: what ended the run says more.
+
+    Raises: PrerequisiteError when the folder for them cannot be made.
+    """
+    folder = report_folder(result, directory)
+    for report in registry.reports(tell):
+        try:
+            if not isinstance(report, OnRequest) and report.accepts(result):
+                report.write(result, folder)
+        except (Exception, SystemExit) as problem:  # someone else's plug-in, perhaps
+            tell(f"report {report.name} is left out: {type(problem).__name__}: {problem}")
+
+
+def _questions(result: RunResult, summary: Summary) -> Iterable[Question]:
+    if result.dataset is None or not isinstance(summary, AccuracySummary):
+        return ()
+    return Questions(result.spec, result.dataset)
+
+
+def _subjects(dataset: str) -> Mapping[str, Mapping[str, str]]:
+    return load_card(dataset).subjects

@@ -1,0 +1,120 @@
+"""What a worker tells its supervisor while it runs: JSON lines through a named pipe.
+
+A pipe rather than a file: it wakes the reader at once, needs no disk, and breaks when either end dies, so
+that no worker outlives its supervisor unnoticed.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+Event = dict[str, Any]
+"""`event` names the kind: heartbeat, phase, loaded, dataset, asking, progress, timing, usage, note, error,
+lost, node_lost, done."""
+
+HEARTBEAT_S = 1.0
+
+
+class EventWriter:
+    """The worker's end: while it is open, the process ends at once when nobody listens any more.
+
+    Without a pipe (a worker started by hand) events go nowhere.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._descriptor = _open_for_writing(path) if path else None
+        self._one_at_a_time = threading.Lock()
+        if path and self._descriptor is not None:
+            threading.Thread(target=_end_with_reader, args=(self._descriptor, path), daemon=True).start()
+
+    def start_heartbeat(self) -> None:
+        """Say every `HEARTBEAT_S` from now on that this process lives and runs Python."""
+        if self._descriptor is not None:
+            threading.Thread(target=self._beat, daemon=True).start()
+
+    def send(self, event: str, **values: object) -> None:
+        """Send one event; any thread may."""
+        if self._descriptor is None:
+            return
+        line = json.dumps({"event": event, **values}, ensure_ascii=False).encode() + b"\n"
+        try:
+            with self._one_at_a_time:
+                while line:
+                    line = line[os.write(self._descriptor, line) :]
+        except BrokenPipeError:
+            raise SystemExit("the supervisor is gone") from None
+
+    def _beat(self) -> None:
+        while True:
+            self.send("heartbeat")
+            time.sleep(HEARTBEAT_S)
+
+
+def _open_for_writing(path: str) -> int:
+    """Open a pipe whose reader was there before this process; waiting for one that died would take forever.
+
+    Raises: SystemExit when it is gone.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as problem:
+        if problem.errno in (errno.ENXIO, errno.ENOENT):
+            with suppress(OSError):
+                Path(path).unlink()
+            raise SystemExit("the supervisor is gone") from None
+        raise
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
+def _end_with_reader(descriptor: int, path: str) -> None:
+    """Wait for the reader to go, however long the model takes to load or a batch to end, and follow it."""
+    watch = select.poll()
+    watch.register(descriptor, 0)  # nothing but its end is of interest
+    watch.poll()
+    os.write(2, b"the supervisor is gone\n")
+    with suppress(OSError):
+        Path(path).unlink()
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class EventReader:
+    """The supervisor's end of a pipe at `path`, which it creates."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path, mode=0o600)
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._rest = b""
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on."""
+        return self._descriptor
+
+    def read(self) -> Iterator[Event]:
+        """Yield the events that have arrived, without waiting."""
+        while True:
+            try:
+                chunk = os.read(self._descriptor, 1 << 16)
+            except BlockingIOError:
+                return
+            if not chunk:
+                return
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
+
+    def close(self) -> None:
+        """Close the pipe; a worker that writes afterwards ends."""
+        os.close(self._descriptor)

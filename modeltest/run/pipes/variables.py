@@ -1,0 +1,10 @@
+"""The environment variables by which a supervisor names pipes and folders to its worker."""
+
+EVENTS = "MODELTEST_EVENTS"
+"""The pipe for what the worker tells; not set: events go nowhere."""
+
+NEXT_RUNS = "MODELTEST_NEXT_RUNS"
+"""The pipe that names further runs to a worker which is kept."""
+
+TRACE_FOLDER = "MODELTEST_TRACE_FOLDER"
+"""Where traces are written; empty or not set: there are none."""

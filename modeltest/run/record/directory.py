@@ -1,0 +1,148 @@
+"""The directory of one run: its unique name and the file `run.json` that says what ran and how it ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from modeltest.api import Measurement, ModelTestError, PrerequisiteError, RunResult, Sample, SpecError
+from modeltest.machine.files import SCRATCH_SUFFIX, write_json
+from modeltest.plain.contracts import from_plain, to_plain
+from modeltest.plain.json_text import parse_json
+from modeltest.run.record.journal import FILE_NAME, JournalReader
+from modeltest.run.record.lost_lines import without_lost_lines
+from modeltest.run.record.self_checks import Recorded
+
+RUN_FILE = "run.json"
+LOG_FILE = "log.txt"
+SCHEMA_VERSION = 1
+
+RUNNING = "running"
+COMPLETE = "complete"
+PARTIAL = "partial"
+FAILED = "failed"
+FOLLOWED = "followed"
+"""What `RunResult.status` says of a run that has not ended, of one that came to its end, of one that was
+interrupted or has lost lines since, of one that ended with an error, and of the part of a node that is not
+the first: its results are there."""
+
+PARTIAL_FOLDER = "partial"
+"""Where the reports of a run lie that has not come to its end."""
+
+ELSEWHERE = ("samples", "measurements", "questions")
+"""The fields of a result that `run.json` leaves to the journal and the dataset."""
+
+PIPE_FILE = ".events"
+NEXT_FILE = ".next"
+"""The pipes between a supervisor and its workers."""
+
+SCRATCH_PREFIX = "."
+"""Files of a run directory whose names begin so are being written and mean nothing yet."""
+
+
+def create_run_directory(parent: str, *, started: datetime, name: str) -> Path:
+    """Create and return `<parent>/<time>_<name>`, with a number behind it if that exists already.
+
+    Raises: PrerequisiteError when it cannot be created.
+    """
+    stem = f"{started:%Y%m%d-%H%M%S}_{re.sub(r'[^0-9A-Za-z._-]+', '-', name)}"
+    for number in range(1, 1000):
+        directory = Path(parent).expanduser().absolute() / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as problem:
+            raise PrerequisiteError(
+                f"cannot create {directory}: {problem.strerror}; choose another place with --output DIR"
+            ) from problem
+        return directory
+    raise PrerequisiteError(f"{parent} already holds 999 runs named {stem}")
+
+
+def refuse_links(directory: Path) -> None:
+    """Refuse to write into a directory that holds anything but files and folders of its own.
+
+    ModelTest makes no links in it. In one that comes from somebody else, a link named as a log or a journal
+    would have ModelTest write to wherever it points, and a pipe would hold it up for ever.
+
+    Raises: SpecError naming it.
+    """
+    for folder, folders, files in os.walk(directory):  # follows no link
+        for name in (*folders, *files):
+            path = Path(folder) / name
+            mode = path.lstat().st_mode
+            is_own_pipe = stat.S_ISFIFO(mode) and name in (PIPE_FILE, NEXT_FILE)
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or is_own_pipe):
+                kind = "a link" if stat.S_ISLNK(mode) else "no file"
+                raise SpecError(
+                    f"{path} is {kind}, and ModelTest makes none in its directories: nothing is written; "
+                    "copy the directory with what its links point to, or remove it"
+                )
+
+
+def remove_scratch(directory: Path) -> None:
+    """Remove what a killed process was writing, and its pipes; the caller makes sure that no other is there.
+
+    Folders below are included, but for those of a suite's runs, which may be another's.
+    """
+    for folder, folders, files in os.walk(directory):
+        folders[:] = [name for name in folders if not (Path(folder) / name / RUN_FILE).exists()]
+        for name in files:
+            is_scratch = name.startswith(SCRATCH_PREFIX) and name.endswith(SCRATCH_SUFFIX)
+            if is_scratch or name in (PIPE_FILE, NEXT_FILE):
+                (Path(folder) / name).unlink(missing_ok=True)
+
+
+def write_result(directory: Path, result: RunResult) -> None:
+    """Write `run.json` atomically: all of `result` but what is journalled or read from the dataset.
+
+    Raises: PrerequisiteError when it cannot be written.
+    """
+    plain = to_plain(replace(result, samples=(), measurements=(), questions=()))
+    for name in ELSEWHERE:
+        del plain[name]
+    write_json(directory / RUN_FILE, {"schema": SCHEMA_VERSION, **plain})
+
+
+def read_result(directory: Path) -> RunResult:
+    """Return the result in `directory`; samples and measurements are read from the journal when iterated.
+
+    The journal is checked as it is read, and a line that is not as it was written raises ModelTestError. A
+    complete run whose journal has lost lines since is returned as a partial one.
+
+    Raises: SpecError when there is no run in `directory`; ModelTestError when `run.json` is damaged.
+    """
+    path = directory / RUN_FILE
+    try:
+        plain: dict[str, Any] = parse_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise SpecError(f"{directory} is not a run: it has no {RUN_FILE}") from None
+    except (OSError, ValueError) as problem:
+        raise ModelTestError(f"{path} cannot be read: {problem}") from problem
+    version = plain.pop("schema", None) if isinstance(plain, dict) else None
+    if version != SCHEMA_VERSION:
+        raise SpecError(f"{path} has schema {version}; this ModelTest reads schema {SCHEMA_VERSION}")
+    try:
+        result = from_plain(RunResult, plain)
+    except ValueError as problem:
+        raise ModelTestError(f"{path} is not a run: {problem}") from problem
+    journal = directory / FILE_NAME
+    if result.status == COMPLETE:
+        result = without_lost_lines(result, journal, status=PARTIAL)
+    recorded = recorded_of(result)
+    return replace(
+        result,
+        samples=JournalReader(journal, Sample, recorded),
+        measurements=JournalReader(journal, Measurement, recorded),
+    )
+
+
+def recorded_of(result: RunResult) -> Recorded:
+    """Return what a journal is held against."""
+    return Recorded(result.journal, result.spec)

@@ -1,0 +1,1 @@
+"""The process that starts workers, follows them to their end and writes `run.json`."""

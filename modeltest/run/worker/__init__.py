@@ -1,0 +1,1 @@
+"""The process that owns the model: where a task meets an engine."""

@@ -1,0 +1,1 @@
+"""What CI systems and metric stores read: JUnit XML, OpenMetrics, a Markdown summary."""

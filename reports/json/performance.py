@@ -1,0 +1,129 @@
+"""`performance.json`: the distributions of every metric, or the answers of a max-batch search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from modeltest.api import CaseSummary, MaxBatchCase, MaxBatchSummary, PerformanceSummary, RunResult
+from modeltest.api.metric_definitions import METRIC_DEFINITIONS
+from modeltest.machine.files import write_json
+from modeltest.plain.contracts import to_plain
+from reports.run_header import describe_prompts, describe_run
+
+FORMAT_VERSION = 1
+
+_CONDITIONS = (
+    "processor",
+    "cpus",
+    "cpus_online",
+    "sockets",
+    "cpu_governor",
+    "load_1min",
+    "memory_bytes",
+    "memory_available_bytes",
+    "swap_used_bytes",
+)
+
+
+class PerformanceJson:
+    """Writes `performance.json`; its fields are described in `schemas/performance.schema.json`."""
+
+    name = "performance"
+
+    def accepts(self, result: RunResult) -> bool:
+        """Say whether the run measured time."""
+        return isinstance(result.summary, PerformanceSummary | MaxBatchSummary)
+
+    def write(self, result: RunResult, directory: Path) -> Sequence[Path]:
+        """Write the file and return its path.
+
+        Raises: PrerequisiteError when it cannot be written.
+        """
+        if not isinstance(result.summary, PerformanceSummary | MaxBatchSummary):
+            return ()
+        path = directory / "performance.json"
+        write_json(path, describe_performance(result, result.summary))
+        return (path,)
+
+
+def describe_performance(
+    result: RunResult, summary: PerformanceSummary | MaxBatchSummary
+) -> dict[str, object]:
+    """Return the content of `performance.json`; of `cases` and `max_batch` only one has entries."""
+    used = _metric_names(summary)
+    return {
+        "format_version": FORMAT_VERSION,
+        **describe_run(result),
+        "prompts": describe_prompts(result),
+        "warnings": list(result.warnings),
+        "conditions": _describe_conditions(result),
+        "metrics": {
+            definition.name: {"unit": definition.unit, "formula": definition.formula}
+            for definition in METRIC_DEFINITIONS
+            if definition.name in used
+        },
+        "cases": [_describe_case(case) for case in summary.cases if isinstance(case, CaseSummary)],
+        "max_batch": [_describe_search(case) for case in summary.cases if isinstance(case, MaxBatchCase)],
+    }
+
+
+def _describe_conditions(result: RunResult) -> dict[str, object]:
+    engine = result.engine
+    return {
+        **{name: result.machine.get(name) for name in _CONDITIONS},
+        "processors": to_plain(engine.processors) if engine else None,
+        "work": to_plain(engine.work) if engine else None,
+        "peaks": to_plain(engine.peaks) if engine else None,
+    }
+
+
+def _describe_case(summary: CaseSummary) -> dict[str, object]:
+    return {
+        "input_tokens": summary.case.input_tokens,
+        "output_tokens": summary.case.output_tokens,
+        "batch_size": summary.batch_size,
+        "verdict": summary.verdict.value,
+        "reasons": list(summary.reasons),
+        "notes": list(summary.notes),
+        "trials": summary.trials,
+        "warmup_trials": summary.warmup_trials,
+        "peak_memory_bytes": summary.peak_memory_bytes,
+        "prompts": to_plain(summary.prompts),
+        "peak_host_memory_bytes": summary.peak_host_memory_bytes,
+        "overhead": to_plain(summary.overhead),
+        "achieved": to_plain(summary.achieved),
+        "drift": to_plain(summary.drift),
+        "metrics": to_plain(summary.metrics),
+    }
+
+
+def _describe_search(search: MaxBatchCase) -> dict[str, object]:
+    return {
+        "input_tokens": search.case.input_tokens,
+        "output_tokens": search.case.output_tokens,
+        "lowest": search.lowest,
+        "highest": search.highest,
+        "limit_ms": search.limit_ms,
+        "status": search.status.value,
+        "reason": search.reason,
+        "max_batch": search.max_batch,
+        "latency_ms": search.latency_ms,
+        "high_ms": search.high_ms,
+        "bound": search.bound,
+        "verdict": search.verdict.value,
+        "reasons": list(search.reasons),
+        "probes": to_plain(search.probes),
+        "measured": [_describe_case(case) for case in search.measured],
+        "line": to_plain(search.line),
+    }
+
+
+def _metric_names(summary: PerformanceSummary | MaxBatchSummary) -> frozenset[str]:
+    return frozenset(name for case in _measured(summary) for name in case.metrics)
+
+
+def _measured(summary: PerformanceSummary | MaxBatchSummary) -> Iterable[CaseSummary]:
+    if isinstance(summary, PerformanceSummary):
+        return summary.cases
+    return (case for search in summary.cases for case in search.measured)

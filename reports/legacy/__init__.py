@@ -1,0 +1,1 @@
+"""The files of the predecessor, and of its older versions, column by column."""

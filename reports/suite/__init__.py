@@ -1,0 +1,1 @@
+"""Reports of a suite of runs."""
