@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from modeltest.api.comparison import (
+from modeltest.api import (
     AccuracyComparison,
     Bounds,
     ComparedRun,
@@ -213,7 +213,7 @@ def _token(token: int | None) -> str:
 def _latencies(found: Sequence[MetricComparison], level: str) -> Table:
     rows = [
         (
-            f"{each.case.input_tokens}x{each.case.output_tokens}",
+            each.case.shape,
             str(each.batch_size),
             each.metric,
             f"{each.reference:.4g}",
@@ -244,7 +244,7 @@ def _allowed(each: MetricComparison) -> str:
 def _batches(found: Sequence[MaxBatchComparison]) -> Table:
     rows = [
         (
-            f"{each.case.input_tokens}x{each.case.output_tokens}",
+            each.case.shape,
             f"{each.limit_ms:g}",
             _batch(each.reference_batch),
             _batch(each.candidate_batch),

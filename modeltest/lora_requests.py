@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from modeltest.api.errors import SpecError
+from modeltest.api import SpecError
 from modeltest.plain.json_text import JsonError, parse_json
 
 BASE = "base"

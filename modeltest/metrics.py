@@ -1,4 +1,4 @@
-"""The latency metrics: one short function for each of `modeltest.api.metric_definitions`.
+"""The latency metrics: one short function for each of `METRIC_DEFINITIONS`.
 
 Every function takes one `Measurement`, a timed batch, and returns one number or `None` where it is undefined.
 A row without token times (a failed request) makes every metric of its batch undefined.
@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from modeltest.api import Measurement
-from modeltest.api.metric_definitions import METRIC_DEFINITIONS, MetricDefinition
+from modeltest.api import METRIC_DEFINITIONS, Measurement, MetricDefinition
 
 _NS_PER_MS = 1e6
 _NS_PER_S = 1e9

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from modeltest.api.errors import error_by_name
+from modeltest.api import error_by_name
 from modeltest.start import python_command
 
 _WAIT_FACTOR = 10

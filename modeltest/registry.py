@@ -14,10 +14,18 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from modeltest.api import Engine, Mode, ModelTestError, PrerequisiteError, Report, RunSpec, Task
-from modeltest.api.comparison import ComparisonReport
-from modeltest.api.dashboard import SiteBuilder
-from modeltest.api.suite import SuiteReport
+from modeltest.api import (
+    ComparisonReport,
+    Engine,
+    Mode,
+    ModelTestError,
+    PrerequisiteError,
+    Report,
+    RunSpec,
+    SiteBuilder,
+    SuiteReport,
+    Task,
+)
 
 
 @dataclass(frozen=True, slots=True)

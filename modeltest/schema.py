@@ -13,9 +13,16 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import Completion, Measurement, RunResult, Sample, Score
-from modeltest.api.comparison import Calibration, Comparison
-from modeltest.api.suite import SuiteResult
+from modeltest.api import (
+    Calibration,
+    Comparison,
+    Completion,
+    Measurement,
+    RunResult,
+    Sample,
+    Score,
+    SuiteResult,
+)
 from modeltest.machine.files import write_json
 from modeltest.run.record import likeness
 from modeltest.run.record.directory import ELSEWHERE, SCHEMA_VERSION

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modeltest.api import DatasetInfo, EngineInfo, EngineUsage, RunResult
-from modeltest.api.dtypes import precision_word
+from modeltest.api import DatasetInfo, EngineInfo, EngineUsage, RunResult, precision_word
 from modeltest.plain.contracts import to_plain
 
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from modeltest.api import Completion, Sample, Score
-from modeltest.api.comparison import AccuracyComparison, Flip, PairedTable
+from modeltest.api import AccuracyComparison, Completion, Flip, PairedTable, Sample, Score
 from modeltest.compare.accuracy import paired_accuracy
 from modeltest.compare.answers import Answer, read_answers
 

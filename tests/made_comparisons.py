@@ -3,8 +3,7 @@
 from made_answers import sample
 from made_runs import accuracy_result, performance_result, precision_result
 
-from modeltest.api import RunResult
-from modeltest.api.comparison import Comparison
+from modeltest.api import Comparison, RunResult
 from modeltest.compare.runs import compare_runs
 from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances

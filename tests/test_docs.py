@@ -23,6 +23,7 @@ import engines.fake
 from engines.fake import FakeOptions
 from engines.mindie.environment import MindieOptions
 from modeltest.api import (
+    METRIC_DEFINITIONS,
     Case,
     Completion,
     Measurement,
@@ -34,7 +35,6 @@ from modeltest.api import (
     TextPrompt,
     Verdict,
 )
-from modeltest.api.metric_definitions import METRIC_DEFINITIONS
 from modeltest.cli.execute import INVALID
 from modeltest.cli.words import run as run_command
 from modeltest.data.load import load_dataset

@@ -10,8 +10,7 @@ import pytest
 from doc_blocks import ROOT, TRANSLATIONS, inline_code, names_in, section, table_rows
 
 from engines.mindie.environment import environment, file_environment
-from modeltest.api import Case, ModelInfo, RunSpec, TaskOptions
-from modeltest.api.dtypes import MINDIE_KINDS
+from modeltest.api import MINDIE_KINDS, Case, ModelInfo, RunSpec, TaskOptions
 from modeltest.doctor.variables import Fate, fates
 from modeltest.models.matrix import BEGIN, END, language_of, matrix, with_matrix
 from modeltest.models.profiles import model_keys, profile

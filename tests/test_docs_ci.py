@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from doc_blocks import ROOT, blocks, names_in, section, table_rows
 
-from modeltest.api.flat_metrics import FAMILIES
+from modeltest.api import FAMILIES
 
 yaml = pytest.importorskip("yaml")
 CI = ROOT / "docs" / "ci.md"

@@ -7,7 +7,7 @@ from statistics import NormalDist
 from doc_blocks import ROOT, names_in, section, table_rows
 
 from modeltest import registry, rounding
-from modeltest.api.comparison import Outcome
+from modeltest.api import Outcome
 from modeltest.cli.compare import compare
 from modeltest.compare import bootstrap, divergence, tolerances
 from modeltest.compare.calibration import FEWEST_SESSIONS, LEAST_TOLERANCE, RISK

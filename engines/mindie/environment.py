@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.mindie.variables import check_kept, profile_variables, replaced_notes
-from modeltest.api import ModelInfo, PrerequisiteError, RunSpec, SpecError
-from modeltest.api.dtypes import MINDIE_KINDS
+from modeltest.api import MINDIE_KINDS, ModelInfo, PrerequisiteError, RunSpec, SpecError
 from modeltest.machine.interfaces import LOOPBACK_INTERFACE, at_interface
 from modeltest.machine.ports import free_port
 from modeltest.plain.json_text import parse_published_json

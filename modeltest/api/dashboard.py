@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from modeltest.api.flat_metrics import FlatMetric
+from modeltest.api.metric_names import FlatMetric
 from modeltest.api.verdict import Verdict
 
 KNOWN_BEFORE = "known before as"

@@ -18,6 +18,11 @@ class Case:
     input_tokens: int
     output_tokens: int
 
+    @property
+    def shape(self) -> str:
+        """What the case is called everywhere: `256x64`."""
+        return f"{self.input_tokens}x{self.output_tokens}"
+
 
 @dataclass(frozen=True, slots=True)
 class BatchRange:

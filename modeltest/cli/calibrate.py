@@ -16,8 +16,7 @@ from modeltest.cli.modern import PAIRS, model_fields, model_options
 from modeltest.cli.number_types import count
 
 if TYPE_CHECKING:
-    from modeltest.api import RunResult
-    from modeltest.api.comparison import Calibration
+    from modeltest.api import Calibration, RunResult
 
 DEFAULT_SESSIONS = 6
 
@@ -190,7 +189,7 @@ def _show(calibration: Calibration) -> None:
 
     rows = [
         (
-            f"{each.case.input_tokens}x{each.case.output_tokens}",
+            each.case.shape,
             str(each.batch_size),
             each.metric,
             f"{each.session_cv:.2%}",

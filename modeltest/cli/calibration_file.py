@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modeltest.api import SpecError
-from modeltest.api.comparison import Calibration
+from modeltest.api import Calibration, SpecError
 from modeltest.compare.calibration import LEAST_TOLERANCE
 from modeltest.compare.tolerances import FLOORS
 from modeltest.grammar.bounds import LARGEST_COUNT

@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modeltest import registry
-from modeltest.api import KeepingAnswers, MissingExtra, ModelTestError, PrerequisiteError, SpecError
-from modeltest.api.comparison import Comparison, Outcome
+from modeltest.api import (
+    Comparison,
+    KeepingAnswers,
+    MissingExtra,
+    ModelTestError,
+    Outcome,
+    PrerequisiteError,
+    SpecError,
+)
 from modeltest.cli.number_types import decimal
 from modeltest.cli.percent import percent
 from modeltest.compare.comparable import ALLOWABLE

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from modeltest.api.dashboard import KNOWN_BEFORE, Dashboard, Mark, RunState
+from modeltest.api import KNOWN_BEFORE, Dashboard, Mark, RunState
 from modeltest.cli.percent import percent
 
 _SHOWN = 5

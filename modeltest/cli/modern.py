@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from modeltest import registry
-from modeltest.api import AccuracyTask, BatchRange, Case, RunSpec, SpecError, TaskOptions
-from modeltest.api.dtypes import DTYPE_WORDS
+from modeltest.api import DTYPE_WORDS, AccuracyTask, BatchRange, Case, RunSpec, SpecError, TaskOptions
 from modeltest.cli.execute import run_options, running
 from modeltest.cli.number_types import count, decimal
 from modeltest.cli.place_options import place_fields, place_options, prefill_options

@@ -18,7 +18,7 @@ from modeltest.cli.lm_eval import lm_eval
 from modeltest.cli.modern import accuracy, maxbs, performance, precision
 
 if TYPE_CHECKING:
-    from modeltest.api.suite import SuiteRun
+    from modeltest.api import SuiteRun
     from modeltest.suite.carry_out import SuiteOutcome
     from modeltest.suite.matrix import Asked, Catalogue, Matrix, OptionKind
 

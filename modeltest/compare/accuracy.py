@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, median
 
-from modeltest.api.comparison import (
+from modeltest.api import (
     AccuracyComparison,
     ChoiceDivergence,
     Flip,

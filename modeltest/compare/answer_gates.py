@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from modeltest.api.comparison import AccuracyComparison, Gate, Outcome, PairedAccuracy
+from modeltest.api import AccuracyComparison, Gate, Outcome, PairedAccuracy
 from modeltest.compare.paired import at_least, at_most, lower_bound, questions_needed
 from modeltest.compare.tolerances import (
     MAX_WIDE_FLIPS,

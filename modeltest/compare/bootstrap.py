@@ -8,7 +8,7 @@ from math import sqrt
 from random import Random
 from statistics import NormalDist, median
 
-from modeltest.api.comparison import Bounds
+from modeltest.api import Bounds
 from modeltest.search.student_t import t_quantile
 
 RESAMPLES = 1000

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import exp, log, sqrt
 from statistics import median, stdev
 
-from modeltest.api import RunResult, SpecError
-from modeltest.api.comparison import CalibratedTolerance, Calibration, RunDifference
+from modeltest.api import CalibratedTolerance, Calibration, RunDifference, RunResult, SpecError
 from modeltest.compare.performance import Shape, read_session
 from modeltest.compare.tolerances import FLOORS
 from modeltest.search.student_t import t_quantile

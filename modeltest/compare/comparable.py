@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from modeltest.api import AccuracySummary, HarnessSummary, RunResult, SpecError, Verdict
-from modeltest.api.comparison import RunDifference
+from modeltest.api import AccuracySummary, HarnessSummary, RunDifference, RunResult, SpecError, Verdict
 from modeltest.compare.answers import Answer
 from modeltest.plain.contracts import to_plain
 

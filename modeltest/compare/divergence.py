@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import exp, expm1, fsum, inf, isfinite, isnan, log, log1p
 from statistics import fmean
 
-from modeltest.api.comparison import TokenDivergence
+from modeltest.api import TokenDivergence
 
 CRITERION_MAX = 1e-3
 CRITERION_RARE = 1e-4

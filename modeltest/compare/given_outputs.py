@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from modeltest.api import Case, PrecisionOutput, PrecisionSummary, RunResult, Verdict
-from modeltest.api.comparison import Gate, Outcome, OutputAgreement, RunDifference
+from modeltest.api import (
+    Case,
+    Gate,
+    Outcome,
+    OutputAgreement,
+    PrecisionOutput,
+    PrecisionSummary,
+    RunDifference,
+    RunResult,
+    Verdict,
+)
 from modeltest.compare.divergence import CRITERION_MAX, CRITERION_RARE, CRITERION_SHARE, meets_criterion
 from modeltest.compare.outputs import Output, OutputPair
 from modeltest.compare.tolerances import Tolerances
@@ -142,7 +151,7 @@ def _by_name(summary: PrecisionSummary) -> dict[str, PrecisionOutput]:
 
 
 def _name_of(case: Case, batch_size: int, prompt: int) -> str:
-    return f"{case.input_tokens}x{case.output_tokens} batch {batch_size}, prompt {prompt}"
+    return f"{case.shape} batch {batch_size}, prompt {prompt}"
 
 
 def _output(output: PrecisionOutput, distributions: Distributions) -> Output:

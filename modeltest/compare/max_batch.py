@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import floor
 
-from modeltest.api import MaxBatchCase, MaxBatchSummary
-from modeltest.api.comparison import Gate, MaxBatchComparison, Outcome
+from modeltest.api import Gate, MaxBatchCase, MaxBatchComparison, MaxBatchSummary, Outcome
 
 
 def compare_searches(
@@ -24,7 +23,7 @@ def max_batch_gates(found: Sequence[MaxBatchComparison], *, tolerance: float) ->
     FAIL: a batch that small is known not to do. Between its answer and that batch nothing is known.
     """
     for each in found:
-        part = f"{each.case.input_tokens}x{each.case.output_tokens} within {each.limit_ms:g} ms"
+        part = f"{each.case.shape} within {each.limit_ms:g} ms"
         least = _least(each, tolerance)
         value = None if each.candidate_batch is None else float(each.candidate_batch)
         yield Gate(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from statistics import median
 
-from modeltest.api.comparison import DivergentOutput, OutputAgreement, TokenDivergence
+from modeltest.api import DivergentOutput, OutputAgreement, TokenDivergence
 from modeltest.compare.divergence import kl_divergence, least_kl_divergence, token_divergence
 
 

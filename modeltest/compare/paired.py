@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import exp, floor, fsum, inf, lgamma, log, log1p, sqrt
 from statistics import NormalDist
 
-from modeltest.api.comparison import Bounds
+from modeltest.api import Bounds
 
 POWER = 0.8
 """How surely a gate passes at the number of questions it is said to need, where nothing got worse."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from modeltest.api import Case, RunResult
-from modeltest.api.comparison import Gate, MetricComparison, Outcome
-from modeltest.api.metric_definitions import METRIC_DEFINITIONS
+from modeltest.api import METRIC_DEFINITIONS, Case, Gate, MetricComparison, Outcome, RunResult
 from modeltest.compare.bootstrap import Change, change
 from modeltest.compare.soundness import ALL_SOUND, Unsound
 from modeltest.compare.tolerances import FLOORS, RELATIVE_TOLERANCE, Tolerances
@@ -101,7 +99,7 @@ _UNITS = {definition.name: definition.unit for definition in METRIC_DEFINITIONS}
 def _gate(
     each: MetricComparison, tolerance: float, floor: float, confidence: float, verdict: str | None
 ) -> Gate:
-    part = f"{each.case.input_tokens}x{each.case.output_tokens} batch {each.batch_size} {each.metric}"
+    part = f"{each.case.shape} batch {each.batch_size} {each.metric}"
     interval = each.ratio_interval
     change_text = f"{each.reference:.4g} -> {each.candidate:.4g} {each.unit} (x{each.ratio:.3f}"
     change_text += f", {interval.low:.3f} .. {interval.high:.3f})" if interval else ")"

@@ -9,22 +9,20 @@ from itertools import chain
 from modeltest import __version__
 from modeltest.api import (
     AccuracySummary,
-    GenerationSummary,
-    HarnessSummary,
-    MaxBatchSummary,
-    PerformanceSummary,
-    PrecisionSummary,
-    RunResult,
-    SpecError,
-    Verdict,
-)
-from modeltest.api.comparison import (
     ComparedRun,
     Comparison,
     Gate,
+    GenerationSummary,
+    HarnessSummary,
+    MaxBatchSummary,
     Outcome,
     OutputAgreement,
+    PerformanceSummary,
+    PrecisionSummary,
     RunDifference,
+    RunResult,
+    SpecError,
+    Verdict,
 )
 from modeltest.compare.accuracy import compare_answers
 from modeltest.compare.answer_gates import answer_gates, suspected, token_gate

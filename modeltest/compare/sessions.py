@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from modeltest.api import RunResult
-from modeltest.api.comparison import RunDifference
+from modeltest.api import RunDifference, RunResult
 from modeltest.compare.given_outputs import Line
 
 SHOWN_WARNINGS = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modeltest.api.comparison import CalibratedTolerance, Calibration
+from modeltest.api import CalibratedTolerance, Calibration
 
 CONFIDENCE = 0.95
 MAX_DROP = 0.005

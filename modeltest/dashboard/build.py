@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modeltest import registry
-from modeltest.api import PrerequisiteError
-from modeltest.api.dashboard import Dashboard
+from modeltest.api import Dashboard, PrerequisiteError
 from modeltest.compare.tolerances import Tolerances
 from modeltest.dashboard.index import FILE_NAME, Index
 from modeltest.dashboard.load import load_dashboard

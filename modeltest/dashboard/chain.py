@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from modeltest.api.dashboard import UNCOMPARED, Compared, Mark
+from modeltest.api import UNCOMPARED, Compared, Mark
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from modeltest.api.dashboard import KNOWN_BEFORE, DashboardRun
+from modeltest.api import KNOWN_BEFORE, DashboardRun
 from modeltest.dashboard.identity import EARLIER_NAME, history_key
 
 Names = tuple[str, str, str, str]

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modeltest.api import (
+    FlatMetric,
     ModelTestError,
     RunResult,
+    RunState,
     Verdict,
+    precision_word,
 )
-from modeltest.api.dashboard import RunState
-from modeltest.api.dtypes import precision_word
-from modeltest.api.flat_metrics import FlatMetric, flat_metrics
 from modeltest.dashboard.evidence import Evidence, evidence_of
 from modeltest.dashboard.find import report_of
 from modeltest.dashboard.identity import (
@@ -25,6 +25,7 @@ from modeltest.dashboard.identity import (
     model_of,
     task_of,
 )
+from modeltest.present import flat_metrics
 from modeltest.run.record.directory import RUN_FILE, read_result
 
 FOLLOWED = frozenset(

@@ -13,14 +13,16 @@ from statistics import median
 
 from modeltest.api import (
     AccuracySummary,
+    Compared,
+    Mark,
     MaxBatchSummary,
+    MetricComparison,
+    Outcome,
+    PairedTable,
     PerformanceSummary,
     RunResult,
     Summary,
 )
-from modeltest.api.comparison import MetricComparison, Outcome, PairedTable
-from modeltest.api.dashboard import Compared, Mark
-from modeltest.api.flat_metrics import search_name, shape_name
 from modeltest.compare.accuracy import paired_accuracy
 from modeltest.compare.answer_gates import is_drop
 from modeltest.compare.comparable import run_differences
@@ -29,6 +31,7 @@ from modeltest.compare.performance import SHOWN, Shape, TrialValues, compare_ses
 from modeltest.compare.soundness import unsound_shapes
 from modeltest.compare.tolerances import FLOORS, RELATIVE_TOLERANCE, Tolerances
 from modeltest.dashboard.evidence import FAILED, RIGHT, Answers, Evidence
+from modeltest.present.max_batch import search_name
 
 JUDGED = frozenset({"accuracy", "max_batch", *FLOORS})
 """Families that have a gate."""
@@ -128,7 +131,7 @@ def _compare_performance(reference: Side, candidate: Side, tolerances: Tolerance
     before, after = reference.evidence.session(), candidate.evidence.session()
     unsound = unsound_shapes((reference.result, candidate.result))
     for shape in (shape for shape in after if shape in before):
-        part = f"{shape_name(shape[0])}.batch{shape[1]}"
+        part = f"{shape[0].shape}.batch{shape[1]}"
         for name in FLOORS:
             one, other = before[shape].get(name, ()), after[shape].get(name, ())
             if one and other and median(one) > 0 and median(other) > 0:

@@ -10,19 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from modeltest import __version__
-from modeltest.api import ModelTestError, Verdict
-from modeltest.api.dashboard import (
+from modeltest.api import (
     UNCOMPARED,
     Compared,
     Dashboard,
     DashboardRun,
+    FlatMetric,
     History,
     Mark,
+    ModelTestError,
     Point,
     RunState,
     Series,
+    Verdict,
 )
-from modeltest.api.flat_metrics import FlatMetric
 from modeltest.compare.tolerances import Tolerances
 from modeltest.dashboard.chain import Link, compare_chain
 from modeltest.dashboard.earlier import heirs, joined

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modeltest.api import SpecError
-from modeltest.api.dashboard import RunState
+from modeltest.api import RunState, SpecError
 from modeltest.dashboard.entry import Entry, digest_of, read_entry
 from modeltest.dashboard.find import Found, find_runs, has_same_sizes, report_of, signature
 from modeltest.dashboard.index import Index

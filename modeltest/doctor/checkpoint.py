@@ -6,8 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modeltest.api import ModelTestError, SpecError
-from modeltest.api.dtypes import MINDIE_KINDS
+from modeltest.api import MINDIE_KINDS, ModelTestError, SpecError
 from modeltest.doctor.finding import Finding, State
 from modeltest.doctor.npu_smi import has_bfloat16, is_300i_duo
 from modeltest.models.quantisation import SPARSE_KINDS

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
-from modeltest.api.errors import PrerequisiteError
+from modeltest.api import PrerequisiteError
 
 SCRATCH_SUFFIX = ".tmp"
 """Ends the name of a file that is being written, behind a dot and the name it will have."""

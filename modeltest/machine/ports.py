@@ -6,7 +6,7 @@ import errno
 import socket
 from collections.abc import Mapping, Sequence
 
-from modeltest.api.errors import PrerequisiteError, SpecError
+from modeltest.api import PrerequisiteError, SpecError
 
 PORT_VARIABLE = "MASTER_PORT"
 

@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from modeltest.api.errors import EngineError, PrerequisiteError, RankMessageRefused
+from modeltest.api import EngineError, PrerequisiteError, RankMessageRefused
 from modeltest.plain.contracts import from_plain, to_plain
 from modeltest.plain.json_text import parse_published_json
 

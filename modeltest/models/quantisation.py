@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import SpecError
-from modeltest.api.dtypes import MINDIE_KINDS
+from modeltest.api import MINDIE_KINDS, SpecError
 from modeltest.models.config_json import JsonFile, read_json_object
 
 SPARSE_KINDS = frozenset({"w8a8s", "w8a8sc", "w16a16s", "w16a16sc"})

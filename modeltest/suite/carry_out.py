@@ -12,8 +12,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from modeltest import __version__, registry
-from modeltest.api import MissingExtra, ModelTestError, PrerequisiteError, RunSpec, SpecError
-from modeltest.api.suite import SuiteResult, SuiteRun, SuiteStatus
+from modeltest.api import (
+    MissingExtra,
+    ModelTestError,
+    PrerequisiteError,
+    RunSpec,
+    SpecError,
+    SuiteResult,
+    SuiteRun,
+    SuiteStatus,
+)
 from modeltest.run.pipes.deadlines import Limits
 from modeltest.run.planning.plan import plan
 from modeltest.run.record.directory import (

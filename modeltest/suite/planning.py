@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modeltest.api import ModelTestError, RunSpec
-from modeltest.api.suite import SuiteRun, SuiteStatus
+from modeltest.api import ModelTestError, RunSpec, SuiteRun, SuiteStatus
 from modeltest.run.planning.plan import plan
 from modeltest.run.supervisor.workers import LoadKey, load_key
 from modeltest.suite.matrix import Asked

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from modeltest.api import ModelTestError, RunResult, SpecError
-from modeltest.api.suite import SuiteResult, SuiteRun, SuiteStatus
+from modeltest.api import ModelTestError, RunResult, SpecError, SuiteResult, SuiteRun, SuiteStatus
 from modeltest.machine.files import write_json
 from modeltest.plain.contracts import from_plain, to_plain
 from modeltest.plain.json_text import parse_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from modeltest.api.suite import SuiteResult, SuiteRun
+from modeltest.api import SuiteResult, SuiteRun
 from modeltest.suite.planning import planned_loads
 from modeltest.tables import print_rows, result_console
 

@@ -2,20 +2,20 @@
 
 from modeltest.tables.headline import headline, title_of
 from modeltest.tables.printing import (
+    further_tables,
     print_result,
     print_rows,
     print_verdict,
-    probe_table,
     result_console,
     result_table,
 )
 
 __all__ = [
+    "further_tables",
     "headline",
     "print_result",
     "print_rows",
     "print_verdict",
-    "probe_table",
     "result_console",
     "result_table",
     "title_of",

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from modeltest.api import (
-    AccuracySummary,
-    GenerationSummary,
-    HarnessSummary,
-    MaxBatchSummary,
-    PerformanceSummary,
-    PrecisionOutput,
-    PrecisionSummary,
-    RunResult,
-)
+from modeltest.api import RunResult
+from modeltest.present import presentation_of
 from modeltest.run.record.directory import COMPLETE
-from modeltest.tables.cells import accuracy, beginning, median, number, shape
 
 
 def title_of(result: RunResult) -> str:
@@ -33,28 +24,4 @@ def title_of(result: RunResult) -> str:
 def headline(result: RunResult) -> str:
     """Return the most telling numbers of `result` in one line."""
     summary = result.summary
-    if isinstance(summary, AccuracySummary):
-        return f"accuracy {accuracy(summary.micro)} ({summary.micro.correct}/{summary.micro.total})"
-    if isinstance(summary, PerformanceSummary):
-        return "; ".join(
-            f"{shape(case.case)} batch {case.batch_size}: TTFT {median(case, 'ttft_ms')} ms, "
-            f"TPOT {median(case, 'tpot_ms')} ms"
-            for case in summary.cases
-        )
-    if isinstance(summary, MaxBatchSummary):
-        return "; ".join(
-            f"{shape(case.case)}: max batch {case.max_batch} "
-            f"({case.status.value}) within {case.limit_ms:g} ms, {case.reason}"
-            for case in summary.cases
-        )
-    if isinstance(summary, PrecisionSummary):
-        return "; ".join(_output_line(output) for output in summary.outputs)
-    if isinstance(summary, GenerationSummary):
-        return f"{len(summary.texts)} of {summary.expected} prompts"
-    if isinstance(summary, HarnessSummary):
-        return "; ".join(f"{one.task} {one.metric} {number(one.value)}" for one in summary.metrics)
-    return result.status
-
-
-def _output_line(output: PrecisionOutput) -> str:
-    return f"{shape(output.case)} batch {output.batch_size}, prompt {output.prompt}: {beginning(output)}"
+    return result.status if summary is None else presentation_of(summary).headline(summary)

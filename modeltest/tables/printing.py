@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from modeltest.api import MaxBatchSummary, RunResult
+from modeltest.api import RunResult
 from modeltest.console import plain_console
+from modeltest.present import Level, presentation_of
+from modeltest.present.cells import plain
 from modeltest.run.record.directory import PARTIAL_FOLDER, SCRATCH_PREFIX
 from modeltest.tables.headline import title_of
 from modeltest.tables.remarks import remarks
-from modeltest.tables.rows import PROBE_HEADER, header_of, probe_rows, rows_of
 
 _PLAIN_WIDTH = 140
 """Width of a table that goes to a file or a pipe, where nothing says how wide it may be."""
@@ -24,8 +25,8 @@ def print_result(result: RunResult, directory: Path) -> None:
     """Print the table of a finished run, its verdict, and the paths of its files."""
     console = result_console()
     console.print(result_table(result))
-    if isinstance(result.summary, MaxBatchSummary):
-        console.print(probe_table(result.summary))
+    for table in further_tables(result):
+        console.print(table)
     print_verdict(console, result)
     for path in files_of(directory):
         console.print(str(path), soft_wrap=True)
@@ -70,12 +71,22 @@ def print_verdict(console: Console, result: RunResult) -> None:
 
 def result_table(result: RunResult) -> Table:
     """Return the table that suits the summary of `result`."""
-    return _table(title_of(result), header_of(result.summary), rows_of(result.summary))
+    summary = result.summary
+    if summary is None:
+        return _table(title_of(result), (), ())
+    shown = presentation_of(summary)
+    rows = list(shown.rows(summary))
+    if any(row.level is Level.GROUP for row in rows):  # there may be dozens of their parts
+        rows = [row for row in rows if row.level is not Level.PART]
+    cells = ([plain(cell) for cell in row.cells] for row in rows)
+    return _table(title_of(result), [column.name for column in shown.columns], cells)
 
 
-def probe_table(summary: MaxBatchSummary) -> Table:
-    """Return every batch size a max-batch search tried, with its trials and what they decide."""
-    return _table("batch sizes tried", PROBE_HEADER, probe_rows(summary))
+def further_tables(result: RunResult) -> Iterator[Table]:
+    """Yield what else there is to see of `result`: every batch size that a max-batch search tried."""
+    if result.summary is not None:
+        for table in presentation_of(result.summary).tables(result.summary):
+            yield _table(table.title, table.header, table.rows)
 
 
 def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

@@ -75,7 +75,7 @@ def timed_requests(case: Case, trial: int, rows: Sequence[tuple[int, ...]]) -> t
 
 
 def _trial_name(case: Case, batch_size: int, trial: int) -> str:
-    return f"{case.input_tokens}x{case.output_tokens}/b{batch_size}/t{trial}"
+    return f"{case.shape}/b{batch_size}/t{trial}"
 
 
 def _random_ids(key: str, count: int, token_ids: Sequence[int]) -> tuple[int, ...]:

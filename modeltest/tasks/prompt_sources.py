@@ -214,7 +214,7 @@ class DatasetPrompts:
         distinct: dict[bytes, int] = {}
         for number, row in enumerate(self.rows):
             distinct.setdefault(_digest(self._shaped(row, case.input_tokens)), number)
-        shape = f"{case.input_tokens}x{case.output_tokens}/b{combination.batch_size}"
+        shape = f"{case.shape}/b{combination.batch_size}"
         key = f"{self.seed}/{self.source.dataset}/{shape}"
         return sorted(
             distinct.values(), key=lambda number: hashlib.sha256(f"{key}/{number}".encode()).digest()

@@ -9,46 +9,20 @@ when the run ended with one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from modeltest.api import (
-    AccuracySummary,
-    CaseSummary,
-    GenerationSummary,
-    HarnessSummary,
-    MaxBatchCase,
-    MaxBatchSummary,
-    PerformanceSummary,
-    PrecisionOutput,
-    PrecisionSummary,
-    Proportion,
-    RunResult,
-    Verdict,
-)
-from modeltest.api.flat_metrics import shape_name
+from modeltest.api import RunResult, Verdict
 from modeltest.machine.files import write_text
+from modeltest.present import Check, presentation_of
 
 COMPLETE, FAILED = "complete", "failed"
 RUN_CASE = "run"
 
 _TYPES = {"failure": "INVALID", "error": "failed", "skipped": "INCONCLUSIVE"}
-_NAMED_ERRORS = 5
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML 1.0 document may hold, not even as a reference."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One test case: its name, what it says, and what is wrong with it."""
-
-    name: str
-    output: str = ""
-    failure: str | None = None
-    error: str | None = None
-    skipped: str | None = None
 
 
 class JUnitXml:
@@ -130,7 +104,8 @@ def suite_element(
 
 def checks(result: RunResult) -> list[Check]:
     """Return the cases of a run, the run itself first."""
-    cases = list(_parts(result))
+    summary = result.summary
+    cases = list(presentation_of(summary).checks(summary, result)) if summary else []
     is_shown = any(case.failure is not None or case.error is not None for case in cases)
     reasons = "\n".join((*result.reasons, *result.warnings))
     failure = error = None
@@ -140,81 +115,6 @@ def checks(result: RunResult) -> list[Check]:
         failure = reasons or "the run is INVALID"
     verdict = result.verdict.value if result.verdict else result.status
     return [Check(RUN_CASE, f"verdict: {verdict}\n{reasons}".strip(), failure, error), *cases]
-
-
-def _parts(result: RunResult) -> Iterator[Check]:
-    summary = result.summary
-    if isinstance(summary, AccuracySummary):
-        errors = _errors_by_subject(result) if summary.failed else {}
-        for subject, proportion in summary.subjects.items():
-            yield _of_subject(subject, proportion, errors.get(subject, []))
-    elif isinstance(summary, PerformanceSummary):
-        yield from (_of_case(case) for case in summary.cases)
-    elif isinstance(summary, MaxBatchSummary):
-        yield from (_of_search(search) for search in summary.cases)
-    elif isinstance(summary, PrecisionSummary):
-        yield from (_of_output(output) for output in summary.outputs)
-    elif isinstance(summary, GenerationSummary):
-        for text in summary.texts:
-            output = f"{text.prompt_tokens} prompt tokens, {text.output_tokens} new tokens"
-            yield Check(f"prompt {text.index}", output, error=text.error)
-    elif isinstance(summary, HarnessSummary):
-        yield from _of_harness(summary)
-
-
-def _errors_by_subject(result: RunResult) -> dict[str, list[str]]:
-    """Return what the failed questions say, by subject."""
-    errors: dict[str, list[str]] = {}
-    for sample in result.samples:
-        if sample.score.error is not None:
-            errors.setdefault(sample.score.subject, []).append(
-                f"{sample.score.request_id}: {sample.score.error}"
-            )
-    return errors
-
-
-def _of_subject(subject: str, proportion: Proportion, errors: Sequence[str]) -> Check:
-    accuracy = "-" if proportion.accuracy is None else f"{proportion.accuracy:.2%}"
-    output = f"{proportion.correct} of {proportion.total} right: {accuracy}"
-    if not errors:
-        return Check(subject, output)
-    more = len(errors) - _NAMED_ERRORS
-    named = "\n".join(errors[:_NAMED_ERRORS]) + (f"\nand {more} more" if more > 0 else "")
-    return Check(subject, output, error=f"{len(errors)} of {proportion.total} questions failed\n{named}")
-
-
-def _of_case(case: CaseSummary) -> Check:
-    values = [
-        f"{name} {found.median:.4g}" + (f" ({found.low:.4g} .. {found.high:.4g})" if found.low else "")
-        for name, found in case.metrics.items()
-        if found.median is not None
-    ]
-    lines = [f"verdict: {case.verdict.value} over {case.trials} trials", *values, *case.reasons, *case.notes]
-    failure = "\n".join(case.reasons) or "INVALID" if case.verdict is Verdict.INVALID else None
-    return Check(f"{shape_name(case.case)} batch {case.batch_size}", "\n".join(lines), failure)
-
-
-def _of_search(search: MaxBatchCase) -> Check:
-    found = f"max batch {search.max_batch} ({search.status.value}): {search.reason}"
-    failure = "\n".join(search.reasons) or search.reason if search.verdict is Verdict.INVALID else None
-    name = f"{shape_name(search.case)} within {search.limit_ms:g} ms"
-    return Check(name, "\n".join((found, *search.reasons)), failure)
-
-
-def _of_output(output: PrecisionOutput) -> Check:
-    name = f"{shape_name(output.case)} batch {output.batch_size} prompt {output.prompt}"
-    text = f"{output.rows_that_differ} of {output.rows} rows differ from the first"
-    failure = "\n".join(output.reasons) or text if output.verdict is Verdict.INVALID else None
-    return Check(name, "\n".join((text, *output.reasons)), failure)
-
-
-def _of_harness(summary: HarnessSummary) -> Iterator[Check]:
-    lines: dict[str, list[str]] = {}
-    for one in summary.metrics:
-        value = "-" if one.value is None else f"{one.value:.4g}"
-        lines.setdefault(one.task, []).append(f"{one.metric} ({one.filter}): {value}")
-    for task, found in lines.items():
-        yield Check(task, "\n".join(found))
 
 
 def _case_element(case: Check, class_name: str) -> ET.Element:

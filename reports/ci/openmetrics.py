@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modeltest.api import RunResult, Verdict
-from modeltest.api.flat_metrics import FlatMetric, flat_metrics
+from modeltest.api import FlatMetric, RunResult, Verdict
 from modeltest.machine.files import write_text
+from modeltest.present import flat_metrics
 
 if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily

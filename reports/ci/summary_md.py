@@ -9,22 +9,10 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from modeltest.api import (
-    AccuracySummary,
-    CaseSummary,
-    Distribution,
-    GenerationSummary,
-    HarnessSummary,
-    MaxBatchSummary,
-    PerformanceSummary,
-    PrecisionOutput,
-    PrecisionSummary,
-    Proportion,
-    RunResult,
-    Verdict,
-)
-from modeltest.api.flat_metrics import shape_name
+from modeltest.api import AccuracySummary, Distribution, RunResult, Verdict
 from modeltest.machine.files import write_text
+from modeltest.present import Estimate, Level, Phrase, Row, Said, presentation_of
+from modeltest.present.cells import number, plain
 from reports.markdown import bullets, details, escape, quoted, table
 
 MOST_BYTES = 512 * 1024
@@ -39,6 +27,9 @@ MARKS = {
     Verdict.SUSPECT: "\N{WARNING SIGN}",
     Verdict.INVALID: "\N{CROSS MARK}",
 }
+
+_ORDER = (Level.WHOLE, Level.GROUP, Level.PART, Level.COUNT)
+_EMPHASIS = {Level.WHOLE: "**", Level.GROUP: "*"}
 
 
 class SummaryMd:
@@ -88,26 +79,15 @@ def sections(result: RunResult) -> list[str]:
 def headline(result: RunResult) -> str:
     """Return the most telling numbers in one line of Markdown."""
     summary = result.summary
-    if isinstance(summary, AccuracySummary):
-        micro = summary.micro
-        return (
-            f"**accuracy {_share(micro.accuracy)}**{_interval(micro)}: {micro.correct} of {micro.total} right"
-        )
-    if isinstance(summary, PerformanceSummary):
-        return f"{len(summary.cases)} cases{_worst(summary)}"
-    if isinstance(summary, MaxBatchSummary):
-        return "; ".join(
-            f"{shape_name(case.case)}: **max batch {case.max_batch or '-'}** within {case.limit_ms:g} ms"
-            for case in summary.cases
-        )
-    if isinstance(summary, PrecisionSummary):
-        differing = sum(bool(output.rows_that_differ) for output in summary.outputs)
-        return f"**{differing} of {len(summary.outputs)} outputs** differ between rows of one batch"
-    if isinstance(summary, GenerationSummary):
-        return f"**{len(summary.texts)} of {summary.expected} prompts**"
-    if isinstance(summary, HarnessSummary):
-        return f"{len(summary.metrics)} metrics of {escape(summary.harness)} {escape(summary.version or '')}"
-    return escape(result.error or result.status)
+    if summary is None:
+        return escape(result.error or result.status)
+    gist = presentation_of(summary).gist(summary)
+    return "".join(_phrase(each) for each in gist)
+
+
+def _phrase(phrase: Phrase) -> str:
+    text = escape(phrase.text) if phrase.is_foreign else phrase.text
+    return f"**{text}**" if phrase.is_key else text
 
 
 def _title(result: RunResult) -> str:
@@ -124,11 +104,6 @@ def _end(result: RunResult) -> str:
     return escape(result.status.upper())
 
 
-def _worst(summary: PerformanceSummary) -> str:
-    bad = [case for case in summary.cases if case.verdict is not Verdict.VALID]
-    return f", **{len(bad)} of them not VALID**" if bad else ", all VALID"
-
-
 def _table(result: RunResult) -> str:
     header, rows = _rows(result)
     shown = list(islice(rows, MOST_ROWS + 1))
@@ -139,93 +114,25 @@ def _table(result: RunResult) -> str:
 
 
 def _rows(result: RunResult) -> tuple[Sequence[str], Iterator[Sequence[str]]]:
+    """Return the names of the brief columns, and the rows, that of the whole first."""
     summary = result.summary
-    if isinstance(summary, AccuracySummary):
-        return ("subject", "right", "questions", "accuracy", "95 % interval"), _subject_rows(summary)
-    if isinstance(summary, PerformanceSummary):
-        header = ("case", "batch", "trials", "TTFT ms", "TPOT ms", "E2E s", "tokens/s", "verdict")
-        return header, (_case_row(case) for case in summary.cases)
-    if isinstance(summary, MaxBatchSummary):
-        return (
-            ("case", "range", "limit ms", "max batch", "latency ms", "status", "verdict"),
-            (
-                (
-                    *(shape_name(case.case), f"{case.lowest}..{case.highest}", f"{case.limit_ms:g}"),
-                    *("-" if case.max_batch is None else str(case.max_batch), _number(case.latency_ms)),
-                    *(case.status.value, case.verdict.value),
-                )
-                for case in summary.cases
-            ),
-        )
-    if isinstance(summary, PrecisionSummary):
-        return (
-            ("case", "batch", "prompt", "rows", "rows that differ", "verdict", "output"),
-            (_output_row(output) for output in summary.outputs),
-        )
-    if isinstance(summary, GenerationSummary):
-        return (
-            ("prompt", "tokens", "new tokens", "text"),
-            (
-                (
-                    quoted(text.prompt),
-                    str(text.prompt_tokens),
-                    str(text.output_tokens),
-                    quoted(text.text or text.error or ""),
-                )
-                for text in summary.texts
-            ),
-        )
-    if isinstance(summary, HarnessSummary):
-        return (
-            ("task", "filter", "metric", "value", "standard error"),
-            (
-                (
-                    *(escape(one.task), escape(one.filter), escape(one.metric)),
-                    _number(one.value),
-                    _number(one.standard_error),
-                )
-                for one in summary.metrics
-            ),
-        )
-    return (), iter(())
+    if summary is None:
+        return (), iter(())
+    shown = presentation_of(summary)
+    brief = [place for place, column in enumerate(shown.columns) if column.is_brief]
+    rows = sorted(shown.rows(summary), key=lambda row: _ORDER.index(row.level))
+    header = [shown.columns[place].name for place in brief]
+    return header, ([_cell(row, place) for place in brief] for row in rows)
 
 
-def _subject_rows(summary: AccuracySummary) -> Iterator[Sequence[str]]:
-    yield _proportion_row("**all questions**", summary.micro)
-    parts = (*summary.categories.items(), *summary.groups.items())
-    if len(parts) > 1:
-        for name, proportion in parts:
-            yield _proportion_row(f"*{escape(name)}*", proportion)
-    if len(summary.subjects) > 1:
-        for name, proportion in summary.subjects.items():
-            yield _proportion_row(escape(name), proportion)
-
-
-def _proportion_row(name: str, proportion: Proportion) -> Sequence[str]:
-    return (
-        *(name, str(proportion.correct), str(proportion.total), _share(proportion.accuracy)),
-        _interval(proportion).strip(" ()"),
-    )
-
-
-def _case_row(case: CaseSummary) -> Sequence[str]:
-    metrics = case.metrics
-    return (
-        *(shape_name(case.case), str(case.batch_size), str(case.trials)),
-        *(
-            _with_interval(metrics.get(name))
-            for name in ("ttft_ms", "tpot_ms", "e2e_s", "output_tokens_per_s")
-        ),
-        case.verdict.value,
-    )
-
-
-def _output_row(output: PrecisionOutput) -> Sequence[str]:
-    return (
-        *(shape_name(output.case), str(output.batch_size), str(output.prompt), str(output.rows)),
-        *(str(output.rows_that_differ), output.verdict.value),
-        quoted(output.text if output.text is not None else " ".join(map(str, output.output_tokens))),
-    )
+def _cell(row: Row, place: int) -> str:
+    cell = row.cells[place]
+    if isinstance(cell, Said):
+        return quoted(cell.text)
+    if isinstance(cell, Estimate):
+        return _with_interval(cell.found)
+    text = escape(plain(cell))
+    return f"{_EMPHASIS.get(row.level, '')}{text}{_EMPHASIS.get(row.level, '')}" if place == 0 else text
 
 
 def _failed(result: RunResult) -> str:
@@ -267,23 +174,9 @@ def _opened(title: str, body: str) -> str:
     return f"**{escape(title)}**\n\n{body}"
 
 
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
-
-
-def _interval(proportion: Proportion) -> str:
-    if proportion.low is None or proportion.high is None:
-        return ""
-    return f" ({proportion.low:.2%} .. {proportion.high:.2%})"
-
-
 def _with_interval(found: Distribution | None) -> str:
     if found is None or found.median is None:
         return "-"
     if found.low is None or found.high is None:
-        return _number(found.median)
-    return f"{_number(found.median)} ({_number(found.low)} .. {_number(found.high)})"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+        return number(found.median)
+    return f"{number(found.median)} ({number(found.low)} .. {number(found.high)})"

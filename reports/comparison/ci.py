@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from modeltest.api.comparison import Comparison, Gate, Outcome
-from modeltest.api.flat_metrics import HIGHER, LOWER
+from modeltest.api import HIGHER, LOWER, Comparison, Gate, Outcome
 from reports.ci.junit_xml import Check, class_name_of, junit_document, suite_element
 from reports.ci.openmetrics import PREFIX, metrics_text
 

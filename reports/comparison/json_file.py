@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from modeltest.api.comparison import Comparison
+from modeltest.api import Comparison
 from modeltest.plain.contracts import to_plain
 
 FORMAT_VERSION = 1

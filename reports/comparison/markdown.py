@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from modeltest.api.comparison import (
+from modeltest.api import (
     AccuracyComparison,
     Bounds,
     ComparedRun,
@@ -184,7 +184,7 @@ def _latencies(found: Sequence[MetricComparison], level: str) -> Iterator[str]:
     yield ""
     rows = [
         (
-            f"{each.case.input_tokens}x{each.case.output_tokens}",
+            each.case.shape,
             str(each.batch_size),
             each.metric,
             f"{each.reference:.4g}",
@@ -207,7 +207,7 @@ def _batches(found: Sequence[MaxBatchComparison]) -> Iterator[str]:
     yield ""
     rows = [
         (
-            f"{each.case.input_tokens}x{each.case.output_tokens} within {each.limit_ms:g} ms",
+            f"{each.case.shape} within {each.limit_ms:g} ms",
             f"{_token(each.reference_batch, none='-')} ({each.reference_status})",
             f"{_token(each.candidate_batch, none='-')} ({each.candidate_status})",
             "-" if each.difference is None else f"{each.difference:+d}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modeltest.api.comparison import Comparison, Outcome
+from modeltest.api import Comparison, Outcome
 from reports.page import render
 
 SHOWN = 1000

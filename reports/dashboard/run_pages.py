@@ -8,8 +8,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from modeltest.api import PrerequisiteError
-from modeltest.api.dashboard import Dashboard, DashboardRun, RunState
+from modeltest.api import Dashboard, DashboardRun, PrerequisiteError, RunState
 from modeltest.machine.files import SCRATCH_SUFFIX
 
 

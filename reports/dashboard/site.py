@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from modeltest.api import PrerequisiteError
-from modeltest.api.dashboard import Dashboard
+from modeltest.api import Dashboard, PrerequisiteError
 from modeltest.machine.files import write_text
 from reports.dashboard.run_pages import RunPages
 from reports.dashboard.views import history_view, overview_view, run_view, runs_view

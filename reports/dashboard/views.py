@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from modeltest.api.dashboard import (
+from modeltest.api import (
     KNOWN_BEFORE,
     Compared,
     Dashboard,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modeltest.api import RunResult
-from modeltest.api.flat_metrics import flat_metrics
 from modeltest.machine.files import write_json
+from modeltest.present import flat_metrics
 from reports.run_header import describe_run
 
 FORMAT_VERSION = 1

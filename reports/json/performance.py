@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from modeltest.api import CaseSummary, MaxBatchCase, MaxBatchSummary, PerformanceSummary, RunResult
-from modeltest.api.metric_definitions import METRIC_DEFINITIONS
+from modeltest.api import (
+    METRIC_DEFINITIONS,
+    CaseSummary,
+    MaxBatchCase,
+    MaxBatchSummary,
+    PerformanceSummary,
+    RunResult,
+)
 from modeltest.machine.files import write_json
 from modeltest.plain.contracts import to_plain
 from reports.run_header import describe_prompts, describe_run

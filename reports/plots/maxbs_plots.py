@@ -31,11 +31,11 @@ def maxbs_plots(searches: Sequence[MaxBatchCase], *, texts: Texts) -> list[Plot]
     """Return one plot per case that has a probe."""
     return [
         make_plot(
-            f"probes_{search.case.input_tokens}x{search.case.output_tokens}",
+            f"probes_{search.case.shape}",
             partial(_probes, search),
             texts=texts,
             caption="plot.probes_caption",
-            arguments={"case": f"{search.case.input_tokens}x{search.case.output_tokens}"},
+            arguments={"case": search.case.shape},
         )
         for search in searches
         if search.probes

@@ -54,11 +54,11 @@ def _token_plots(trials: Trials, shapes: Sequence[Case], texts: Texts) -> Iterat
         }
         if found and shape.output_tokens > 2:
             yield make_plot(
-                f"latency_by_token_{_name(shape)}",
+                f"latency_by_token_{shape.shape}",
                 partial(_by_token, found),
                 texts=texts,
                 caption="plot.latency_by_token_caption",
-                arguments={"case": _name(shape)},
+                arguments={"case": shape.shape},
             )
 
 
@@ -109,7 +109,7 @@ def _over_trials(trials: Trials, shapes: Sequence[Case], words: Words) -> Figure
         axes.set_xlabel(words("plot.deviation"))
         axes.grid(False, axis="y")
         axes.spines["left"].set_visible(False)
-    labels = [words("plot.case_batch", case=_name(shapes[case]), n=batch_size) for case, batch_size in rows]
+    labels = [words("plot.case_batch", case=shapes[case].shape, n=batch_size) for case, batch_size in rows]
     panels[0].set_yticks(range(len(rows)), labels)
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
     return figure
@@ -134,7 +134,7 @@ def _deviations(axes: Axes, place: int, values: Sequence[float]) -> None:
 def _trend_plots(cases: Sequence[CaseSummary], texts: Texts) -> Iterator[Plot]:
     by_case = _lines(cases, lambda case: (case.case.input_tokens, case.case.output_tokens))
     if any(len(line) > 1 for line in by_case.values()):
-        named = {_name(line[0].case): line for line in by_case.values()}
+        named = {line[0].case.shape: line for line in by_case.values()}
         yield make_plot(
             "latency_by_batch",
             lambda words: _trend(named, "plot.batch_size", lambda case: case.batch_size, words),
@@ -238,7 +238,3 @@ def _lines(cases: Sequence[CaseSummary], key_of: _Key) -> dict[tuple[int, ...], 
 def _median(case: CaseSummary, metric: str) -> float | None:
     distribution: Distribution | None = case.metrics.get(metric)
     return None if distribution is None else distribution.median
-
-
-def _name(case: Case) -> str:
-    return f"{case.input_tokens}x{case.output_tokens}"

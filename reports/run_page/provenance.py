@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from modeltest.api import RunResult
-from modeltest.api.dtypes import precision_word
+from modeltest.api import RunResult, precision_word
 from reports.page.formats import count, data_size, duration, percent, significant
 
 _MACHINE = (

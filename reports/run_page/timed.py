@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modeltest.api import (
+    METRIC_DEFINITIONS,
     CaseSummary,
     Distribution,
     MaxBatchSummary,
+    MetricDefinition,
     PerformanceSummary,
     RunResult,
     Verdict,
 )
-from modeltest.api.metric_definitions import METRIC_DEFINITIONS, MetricDefinition
 from reports.page.texts import Texts
 from reports.plots.maxbs_plots import maxbs_plots
 from reports.plots.performance_plots import performance_plots

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from modeltest.api import RunResult
-from modeltest.api.suite import SuiteResult, SuiteRun, SuiteStatus
+from modeltest.api import RunResult, SuiteResult, SuiteRun, SuiteStatus
 from modeltest.machine.files import write_text
 from reports.ci.junit_xml import RUN_CASE, Check, class_name_of, junit_document, suite_element, suite_of
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from modeltest.api import RunResult
-from modeltest.api.suite import SuiteResult, SuiteRun
+from modeltest.api import RunResult, SuiteResult, SuiteRun
 from modeltest.machine.files import write_text
 from reports.page import render, require_packages
 from reports.suite.problems import problems

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modeltest.api import RunResult, Verdict
-from modeltest.api.suite import SuiteResult
+from modeltest.api import RunResult, SuiteResult, Verdict
 
 _NAMED_REASONS = 3
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from modeltest.api import RunResult, Verdict
-from modeltest.api.suite import SuiteResult, SuiteRun, SuiteStatus
+from modeltest.api import RunResult, SuiteResult, SuiteRun, SuiteStatus, Verdict
 from modeltest.machine.files import write_text
 from reports.ci.summary_md import MARKS, limited, sections
 from reports.markdown import bullets, details, escape, quoted, table

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from modeltest.api import RunSpec, Verdict
-from modeltest.api.suite import SuiteResult, SuiteRun, SuiteStatus
+from modeltest.api import RunSpec, SuiteResult, SuiteRun, SuiteStatus, Verdict
 
 pytest.importorskip("jinja2")
 

@@ -18,8 +18,7 @@ from pathlib import Path
 
 from surface import Enter
 
-from modeltest.api import ModelTestError
-from modeltest.api.errors import error_by_name
+from modeltest.api import ModelTestError, error_by_name
 
 WALL_S = 200
 MOST_INPUTS = 200

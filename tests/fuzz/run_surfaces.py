@@ -10,7 +10,6 @@ from fuzz_places import Places
 from surface import Enter, Surface, of_file
 
 from modeltest.api import RunResult
-from modeltest.api.flat_metrics import flat_metrics
 from modeltest.cli.calibration_file import read_calibration, write_calibration
 from modeltest.cli.compare import _read
 from modeltest.compare.calibration import calibrate
@@ -19,6 +18,7 @@ from modeltest.compare.runs import compare_runs
 from modeltest.compare.tolerances import Tolerances
 from modeltest.dashboard.entry import read_entry
 from modeltest.plain.contracts import to_plain
+from modeltest.present import flat_metrics
 from modeltest.run.ending.finish import judged
 from modeltest.run.record.directory import read_result
 from modeltest.suite.state import read_suite

@@ -4,8 +4,7 @@ import pytest
 from made_answers import sample
 from made_runs import accuracy_result, performance_result, precision_result
 
-from modeltest.api import Case
-from modeltest.api.comparison import Comparison, Gate, MaxBatchComparison, Outcome
+from modeltest.api import Case, Comparison, Gate, MaxBatchComparison, Outcome
 from modeltest.compare.runs import compare_runs
 from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances

@@ -5,8 +5,7 @@ from dataclasses import replace
 from accuracy_runs import accuracy_run
 from timed_runs import out_of_memory_run
 
-from modeltest.api import RunResult, Verdict
-from modeltest.api.suite import SuiteResult, SuiteRun, SuiteStatus
+from modeltest.api import RunResult, SuiteResult, SuiteRun, SuiteStatus, Verdict
 
 ACCURACY, LATENCY, BROKEN, ABSENT, LATER = "001_a", "002_b", "003_c", "004_d", "005_e"
 

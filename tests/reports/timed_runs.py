@@ -64,7 +64,7 @@ def batch(
     for step in steps_ms:
         times.append(times[-1] + round(step * MS))
     assert len(times) == shape.output_tokens
-    name = f"{shape.input_tokens}x{shape.output_tokens}/b{batch_size}/t{trial}"
+    name = f"{shape.shape}/b{batch_size}/t{trial}"
     rows = tuple(
         Completion(f"{name}/r{row}", output_tokens=tuple(range(len(times))), token_times_ns=tuple(times))
         for row in range(batch_size)

@@ -11,11 +11,7 @@ from modeltest import registry
 from modeltest.api import (
     AccuracySummary,
     AccuracyTask,
-    Case,
-    CaseSummary,
     Finding,
-    GenerationSummary,
-    HarnessSummary,
     HarnessTask,
     MaxBatchSummary,
     MeasurementTask,
@@ -23,7 +19,6 @@ from modeltest.api import (
     ModelTestError,
     OnRequest,
     PerformanceSummary,
-    PrecisionSummary,
     PrerequisiteError,
     Question,
     RunResult,
@@ -31,9 +26,10 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.data.card import load_card
-from modeltest.findings import BELOW_GUESSING, JOURNAL_WITHOUT_DIGESTS, OF_QUESTIONS, sentences
+from modeltest.findings import JOURNAL_WITHOUT_DIGESTS, OF_QUESTIONS, sentences
 from modeltest.machine.disturbances import disturbances
 from modeltest.near_ties import NearTies
+from modeltest.present import presentation_of
 from modeltest.rounding import resolution_of
 from modeltest.run.ending.kept_answers import KeptAnswers
 from modeltest.run.ending.questions import Questions
@@ -41,8 +37,6 @@ from modeltest.run.record.directory import COMPLETE, PARTIAL_FOLDER, write_resul
 from modeltest.run.record.journal import FILE_NAME, end_of, lacks_digests
 from modeltest.suspicion import suspicions
 
-_NAMED_PROMPTS = 3
-_WORST_FIRST = (Verdict.INVALID, Verdict.SUSPECT, Verdict.NOISY, Verdict.VALID)
 _NAMED = 3
 
 
@@ -83,7 +77,8 @@ def judged(result: RunResult, directory: Path) -> RunResult:
     summary = summarize(result, directory)
     told = (each for each in result.findings if each.code in OF_QUESTIONS)
     findings = (*told, *_findings(summary, directory))
-    verdict, reasons = judge(summary, expected_questions=result.dataset.records if result.dataset else None)
+    asked = result.dataset.records if result.dataset else None
+    verdict, reasons = judge(summary, expected_questions=asked, findings=findings)
     if result.status != COMPLETE:
         verdict, reasons = Verdict.INVALID, (_unfinished(result), *reasons)
     return replace(
@@ -116,7 +111,7 @@ def _given_up(result: RunResult, summary: Summary) -> Iterator[str]:
     """Say why questions or trials failed without having been tried to the end."""
     for lost in result.interruptions:
         if lost.given_up:
-            what = "questions" if isinstance(summary, AccuracySummary) else "trial"
+            what = presentation_of(summary).unit
             yield f"given up, {what} {_name_some(lost.suspects)}: {lost.reason}"
 
 
@@ -143,81 +138,18 @@ def summarize(result: RunResult, directory: Path) -> Summary:
     raise ModelTestError(f"task {task.name!r} summarizes nothing")
 
 
-def judge(summary: Summary, *, expected_questions: int | None = None) -> tuple[Verdict, tuple[str, ...]]:
+def judge(
+    summary: Summary, *, expected_questions: int | None = None, findings: Iterable[Finding] = ()
+) -> tuple[Verdict, tuple[str, ...]]:
     """Return whether the numbers may be used, and why not.
 
     `expected_questions` is how many an accuracy run was to ask; `None` when it ended before that was known.
     """
-    if isinstance(summary, AccuracySummary):
-        return _judge_answers(summary, expected_questions)
-    if isinstance(summary, PerformanceSummary):
-        return _judge_cases(summary.cases)
-    if isinstance(summary, PrecisionSummary):
-        return _judge_outputs(summary)
-    if isinstance(summary, GenerationSummary):
-        return _judge_texts(summary)
-    if isinstance(summary, HarnessSummary):
-        return (Verdict.VALID, ()) if summary.metrics else (Verdict.INVALID, ("there is not one metric",))
-    return _judge_searches(summary)
-
-
-def _judge_answers(
-    summary: AccuracySummary, expected_questions: int | None
-) -> tuple[Verdict, tuple[str, ...]]:
-    total = summary.micro.total
-    if not total:
-        return Verdict.INVALID, ("no question was asked",)
-    reasons = []
-    if expected_questions is not None and total != expected_questions:
-        reasons.append(f"{total} of {expected_questions} questions were asked: the run was cut short")
-    if summary.failed:
-        reasons.append(f"{summary.failed} of {total} questions failed{_mostly(summary)}")
-    if reasons:
-        return Verdict.INVALID, tuple(reasons)
-    if any(each.code == BELOW_GUESSING for each in suspicions(summary)):
-        return Verdict.SUSPECT, ("fewer questions are answered right than by guessing",)
-    return Verdict.VALID, ()
-
-
-def _mostly(summary: AccuracySummary) -> str:
-    frequent = summary.frequent_failure
-    return "" if frequent is None else f", {frequent.count} of them so: {frequent.reason}"
-
-
-def _judge_cases(cases: Sequence[CaseSummary]) -> tuple[Verdict, tuple[str, ...]]:
-    verdicts = [case.verdict for case in cases] or [Verdict.INVALID]
-    reasons = tuple(
-        f"{_shape(case.case)} batch {case.batch_size}: {reason}" for case in cases for reason in case.reasons
+    return presentation_of(summary).judgement(
+        summary,
+        expected_questions=expected_questions,
+        findings=frozenset(finding.code for finding in findings),
     )
-    return min(verdicts, key=_WORST_FIRST.index), reasons
-
-
-def _judge_outputs(summary: PrecisionSummary) -> tuple[Verdict, tuple[str, ...]]:
-    verdicts = [output.verdict for output in summary.outputs] or [Verdict.INVALID]
-    reasons = tuple(
-        f"{_shape(output.case)} batch {output.batch_size}: {reason}"
-        for output in summary.outputs
-        for reason in output.reasons
-    )
-    return min(verdicts, key=_WORST_FIRST.index), reasons
-
-
-def _judge_texts(summary: GenerationSummary) -> tuple[Verdict, tuple[str, ...]]:
-    failed = [text for text in summary.texts if text.error is not None]
-    reasons = [f"prompt {text.index} failed: {text.error}" for text in failed[:_NAMED_PROMPTS]]
-    if len(failed) > _NAMED_PROMPTS:
-        reasons.append(f"{len(failed)} of {summary.expected} prompts failed")
-    if len(summary.texts) != summary.expected or not summary.texts:
-        reasons.append(
-            f"{len(summary.texts)} of {summary.expected} prompts were asked: the run was cut short"
-        )
-    return Verdict.INVALID if reasons else Verdict.VALID, tuple(reasons)
-
-
-def _judge_searches(summary: MaxBatchSummary) -> tuple[Verdict, tuple[str, ...]]:
-    verdicts = [case.verdict for case in summary.cases] or [Verdict.INVALID]
-    reasons = tuple(f"{_shape(case.case)}: {reason}" for case in summary.cases for reason in case.reasons)
-    return min(verdicts, key=_WORST_FIRST.index), reasons
 
 
 def _findings(summary: Summary, directory: Path) -> Iterator[Finding]:
@@ -232,12 +164,8 @@ def _warnings(result: RunResult, summary: Summary) -> tuple[str, ...]:
     if not isinstance(summary, PerformanceSummary | MaxBatchSummary):
         return ()
     cases = summary.cases if isinstance(summary, PerformanceSummary) else ()
-    notes = [f"{_shape(case.case)} batch {case.batch_size}: {note}" for case in cases for note in case.notes]
+    notes = [f"{case.case.shape} batch {case.batch_size}: {note}" for case in cases for note in case.notes]
     return (*disturbances(result.machine, result.engine), *notes)
-
-
-def _shape(case: Case) -> str:
-    return f"{case.input_tokens}x{case.output_tokens}"
 
 
 def write_reports(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from modeltest import registry
 from modeltest.api import (
     AUTO_WORLD_SIZE,
+    MINDIE_KINDS,
     AccuracyTask,
     Capability,
     Demanding,
@@ -20,8 +21,8 @@ from modeltest.api import (
     RunSpec,
     SpecError,
     Task,
+    precision_word,
 )
-from modeltest.api.dtypes import MINDIE_KINDS, precision_word
 from modeltest.cluster.place import check_address, checked_table, node_of
 from modeltest.cluster.rank_table import RankTable
 from modeltest.grammar.modes import adapters_of, device_of

@@ -61,8 +61,8 @@ def write_traces(
         return
     for trial in trials:
         case = spec.cases[trial.case_index]
-        what = f"{case.input_tokens}x{case.output_tokens} batch {trial.batch_size}"
-        name = f"{run}_{case.input_tokens}x{case.output_tokens}_batch{trial.batch_size}"
+        what = f"{case.shape} batch {trial.batch_size}"
+        name = f"{run}_{case.shape}_batch{trial.batch_size}"
         short = _shortened(trial)
         try:
             _run(engine, short)

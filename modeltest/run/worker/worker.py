@@ -253,7 +253,7 @@ def _measure(run: _Run, task: MeasurementTask, info: EngineInfo) -> None:
             journal.append([measurement])
             done += 1
             case = spec.cases[measurement.case_index]
-            shape = f"{case.input_tokens}x{case.output_tokens}"
+            shape = case.shape
             note = f"{shape} batch {measurement.batch_size} {measurement.phase}"
             run.tell(done, None, "trials", note=note)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from modeltest.api.dtypes import precision_word
+from modeltest.api import precision_word
 
 
 @pytest.mark.parametrize(

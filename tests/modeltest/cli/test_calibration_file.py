@@ -3,8 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from modeltest.api import Case, SpecError
-from modeltest.api.comparison import Calibration
+from modeltest.api import Calibration, Case, SpecError
 from modeltest.cli.calibration_file import read_calibration, write_calibration
 from modeltest.compare.calibration import tolerance_of
 

@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 from made_answers import answers, counted, sample
 
-from modeltest.api.comparison import Outcome
+from modeltest.api import Outcome
 from modeltest.compare.accuracy import compare_answers
 from modeltest.compare.answer_gates import (
     accuracy_gate,

@@ -22,8 +22,7 @@ from broken_ports import (
     wrong_rotary_base,
 )
 
-from modeltest.api import RunSpec, Verdict
-from modeltest.api.comparison import Outcome
+from modeltest.api import Outcome, RunSpec, Verdict
 from modeltest.compare.runs import compare_runs
 from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances

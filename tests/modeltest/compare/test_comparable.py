@@ -20,12 +20,12 @@ from modeltest.api import (
     MaxBatchCase,
     MaxBatchSummary,
     Measurement,
+    Outcome,
     SearchStatus,
     SpecError,
     TaskOptions,
     Verdict,
 )
-from modeltest.api.comparison import Outcome
 from modeltest.compare.comparable import (
     ALLOWABLE,
     NotComparableError,

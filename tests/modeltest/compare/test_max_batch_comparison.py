@@ -1,7 +1,6 @@
 import pytest
 
-from modeltest.api import Case, MaxBatchCase, MaxBatchSummary, SearchStatus, Verdict
-from modeltest.api.comparison import Outcome
+from modeltest.api import Case, MaxBatchCase, MaxBatchSummary, Outcome, SearchStatus, Verdict
 from modeltest.compare.max_batch import compare_searches, max_batch_gates
 
 

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from modeltest.api import Case
-from modeltest.api.comparison import CalibratedTolerance, Calibration, Outcome
+from modeltest.api import CalibratedTolerance, Calibration, Case, Outcome
 from modeltest.compare.calibration import calibrate, calibration_differences, tolerance_of
 from modeltest.compare.performance import compare_sessions, latency_gates
 from modeltest.compare.tolerances import Tolerances

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from made_runs import performance_result, with_spec
 
-from modeltest.api.comparison import RunDifference
+from modeltest.api import RunDifference
 from modeltest.compare.runs import compare_runs
 from modeltest.compare.sessions import RunToCompare, together, warnings_of
 from modeltest.compare.tolerances import Tolerances

@@ -3,8 +3,7 @@ from dataclasses import replace
 import pytest
 from made_runs import performance_result
 
-from modeltest.api import Case, Verdict
-from modeltest.api.comparison import Outcome
+from modeltest.api import Case, Outcome, Verdict
 from modeltest.compare.runs import compare_runs
 from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.soundness import unsound_shapes

@@ -9,8 +9,7 @@ import pytest
 from dashboard_runs import BOOLQ, LATENCY, Change, Plan, nights, write_run
 
 from modeltest import registry
-from modeltest.api import PrerequisiteError
-from modeltest.api.dashboard import Dashboard, Mark
+from modeltest.api import Dashboard, Mark, PrerequisiteError
 from modeltest.compare.tolerances import Tolerances
 from modeltest.dashboard import load
 from modeltest.dashboard.build import LOCK_FILE, build_site

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeltest.api.dashboard import Compared, Mark
+from modeltest.api import Compared, Mark
 from modeltest.dashboard.chain import Link, compare_chain
 
 

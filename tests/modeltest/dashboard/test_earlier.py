@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from dashboard_runs import BOOLQ, nights
 
-from modeltest.api.dashboard import KNOWN_BEFORE
+from modeltest.api import KNOWN_BEFORE
 from modeltest.compare.tolerances import Tolerances
 from modeltest.dashboard.identity import EARLIER_NAME, earlier_name_of, model_of
 from modeltest.dashboard.index import Index

@@ -7,9 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from modeltest.api import Case, SpecError, Verdict
-from modeltest.api.dashboard import RunState
-from modeltest.api.flat_metrics import FlatMetric
+from modeltest.api import Case, FlatMetric, RunState, SpecError, Verdict
 from modeltest.dashboard.entry import Entry
 from modeltest.dashboard.evidence import Answers, Evidence, ShapeTrials
 from modeltest.dashboard.index import APPLICATION_ID, FILE_NAME, VERSION, Index

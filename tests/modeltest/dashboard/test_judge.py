@@ -3,8 +3,7 @@ from dataclasses import replace
 import pytest
 from dashboard_runs import BOOLQ, LATENCY, SEARCH, Change, Plan, write_run
 
-from modeltest.api import Case, HarnessSummary, Verdict
-from modeltest.api.dashboard import Mark
+from modeltest.api import Case, HarnessSummary, Mark, Verdict
 from modeltest.compare.tolerances import Tolerances
 from modeltest.dashboard.evidence import Answers, Evidence, evidence_of
 from modeltest.dashboard.judge import Side, compare_runs, found_for, paired_table

@@ -5,8 +5,7 @@ import shutil
 import pytest
 from dashboard_runs import BOOLQ, LATENCY, Plan, nights, write_odd_runs
 
-from modeltest.api import SpecError
-from modeltest.api.dashboard import RunState
+from modeltest.api import RunState, SpecError
 from modeltest.compare.tolerances import Tolerances
 from modeltest.dashboard import update
 from modeltest.dashboard.index import FILE_NAME, Index

@@ -2,8 +2,7 @@ import json
 
 import pytest
 
-from modeltest.api import SpecError
-from modeltest.api.dtypes import MINDIE_KINDS
+from modeltest.api import MINDIE_KINDS, SpecError
 from modeltest.models.config_json import read_json_object
 from modeltest.models.quantisation import quantisation, weight_folders
 

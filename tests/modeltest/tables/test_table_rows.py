@@ -4,7 +4,7 @@ from shown_results import ACCURACY, CASE, PRECISION, RESULT, SEARCH
 
 from modeltest.api import MaxBatchSummary, PerformanceSummary, RunResult, SearchStatus
 from modeltest.console import plain_console
-from modeltest.tables import headline, probe_table, result_table
+from modeltest.tables import further_tables, headline, result_table
 
 
 def _text(result: RunResult) -> str:
@@ -59,7 +59,7 @@ def test_a_search_shows_its_answer():
 def test_every_probe_of_a_search_is_shown_with_its_trials_and_its_decision():
     console = plain_console(width=120)
     with console.capture() as capture:
-        console.print(probe_table(MaxBatchSummary((SEARCH,))))
+        console.print(*further_tables(replace(RESULT, summary=MaxBatchSummary((SEARCH,)))))
     rows = [line.split() for line in capture.get().splitlines() if line.strip().startswith("64x32")]
     assert rows == [
         ["64x32", "3", "pass,", "certified", "19.5", "19.2", "..", "19.8", "5", "+", "1", "warm-up", "0"],

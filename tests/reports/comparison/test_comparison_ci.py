@@ -8,7 +8,7 @@ from made_comparisons import made_comparisons
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from timed_runs import schema
 
-from modeltest.api.comparison import Outcome
+from modeltest.api import Outcome
 from modeltest.registry import load_comparison_report
 from reports.comparison.ci import ComparisonJUnit, ComparisonMetrics, ComparisonOpenMetrics, gate_name
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from modeltest.api import Verdict
-from modeltest.api.dashboard import (
+from modeltest.api import (
     Compared,
     Dashboard,
     DashboardRun,
+    FlatMetric,
     History,
     Mark,
     Point,
     RunState,
     Series,
+    Verdict,
 )
-from modeltest.api.flat_metrics import FlatMetric
 
 
 def run(key: int, day: int, **changes) -> DashboardRun:

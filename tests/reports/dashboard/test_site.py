@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 from dashboards import dashboard, run
 
-from modeltest.api import PrerequisiteError
-from modeltest.api.dashboard import RunState
+from modeltest.api import PrerequisiteError, RunState
 from reports.dashboard import run_pages, site
 
 pytest.importorskip("jinja2")

@@ -2,7 +2,7 @@ import json
 
 from dashboards import WORSE, dashboard, run, series
 
-from modeltest.api.dashboard import History, Point, RunState
+from modeltest.api import History, Point, RunState
 from reports.dashboard.views import (
     SPARK_POINTS,
     headline_of,

@@ -5,8 +5,7 @@ import jsonschema
 import pytest
 from timed_runs import max_batch_run, out_of_memory_run, performance_run, read_valid, schema
 
-from modeltest.api import Report, RunResult
-from modeltest.api.metric_definitions import METRIC_DEFINITIONS
+from modeltest.api import METRIC_DEFINITIONS, Report, RunResult
 from reports.json.performance import PerformanceJson
 
 

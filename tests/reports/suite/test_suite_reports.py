@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from suites import ABSENT, ACCURACY, BROKEN, LATENCY, LATER, results, suite
 
-from modeltest.api.suite import SuiteReport
+from modeltest.api import SuiteReport
 from modeltest.registry import suite_reports
 from reports.suite.junit_xml import SuiteJUnitXml
 from reports.suite.page import SuitePage

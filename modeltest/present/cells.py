@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from modeltest.api import Case, CaseSummary, Distribution, PrecisionOutput, Proportion
+from modeltest.api import CaseSummary, Distribution, PrecisionOutput, Proportion
+from modeltest.present.presentation import Cell, Estimate, Interval, Said
 from modeltest.statistics import relative_half_width
 
 SHOWN = 40
 """Characters of an output that are shown."""
 
 
-def shape(case: Case) -> str:
-    """Return the tokens of a case: `64x32`."""
-    return f"{case.input_tokens}x{case.output_tokens}"
+def plain(cell: Cell) -> str:
+    """Return a cell for a reader who sees characters only, intervals as half their width in percent."""
+    if isinstance(cell, Said):
+        return in_one_line(cell.text)
+    if isinstance(cell, Estimate):
+        width = relative_half_width(cell.found) if cell.found else None
+        return number(cell.found.median if cell.found else None) + ("" if width is None else f" ±{width:.1%}")
+    if isinstance(cell, Interval):
+        return "" if cell.of.low is None else f"{cell.of.low:.2%} .. {cell.of.high:.2%}"
+    return cell
 
 
 def median(case: CaseSummary, metric: str) -> str:
     """Return the median of a metric over the trials of a case; a dash where there is none."""
     distribution: Distribution | None = case.metrics.get(metric)
     return number(distribution.median if distribution else None)
-
-
-def with_interval(case: CaseSummary, metric: str) -> str:
-    """Return the median and half of its 95 % interval, where there is one."""
-    distribution: Distribution | None = case.metrics.get(metric)
-    width = relative_half_width(distribution) if distribution else None
-    return median(case, metric) + ("" if width is None else f" ±{width:.1%}")
 
 
 def accuracy(proportion: Proportion) -> str:
@@ -37,10 +38,9 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def beginning(output: PrecisionOutput) -> str:
-    """Return the first of the output in one line: the text, or else the token ids."""
-    text = output.text if output.text is not None else " ".join(map(str, output.output_tokens[:SHOWN]))
-    return in_one_line(text)
+def said(output: PrecisionOutput) -> str:
+    """Return the output: the text, or else the token ids."""
+    return output.text if output.text is not None else " ".join(map(str, output.output_tokens))
 
 
 def in_one_line(text: str) -> str:

@@ -1,0 +1,33 @@
+"""The presentation of a summary, found by the type of the summary."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from modeltest.api import Summary
+from modeltest.present.presentation import Presentation
+
+
+def presentation_of(summary: Summary) -> Presentation[Any]:
+    """Return what is shown of `summary`.
+
+    Raises: KeyError for a type that no module of this package presents, which a test refuses.
+    """
+    return presentations()[type(summary)]
+
+
+@cache
+def presentations() -> Mapping[type, Presentation[Any]]:
+    """Return every presentation, by the type of summary."""
+    found = {}
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        for value in vars(import_module(f"{__package__}.{module.name}")).values():
+            if isinstance(value, type) and issubclass(value, Presentation) and "kind" in vars(value):
+                found[value.summary] = value()
+    return MappingProxyType(found)
