@@ -28,13 +28,14 @@ from modeltest.api import (
     ModelInfo,
     RunResult,
     RunSpec,
+    RunStatus,
     Sample,
     Score,
     TaskOptions,
 )
 from modeltest.data.card import load_card
 from modeltest.run.ending.finish import finish, judge, summarize
-from modeltest.run.record.directory import COMPLETE, RUN_FILE, create_run_directory, read_result, write_result
+from modeltest.run.record.directory import RUN_FILE, create_run_directory, read_result, write_result
 from modeltest.run.record.journal import FILE_NAME, JournalWriter
 from modeltest.run.worker.measurement import run_measurements
 
@@ -149,7 +150,7 @@ def _result(plan: Plan, started: datetime, random: Random, *, questions: int) ->
     return RunResult(
         spec=spec,
         started=started.isoformat(timespec="seconds"),
-        status=COMPLETE,
+        status=RunStatus.COMPLETE,
         model=ModelInfo(
             key="auto",
             name=line.model,

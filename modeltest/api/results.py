@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from modeltest.api.exchange import Completion, Finish, Measurement, Request
 from modeltest.api.hardware import DevicePeaks, ModelWork, ProcessorUse
 from modeltest.api.spec import Case, RunSpec
 from modeltest.api.timed_results import MaxBatchSummary, PerformanceSummary
 from modeltest.api.verdict import Verdict
+
+
+class RunStatus(str, Enum):
+    """How far a run has come."""
+
+    RUNNING = "running"
+    """Or its supervisor was killed."""
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    """It was interrupted, and can go on."""
+
+    FAILED = "failed"
+    FOLLOWED = "followed"
+    """The part of a node that is not the first, whose run has the results."""
+
+    def __str__(self) -> str:
+        return self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,8 +422,7 @@ class RunResult:
 
     spec: RunSpec
     started: str
-    status: str
-    """running, complete, partial or failed; followed: the part of a node that is not the first."""
+    status: RunStatus
 
     model: ModelInfo
     adapter: str | None

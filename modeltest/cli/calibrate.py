@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modeltest.api import Case, RunSpec, SpecError, Verdict
+from modeltest.api import Case, RunSpec, RunStatus, SpecError, Verdict
 from modeltest.cli.execute import dump, manner_of, run_options, with_options
 from modeltest.cli.modern import PAIRS, model_fields, model_options
 from modeltest.cli.number_types import count
@@ -161,7 +161,7 @@ def _refuse_invalid(result: RunResult, directory: Path) -> None:
         raise SpecError(
             f"{directory} is a run of {result.spec.task}; tolerances come from runs of performance"
         )
-    if result.status != "complete" or result.verdict is Verdict.INVALID:
+    if result.status != RunStatus.COMPLETE or result.verdict is Verdict.INVALID:
         reasons = "; ".join(result.reasons) or result.status
         raise SpecError(f"{directory} has no numbers to calibrate with: {reasons}")
 

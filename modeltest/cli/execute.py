@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from modeltest import registry
-from modeltest.api import AccuracyTask, RunResult, RunSpec, SpecError, Verdict
+from modeltest.api import AccuracyTask, RunResult, RunSpec, RunStatus, SpecError, Verdict
 from modeltest.cli.number_types import SEED, count, seconds
 from modeltest.cli.typed_again import typed_on
 from modeltest.cluster.launch_lines import launch_lines
@@ -315,9 +315,8 @@ def conclude(outcome: Outcome) -> int:
 
     Raises: what stopped the run early, when its partial result has been shown.
     """
-    from modeltest.run.record.directory import FOLLOWED
 
-    if outcome.result.status == FOLLOWED:
+    if outcome.result.status == RunStatus.FOLLOWED:
         click.echo(_followed(outcome))
         return 0
     if outcome.interrupt is None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from modeltest.api import AccuracySummary, HarnessSummary, RunDifference, RunResult, SpecError, Verdict
+from modeltest.api import (
+    AccuracySummary,
+    HarnessSummary,
+    RunDifference,
+    RunResult,
+    RunStatus,
+    SpecError,
+    Verdict,
+)
 from modeltest.compare.answers import Answer
 from modeltest.plain.contracts import to_plain
 
@@ -171,7 +179,7 @@ def faults(side: str, run: RunResult, *, failed_questions_count: bool) -> Iterat
     Failed questions alone do not count unless `failed_questions_count`: of a candidate they are a finding.
     """
     reasons = "; ".join(run.reasons) or run.error or ""
-    if run.status != "complete":
+    if run.status != RunStatus.COMPLETE:
         yield _fault("partial", side, f"{run.status}: {reasons}")
     elif run.verdict is Verdict.INVALID:
         if failed_questions_count or not _failed_alone(run):

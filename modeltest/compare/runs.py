@@ -21,6 +21,7 @@ from modeltest.api import (
     PrecisionSummary,
     RunDifference,
     RunResult,
+    RunStatus,
     SpecError,
     Verdict,
 )
@@ -139,7 +140,7 @@ def kind_of(run: RunToCompare) -> str:
     for summary_type, kind in KINDS:
         if isinstance(summary, summary_type):
             return kind
-    if result.status == "followed":
+    if result.status == RunStatus.FOLLOWED:
         where = f", {result.spec.cluster.master_address}" if result.spec.cluster else ""
         raise SpecError(
             f"{run.directory} is the part of another node, which has no results; compare the directory of "

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from modeltest.api import ModelTestError, RunResult, SpecError, SuiteResult, SuiteRun, SuiteStatus
+from modeltest.api import ModelTestError, RunResult, RunStatus, SpecError, SuiteResult, SuiteRun, SuiteStatus
 from modeltest.machine.files import write_json
 from modeltest.plain.contracts import from_plain, to_plain
 from modeltest.plain.json_text import parse_json
-from modeltest.run.record.directory import COMPLETE, RUN_FILE, read_result
+from modeltest.run.record.directory import RUN_FILE, read_result
 from modeltest.tables import headline
 
 SUITE_FILE = "suite.json"
@@ -84,7 +84,7 @@ def _updated(run: SuiteRun, result: RunResult | None) -> SuiteRun:
 
     One whose journal has lost lines since is complete no more.
     """
-    if result is not None and result.status == COMPLETE:
+    if result is not None and result.status == RunStatus.COMPLETE:
         return completed(run, result)
     if result is not None and run.status is SuiteStatus.COMPLETE:
         return replace(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from modeltest.api import RunResult
+from modeltest.api import RunResult, RunStatus
 from modeltest.present import presentation_of
-from modeltest.run.record.directory import COMPLETE
 
 
 def title_of(result: RunResult) -> str:
@@ -15,7 +14,7 @@ def title_of(result: RunResult) -> str:
     shots = result.spec.options.shots
     details = [result.spec.mode] + ([f"{shots} shots"] if shots is not None else [])
     name, quantize = result.model.label, result.model.quantize
-    unfinished = "" if result.status == COMPLETE else f"{result.status.upper()}: "
+    unfinished = "" if result.status == RunStatus.COMPLETE else f"{result.status.upper()}: "
     return (
         f"{unfinished}{', '.join(details)}: {name}{f', {quantize} weights,' if quantize else ''} with {where}"
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modeltest.api import RunResult
+from modeltest.api import RunResult, RunStatus
 from modeltest.present import presentation_of
-from modeltest.run.record.directory import COMPLETE
 
 
 def remarks(result: RunResult) -> Iterable[str]:
@@ -36,6 +35,6 @@ def _engine_lines(result: RunResult) -> Iterable[str]:
 
 def _interruption_lines(result: RunResult) -> Iterable[str]:
     """Say what stopped a run that went on; what ended one that did not is among its reasons."""
-    went_on = result.interruptions if result.status == COMPLETE else result.interruptions[:-1]
+    went_on = result.interruptions if result.status == RunStatus.COMPLETE else result.interruptions[:-1]
     for lost in went_on:
         yield f"went on after: {lost.reason}"

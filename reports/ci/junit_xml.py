@@ -13,11 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from modeltest.api import RunResult, Verdict
+from modeltest.api import RunResult, RunStatus, Verdict
 from modeltest.machine.files import write_text
 from modeltest.present import Check, presentation_of
 
-COMPLETE, FAILED = "complete", "failed"
 RUN_CASE = "run"
 
 _TYPES = {"failure": "INVALID", "error": "failed", "skipped": "INCONCLUSIVE"}
@@ -109,9 +108,9 @@ def checks(result: RunResult) -> list[Check]:
     is_shown = any(case.failure is not None or case.error is not None for case in cases)
     reasons = "\n".join((*result.reasons, *result.warnings))
     failure = error = None
-    if result.verdict is None or result.status == FAILED:
+    if result.verdict is None or result.status == RunStatus.FAILED:
         error = f"{result.status}: {result.error or 'the run has no verdict'}"
-    elif result.verdict is Verdict.INVALID and (result.status != COMPLETE or not is_shown):
+    elif result.verdict is Verdict.INVALID and (result.status != RunStatus.COMPLETE or not is_shown):
         failure = reasons or "the run is INVALID"
     verdict = result.verdict.value if result.verdict else result.status
     return [Check(RUN_CASE, f"verdict: {verdict}\n{reasons}".strip(), failure, error), *cases]

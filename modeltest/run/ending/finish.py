@@ -22,6 +22,7 @@ from modeltest.api import (
     PrerequisiteError,
     Question,
     RunResult,
+    RunStatus,
     Summary,
     Verdict,
 )
@@ -33,7 +34,7 @@ from modeltest.present import presentation_of
 from modeltest.rounding import resolution_of
 from modeltest.run.ending.kept_answers import KeptAnswers
 from modeltest.run.ending.questions import Questions
-from modeltest.run.record.directory import COMPLETE, PARTIAL_FOLDER, write_result
+from modeltest.run.record.directory import PARTIAL_FOLDER, write_result
 from modeltest.run.record.journal import FILE_NAME, end_of, lacks_digests
 from modeltest.suspicion import suspicions
 
@@ -54,7 +55,7 @@ def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = 
     Raises: PrerequisiteError when a file cannot be written.
     """
     result = judged(result, directory)
-    if result.status == COMPLETE:
+    if result.status == RunStatus.COMPLETE:
         result = replace(result, journal=end_of(directory / FILE_NAME))
     left_out: list[str] = []
 
@@ -64,7 +65,7 @@ def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = 
 
     write_reports(result, report_folder(result, directory), tell=tell, broken=broken)
     result = replace(result, warnings=(*result.warnings, *left_out))
-    if result.status == COMPLETE:
+    if result.status == RunStatus.COMPLETE:
         shutil.rmtree(directory / PARTIAL_FOLDER, ignore_errors=True)
     # Last: a process killed before this leaves a run that goes on, not one that lacks its reports.
     write_result(directory, result)
@@ -79,7 +80,7 @@ def judged(result: RunResult, directory: Path) -> RunResult:
     findings = (*told, *_findings(summary, directory))
     asked = result.dataset.records if result.dataset else None
     verdict, reasons = judge(summary, expected_questions=asked, findings=findings)
-    if result.status != COMPLETE:
+    if result.status != RunStatus.COMPLETE:
         verdict, reasons = Verdict.INVALID, (_unfinished(result), *reasons)
     return replace(
         result,
@@ -97,7 +98,7 @@ def report_folder(result: RunResult, directory: Path) -> Path:
 
     Raises: PrerequisiteError when it cannot be made.
     """
-    if result.status == COMPLETE:
+    if result.status == RunStatus.COMPLETE:
         return directory
     folder = directory / PARTIAL_FOLDER
     try:

@@ -10,7 +10,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import Measurement, ModelTestError, PrerequisiteError, RunResult, Sample, SpecError
+from modeltest.api import (
+    Measurement,
+    ModelTestError,
+    PrerequisiteError,
+    RunResult,
+    RunStatus,
+    Sample,
+    SpecError,
+)
 from modeltest.machine.files import SCRATCH_SUFFIX, write_json
 from modeltest.plain.contracts import from_plain, to_plain
 from modeltest.plain.json_text import parse_json
@@ -22,11 +30,6 @@ RUN_FILE = "run.json"
 LOG_FILE = "log.txt"
 SCHEMA_VERSION = 1
 
-RUNNING = "running"
-COMPLETE = "complete"
-PARTIAL = "partial"
-FAILED = "failed"
-FOLLOWED = "followed"
 """What `RunResult.status` says of a run that has not ended, of one that came to its end, of one that was
 interrupted or has lost lines since, of one that ended with an error, and of the part of a node that is not
 the first: its results are there."""
@@ -133,8 +136,8 @@ def read_result(directory: Path) -> RunResult:
     except ValueError as problem:
         raise ModelTestError(f"{path} is not a run: {problem}") from problem
     journal = directory / FILE_NAME
-    if result.status == COMPLETE:
-        result = without_lost_lines(result, journal, status=PARTIAL)
+    if result.status == RunStatus.COMPLETE:
+        result = without_lost_lines(result, journal, status=RunStatus.PARTIAL)
     recorded = recorded_of(result)
     return replace(
         result,

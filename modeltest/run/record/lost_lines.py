@@ -9,11 +9,11 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from modeltest.api import AccuracySummary, Interruption, RunResult
+from modeltest.api import AccuracySummary, Interruption, RunResult, RunStatus
 from modeltest.run.record.journal import count_entries
 
 
-def without_lost_lines(result: RunResult, journal: Path, *, status: str) -> RunResult:
+def without_lost_lines(result: RunResult, journal: Path, *, status: RunStatus) -> RunResult:
     """Return a complete `result` as it is, or with this `status` and no numbers where lines are lost."""
     expected = _lines_at_the_end(result)
     if expected is None or not _may_be_shorter(result, journal):

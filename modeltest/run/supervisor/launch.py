@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from modeltest import __version__
-from modeltest.api import Interruption, ModelTestError, PrerequisiteError, RunResult, SpecError
+from modeltest.api import Interruption, ModelTestError, PrerequisiteError, RunResult, RunStatus, SpecError
 from modeltest.cluster.place import TABLE_VARIABLE, node_of
 from modeltest.machine.machine import describe_machine
 from modeltest.run.ending.finish import finish, write_reports_of_failure
@@ -22,12 +22,7 @@ from modeltest.run.planning.plan import Plan, can_go_on, plan, protocol_version,
 from modeltest.run.planning.resume import refuse_other_run, unrecorded_interruption
 from modeltest.run.planning.trust import code_of, digests_of_tasks
 from modeltest.run.record.directory import (
-    COMPLETE,
-    FAILED,
-    FOLLOWED,
     LOG_FILE,
-    PARTIAL,
-    RUNNING,
     create_run_directory,
     read_result,
     refuse_links,
@@ -91,7 +86,7 @@ def _begun(plan: Plan, command: str | None, directory: Path | None) -> tuple[Pat
     result = RunResult(
         spec=plan.spec,
         started=started.isoformat(timespec="seconds"),
-        status=RUNNING,
+        status=RunStatus.RUNNING,
         model=plan.model,
         adapter=plan.engine.name,
         passed_over=plan.passed_over,
@@ -132,7 +127,7 @@ def resume(
         )
     with hold_signals() as signals, hold(directory / LOG_FILE) as log:
         result = read_result(directory)
-        if result.status == COMPLETE:
+        if result.status == RunStatus.COMPLETE:
             progress.line(f"{directory} is a finished run: there is nothing to go on with")
             return Outcome(directory, result)
         remove_scratch(directory)
@@ -145,7 +140,7 @@ def resume(
         progress.line(f"{directory}: going on{found_done}; it was stopped: {stopped}")
         for code in code_of(result.spec):
             progress.line(f"trusted: {code}")
-        if result.status == RUNNING:
+        if result.status == RunStatus.RUNNING:
             found = unrecorded_interruption(time=utc_now(), done=done)
             result = replace(result, interruptions=(*result.interruptions, found))
         watch = Watch(directory, _begun_again(result, planned), progress, done=done)
@@ -159,7 +154,7 @@ def resume(
 
 def _begun_again(result: RunResult, plan: Plan) -> RunResult:
     # An earlier version left the device that the word means to the engine.
-    result = replace(result, spec=plan.spec, status=RUNNING, journal=None)
+    result = replace(result, spec=plan.spec, status=RunStatus.RUNNING, journal=None)
     return replace(result, error=None, summary=None, verdict=None, reasons=())
 
 
@@ -184,7 +179,7 @@ def _carry_out(work: _Work, workers: Workers, *, verbose: bool) -> Outcome:
         if node_of(work.plan.spec):
             return Outcome(watch.directory, _write_followed(watch))
         write_result(watch.directory, watch.result)
-        return Outcome(watch.directory, _finish(work, COMPLETE))
+        return Outcome(watch.directory, _finish(work, RunStatus.COMPLETE))
     except BaseException as problem:
         interrupt = interrupt_behind(problem) or (work.signals.interrupt if work.signals.is_hurried else None)
         if interrupt is not None:
@@ -197,7 +192,7 @@ def _carry_out(work: _Work, workers: Workers, *, verbose: bool) -> Outcome:
             watch.progress.line(_log_text(watch.directory))
 
 
-def _finish(work: _Work, status: str) -> RunResult:
+def _finish(work: _Work, status: RunStatus) -> RunResult:
     """Write reports and `run.json` of a run that has come to `status`; a signal that must wait is told so."""
     watch = work.watch
     with work.signals.answering("the reports are being written; the next signal leaves them out"):
@@ -234,7 +229,7 @@ def _with_benchmark(outcome: Outcome, asked: AskedFiles, progress: Progress) -> 
 
 def _write_followed(watch: Watch) -> RunResult:
     """Write `run.json` of a node that is not the first, whose ranks did what rank 0 asked."""
-    result = replace(watch.result, status=FOLLOWED)
+    result = replace(watch.result, status=RunStatus.FOLLOWED)
     write_result(watch.directory, result)
     return result
 
@@ -249,7 +244,7 @@ def _write_partial(work: _Work) -> RunResult:
     stopped = Interruption(utc_now(), "interrupted", watch.done)
     result = replace(
         watch.result,
-        status=PARTIAL,
+        status=RunStatus.PARTIAL,
         error=f"interrupted {watch.where}",
         interruptions=(*watch.result.interruptions, stopped),
     )
@@ -281,7 +276,7 @@ def _left_out(watch: Watch) -> str:
 
 
 def _write_failure(plan: Plan, watch: Watch, *, reason: str) -> None:
-    result = replace(watch.result, status=FAILED, error=reason)
+    result = replace(watch.result, status=RunStatus.FAILED, error=reason)
     # When the disk is full, or a report is broken, the error at hand says more than this one would.
     with suppress(ModelTestError):
         write_result(watch.directory, result)
