@@ -23,7 +23,7 @@ from modeltest.api import AccuracyTask, DatasetInfo, RunResult, Sample, TextProm
 from modeltest.data.load import load_dataset
 from modeltest.plain.contracts import to_plain
 from modeltest.run.ending.finish import finish
-from modeltest.run.planning.adapters import adapters_of, asked_requests
+from modeltest.run.planning.lora import adapters_of, asked_requests
 from modeltest.run.record.directory import read_result, write_result
 from modeltest.run.record.identity import request_digest
 from modeltest.run.record.journal import FILE_NAME, JournalWriter

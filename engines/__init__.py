@@ -1,1 +1,1 @@
-"""Engine adapters: each turns requests into completions with one kind of runtime."""
+"""Engines: each turns requests into completions with one kind of runtime."""

@@ -15,9 +15,9 @@ from modeltest.api import (
     ComparedRun,
     Comparison,
     Flip,
+    GateOutcome,
     MaxBatchComparison,
     MetricComparison,
-    Outcome,
     OutputAgreement,
     PairedAccuracy,
 )
@@ -26,7 +26,7 @@ SHOWN_FLIPS = 10
 SHOWN_SUBJECTS = 10
 SHOWN_OUTPUTS = 10
 
-_COLOURS = {Outcome.PASS: "green", Outcome.FAIL: "red", Outcome.INCONCLUSIVE: "yellow"}
+_COLOURS = {GateOutcome.PASS: "green", GateOutcome.FAIL: "red", GateOutcome.INCONCLUSIVE: "yellow"}
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:

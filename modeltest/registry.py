@@ -67,8 +67,8 @@ def guard(what: str) -> Iterator[None]:
         raise PlugInError(f"{what}: {reason:.500}") from problem
 
 
-def _unheard(line: str) -> None:
-    """Nobody asked to hear it."""
+def _ignore(line: str) -> None:
+    """Take what nobody listens to."""
 
 
 SITE_BUILDER = "html"
@@ -154,17 +154,17 @@ def site_builder() -> SiteBuilder:
     return builder
 
 
-def reports(tell: Tell = _unheard) -> Iterator[Report]:
+def reports(tell: Tell = _ignore) -> Iterator[Report]:
     """Yield every installed report that can be used, by its name; `tell` hears of one that cannot."""
     return _usable(REPORTS, tell)
 
 
-def comparison_reports(tell: Tell = _unheard) -> Iterator[ComparisonReport]:
+def comparison_reports(tell: Tell = _ignore) -> Iterator[ComparisonReport]:
     """Yield every installed report of comparisons that can be used; `tell` hears of one that cannot."""
     return _usable(COMPARISON_REPORTS, tell)
 
 
-def suite_reports(tell: Tell = _unheard) -> Iterator[SuiteReport]:
+def suite_reports(tell: Tell = _ignore) -> Iterator[SuiteReport]:
     """Yield every installed report of suites that can be used; `tell` hears of one that cannot."""
     return _usable(SUITE_REPORTS, tell)
 

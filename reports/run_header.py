@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modeltest.api import DatasetInfo, EngineInfo, EngineUsage, RunResult, precision_word
+from modeltest.api import DatasetInfo, EngineInfo, EngineUsage, RunResult, dtype_word
 from modeltest.plain.contracts import to_plain
 
 
@@ -75,7 +75,7 @@ def _describe_model(result: RunResult) -> dict[str, object]:
         "type": model.model_type,
         "dtype": model.dtype,
         "quantize": model.quantize,
-        "precision": precision_word(dtype, model.quantize),
+        "precision": dtype_word(dtype, model.quantize),
         "fingerprint": model.fingerprint,
     }
 

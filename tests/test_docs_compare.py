@@ -7,7 +7,7 @@ from statistics import NormalDist
 from doc_blocks import ROOT, names_in, section, table_rows
 
 from modeltest import registry, rounding
-from modeltest.api import Outcome
+from modeltest.api import GateOutcome
 from modeltest.cli.compare import compare
 from modeltest.compare import bootstrap, divergence, tolerances
 from modeltest.compare.calibration import FEWEST_SESSIONS, LEAST_TOLERANCE, RISK
@@ -20,7 +20,7 @@ TEXT = " ".join(DOC.read_text(encoding="utf-8").split())
 
 def test_every_outcome_and_every_category_is_documented():
     assert [row[0] for row in table_rows(DOC.read_text(encoding="utf-8"))[:3]] == [
-        each.value for each in Outcome
+        each.value for each in GateOutcome
     ]
     rows = table_rows(section(DOC, "What cannot be compared"))
     assert tuple(name for row in rows for name in names_in(row[0])) == ALLOWABLE

@@ -12,8 +12,8 @@ from engines.common.stops import cut_at, stop_ids, up_to_stop
 from engines.mindie.benchmark import token_times_ns
 from engines.mindie.files import RunnerFiles
 from engines.mindie.library import plain_ids
-from engines.mindie.questions import Question, check_order, rows_to_try
-from engines.mindie.runner import Inferred, Row
+from engines.mindie.questions import ChoiceQuestion, check_order, rows_to_try
+from engines.mindie.runner import Inferred, RunnerRow
 from engines.mindie.sizes import RunnerSize, prefill_groups
 from engines.mindie.team import LedRunner
 from engines.mindie.timed_sizes import TimedSizes
@@ -58,9 +58,9 @@ class PagedAnswers:
         Raises: EngineError.
         """
         self._require("logits", "choices cannot be scored")
-        questions = [Question.of(encoded) for encoded in requests]
+        questions = [ChoiceQuestion.of(encoded) for encoded in requests]
         rows = [(question, prefix) for question in questions for prefix in question.wanted]
-        asked = [Row(prefix, question.encoded.request.adapter) for question, prefix in rows]
+        asked = [RunnerRow(prefix, question.encoded.request.adapter) for question, prefix in rows]
         for begin, end, inferred in self._in_groups(asked, batch_size, 1, with_logits=True):
             group = rows[begin:end]
             if isinstance(inferred, str):
@@ -120,7 +120,7 @@ class PagedAnswers:
         raise OutOfMemory(text)
 
     def _in_groups(
-        self, asked: Sequence[Row], batch_size: int, max_new_tokens: int, *, with_logits: bool = False
+        self, asked: Sequence[RunnerRow], batch_size: int, max_new_tokens: int, *, with_logits: bool = False
     ) -> Iterator[tuple[int, int, Inferred | str]]:
         """Yield `(begin, end, answer)` of the groups that are prefilled together; a text is what went wrong.
 
@@ -168,7 +168,7 @@ class PagedAnswers:
                 size = replace(exact, input_tokens=_longest(asked[begin:], too_long))
 
     def _infer(
-        self, rows: Sequence[Row], max_new_tokens: int, *, ignore_eos: bool, with_logits: bool = False
+        self, rows: Sequence[RunnerRow], max_new_tokens: int, *, ignore_eos: bool, with_logits: bool = False
     ) -> Inferred:
         self._runner.warm_up()  # it writes files, too
         self._files.clear()
@@ -183,7 +183,10 @@ class PagedAnswers:
         return inferred
 
     def _score(
-        self, group: Sequence[tuple[Question, tuple[int, ...]]], asked: Sequence[Row], inferred: Inferred
+        self,
+        group: Sequence[tuple[ChoiceQuestion, tuple[int, ...]]],
+        asked: Sequence[RunnerRow],
+        inferred: Inferred,
     ) -> None:
         logits = self._read_logits(len(group), inferred)
         if not self._is_order_known and len({row.ids for row in asked}) > 1:
@@ -211,7 +214,7 @@ class PagedAnswers:
                 )
         return logits
 
-    def _try_order(self, asked: Sequence[Row], together: Any) -> None:
+    def _try_order(self, asked: Sequence[RunnerRow], together: Any) -> None:
         """Run some of the prompts alone: equal first words would hide rows in another order."""
         prompts = [row.ids for row in asked]
         for row in rows_to_try(prompts):
@@ -293,12 +296,12 @@ class PagedAnswers:
             )
 
 
-def _longest(rows: Sequence[Row], too_long: int) -> int:
+def _longest(rows: Sequence[RunnerRow], too_long: int) -> int:
     return max((len(row.ids) for row in rows if len(row.ids) < too_long), default=1)
 
 
-def _rows(requests: Sequence[Encoded]) -> list[Row]:
-    return [Row(encoded.prompt_ids, encoded.request.adapter) for encoded in requests]
+def _rows(requests: Sequence[Encoded]) -> list[RunnerRow]:
+    return [RunnerRow(encoded.prompt_ids, encoded.request.adapter) for encoded in requests]
 
 
 def _ids_of(text: Any) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from engines.mindie.runner import Row
+from engines.mindie.runner import RunnerRow
 from engines.mindie.sizes import RunnerSize
 
 
@@ -32,7 +32,7 @@ class Infer:
     """Run requests; see `PagedRunner.infer`."""
 
     method: ClassVar[str] = "infer"
-    rows: Sequence[Row]
+    rows: Sequence[RunnerRow]
     max_new_tokens: int
     ignore_eos: bool
     with_logits: bool

@@ -13,7 +13,7 @@ from modeltest.api import Completion, EngineError
 
 
 @dataclass(slots=True)
-class Question:
+class ChoiceQuestion:
     """A request with choices.
 
     `wanted` maps each prompt that is still to be asked to what is to be scored behind it: the choice, the
@@ -27,7 +27,7 @@ class Question:
     errors: list[str] = field(default_factory=list)
 
     @staticmethod
-    def of(encoded: Encoded) -> Question:
+    def of(encoded: Encoded) -> ChoiceQuestion:
         """Return what is to be asked for `encoded`."""
         wanted: dict[tuple[int, ...], list[tuple[int, int, int]]] = {}
         for each in choice_rows(encoded):
@@ -35,7 +35,7 @@ class Question:
                 for at, token in enumerate(reading.tokens, each.row.read_from + reading.first + 1):
                     wanted.setdefault(each.row.ids[:at], []).append((reading.choice, token, reading.sign))
         count = len(encoded.choice_ids)
-        return Question(encoded, wanted, [0.0] * count, [True] * count)
+        return ChoiceQuestion(encoded, wanted, [0.0] * count, [True] * count)
 
     def take(self, prefix: tuple[int, ...], logprobs: Any, likeliest: int) -> None:
         """Score what was wanted behind `prefix`, given the log-probability of every token there."""

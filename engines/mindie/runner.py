@@ -36,7 +36,7 @@ _DEGREES = ("dp", "tp", "sp", "cp", "moe_tp", "moe_ep", "pp")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RunnerRow:
     """One request: its prompt, and the LoRA adapter that answers it; `None` for the model as it is."""
 
     ids: tuple[int, ...]
@@ -102,7 +102,7 @@ class PagedRunner:
         return max(self._spec.parallel.sp, self._spec.parallel.cp) > 1
 
     def infer(
-        self, rows: Sequence[Row], *, max_new_tokens: int, ignore_eos: bool, with_logits: bool = False
+        self, rows: Sequence[RunnerRow], *, max_new_tokens: int, ignore_eos: bool, with_logits: bool = False
     ) -> Inferred:
         """Run requests together, in their order; `with_logits` leaves those of each step in a file.
 
@@ -170,7 +170,7 @@ class PagedRunner:
         with errors_as_ours("switching the saving of logits"):
             read_environment_again()
 
-    def _inputs(self, rows: Sequence[Row]) -> list[Any]:
+    def _inputs(self, rows: Sequence[RunnerRow]) -> list[Any]:
         """Return requests as PARunner takes them: of which kind all are, it judges from the first."""
         if self._adapters is None:
             return [list(row.ids) for row in rows]

@@ -20,7 +20,7 @@ from typing import Any
 from engines.mindie.calls import KINDS, Call, End, Free, Infer, Make, WarmUp
 from engines.mindie.calls import make as make_call
 from engines.mindie.library import ranks
-from engines.mindie.runner import Inferred, PagedRunner, Row
+from engines.mindie.runner import Inferred, PagedRunner, RunnerRow
 from engines.mindie.sizes import RunnerSize
 from modeltest.api import DeviceError, EngineError, OutOfMemory, RankLost, RankMessageRefused
 from modeltest.machine.rank_messages import Seal, seal_of_ranks
@@ -39,7 +39,7 @@ _COMPUTING = (Infer, WarmUp)
 """Calls in which the ranks wait for each other."""
 
 
-class Outcome(Enum):
+class CallOutcome(Enum):
     """How a call went on one rank."""
 
     DONE = "done"
@@ -52,7 +52,7 @@ class Outcome(Enum):
 class Word:
     """What a rank says at the end of a call."""
 
-    outcome: Outcome
+    outcome: CallOutcome
     text: str = ""
 
 
@@ -102,7 +102,7 @@ class Team:
         if problem is not None:
             raise problem
         for rank, word in others.items():
-            if word.outcome is not Outcome.DONE:
+            if word.outcome is not CallOutcome.DONE:
                 raise _ERRORS[word.outcome](f"rank {rank}: {word.text}")
         return value
 
@@ -220,7 +220,7 @@ class LedRunner:
         return self._runner.prefill_tokens()
 
     def infer(
-        self, rows: Sequence[Row], *, max_new_tokens: int, ignore_eos: bool, with_logits: bool
+        self, rows: Sequence[RunnerRow], *, max_new_tokens: int, ignore_eos: bool, with_logits: bool
     ) -> Inferred:
         """Run requests together; see `PagedRunner.infer`."""
         answer: Inferred = self._lead(Infer(rows, max_new_tokens, ignore_eos, with_logits))
@@ -262,17 +262,17 @@ def _attempt(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
 
 def _word_of(problem: Exception | None) -> Word:
     if problem is None:
-        return Word(Outcome.DONE)
+        return Word(CallOutcome.DONE)
     if isinstance(problem, OutOfMemory):
-        return Word(Outcome.OUT_OF_MEMORY, str(problem))
-    failed = Outcome.DEVICE_FAILED if isinstance(problem, DeviceError) else Outcome.FAILED
+        return Word(CallOutcome.OUT_OF_MEMORY, str(problem))
+    failed = CallOutcome.DEVICE_FAILED if isinstance(problem, DeviceError) else CallOutcome.FAILED
     return Word(failed, f"{type(problem).__name__}: {problem}")
 
 
 _ERRORS = {
-    Outcome.OUT_OF_MEMORY: OutOfMemory,
-    Outcome.DEVICE_FAILED: DeviceError,
-    Outcome.FAILED: EngineError,
+    CallOutcome.OUT_OF_MEMORY: OutOfMemory,
+    CallOutcome.DEVICE_FAILED: DeviceError,
+    CallOutcome.FAILED: EngineError,
 }
 
 

@@ -37,7 +37,7 @@ from modeltest.api.dashboard import (
     Series,
     SiteBuilder,
 )
-from modeltest.api.dtypes import DTYPE_WORDS, MINDIE_KINDS, precision_word
+from modeltest.api.dtypes import DTYPE_WORDS, MINDIE_KINDS, dtype_word
 from modeltest.api.errors import (
     DatasetError,
     DeviceError,
@@ -311,6 +311,6 @@ __all__ = [
     "Verdict",
     "WithoutTokens",
     "WritingFiles",
+    "dtype_word",
     "error_by_name",
-    "precision_word",
 ]

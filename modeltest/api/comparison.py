@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 from modeltest.api.spec import Case
 
 
-class Outcome(str, Enum):
+class GateOutcome(str, Enum):
     """What the evidence says of one gate."""
 
     PASS = "PASS"
@@ -41,7 +41,7 @@ class Gate:
     part: str
     """The case, batch size and metric; empty where the gate is about the whole run."""
 
-    outcome: Outcome
+    outcome: GateOutcome
     statement: str
     """What the outcome rests on, in one sentence with its numbers."""
 
@@ -288,7 +288,7 @@ class Comparison:
     """accuracy, performance, max_batch, precision or generation."""
 
     task: str
-    outcome: Outcome
+    outcome: GateOutcome
     """The worst of the gates: FAIL before INCONCLUSIVE before PASS."""
 
     gates: tuple[Gate, ...]

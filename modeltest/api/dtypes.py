@@ -21,7 +21,7 @@ MINDIE_KINDS = (
 """What MindIE-LLM accepts as `quantize`: bits of weights and activations, s sparse, c compressed."""
 
 
-def precision_word(dtype: str | None, quantize: str | None) -> str:
+def dtype_word(dtype: str | None, quantize: str | None) -> str:
     """Return dtype and quantisation in one word; empty when neither is known."""
     short = DTYPE_WORDS.get(dtype, dtype) if dtype else None
     return "_".join(part for part in (short, quantize) if part)

@@ -143,7 +143,7 @@ class TaskOptions:
 class RunSpec:
     """One run, completely: equal specs ask for equal runs.
 
-    `engine` is the word the user typed (`pa_fp16`, `hf_fp32`, ...); which adapter serves it is decided at
+    `engine` is the word the user typed (`pa_fp16`, `hf_fp32`, ...); which engine serves it is decided at
     launch and recorded apart. `batch_sizes` holds one tuple for all cases, or one tuple per case.
     """
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modeltest.api import Case, RunSpec, RunStatus, SpecError, Verdict
-from modeltest.cli.execute import dump, manner_of, run_options, with_options
-from modeltest.cli.modern import PAIRS, model_fields, model_options
+from modeltest.cli.execute import dump, execution_options, run_options, with_options
 from modeltest.cli.number_types import count
+from modeltest.cli.option_commands import PAIRS, model_fields, model_options
 
 if TYPE_CHECKING:
     from modeltest.api import Calibration, RunResult
@@ -94,10 +94,10 @@ def calibrate(
         **model_fields(options),
     )
     spec = with_options(spec, options)
-    manner = manner_of(options)
-    if manner.dry_run:
+    execution = execution_options(options)
+    if execution.dry_run:
         return dump(spec)
-    return _conclude([_run(spec, manner, number, sessions) for number in range(1, sessions + 1)], path)
+    return _conclude([_run(spec, execution, number, sessions) for number in range(1, sessions + 1)], path)
 
 
 for _parameter in calibrate.params:
@@ -105,7 +105,7 @@ for _parameter in calibrate.params:
         _parameter.required = False  # runs that were made need no model
 
 
-def _run(spec: RunSpec, manner: Any, number: int, sessions: int) -> RunResult:
+def _run(spec: RunSpec, execution: Any, number: int, sessions: int) -> RunResult:
     from modeltest.run.planning.plan import plan
     from modeltest.run.supervisor.launch import launch
     from modeltest.run.supervisor.progress import progress_for
@@ -114,7 +114,11 @@ def _run(spec: RunSpec, manner: Any, number: int, sessions: int) -> RunResult:
     progress = progress_for(sys.stderr.isatty())
     progress.line(f"session {number} of {sessions}")
     outcome = launch(
-        plan(spec), command=None, progress=progress, verbose=manner.verbose, workers=Workers(manner.limits)
+        plan(spec),
+        command=None,
+        progress=progress,
+        verbose=execution.verbose,
+        workers=Workers(execution.limits),
     )
     if outcome.interrupt is not None:
         raise outcome.interrupt

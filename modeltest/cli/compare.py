@@ -12,10 +12,10 @@ import click
 from modeltest import registry
 from modeltest.api import (
     Comparison,
+    GateOutcome,
     KeepingAnswers,
     MissingExtra,
     ModelTestError,
-    Outcome,
     PrerequisiteError,
     SpecError,
 )
@@ -206,7 +206,7 @@ def _compare(reference: Path, candidate: Path, options: dict[str, Any]) -> Compa
 
 def exit_status(comparison: Comparison, *, inconclusive: str) -> int:
     """Return the exit status of an outcome; `inconclusive` says what one counts as."""
-    bad = {Outcome.FAIL} | ({Outcome.INCONCLUSIVE} if inconclusive == "fail" else set())
+    bad = {GateOutcome.FAIL} | ({GateOutcome.INCONCLUSIVE} if inconclusive == "fail" else set())
     return FAILED if comparison.outcome in bad else 0
 
 

@@ -17,8 +17,8 @@ import click
 
 from modeltest import registry
 from modeltest.api import AccuracyTask, RunResult, RunSpec, RunStatus, SpecError, Verdict
+from modeltest.cli.node_command import typed_on
 from modeltest.cli.number_types import SEED, count, seconds
-from modeltest.cli.typed_again import typed_on
 from modeltest.cluster.launch_lines import launch_lines
 from modeltest.cluster.place import checked_table, node_of
 from modeltest.machine.rank_messages import SECRET_VARIABLE, SHORTEST_SECRET, fresh_secret
@@ -26,7 +26,7 @@ from modeltest.plain.contracts import to_plain
 from modeltest.run.pipes.deadlines import Limits
 
 if TYPE_CHECKING:
-    from modeltest.run.supervisor.launch import Outcome
+    from modeltest.run.supervisor.launch import RunOutcome
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -185,7 +185,7 @@ SPEC_FIELDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class ExecutionOptions:
     """How a run is carried out; nothing of it changes what is asked."""
 
     dry_run: bool
@@ -213,7 +213,7 @@ def running(build: Callable[..., RunSpec]) -> Callable[..., int]:
 
     @wraps(build)
     def command(**options: Any) -> int:
-        return execute(with_options(build(**options), options), manner_of(options))
+        return execute(with_options(build(**options), options), execution_options(options))
 
     return command
 
@@ -247,9 +247,9 @@ def with_options(spec: RunSpec, options: Mapping[str, Any]) -> RunSpec:
     return replace(spec, engine_options=pairs, **fields)
 
 
-def manner_of(options: Mapping[str, Any]) -> Manner:
+def execution_options(options: Mapping[str, Any]) -> ExecutionOptions:
     """Return the part of `run_options` or `harness_options` that is no part of what is asked."""
-    return Manner(dry_run=options["dry_run"], verbose=options["verbose"], limits=limits_of(options))
+    return ExecutionOptions(dry_run=options["dry_run"], verbose=options["verbose"], limits=limits_of(options))
 
 
 def limits_of(options: Mapping[str, Any]) -> Limits:
@@ -257,14 +257,14 @@ def limits_of(options: Mapping[str, Any]) -> Limits:
     return Limits(**{f"{what}_s": options[f"{what}_timeout"] for what in _TIMEOUTS})
 
 
-def execute(spec: RunSpec, manner: Manner) -> int:
+def execute(spec: RunSpec, execution: ExecutionOptions) -> int:
     """Run `spec`, print its table and the paths of its files, and return the exit status.
 
     Several batch sizes of an accuracy task are several runs: each must stand on its own.
     """
-    if manner.dry_run:
+    if execution.dry_run:
         return dump(spec)
-    return max([_run_one(single, manner) for single in singles(spec)])
+    return max([_run_one(single, execution) for single in singles(spec)])
 
 
 def dump(spec: RunSpec) -> int:
@@ -295,7 +295,7 @@ def singles(spec: RunSpec) -> list[RunSpec]:
     return [replace(spec, batch_sizes=((size,),)) for size in spec.batch_sizes[0]]
 
 
-def _run_one(spec: RunSpec, manner: Manner) -> int:
+def _run_one(spec: RunSpec, execution: ExecutionOptions) -> int:
     # Only here: the commands that run nothing stay quick.
     from modeltest.run.planning.plan import plan
     from modeltest.run.supervisor.launch import launch
@@ -305,12 +305,16 @@ def _run_one(spec: RunSpec, manner: Manner) -> int:
     progress = progress_for(sys.stderr.isatty())
     command = shlex.join(["modeltest", *sys.argv[1:]])
     outcome = launch(
-        plan(spec), command=command, progress=progress, verbose=manner.verbose, workers=Workers(manner.limits)
+        plan(spec),
+        command=command,
+        progress=progress,
+        verbose=execution.verbose,
+        workers=Workers(execution.limits),
     )
     return conclude(outcome)
 
 
-def conclude(outcome: Outcome) -> int:
+def conclude(outcome: RunOutcome) -> int:
     """Print what came of a run and return the exit status.
 
     Raises: what stopped the run early, when its partial result has been shown.
@@ -328,7 +332,7 @@ def conclude(outcome: Outcome) -> int:
     raise outcome.interrupt
 
 
-def _followed(outcome: Outcome) -> str:
+def _followed(outcome: RunOutcome) -> str:
     cluster = outcome.result.spec.cluster
     assert cluster is not None
     return (

@@ -97,12 +97,12 @@ def _engines() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
     obstacles_here = engine_obstacles()
     rows = []
     for word in ENGINE_WORDS:
-        present = [name for name in word.adapters if name in installed]
+        present = [name for name in word.engines if name in installed]
         obstacles = {name: why for name in present if (why := obstacles_here.get(name))}
         serves = next((name for name in present if name not in obstacles), None)
         what = "; ".join([word.description, *(f"not {name}: {why}" for name, why in obstacles.items())])
         rows.append((word.word, word.dtype or "as the checkpoint", serves or "not installed", what))
-    return ("word", "dtype", "adapter here", "what it is"), rows
+    return ("word", "dtype", "engine here", "what it is"), rows
 
 
 def engine_obstacles() -> dict[str, str | None]:

@@ -15,11 +15,11 @@ from modeltest.api import ModelTestError, RunSpec, SpecError
 from modeltest.cli.execute import asked_by_words, limit_options, limits_of
 from modeltest.cli.generate import generate
 from modeltest.cli.lm_eval import lm_eval
-from modeltest.cli.modern import accuracy, maxbs, performance, precision
+from modeltest.cli.option_commands import accuracy, maxbs, performance, precision
 
 if TYPE_CHECKING:
     from modeltest.api import SuiteRun
-    from modeltest.suite.carry_out import SuiteOutcome
+    from modeltest.suite.execution import SuiteOutcome
     from modeltest.suite.matrix import Asked, Catalogue, Matrix, OptionKind
 
 COMMANDS: dict[str, click.Command] = {
@@ -88,7 +88,7 @@ def suite(
     """
     from modeltest.run.planning.trust import refuse_unsaid_trust
     from modeltest.run.supervisor.progress import progress_for
-    from modeltest.suite.carry_out import begin_suite, carry_out, specs_left
+    from modeltest.suite.execution import begin_suite, run_suite, specs_left
     from modeltest.suite.state import read_suite
 
     if (file is None) == (resume is None):
@@ -109,7 +109,7 @@ def suite(
         refuse_unsaid_trust(resume, specs_left(resume))
     progress = progress_for(sys.stderr.isatty())
     progress.line(f"suite directory {resume}")
-    return _conclude(carry_out(resume, progress=progress, limits=limits_of(options), verbose=verbose))
+    return _conclude(run_suite(resume, progress=progress, limits=limits_of(options), verbose=verbose))
 
 
 def catalogue() -> Catalogue:
@@ -172,7 +172,7 @@ def _conclude(outcome: SuiteOutcome) -> int:
 
 
 def _kind(option: click.Option) -> OptionKind:
-    from modeltest.cli.modern import PAIRS
+    from modeltest.cli.option_commands import PAIRS
     from modeltest.suite.matrix import OptionKind
 
     if option.is_flag:

@@ -15,8 +15,8 @@ from click.core import ParameterSource
 
 from modeltest import registry
 from modeltest.api import RunSpec
-from modeltest.cli.execute import SPEC_FIELDS, execute, manner_of, run_options, singles, with_options
-from modeltest.cli.going_on import go_on
+from modeltest.cli.execute import SPEC_FIELDS, execute, execution_options, run_options, singles, with_options
+from modeltest.cli.resume import go_on
 from modeltest.grammar.modes import all_modes
 from modeltest.grammar.parse import parse, usage
 from modeltest.models.profiles import model_keys
@@ -57,13 +57,13 @@ def run(words: tuple[str, ...], resume: Path | None, is_trusted: bool, **options
         sys.exit(2)
     context = click.get_current_context()
     _refuse_unknown_options(words, context)
-    manner = manner_of(options)
+    execution = execution_options(options)
     if resume is None:
-        return execute(_spec(words, options, is_trusted=is_trusted), manner)
+        return execute(_spec(words, options, is_trusted=is_trusted), execution)
     asked = singles(_spec(words, options, is_trusted=is_trusted)) if words else []
     is_trusted = is_trusted or any(spec.trust_remote_code for spec in asked)
     typed = _typed_options(context, options)
-    return go_on(resume, words=asked, options=typed, manner=manner, is_trusted=is_trusted)
+    return go_on(resume, words=asked, options=typed, execution=execution, is_trusted=is_trusted)
 
 
 def _spec(words: Sequence[str], options: Mapping[str, Any], *, is_trusted: bool) -> RunSpec:

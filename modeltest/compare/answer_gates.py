@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from modeltest.api import AccuracyComparison, Gate, Outcome, PairedAccuracy
+from modeltest.api import AccuracyComparison, Gate, GateOutcome, PairedAccuracy
 from modeltest.compare.paired import at_least, at_most, lower_bound, questions_needed
 from modeltest.compare.tolerances import (
     MAX_WIDE_FLIPS,
@@ -40,7 +40,7 @@ def failure_gate(found: AccuracyComparison) -> Gate:
         statement = f"the candidate failed on {failed} questions that the reference answered: {named}"
     else:
         statement = "the candidate answered every question that the reference answered"
-    outcome = Outcome.FAIL if failed else Outcome.PASS
+    outcome = GateOutcome.FAIL if failed else GateOutcome.PASS
     return Gate("failures", "", outcome, statement, float(failed), 0.0, "questions")
 
 
@@ -51,17 +51,17 @@ def token_gate(differing: str | None, questions: int) -> Gate:
     """
     if differing is None:
         statement = f"all {questions} equal prompts became the same tokens"
-        return Gate("tokens", "", Outcome.PASS, statement, 0.0, 0.0, "questions")
+        return Gate("tokens", "", GateOutcome.PASS, statement, 0.0, 0.0, "questions")
     count, statement = float(differing.split()[0]), f"{differing}; it is the same checkpoint"
-    return Gate("tokens", "", Outcome.FAIL, statement, count, 0.0, "questions")
+    return Gate("tokens", "", GateOutcome.FAIL, statement, count, 0.0, "questions")
 
 
 def suspected(gate: Gate) -> Gate:
     """Return a gate that does not let accuracy pass, of runs of which one is SUSPECT; it still fails."""
-    if gate.name not in _OF_ACCURACY or gate.outcome is not Outcome.PASS:
+    if gate.name not in _OF_ACCURACY or gate.outcome is not GateOutcome.PASS:
         return gate
     statement = f"guessing would beat one of the runs, so that nothing is kept to: {gate.statement}"
-    return replace(gate, outcome=Outcome.INCONCLUSIVE, statement=statement)
+    return replace(gate, outcome=GateOutcome.INCONCLUSIVE, statement=statement)
 
 
 def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
@@ -74,28 +74,28 @@ def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
     table, total = overall.table, overall.table.questions
     if overall.difference is None:
         return Gate(
-            *("accuracy", "", Outcome.INCONCLUSIVE, "no question was answered by both runs"),
+            *("accuracy", "", GateOutcome.INCONCLUSIVE, "no question was answered by both runs"),
             *(None, -allowed, "fraction"),
         )
     low = lower_bound(table.reference_only, table.candidate_only, total, confidence=tolerances.confidence)
     needed = None
     if not found.flips and not table.reference_only and not table.candidate_only:
-        outcome = Outcome.PASS
+        outcome = GateOutcome.PASS
         statement = f"all {total} answers are identical, so that accuracy is the same on these questions"
     elif low > -allowed:
-        outcome = Outcome.PASS
+        outcome = GateOutcome.PASS
         statement = (
             f"accuracy changes by {overall.difference:+.2%}; {_excluded(low)} is excluded "
             f"({tolerances.confidence:.0%}), {allowed:.2%} are allowed"
         )
     elif is_drop(overall, tolerances):
-        outcome = Outcome.FAIL
+        outcome = GateOutcome.FAIL
         statement = (
             f"accuracy drops by {-overall.difference:.2%}, {allowed:.2%} are allowed, and chance does not "
             f"explain it (McNemar p = {overall.p_value:.2g})"
         )
     else:
-        outcome = Outcome.INCONCLUSIVE
+        outcome = GateOutcome.INCONCLUSIVE
         needed = questions_needed(
             *(table.reference_only, table.candidate_only, total),
             max_drop=allowed,
@@ -106,8 +106,8 @@ def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
             f"{-low:.2%} cannot be excluded ({tolerances.confidence:.0%}); {allowed:.2%} are allowed"
             + (f"; about {needed} questions would tell" if needed else "")
         )
-    if outcome is Outcome.PASS and found.unanswered > MOST_UNANSWERED * total:
-        outcome = Outcome.INCONCLUSIVE
+    if outcome is GateOutcome.PASS and found.unanswered > MOST_UNANSWERED * total:
+        outcome = GateOutcome.INCONCLUSIVE
         statement = (
             f"neither run gave an answer to {found.unanswered} of {total} questions: an accuracy that "
             f"changes by {overall.difference:+.2%} says nothing of the model"
@@ -138,10 +138,10 @@ def subject_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
     count = len(found.subjects)
     if p_value <= tolerances.risk:
         names = ", ".join(subject for p, subject in sorted(worse) if p <= tolerances.risk)
-        outcome = Outcome.FAIL
+        outcome = GateOutcome.FAIL
         statement = f"worse beyond chance, looked at among {count} subjects (Holm): {names}"
     else:
-        outcome = Outcome.PASS
+        outcome = GateOutcome.PASS
         statement = f"no subject of {count} is worse beyond chance (Holm" + (
             f"; the worst is {worst}, p = {p_value:.2g})" if worst else ")"
         )
@@ -169,13 +169,13 @@ def flip_gate(found: AccuracyComparison, tolerances: Tolerances, resolution: Res
     )
     needed = None
     if flips and total and at_least(flips, total, allowed) <= tolerances.risk:
-        outcome = Outcome.FAIL
+        outcome = GateOutcome.FAIL
     elif total and (
         not found.flips or not (flips or allowed) or at_most(flips, total, allowed) <= tolerances.risk
     ):
-        outcome = Outcome.PASS
+        outcome = GateOutcome.PASS
     else:
-        outcome = Outcome.INCONCLUSIVE
+        outcome = GateOutcome.INCONCLUSIVE
         needed = _needed_for(flips, total, allowed, tolerances.risk)
         statement += f"; about {needed} questions would tell" if needed else "; too few questions to tell"
     return Gate(
@@ -197,7 +197,7 @@ def divergence_gate(found: AccuracyComparison, tolerances: Tolerances, resolutio
         f"the mean KL divergence of the choices is {divergence.mean_kl:.2g} nats, {allowed:.2g} are allowed; "
         f"the largest is {divergence.max_kl:.2g} ({divergence.max_kl_question})"
     )
-    outcome = Outcome.PASS if divergence.mean_kl <= allowed else Outcome.FAIL
+    outcome = GateOutcome.PASS if divergence.mean_kl <= allowed else GateOutcome.FAIL
     return Gate("divergence", "", outcome, statement, divergence.mean_kl, allowed, "nats")
 
 

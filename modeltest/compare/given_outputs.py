@@ -8,7 +8,7 @@ from typing import Any
 from modeltest.api import (
     Case,
     Gate,
-    Outcome,
+    GateOutcome,
     OutputAgreement,
     PrecisionOutput,
     PrecisionSummary,
@@ -120,11 +120,11 @@ def criterion_gate(found: OutputAgreement) -> Gate:
         f"{CRITERION_SHARE:.1%} are allowed"
     )
     if not meets_criterion(divergence):
-        outcome = Outcome.FAIL
+        outcome = GateOutcome.FAIL
     elif divergence.is_whole:
-        outcome = Outcome.PASS
+        outcome = GateOutcome.PASS
     else:
-        outcome = Outcome.INCONCLUSIVE
+        outcome = GateOutcome.INCONCLUSIVE
         statement += "; whole distributions would tell (precision with --logits)"
     return Gate("criterion", "", outcome, statement, divergence.max_kl, CRITERION_MAX, "nats")
 
@@ -136,12 +136,12 @@ def identity_gate(found: OutputAgreement, min_identical: float | None) -> Gate:
     if found.earliest_divergence is not None:
         statement += f", the others part from token {found.earliest_divergence} on at the earliest"
     if min_identical is not None:
-        outcome = Outcome.PASS if share >= min_identical else Outcome.FAIL
+        outcome = GateOutcome.PASS if share >= min_identical else GateOutcome.FAIL
         statement += f"; {min_identical:.2%} are asked for"
     elif share == 1:
-        outcome = Outcome.PASS
+        outcome = GateOutcome.PASS
     else:
-        outcome = Outcome.INCONCLUSIVE
+        outcome = GateOutcome.INCONCLUSIVE
         statement += "; whether rounding explains that, outputs alone cannot tell"
     return Gate("outputs", "", outcome, statement, share, min_identical, "fraction")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import floor
 
-from modeltest.api import Gate, MaxBatchCase, MaxBatchComparison, MaxBatchSummary, Outcome
+from modeltest.api import Gate, GateOutcome, MaxBatchCase, MaxBatchComparison, MaxBatchSummary
 
 
 def compare_searches(
@@ -55,12 +55,12 @@ def _least(each: MaxBatchComparison, tolerance: float) -> int:
     return max(1, each.reference_batch - floor(each.reference_batch * tolerance + 1e-9))
 
 
-def _outcome(each: MaxBatchComparison, least: int) -> Outcome:
+def _outcome(each: MaxBatchComparison, least: int) -> GateOutcome:
     if least == 0 or (each.candidate_batch is not None and each.candidate_batch >= least):
-        return Outcome.PASS
+        return GateOutcome.PASS
     if each.candidate_bound is not None and each.candidate_bound <= least:
-        return Outcome.FAIL
-    return Outcome.INCONCLUSIVE
+        return GateOutcome.FAIL
+    return GateOutcome.INCONCLUSIVE
 
 
 def _statement(each: MaxBatchComparison, least: int) -> str:

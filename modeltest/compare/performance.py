@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from modeltest.api import METRIC_DEFINITIONS, Case, Gate, MetricComparison, Outcome, RunResult
+from modeltest.api import METRIC_DEFINITIONS, Case, Gate, GateOutcome, MetricComparison, RunResult
 from modeltest.compare.bootstrap import Change, change
 from modeltest.compare.soundness import ALL_SOUND, Unsound
 from modeltest.compare.tolerances import FLOORS, RELATIVE_TOLERANCE, Tolerances
@@ -104,11 +104,11 @@ def _gate(
     change_text = f"{each.reference:.4g} -> {each.candidate:.4g} {each.unit} (x{each.ratio:.3f}"
     change_text += f", {interval.low:.3f} .. {interval.high:.3f})" if interval else ")"
     allowed = f"x{1 + tolerance:.3f} or {floor:g} {each.unit} are allowed"
-    outcome = Outcome.INCONCLUSIVE if verdict else _outcome(each, tolerance, floor)
+    outcome = GateOutcome.INCONCLUSIVE if verdict else _outcome(each, tolerance, floor)
     said = {
-        Outcome.PASS: "",
-        Outcome.FAIL: f"slower beyond doubt ({confidence:.0%}): ",
-        Outcome.INCONCLUSIVE: f"{verdict} numbers decide nothing: " if verdict else "too noisy to tell: ",
+        GateOutcome.PASS: "",
+        GateOutcome.FAIL: f"slower beyond doubt ({confidence:.0%}): ",
+        GateOutcome.INCONCLUSIVE: f"{verdict} numbers decide nothing: " if verdict else "too noisy to tell: ",
     }
     return Gate(
         *("latency", part, outcome, f"{said[outcome]}{change_text}; {allowed}"),
@@ -116,13 +116,13 @@ def _gate(
     )
 
 
-def _outcome(each: MetricComparison, tolerance: float, floor: float) -> Outcome:
+def _outcome(each: MetricComparison, tolerance: float, floor: float) -> GateOutcome:
     """FAIL where both whole intervals are past what is allowed, PASS where one is within it."""
     ratio, difference = each.ratio_interval, each.difference_interval
     if ratio is None or difference is None:
-        return Outcome.INCONCLUSIVE
+        return GateOutcome.INCONCLUSIVE
     if ratio.low > 1 + tolerance and difference.low > floor:
-        return Outcome.FAIL
+        return GateOutcome.FAIL
     if ratio.high <= 1 + tolerance or difference.high <= floor:
-        return Outcome.PASS
-    return Outcome.INCONCLUSIVE
+        return GateOutcome.PASS
+    return GateOutcome.INCONCLUSIVE

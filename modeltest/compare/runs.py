@@ -12,10 +12,10 @@ from modeltest.api import (
     ComparedRun,
     Comparison,
     Gate,
+    GateOutcome,
     GenerationSummary,
     HarnessSummary,
     MaxBatchSummary,
-    Outcome,
     OutputAgreement,
     PerformanceSummary,
     PrecisionSummary,
@@ -64,7 +64,7 @@ KINDS: tuple[tuple[type, str], ...] = (
     (HarnessSummary, "harness"),
 )
 
-_WORST_FIRST = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS)
+_WORST_FIRST = (GateOutcome.FAIL, GateOutcome.INCONCLUSIVE, GateOutcome.PASS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +269,9 @@ def _comparison(kind: str, sides: _Sides, gates: Sequence[Gate], notes: Iterable
     return Comparison(
         kind=kind,
         task=sides.results[0].spec.task,
-        outcome=min((gate.outcome for gate in gates), key=_WORST_FIRST.index, default=Outcome.INCONCLUSIVE),
+        outcome=min(
+            (gate.outcome for gate in gates), key=_WORST_FIRST.index, default=GateOutcome.INCONCLUSIVE
+        ),
         gates=tuple(gates),
         reference=tuple(map(_describe, sides.reference)),
         candidate=tuple(map(_describe, sides.candidate)),

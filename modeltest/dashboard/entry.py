@@ -13,7 +13,7 @@ from modeltest.api import (
     RunResult,
     RunState,
     Verdict,
-    precision_word,
+    dtype_word,
 )
 from modeltest.dashboard.evidence import Evidence, evidence_of
 from modeltest.dashboard.find import report_of
@@ -130,7 +130,7 @@ def _facts(result: RunResult) -> Iterator[tuple[str, str]]:
     engine = result.engine
     dtype = engine.dtype if engine else result.spec.dtype or result.model.dtype
     found = {
-        "precision": precision_word(dtype, result.model.quantize),
+        "precision": dtype_word(dtype, result.model.quantize),
         "fingerprint": result.model.fingerprint,
         EARLIER_NAME: earlier_name_of(result),
         "modeltest": result.modeltest_version,

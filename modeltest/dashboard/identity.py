@@ -34,7 +34,7 @@ def task_of(spec: RunSpec) -> str:
 
 
 def engine_of(result: RunResult) -> str:
-    """Return the engine word and the adapter that served it, and how many chips shared the work."""
+    """Return the engine word and the engine that served it, and how many chips shared the work."""
     spec = result.spec
     word = spec.engine if result.adapter in (None, spec.engine) else f"{spec.engine} ({result.adapter})"
     ranks = result.engine.ranks if result.engine else None

@@ -14,10 +14,10 @@ from statistics import median
 from modeltest.api import (
     AccuracySummary,
     Compared,
+    GateOutcome,
     Mark,
     MaxBatchSummary,
     MetricComparison,
-    Outcome,
     PairedTable,
     PerformanceSummary,
     RunResult,
@@ -186,7 +186,7 @@ def _mark(worse: MetricComparison, better: MetricComparison | None, tolerances: 
     for found, mark in ((worse, Mark.REGRESSION), (better, Mark.IMPROVEMENT)):
         if found is not None:
             gates = latency_gates([found], confidence=tolerances.confidence)
-            if any(gate.outcome is Outcome.FAIL for gate in gates):
+            if any(gate.outcome is GateOutcome.FAIL for gate in gates):
                 return mark
     return Mark.STEADY
 
@@ -200,9 +200,9 @@ def _compare_max_batch(reference: Side, candidate: Side, tolerances: Tolerances)
         (worse,) = max_batch_gates([one], tolerance=tolerances.max_batch)
         (better,) = max_batch_gates([exchanged[one.case]], tolerance=tolerances.max_batch)
         mark = Mark.STEADY
-        if worse.outcome is Outcome.FAIL:
+        if worse.outcome is GateOutcome.FAIL:
             mark = Mark.REGRESSION
-        elif better.outcome is Outcome.FAIL:
+        elif better.outcome is GateOutcome.FAIL:
             mark = Mark.IMPROVEMENT
         change = None
         if one.reference_batch and one.candidate_batch:

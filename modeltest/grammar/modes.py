@@ -18,7 +18,7 @@ class EngineWord:
 
     word: str
     dtype: str | None
-    adapters: tuple[str, ...]
+    engines: tuple[str, ...]
     description: str
     device: str | None = None
 
@@ -113,12 +113,12 @@ def engine_word(word: str, *, installed: Collection[str] = ()) -> EngineWord:
     return known[word]
 
 
-def adapters_of(word: str) -> tuple[str, ...]:
+def engines_of(word: str) -> tuple[str, ...]:
     """Return the engine plug-ins that may serve the TYPE word `word`, best first.
 
     A word that is not in `ENGINE_WORDS` is taken as the name of a plug-in.
     """
-    return next((engine.adapters for engine in ENGINE_WORDS if engine.word == word), (word,))
+    return next((engine.engines for engine in ENGINE_WORDS if engine.word == word), (word,))
 
 
 def device_of(word: str) -> str | None:

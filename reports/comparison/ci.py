@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from modeltest.api import HIGHER, LOWER, Comparison, Gate, Outcome
+from modeltest.api import HIGHER, LOWER, Comparison, Gate, GateOutcome
 from reports.ci.junit_xml import Check, class_name_of, junit_document, suite_element
 from reports.ci.openmetrics import PREFIX, metrics_text
 
@@ -86,7 +86,7 @@ class ComparisonOpenMetrics:
         limit = GaugeMetricFamily(f"{PREFIX}gate_limit", "What a gate allows, in its unit.", labels=LABELS)
         failed = GaugeMetricFamily(f"{PREFIX}gate_failed", "1 for a gate that says FAIL.", labels=LABELS)
         for gate, labels in _labelled(comparison):
-            failed.add_metric(labels, float(gate.outcome is Outcome.FAIL))
+            failed.add_metric(labels, float(gate.outcome is GateOutcome.FAIL))
             for family, number in ((value, gate.value), (limit, gate.limit)):
                 if number is not None:
                     family.add_metric(labels, number)
@@ -103,8 +103,8 @@ def _check(gate: Gate) -> Check:
     return Check(
         f"{gate.name} {gate.part}".strip(),
         output=f"{outcome.value}: {text}",
-        failure=text if outcome is Outcome.FAIL else None,
-        skipped=text if outcome is Outcome.INCONCLUSIVE else None,
+        failure=text if outcome is GateOutcome.FAIL else None,
+        skipped=text if outcome is GateOutcome.INCONCLUSIVE else None,
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from modeltest.api import Comparison, Outcome
+from modeltest.api import Comparison, GateOutcome
 from reports.page import render
 
 SHOWN = 1000
 """Rows of flips and of outputs; the JSON has all of them."""
 
-_TONES = {Outcome.PASS: "PASS", Outcome.FAIL: "FAIL", Outcome.INCONCLUSIVE: "NOISY"}
+_TONES = {GateOutcome.PASS: "PASS", GateOutcome.FAIL: "FAIL", GateOutcome.INCONCLUSIVE: "NOISY"}
 
 
 class ComparisonHtml:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from modeltest.api import RunResult, precision_word
+from modeltest.api import RunResult, dtype_word
 from reports.page.formats import count, data_size, duration, percent, significant
 
 _MACHINE = (
@@ -63,7 +63,7 @@ def _model(result: RunResult) -> Iterator[Fact]:
     yield Fact("run.type", model.model_type)
     yield Fact("run.path", model.path, is_code=True)
     yield Fact("run.checkpoint_dtype", model.dtype)
-    yield Fact("run.precision", precision_word(dtype, model.quantize))
+    yield Fact("run.precision", dtype_word(dtype, model.quantize))
     yield Fact("run.fingerprint", model.fingerprint, is_code=True)
 
 

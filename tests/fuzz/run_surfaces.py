@@ -137,7 +137,7 @@ def _calibrations(places: Places) -> Iterator[Surface]:
 
 def _suites(places: Places) -> Iterator[Surface]:
     from modeltest.cli.suite import _plan
-    from modeltest.suite.carry_out import begin_suite
+    from modeltest.suite.execution import begin_suite
 
     file = places.scratch / "nightly.yaml"
     file.write_text(SUITE, encoding="utf-8")

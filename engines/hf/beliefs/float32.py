@@ -35,7 +35,7 @@ def _converted(unit: Any) -> AbstractContextManager[None]:
     """Return what lets `unit` compute in float32."""
     import torch
 
-    # A forward of the object itself is somebody else's, and may use the weights in its own manner.
+    # A forward of the object itself is somebody else's, and may use the weights in its own execution.
     forward = None if "forward" in vars(unit) else type(unit).forward
     if forward is torch.nn.Embedding.forward and unit.max_norm is None:
         return _looked_up(unit)

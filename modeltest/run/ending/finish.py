@@ -41,11 +41,11 @@ from modeltest.suspicion import suspicions
 _NAMED = 3
 
 
-def _unheard(line: str) -> None:
-    """Nobody asked to hear it."""
+def _ignore(line: str) -> None:
+    """Take what nobody listens to."""
 
 
-def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = _unheard) -> RunResult:
+def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = _ignore) -> RunResult:
     """Summarize `result` from its journal, write every report and `run.json`, and return it completed.
 
     The reports of a run that has not come to its end lie in a folder of their own, so that nobody takes them
@@ -173,8 +173,8 @@ def write_reports(
     result: RunResult,
     directory: Path,
     *,
-    tell: Callable[[str], None] = _unheard,
-    broken: Callable[[str], None] = _unheard,
+    tell: Callable[[str], None] = _ignore,
+    broken: Callable[[str], None] = _ignore,
 ) -> tuple[Path, ...]:
     """Write every report that has something to say of `result`, unasked, and return the files' paths.
 

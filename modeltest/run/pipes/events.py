@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 Event = dict[str, Any]
-"""`event` names the kind: heartbeat, phase, loaded, dataset, asking, progress, timing, usage, note, error,
+"""`event` names the kind: heartbeat, phase, loaded, dataset, in_flight, progress, timing, usage, note, error,
 lost, node_lost, done."""
 
 HEARTBEAT_S = 1.0

@@ -21,14 +21,14 @@ from modeltest.api import (
     RunSpec,
     SpecError,
     Task,
-    precision_word,
+    dtype_word,
 )
 from modeltest.cluster.place import check_address, checked_table, node_of
 from modeltest.cluster.rank_table import RankTable
-from modeltest.grammar.modes import adapters_of, device_of
+from modeltest.grammar.modes import device_of, engines_of
 from modeltest.machine.rank_messages import shared_secret
 from modeltest.models.checkpoint import inspect_checkpoint
-from modeltest.run.planning.adapters import check_adapters
+from modeltest.run.planning.lora import check_adapters
 from modeltest.run.planning.prompts import check_prompts
 from modeltest.run.planning.trust import refuse_untrusted_tasks
 
@@ -44,14 +44,14 @@ class Plan:
     engine: Engine
     model: ModelInfo
     passed_over: Mapping[str, str] = field(default_factory=dict)
-    """Adapters that come before the one chosen, and why they cannot serve this run."""
+    """Engines that come before the one chosen, and why they cannot serve this run."""
 
     table: RankTable | None = None
     """Of a run over several nodes."""
 
 
 def plan(spec: RunSpec) -> Plan:
-    """Choose the first adapter that can serve the run and check everything that needs no model.
+    """Choose the first engine that can serve the run and check everything that needs no model.
 
     Raises: SpecError, PrerequisiteError, EngineError.
     """
@@ -69,11 +69,11 @@ def plan(spec: RunSpec) -> Plan:
 
 
 def _chosen(spec: RunSpec, task: Task) -> Plan:
-    """Return the plan with the first adapter that can serve it.
+    """Return the plan with the first engine that can serve it.
 
     Raises: SpecError, PrerequisiteError, EngineError.
     """
-    *others, last = _adapters(spec.engine)
+    *others, last = _engines(spec.engine)
     passed_over: dict[str, str] = {}
     tried: set[str] = set()
     for name in others:
@@ -138,7 +138,7 @@ def _check_mode(spec: RunSpec, task: Task) -> None:
 def run_name(plan: Plan) -> str:
     """Return what a run's directory is called, after its time: with the precision of quantised weights."""
     spec, model = plan.spec, plan.model
-    label = precision_word(spec.dtype or model.dtype, model.quantize) if model.quantize else ""
+    label = dtype_word(spec.dtype or model.dtype, model.quantize) if model.quantize else ""
     node = f"node{node_of(spec)}" if node_of(spec) else ""
     return "_".join(part for part in (spec.mode, model.name, label, plan.engine.name, node) if part)
 
@@ -202,12 +202,12 @@ def _check_cases(spec: RunSpec, model: ModelInfo) -> None:
             )
 
 
-def _adapters(word: str) -> list[str]:
-    """Return the installed adapters for an engine word, best first.
+def _engines(word: str) -> list[str]:
+    """Return the installed engines for an engine word, best first.
 
     Raises: PrerequisiteError when none is installed.
     """
-    wanted = adapters_of(word)
+    wanted = engines_of(word)
     installed = registry.engine_names()
     found = [name for name in wanted if name in installed]
     if found:

@@ -42,7 +42,7 @@ from modeltest.run.supervisor.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """How a run ended: its directory, its result, and what stopped it early, to be raised again."""
 
     directory: Path
@@ -58,7 +58,7 @@ def launch(
     verbose: bool = False,
     workers: Workers | None = None,
     directory: Path | None = None,
-) -> Outcome:
+) -> RunOutcome:
     """Run a plan in worker processes and write every file of its run directory, new unless it is given.
 
     A run that fails leaves its journal and a `run.json` that says why; the error is raised. A signal ends it
@@ -75,7 +75,7 @@ def launch(
             progress.line(line)
         with hold(watch.directory / LOG_FILE) as log:
             work = _Work(plan, watch, log, signals, asked.trace_folder)
-            outcome = _carry_out(work, workers or Workers(), verbose=verbose)
+            outcome = _execute(work, workers or Workers(), verbose=verbose)
         outcome = _with_benchmark(outcome, asked, progress)
     return _with_interrupt(outcome, signals)
 
@@ -112,7 +112,7 @@ def _opening(plan: Plan, directory: Path) -> Iterator[str]:
 
 def resume(
     directory: Path, *, progress: Progress, verbose: bool = False, workers: Workers | None = None
-) -> Outcome:
+) -> RunOutcome:
     """Go on with the run in `directory` from its journal; one that is complete is left as it is.
 
     Raises: what `launch` does; SpecError when weights, prompts or rules are no longer those of the journal;
@@ -129,7 +129,7 @@ def resume(
         result = read_result(directory)
         if result.status == RunStatus.COMPLETE:
             progress.line(f"{directory} is a finished run: there is nothing to go on with")
-            return Outcome(directory, result)
+            return RunOutcome(directory, result)
         remove_scratch(directory)
         end_of(directory / FILE_NAME)  # what is not as it was written is refused before a model is loaded
         planned = plan(result.spec)
@@ -147,7 +147,7 @@ def resume(
         asked = asked_files(planned, os.environ)
         with prepared(asked):
             work = _Work(planned, watch, log, signals, asked.trace_folder)
-            outcome = _carry_out(work, workers or Workers(), verbose=verbose)
+            outcome = _execute(work, workers or Workers(), verbose=verbose)
             outcome = _with_benchmark(outcome, asked, progress)
     return _with_interrupt(outcome, signals)
 
@@ -169,7 +169,7 @@ class _Work:
     trace_folder: Path | None
 
 
-def _carry_out(work: _Work, workers: Workers, *, verbose: bool) -> Outcome:
+def _execute(work: _Work, workers: Workers, *, verbose: bool) -> RunOutcome:
     watch = work.watch
     try:
         write_result(watch.directory, watch.result)
@@ -177,13 +177,13 @@ def _carry_out(work: _Work, workers: Workers, *, verbose: bool) -> Outcome:
         with nullcontext() if node_of(work.plan.spec) else importing_for_reports(work.plan.task):
             supervise(work.plan, watch, work.log, workers, trace_folder=work.trace_folder)
         if node_of(work.plan.spec):
-            return Outcome(watch.directory, _write_followed(watch))
+            return RunOutcome(watch.directory, _write_followed(watch))
         write_result(watch.directory, watch.result)
-        return Outcome(watch.directory, _finish(work, RunStatus.COMPLETE))
+        return RunOutcome(watch.directory, _finish(work, RunStatus.COMPLETE))
     except BaseException as problem:
         interrupt = interrupt_behind(problem) or (work.signals.interrupt if work.signals.is_hurried else None)
         if interrupt is not None:
-            return Outcome(watch.directory, _write_partial(work), interrupt)
+            return RunOutcome(watch.directory, _write_partial(work), interrupt)
         _write_failure(work.plan, watch, reason=str(problem) or type(problem).__name__)
         raise
     finally:
@@ -200,14 +200,14 @@ def _finish(work: _Work, status: RunStatus) -> RunResult:
         return finish(result, watch.directory, tell=watch.progress.line)
 
 
-def _with_interrupt(outcome: Outcome, signals: Held) -> Outcome:
+def _with_interrupt(outcome: RunOutcome, signals: Held) -> RunOutcome:
     """Return `outcome` with the signal that came while it was being written."""
     if outcome.interrupt is not None or signals.interrupt is None:
         return outcome
     return replace(outcome, interrupt=signals.interrupt)
 
 
-def _with_benchmark(outcome: Outcome, asked: AskedFiles, progress: Progress) -> Outcome:
+def _with_benchmark(outcome: RunOutcome, asked: AskedFiles, progress: Progress) -> RunOutcome:
     """Write the table of times that is asked for of a run that came to its end, and say so.
 
     Raises: PrerequisiteError when it cannot be written.

@@ -48,11 +48,11 @@ class Flight:
     taken: int = 0
     """Questions its engine has taken in, answered or not."""
 
-    alone: tuple[str, ...] = ()
+    batch: tuple[str, ...] = ()
     """The one batch or trial that was being run, where the worker names it."""
 
-    again: bool = False
-    """`alone` was under way at an earlier loss too."""
+    is_retry: bool = False
+    """`batch` was under way at an earlier loss too."""
 
 
 def succeeded(end: WorkerEnd) -> bool:
@@ -92,13 +92,13 @@ def interruption(end: WorkerEnd, flight: Flight, *, time: str, done: int, where:
     What was being run is given up when it was under way at an earlier loss too, or when the kernel killed it
     for want of memory: a trial is then out of memory, and no other trial of that size needs to be lost.
     """
-    given_up = bool(flight.alone) and (flight.again or _is_oom(end))
+    given_up = bool(flight.batch) and (flight.is_retry or _is_oom(end))
     return Interruption(
         time=time,
         reason=f"the worker {describe(end)} {where}",
         done=done,
-        in_flight=0 if flight.alone else flight.taken,
-        suspects=flight.alone,
+        in_flight=0 if flight.batch else flight.taken,
+        suspects=flight.batch,
         given_up=given_up,
         out_of_memory=given_up and end.status == -signal.SIGKILL and not end.hang,
     )

@@ -99,8 +99,8 @@ class Watch:
     def _take_note(self, event: Event) -> None:
         self.progress.line(event["text"])
 
-    def _take_asking(self, event: Event) -> None:
-        self._flight = Flight(event["taken"], tuple(event["alone"]), event["again"])
+    def _take_in_flight(self, event: Event) -> None:
+        self._flight = Flight(event["taken"], tuple(event["batch"]), event["is_retry"])
 
     def _take_progress(self, event: Event) -> None:
         self.done = event["done"]

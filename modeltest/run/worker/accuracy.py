@@ -20,11 +20,11 @@ from modeltest.api import (
     SpecError,
     TaskData,
 )
-from modeltest.run.planning.adapters import adapters_of, asked_requests
+from modeltest.run.planning.lora import adapters_of, asked_requests
 from modeltest.run.record.identity import request_digest
 
-Asking = Callable[[int, Sequence[str]], None]
-"""Hears how many questions the engine has taken in, and which batch it is given alone, before it is."""
+OnBatch = Callable[[int, Sequence[str]], None]
+"""Called before each batch: with how many questions are in flight, or the batch that is asked by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def run_accuracy(
     spec: RunSpec,
     *,
     begun: Begun | None = None,
-    asking: Asking | None = None,
+    on_batch: OnBatch | None = None,
 ) -> Iterator[Sequence[Sample]]:
     """Yield the samples of each batch as the engine finishes it; every record gives exactly one sample.
 
@@ -56,11 +56,11 @@ def run_accuracy(
 
     Raises: EngineError when the engine answers what was not asked.
     """
-    questions = _Questions(task, data, spec, begun=begun or Begun(), asking=asking or _unheard)
+    questions = _Questions(task, data, spec, begun=begun or Begun(), on_batch=on_batch or _ignore)
     requests = questions.submitted()
     batch_size = spec.batch_sizes[0][0]
     for alone in _batches(islice(requests, questions.begun.in_flight), batch_size):
-        questions.asking(questions.taken, [request.id for request in alone])
+        questions.on_batch(questions.taken, [request.id for request in alone])
         for batch in engine.complete(alone, batch_size=batch_size):
             yield [questions.sample(completion, engine.name) for completion in batch]
     for batch in engine.complete(requests, batch_size=batch_size):
@@ -93,10 +93,10 @@ class _Questions:
     """The questions of a run on their way to the engine and back."""
 
     def __init__(
-        self, task: AccuracyTask, data: TaskData, spec: RunSpec, *, begun: Begun, asking: Asking
+        self, task: AccuracyTask, data: TaskData, spec: RunSpec, *, begun: Begun, on_batch: OnBatch
     ) -> None:
         self.begun = begun
-        self.asking = asking
+        self.on_batch = on_batch
         self.taken = 0
         self._task = task
         self._data = data
@@ -116,7 +116,7 @@ class _Questions:
             if request.id in self.begun.given_up:
                 continue
             if self.taken % batch_size == 0:
-                self.asking(self.taken + batch_size, ())
+                self.on_batch(self.taken + batch_size, ())
             self.taken += 1
             yield request
 
@@ -142,8 +142,8 @@ class _Questions:
         return [Completion(name, error=why.get(name, "the engine gave no answer")) for name in self._pending]
 
 
-def _unheard(taken: int, alone: Sequence[str]) -> None:
-    """Nobody asked to hear it."""
+def _ignore(taken: int, alone: Sequence[str]) -> None:
+    """Take what nobody listens to."""
 
 
 def _batches(requests: Iterator[Request], size: int) -> Iterator[list[Request]]:

@@ -26,7 +26,7 @@ from modeltest.api import (
 )
 from modeltest.machine.host_memory import forget_resident_peak, resident_peak_bytes
 from modeltest.plain.contracts import to_plain
-from modeltest.run.planning.adapters import adapters_of, with_adapters
+from modeltest.run.planning.lora import adapters_of, with_adapters
 from modeltest.run.record.identity import trial_name
 from modeltest.run.worker.recovery import Recovery
 
@@ -52,11 +52,11 @@ def run_measurements(
     spec: RunSpec,
     *,
     measured: Measured | None = None,
-    asking: Callable[[str], None] | None = None,
+    on_trial: Callable[[str], None] | None = None,
 ) -> Iterator[Measurement]:
     """Yield the measurement of each trial the task asks for, before the task is told of it.
 
-    Those in the journal are told to the task first and not yielded. `asking` hears the `trial_name` of each
+    Those in the journal are told to the task first and not yielded. `on_trial` hears the `trial_name` of each
     trial before it is run.
 
     Raises: EngineError when the engine fails other than for lack of memory; DeviceError when it is not what
@@ -76,7 +76,7 @@ def run_measurements(
             recovery.remember(trial, measurement)
         else:
             recovery.check()
-            measurement = _given_up(trial, measured.given_up) or _run(trial, engine, asking)
+            measurement = _given_up(trial, measured.given_up) or _run(trial, engine, on_trial)
             measurement = replace(measurement, memory_limit_bytes=info.memory_limit_bytes)
             recovery.take(trial, measurement)
             yield measurement
@@ -85,9 +85,9 @@ def run_measurements(
         raise SpecError("the journal cannot be continued: it holds more trials than this run has")
 
 
-def _run(trial: Trial, engine: Engine, asking: Callable[[str], None] | None) -> Measurement:
-    if asking:
-        asking(trial_name(trial))
+def _run(trial: Trial, engine: Engine, on_trial: Callable[[str], None] | None) -> Measurement:
+    if on_trial:
+        on_trial(trial_name(trial))
     return measure(engine, trial)
 
 

@@ -36,17 +36,17 @@ from modeltest.run.pipes.deadlines import RUNNING_PHASE
 from modeltest.run.pipes.events import EventWriter
 from modeltest.run.pipes.next_runs import next_runs
 from modeltest.run.pipes.variables import EVENTS, NEXT_RUNS, TRACE_FOLDER
-from modeltest.run.planning.adapters import check_numbers
+from modeltest.run.planning.lora import check_numbers
 from modeltest.run.planning.prompts import ReadPrompts, read_prompts, with_prompts
 from modeltest.run.planning.resume import refuse_other_dataset, refuse_other_engine
 from modeltest.run.record.directory import read_result
 from modeltest.run.record.journal import FILE_NAME, JournalReader, JournalWriter, count_entries
 from modeltest.run.worker.accuracy import refuse_other_prompts, run_accuracy
-from modeltest.run.worker.going_on import answered_in, begun_questions, trials_lost
 from modeltest.run.worker.handover import ServingEngine
 from modeltest.run.worker.leakage import leaks
 from modeltest.run.worker.machine_errors import known_error
 from modeltest.run.worker.measurement import Measured, run_measurements
+from modeltest.run.worker.resumed import answered_in, begun_questions, trials_lost
 from modeltest.run.worker.tracing import trials_to_trace, write_traces
 
 INTERNAL_ERROR = 70
@@ -93,13 +93,13 @@ def _serve(directories: Iterable[Path], serving: ServingEngine, events: EventWri
     status = 0
     for directory in directories:
         asked_before = serving.runs
-        status = _carry_out(directory, serving, events)
+        status = _run_one(directory, serving, events)
         if status == INTERNAL_ERROR or (status and serving.runs > asked_before):
             break  # nobody knows what the engine is like now
     return status
 
 
-def _carry_out(directory: Path, serving: ServingEngine, events: EventWriter) -> int:
+def _run_one(directory: Path, serving: ServingEngine, events: EventWriter) -> int:
     try:
         _execute(directory, serving, events)
     except ModelTestError as problem:
@@ -139,7 +139,7 @@ def _as_follower(directory: Path, events: EventWriter) -> int:
     """Serve rank 0, which alone reads datasets, scores, journals and reports; return the exit status."""
     try:
         result = read_result(directory)
-        engine = registry.load_engine(_adapter(result))
+        engine = registry.load_engine(_engine_name(result))
         if not isinstance(engine, Following):
             raise ModelTestError(f"engine {engine.name!r} runs as one rank")
         with closing(engine):
@@ -158,7 +158,7 @@ def _as_follower(directory: Path, events: EventWriter) -> int:
 def _execute(directory: Path, serving: ServingEngine, events: EventWriter) -> None:
     result = read_result(directory)
     task = registry.load_task(result.spec.task)
-    engine = serving.engine(_adapter(result))
+    engine = serving.engine(_engine_name(result))
     run = _Run(directory, result, serving, engine, events, is_timed=isinstance(task, MeasurementTask))
     if isinstance(task, AccuracyTask):
         _ask(run, task)
@@ -177,9 +177,9 @@ def _execute(directory: Path, serving: ServingEngine, events: EventWriter) -> No
         )
 
 
-def _adapter(result: RunResult) -> str:
+def _engine_name(result: RunResult) -> str:
     if result.adapter is None:
-        raise ModelTestError("run.json names no engine adapter")
+        raise ModelTestError("run.json names no engine")
     return result.adapter
 
 
@@ -192,15 +192,15 @@ def _ask(run: _Run, task: AccuracyTask) -> None:
         refuse_other_prompts(task, dataset.data, spec, answered)
     begun = begun_questions(run.result.interruptions, frozenset(answered))
 
-    def asking(taken: int, alone: Sequence[str]) -> None:
-        # What is asked alone was in flight when an earlier worker was lost.
-        run.events.send("asking", taken=taken, alone=alone, again=bool(alone))
+    def on_batch(taken: int, batch: Sequence[str]) -> None:
+        # A batch that is asked by itself was in flight when an earlier worker was lost.
+        run.events.send("in_flight", taken=taken, batch=batch, is_retry=bool(batch))
 
     def ask(_: EngineInfo) -> None:
         done = len(answered)
         run.tell(done, total, "questions")
         with JournalWriter(run.directory / FILE_NAME) as journal:
-            for samples in run_accuracy(task, run.engine, dataset.data, spec, begun=begun, asking=asking):
+            for samples in run_accuracy(task, run.engine, dataset.data, spec, begun=begun, on_batch=on_batch):
                 journal.append(samples)
                 done += len(samples)
                 run.tell(done, total, "questions")
@@ -244,12 +244,14 @@ def _measure(run: _Run, task: MeasurementTask, info: EngineInfo) -> None:
     done = count_entries(path)
     run.tell(done, None, "trials")
 
-    def asking(trial: str) -> None:
-        run.events.send("asking", taken=0, alone=[trial], again=trial in lost.once)
+    def on_trial(trial: str) -> None:
+        run.events.send("in_flight", taken=0, batch=[trial], is_retry=trial in lost.once)
 
     measured = Measured(JournalReader(path, Measurement), lost.given_up)
     with JournalWriter(path) as journal:
-        for measurement in run_measurements(task, run.engine, info, spec, measured=measured, asking=asking):
+        for measurement in run_measurements(
+            task, run.engine, info, spec, measured=measured, on_trial=on_trial
+        ):
             journal.append([measurement])
             done += 1
             case = spec.cases[measurement.case_index]

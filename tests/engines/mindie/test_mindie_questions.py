@@ -2,15 +2,15 @@ import pytest
 import torch
 
 from engines.common.encoding import Encoded
-from engines.mindie.questions import Question, check_order, rows_to_try
+from engines.mindie.questions import ChoiceQuestion, check_order, rows_to_try
 from modeltest.api import EngineError, Request, TokenPrompt
 
 LOGPROBS = torch.tensor([-1.0, -2.0, -3.0, -4.0])
 
 
-def _question(*choices: tuple[int, ...]) -> Question:
+def _question(*choices: tuple[int, ...]) -> ChoiceQuestion:
     request = Request("q", TokenPrompt((7, 8)), choices=choices)
-    return Question.of(Encoded(request, (7, 8), choices))
+    return ChoiceQuestion.of(Encoded(request, (7, 8), choices))
 
 
 def test_each_token_of_a_choice_is_asked_behind_the_prompt_and_the_tokens_before_it():
@@ -25,7 +25,7 @@ def test_each_token_of_a_choice_is_asked_behind_the_prompt_and_the_tokens_before
 
 def test_b4_what_a_merged_choice_replaces_is_taken_away():
     request = Request("q", TokenPrompt((7, 8)), choices=((1,), (2, 3)))
-    question = Question.of(Encoded(request, (7, 8), ((1,), (2, 3)), replaces=(0, 1)))
+    question = ChoiceQuestion.of(Encoded(request, (7, 8), ((1,), (2, 3)), replaces=(0, 1)))
     assert set(question.wanted) == {(7,), (7, 8), (7, 2)}
     question.take((7,), torch.cat([LOGPROBS, torch.full((5,), -9.0)]), 2)  # 8 is foretold with -9
     question.take((7, 8), LOGPROBS, 0)

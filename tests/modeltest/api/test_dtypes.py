@@ -1,6 +1,6 @@
 import pytest
 
-from modeltest.api import precision_word
+from modeltest.api import dtype_word
 
 
 @pytest.mark.parametrize(
@@ -16,4 +16,4 @@ from modeltest.api import precision_word
     ],
 )
 def test_dtype_and_quantisation_make_one_word(dtype, quantize, word):
-    assert precision_word(dtype, quantize) == word
+    assert dtype_word(dtype, quantize) == word

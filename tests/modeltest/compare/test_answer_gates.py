@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 from made_answers import answers, counted, sample
 
-from modeltest.api import Outcome
+from modeltest.api import GateOutcome
 from modeltest.compare.accuracy import compare_answers
 from modeltest.compare.answer_gates import (
     accuracy_gate,
@@ -26,45 +26,45 @@ BFLOAT16 = RESOLUTIONS["bfloat16"]
 
 
 @cache
-def outcome(questions: int, reference_only: int, candidate_only: int) -> Outcome:
+def outcome(questions: int, reference_only: int, candidate_only: int) -> GateOutcome:
     return accuracy_gate(counted(questions, reference_only, candidate_only), DEFAULT).outcome
 
 
-def rates(questions: int, *, reference_only: float, candidate_only: float) -> dict[Outcome, float]:
+def rates(questions: int, *, reference_only: float, candidate_only: float) -> dict[GateOutcome, float]:
     """Return how often each outcome comes of questions that differ with these probabilities."""
     numpy = pytest.importorskip("numpy")
     shares = [reference_only, candidate_only, 1 - reference_only - candidate_only]
     tables = numpy.random.default_rng(0).multinomial(questions, shares, size=DRAWS)
     found = [outcome(questions, int(b), int(c)) for b, c, _ in tables]
-    return {each: found.count(each) / DRAWS for each in Outcome}
+    return {each: found.count(each) / DRAWS for each in GateOutcome}
 
 
 @pytest.mark.parametrize("questions", [500, 3270])
 @pytest.mark.parametrize("share", [0.002, 0.02, 0.08])
 def test_a_port_that_is_no_worse_fails_in_at_most_one_of_forty_runs(questions, share):
-    assert rates(questions, reference_only=share / 2, candidate_only=share / 2)[Outcome.FAIL] <= 0.025
+    assert rates(questions, reference_only=share / 2, candidate_only=share / 2)[GateOutcome.FAIL] <= 0.025
 
 
 @pytest.mark.parametrize("share", [0.006, 0.02, 0.08])
 def test_a_port_that_drops_by_what_is_not_allowed_passes_in_at_most_one_of_twenty(share):
     found = rates(3270, reference_only=(share + 0.005) / 2, candidate_only=(share - 0.005) / 2)
-    assert found[Outcome.PASS] <= 0.06, "5 % and the error of 4000 draws"
+    assert found[GateOutcome.PASS] <= 0.06, "5 % and the error of 4000 draws"
 
 
 @pytest.mark.parametrize("questions", [539, 700, 1000])
 def test_where_every_different_answer_is_a_lost_one_few_too_large_drops_pass(questions):
-    assert rates(questions, reference_only=0.005, candidate_only=0.0)[Outcome.PASS] <= 0.075
+    assert rates(questions, reference_only=0.005, candidate_only=0.0)[GateOutcome.PASS] <= 0.075
 
 
 def test_a_real_drop_is_caught_and_a_good_port_of_a_full_set_passes():
-    assert rates(3270, reference_only=0.03, candidate_only=0.01)[Outcome.FAIL] > 0.95
-    assert rates(500, reference_only=0.06, candidate_only=0.01)[Outcome.FAIL] > 0.95
-    assert rates(3270, reference_only=0.003, candidate_only=0.003)[Outcome.PASS] > 0.95
+    assert rates(3270, reference_only=0.03, candidate_only=0.01)[GateOutcome.FAIL] > 0.95
+    assert rates(500, reference_only=0.06, candidate_only=0.01)[GateOutcome.FAIL] > 0.95
+    assert rates(3270, reference_only=0.003, candidate_only=0.003)[GateOutcome.PASS] > 0.95
 
 
 def test_a_small_drop_on_few_questions_is_neither():
     gate = accuracy_gate(counted(500, 4, 1), DEFAULT)
-    assert gate.outcome is Outcome.INCONCLUSIVE
+    assert gate.outcome is GateOutcome.INCONCLUSIVE
     assert (gate.value, gate.limit) == (-0.006, -0.005)
     assert gate.questions_needed == 2706
     assert "accuracy changes by -0.60%" in gate.statement
@@ -73,43 +73,43 @@ def test_a_small_drop_on_few_questions_is_neither():
 
 def test_identical_answers_pass_however_few_they_are():
     gate = accuracy_gate(counted(24, 0, 0), DEFAULT)
-    assert gate.outcome is Outcome.PASS
+    assert gate.outcome is GateOutcome.PASS
     assert gate.statement == "all 24 answers are identical, so that accuracy is the same on these questions"
 
 
 def test_a_drop_within_what_is_allowed_never_fails_however_sure_it_is():
     gate = accuracy_gate(counted(3270, 12, 2), DEFAULT)
     assert counted(3270, 12, 2).overall.p_value < 0.02
-    assert gate.outcome is Outcome.INCONCLUSIVE
+    assert gate.outcome is GateOutcome.INCONCLUSIVE
 
 
 def test_a_drop_that_chance_explains_does_not_fail():
-    assert accuracy_gate(counted(100, 5, 0), DEFAULT).outcome is Outcome.INCONCLUSIVE, "p = 0.0625"
-    assert accuracy_gate(counted(100, 6, 0), DEFAULT).outcome is Outcome.FAIL, "p = 0.03125"
+    assert accuracy_gate(counted(100, 5, 0), DEFAULT).outcome is GateOutcome.INCONCLUSIVE, "p = 0.0625"
+    assert accuracy_gate(counted(100, 6, 0), DEFAULT).outcome is GateOutcome.FAIL, "p = 0.03125"
 
 
 def test_a_better_candidate_passes():
     gate = accuracy_gate(counted(500, 2, 30), DEFAULT)
-    assert gate.outcome is Outcome.PASS
+    assert gate.outcome is GateOutcome.PASS
     assert "any drop is excluded" in gate.statement
 
 
 def test_without_a_pair_nothing_is_known():
     gate = accuracy_gate(counted(0, 0, 0), DEFAULT)
-    assert gate.outcome is Outcome.INCONCLUSIVE
+    assert gate.outcome is GateOutcome.INCONCLUSIVE
     assert gate.value is None
 
 
 @pytest.mark.parametrize(
     ("questions", "wide", "expected"),
     [
-        (500, 0, Outcome.PASS),
-        (500, 1, Outcome.PASS),
-        (500, 2, Outcome.INCONCLUSIVE),
-        (500, 9, Outcome.INCONCLUSIVE),
-        (500, 10, Outcome.FAIL),
-        (100, 2, Outcome.INCONCLUSIVE),
-        (20, 20, Outcome.FAIL),
+        (500, 0, GateOutcome.PASS),
+        (500, 1, GateOutcome.PASS),
+        (500, 2, GateOutcome.INCONCLUSIVE),
+        (500, 9, GateOutcome.INCONCLUSIVE),
+        (500, 10, GateOutcome.FAIL),
+        (100, 2, GateOutcome.INCONCLUSIVE),
+        (20, 20, GateOutcome.FAIL),
     ],
 )
 def test_wide_flips_are_held_against_one_percent(questions, wide, expected):
@@ -127,17 +127,19 @@ def test_how_often_500_questions_fail_for_their_wide_flips(share, least, most):
     fails = (
         k
         for k in range(60)
-        if flip_gate(counted(500, k, 0, wide=k), DEFAULT, FLOAT32).outcome is Outcome.FAIL
+        if flip_gate(counted(500, k, 0, wide=k), DEFAULT, FLOAT32).outcome is GateOutcome.FAIL
     )
     assert least <= sum(stats.binom.pmf(k, 500, share) for k in fails) <= most
 
 
 def test_without_margins_every_flip_counts_and_rounding_is_allowed_for():
-    assert flip_gate(counted(500, 8, 8), DEFAULT, FLOAT32).outcome is Outcome.PASS
-    assert flip_gate(counted(500, 20, 20), DEFAULT, FLOAT32).outcome is Outcome.FAIL
-    assert flip_gate(counted(500, 35, 35), DEFAULT, BFLOAT16).outcome is Outcome.INCONCLUSIVE
-    assert flip_gate(counted(500, 60, 60), DEFAULT, BFLOAT16).outcome is Outcome.FAIL
-    assert flip_gate(counted(500, 20, 20), replace(DEFAULT, max_flips=0.2), FLOAT32).outcome is Outcome.PASS
+    assert flip_gate(counted(500, 8, 8), DEFAULT, FLOAT32).outcome is GateOutcome.PASS
+    assert flip_gate(counted(500, 20, 20), DEFAULT, FLOAT32).outcome is GateOutcome.FAIL
+    assert flip_gate(counted(500, 35, 35), DEFAULT, BFLOAT16).outcome is GateOutcome.INCONCLUSIVE
+    assert flip_gate(counted(500, 60, 60), DEFAULT, BFLOAT16).outcome is GateOutcome.FAIL
+    assert (
+        flip_gate(counted(500, 20, 20), replace(DEFAULT, max_flips=0.2), FLOAT32).outcome is GateOutcome.PASS
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,14 +158,14 @@ def test_how_often_generated_answers_fail_for_what_rounding_changes(
     fails = (
         k
         for k in range(questions)
-        if flip_gate(counted(questions, k, 0), DEFAULT, resolution).outcome is Outcome.FAIL
+        if flip_gate(counted(questions, k, 0), DEFAULT, resolution).outcome is GateOutcome.FAIL
     )
     assert least <= sum(stats.binom.pmf(k, questions, share) for k in fails) <= most
 
 
 def test_a_flip_gate_that_cannot_tell_says_how_many_questions_could():
     gate = flip_gate(counted(100, 1, 0, wide=0), DEFAULT, FLOAT32)
-    assert gate.outcome is Outcome.INCONCLUSIVE
+    assert gate.outcome is GateOutcome.INCONCLUSIVE
     assert gate.questions_needed == 300, "0.99^300 < 0.05 < 0.99^200"
 
 
@@ -177,7 +179,7 @@ def test_a_subject_that_broke_is_found_among_many():
         near_tie_margin=0.1,
     )
     gate = subject_gate(found, DEFAULT)
-    assert gate.outcome is Outcome.FAIL
+    assert gate.outcome is GateOutcome.FAIL
     assert gate.statement.endswith("broken")
     assert found.subjects["broken"].adjusted_p_value == pytest.approx(21 * 2 / 2**12)
 
@@ -192,7 +194,7 @@ def test_a_question_that_only_the_candidate_failed_fails_the_gate():
     assert found.failed_in_candidate == ("s/1",)
     assert found.failed_in_reference == ("s/2",)
     gate = failure_gate(found)
-    assert gate.outcome is Outcome.FAIL
+    assert gate.outcome is GateOutcome.FAIL
     assert gate.statement == "the candidate failed on 1 questions that the reference answered: s/1"
     names = [
         each.name for each in answer_gates(found, DEFAULT, RESOLUTIONS["float16"], judges_failures=False)
@@ -205,10 +207,11 @@ def test_the_divergence_allowed_is_that_of_the_coarser_dtype():
     candidate = answers(sample("s/0", "no", logprobs=(-0.6, -0.75)))
     found = compare_answers(reference, candidate, near_tie_margin=0.3)
     assert found.divergence.mean_kl == pytest.approx(0.0032, abs=1e-5)
-    assert divergence_gate(found, DEFAULT, BFLOAT16).outcome is Outcome.PASS
-    assert divergence_gate(found, DEFAULT, RESOLUTIONS["float16"]).outcome is Outcome.FAIL
+    assert divergence_gate(found, DEFAULT, BFLOAT16).outcome is GateOutcome.PASS
+    assert divergence_gate(found, DEFAULT, RESOLUTIONS["float16"]).outcome is GateOutcome.FAIL
     assert (
-        divergence_gate(found, replace(DEFAULT, max_kl=0.1), RESOLUTIONS["float16"]).outcome is Outcome.PASS
+        divergence_gate(found, replace(DEFAULT, max_kl=0.1), RESOLUTIONS["float16"]).outcome
+        is GateOutcome.PASS
     )
 
 
@@ -217,13 +220,13 @@ def test_equal_answers_of_which_other_ones_are_right_are_not_the_same_accuracy()
     relabelled = answers(*(sample(f"s/{number}", "yes", expected="no") for number in range(40)))
     found = compare_answers(reference, relabelled, near_tie_margin=0.1)
     assert found.flips == ()
-    assert accuracy_gate(found, DEFAULT).outcome is Outcome.FAIL
+    assert accuracy_gate(found, DEFAULT).outcome is GateOutcome.FAIL
 
 
 def test_where_no_wide_flip_is_allowed_none_passes_and_one_fails():
     none = replace(DEFAULT, max_flips=0.0)
-    assert flip_gate(counted(500, 3, 2, wide=0), none, FLOAT32).outcome is Outcome.PASS
-    assert flip_gate(counted(500, 3, 2, wide=1), none, FLOAT32).outcome is Outcome.FAIL
+    assert flip_gate(counted(500, 3, 2, wide=0), none, FLOAT32).outcome is GateOutcome.PASS
+    assert flip_gate(counted(500, 3, 2, wide=1), none, FLOAT32).outcome is GateOutcome.FAIL
 
 
 def test_questions_that_neither_run_answers_agree_in_nothing():
@@ -235,7 +238,7 @@ def test_questions_that_neither_run_answers_agree_in_nothing():
     )
     assert found.unanswered == 400
     accuracy, flips = accuracy_gate(found, DEFAULT), flip_gate(replace(found, flips=()), DEFAULT, FLOAT32)
-    assert accuracy.outcome is Outcome.INCONCLUSIVE
+    assert accuracy.outcome is GateOutcome.INCONCLUSIVE
     assert accuracy.statement.startswith("neither run gave an answer to 400 of 401 questions")
     assert "0 of 1 questions are answered differently, neither run answers 400 others" in flips.statement
 
@@ -243,8 +246,8 @@ def test_questions_that_neither_run_answers_agree_in_nothing():
 def test_a_few_questions_without_an_answer_do_no_harm():
     rows = [sample(f"s/{number}", "yes" if number else None) for number in range(40)]
     found = compare_answers(answers(*rows), answers(*rows), near_tie_margin=0.1)
-    assert accuracy_gate(found, DEFAULT).outcome is Outcome.PASS
-    assert flip_gate(found, DEFAULT, FLOAT32).outcome is Outcome.PASS
+    assert accuracy_gate(found, DEFAULT).outcome is GateOutcome.PASS
+    assert flip_gate(found, DEFAULT, FLOAT32).outcome is GateOutcome.PASS
 
 
 def test_a_candidate_that_stops_answering_fails():
@@ -252,5 +255,5 @@ def test_a_candidate_that_stops_answering_fails():
     after = answers(*(sample(f"s/{number}", None) for number in range(100)))
     found = compare_answers(before, after, near_tie_margin=0.1)
     assert (found.unanswered, len(found.flips)) == (0, 100)
-    assert accuracy_gate(found, DEFAULT).outcome is Outcome.FAIL
-    assert flip_gate(found, DEFAULT, FLOAT32).outcome is Outcome.FAIL
+    assert accuracy_gate(found, DEFAULT).outcome is GateOutcome.FAIL
+    assert flip_gate(found, DEFAULT, FLOAT32).outcome is GateOutcome.FAIL

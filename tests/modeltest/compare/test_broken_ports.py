@@ -22,7 +22,7 @@ from broken_ports import (
     wrong_rotary_base,
 )
 
-from modeltest.api import Outcome, RunSpec, Verdict
+from modeltest.api import GateOutcome, RunSpec, Verdict
 from modeltest.compare.runs import compare_runs
 from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances
@@ -79,15 +79,15 @@ def reference(demo_model, sample_data):
 @pytest.mark.parametrize("how", BROKEN.values(), ids=BROKEN)
 def test_a_broken_port_is_caught_on_the_bundled_sample(demo_model, sample_data, reference, how):
     found = compare(reference, run_of(demo_model("llama"), sample_data, **how))
-    assert found.outcome is Outcome.FAIL
-    failed = {gate.name for gate in found.gates if gate.outcome is Outcome.FAIL}
+    assert found.outcome is GateOutcome.FAIL
+    failed = {gate.name for gate in found.gates if gate.outcome is GateOutcome.FAIL}
     assert failed & {"divergence", "failures"}
 
 
 def test_a_port_that_only_rounds_is_not_caught(demo_model, sample_data, reference):
     found = compare(reference, run_of(demo_model("llama"), sample_data, fault=slightly_rounded))
     assert found.accuracy.divergence.mean_kl > 0
-    assert found.outcome is not Outcome.FAIL
+    assert found.outcome is not GateOutcome.FAIL
 
 
 @pytest.mark.parametrize("dtype", HALF_PRECISION)
@@ -97,14 +97,14 @@ def test_a_wrong_mask_is_caught_in_half_precision_too(demo_model, sample_data, r
     broken = run_of(weights, sample_data, dtype=dtype, **BROKEN[how])
     for right in (reference, run_of(weights, sample_data, dtype=dtype)):
         (gate,) = (each for each in compare(right, broken).gates if each.name == "divergence")
-        assert gate.outcome is Outcome.FAIL
+        assert gate.outcome is GateOutcome.FAIL
 
 
 @pytest.mark.parametrize("dtype", HALF_PRECISION)
 def test_half_precision_without_a_fault_is_not_caught(demo_model, sample_data, reference, dtype):
     found = compare(reference, run_of(demo_model("llama"), sample_data, dtype=dtype))
     assert found.accuracy.divergence.mean_kl > 0
-    assert found.outcome is not Outcome.FAIL
+    assert found.outcome is not GateOutcome.FAIL
 
 
 @pytest.fixture(scope="module")
@@ -122,15 +122,15 @@ def real_reference(demo_model, real_data):
 def test_a_broken_port_is_caught_on_500_real_questions(demo_model, real_data, real_reference, how):
     assert real_reference.summary.micro.total == 500
     found = compare(real_reference, run_of(demo_model("llama"), real_data, **how))
-    assert found.outcome is Outcome.FAIL
+    assert found.outcome is GateOutcome.FAIL
 
 
 @pytest.mark.long
 def test_a_port_that_only_rounds_is_not_caught_on_500_real_questions(demo_model, real_data, real_reference):
     found = compare(real_reference, run_of(demo_model("llama"), real_data, fault=slightly_rounded))
     outcomes = {gate.name: gate.outcome for gate in found.gates}
-    assert outcomes["answers"] is Outcome.PASS
-    assert Outcome.FAIL not in outcomes.values()
+    assert outcomes["answers"] is GateOutcome.PASS
+    assert GateOutcome.FAIL not in outcomes.values()
 
 
 @pytest.mark.long

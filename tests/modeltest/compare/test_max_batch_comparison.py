@@ -1,6 +1,6 @@
 import pytest
 
-from modeltest.api import Case, MaxBatchCase, MaxBatchSummary, Outcome, SearchStatus, Verdict
+from modeltest.api import Case, GateOutcome, MaxBatchCase, MaxBatchSummary, SearchStatus, Verdict
 from modeltest.compare.max_batch import compare_searches, max_batch_gates
 
 
@@ -20,14 +20,14 @@ def gate(reference, candidate, tolerance=0.05):
 @pytest.mark.parametrize(
     ("batch", "bound", "expected"),
     [
-        (100, 101, Outcome.PASS),
-        (120, 121, Outcome.PASS),
-        (95, 96, Outcome.PASS),
-        (94, 95, Outcome.FAIL),
-        (50, 51, Outcome.FAIL),
-        (90, 98, Outcome.INCONCLUSIVE),
-        (90, None, Outcome.INCONCLUSIVE),
-        (None, 1, Outcome.FAIL),
+        (100, 101, GateOutcome.PASS),
+        (120, 121, GateOutcome.PASS),
+        (95, 96, GateOutcome.PASS),
+        (94, 95, GateOutcome.FAIL),
+        (50, 51, GateOutcome.FAIL),
+        (90, 98, GateOutcome.INCONCLUSIVE),
+        (90, None, GateOutcome.INCONCLUSIVE),
+        (None, 1, GateOutcome.FAIL),
     ],
 )
 def test_the_certificate_decides(batch, bound, expected):
@@ -36,7 +36,7 @@ def test_the_certificate_decides(batch, bound, expected):
 
 def test_a_reference_without_a_batch_asks_for_nothing():
     only = gate(search(None, 1, status=SearchStatus.NONE_FEASIBLE), search(None, 1))
-    assert only.outcome is Outcome.PASS
+    assert only.outcome is GateOutcome.PASS
     assert only.statement.endswith("the reference has no batch to keep to")
 
 

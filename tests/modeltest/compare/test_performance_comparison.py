@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from modeltest.api import CalibratedTolerance, Calibration, Case, Outcome
+from modeltest.api import CalibratedTolerance, Calibration, Case, GateOutcome
 from modeltest.compare.calibration import calibrate, calibration_differences, tolerance_of
 from modeltest.compare.performance import compare_sessions, latency_gates
 from modeltest.compare.tolerances import Tolerances
@@ -40,35 +40,35 @@ def test_equal_sessions_pass_and_throughput_is_shown_without_a_gate():
     sessions = [session(), session(), session()]
     found = compare_sessions(sessions, sessions, Tolerances())
     assert [each.metric for each in found] == ["ttft_ms", "tpot_ms", "e2e_s", "output_tokens_per_s"]
-    assert set(outcomes(sessions, sessions).values()) == {Outcome.PASS}
+    assert set(outcomes(sessions, sessions).values()) == {GateOutcome.PASS}
     assert found[3].tolerance is None
 
 
 def test_only_what_got_slower_fails():
     candidate = [session(tpot=12.0) for _ in range(3)]
     assert outcomes([session() for _ in range(3)], candidate) == {
-        "ttft_ms": Outcome.PASS,
-        "tpot_ms": Outcome.FAIL,
-        "e2e_s": Outcome.PASS,
+        "ttft_ms": GateOutcome.PASS,
+        "tpot_ms": GateOutcome.FAIL,
+        "e2e_s": GateOutcome.PASS,
     }
 
 
 def test_faster_passes():
-    assert set(outcomes([session(), session()], [session(50, 5, 0.5)] * 2).values()) == {Outcome.PASS}
+    assert set(outcomes([session(), session()], [session(50, 5, 0.5)] * 2).values()) == {GateOutcome.PASS}
 
 
 def test_an_interval_across_the_tolerance_tells_nothing():
     candidate = [session(tpot=9.0), session(tpot=10.6), session(tpot=12.0)]
-    assert outcomes([session() for _ in range(3)], candidate)["tpot_ms"] is Outcome.INCONCLUSIVE
+    assert outcomes([session() for _ in range(3)], candidate)["tpot_ms"] is GateOutcome.INCONCLUSIVE
 
 
 def test_what_is_below_the_floor_passes_whatever_its_ratio():
     reference, candidate = ([session(tpot=value) for _ in range(3)] for value in (0.1, 0.15))
-    assert outcomes(reference, candidate)["tpot_ms"] is Outcome.PASS, "0.05 ms are 50 %"
+    assert outcomes(reference, candidate)["tpot_ms"] is GateOutcome.PASS, "0.05 ms are 50 %"
 
 
 def test_one_trial_a_side_is_inconclusive():
-    assert outcomes([session(trials=1)], [session(tpot=20, trials=1)])["tpot_ms"] is Outcome.INCONCLUSIVE
+    assert outcomes([session(trials=1)], [session(tpot=20, trials=1)])["tpot_ms"] is GateOutcome.INCONCLUSIVE
 
 
 def test_cases_that_a_session_lacks_are_left_out():
@@ -113,7 +113,7 @@ def failure_rate(*, sessions, shift=1.0, tolerance=None, session_sd=0.02):
         reference = simulated(random, sessions=sessions, session_sd=session_sd)
         candidate = simulated(random, sessions=sessions, shift=shift, session_sd=session_sd)
         found = outcomes(reference, candidate, Tolerances(latency=tolerance))
-        failed += found["tpot_ms"] is Outcome.FAIL
+        failed += found["tpot_ms"] is GateOutcome.FAIL
     return failed / RUNS
 
 
@@ -181,5 +181,5 @@ def test_a10_numbers_that_are_not_valid_neither_pass_nor_fail(tpot):
     sides = [session() for _ in range(3)], [session(tpot=tpot) for _ in range(3)]
     found = compare_sessions(*sides, Tolerances())
     gates = list(latency_gates(found, confidence=0.95, unsound={SHAPE: "NOISY"}))
-    assert {gate.outcome for gate in gates} == {Outcome.INCONCLUSIVE}
+    assert {gate.outcome for gate in gates} == {GateOutcome.INCONCLUSIVE}
     assert all(gate.statement.startswith("NOISY numbers decide nothing: ") for gate in gates)

@@ -8,10 +8,10 @@ from modeltest.api import Argument, Mode, SpecError
 from modeltest.grammar.modes import (
     ENGINE_WORDS,
     PREDECESSOR_MODES,
-    adapters_of,
     all_modes,
     did_you_mean,
     engine_word,
+    engines_of,
 )
 
 PREDECESSOR_WORDS = [
@@ -109,7 +109,7 @@ def test_a_plugin_cannot_change_the_words_after_a_mode():
 def test_an_engine_word_names_dtype_and_adapters(word, dtype, adapters):
     engine = engine_word(word)
     assert (engine.dtype, engine.adapters) == (dtype, adapters)
-    assert adapters_of(word) == adapters
+    assert engines_of(word) == adapters
     assert engine.description
 
 
@@ -136,7 +136,7 @@ def test_an_incomplete_engine_word_suggests_its_completions():
 def test_an_installed_engine_is_an_engine_word():
     engine = engine_word("vllm", installed=("vllm", "hf"))
     assert (engine.dtype, engine.adapters) == (None, ("vllm",))
-    assert adapters_of("vllm") == ("vllm",)
+    assert engines_of("vllm") == ("vllm",)
 
 
 def test_an_installed_engine_does_not_change_the_built_in_words():

@@ -8,7 +8,7 @@ from made_comparisons import made_comparisons
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from timed_runs import schema
 
-from modeltest.api import Outcome
+from modeltest.api import GateOutcome
 from modeltest.registry import load_comparison_report
 from reports.comparison.ci import ComparisonJUnit, ComparisonMetrics, ComparisonOpenMetrics, gate_name
 
@@ -24,14 +24,14 @@ def test_every_gate_is_a_test_case_that_fails_as_it_does(comparison):
     text = ComparisonJUnit().render(comparison)
     etree.XMLSchema(etree.parse(str(SCHEMA))).assertValid(etree.fromstring(text.encode()))
     (suite,) = ET.fromstring(text)
-    kinds = {Outcome.FAIL: ["failure"], Outcome.INCONCLUSIVE: ["skipped"], Outcome.PASS: []}
+    kinds = {GateOutcome.FAIL: ["failure"], GateOutcome.INCONCLUSIVE: ["skipped"], GateOutcome.PASS: []}
     cases = suite.findall("testcase")
     assert len(cases) == len(comparison.gates)
     for case, gate in zip(cases, comparison.gates, strict=True):
         assert [child.tag for child in case if child.tag != "system-out"] == kinds[gate.outcome]
     outcomes = [gate.outcome for gate in comparison.gates]
-    assert suite.attrib["failures"] == str(outcomes.count(Outcome.FAIL))
-    assert suite.attrib["skipped"] == str(outcomes.count(Outcome.INCONCLUSIVE))
+    assert suite.attrib["failures"] == str(outcomes.count(GateOutcome.FAIL))
+    assert suite.attrib["skipped"] == str(outcomes.count(GateOutcome.INCONCLUSIVE))
 
 
 @every_comparison
@@ -53,7 +53,7 @@ def test_the_metrics_are_read_back_by_prometheus(comparison):
         for family in text_string_to_metric_families(ComparisonOpenMetrics().render(comparison))
     }
     failed = [sample.value for sample in families["modeltest_gate_failed"]]
-    assert failed == [float(gate.outcome is Outcome.FAIL) for gate in comparison.gates]
+    assert failed == [float(gate.outcome is GateOutcome.FAIL) for gate in comparison.gates]
     values = [gate.value for gate in comparison.gates if gate.value is not None]
     assert [sample.value for sample in families["modeltest_gate_value"]] == pytest.approx(values)
 

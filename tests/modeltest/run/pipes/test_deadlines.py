@@ -86,7 +86,7 @@ def test_time_in_which_the_supervisor_was_stopped_does_not_count():
     assert worker.wait(1, beating=False) is None
 
 
-@pytest.mark.parametrize("kind", ["heartbeat", "timing", "usage", "asking", "dataset", "loaded"])
+@pytest.mark.parametrize("kind", ["heartbeat", "timing", "usage", "in_flight", "dataset", "loaded"])
 def test_what_is_no_batch_does_not_count_as_one(kind):
     worker = Played().running()
     worker.wait(30)

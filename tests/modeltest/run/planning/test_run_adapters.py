@@ -6,7 +6,7 @@ import pytest
 
 from modeltest.api import PrerequisiteError, Request, RunSpec, SpecError, TaskData, TokenPrompt, Trial
 from modeltest.registry import load_engine, load_task
-from modeltest.run.planning.adapters import (
+from modeltest.run.planning.lora import (
     adapters_of,
     asked_requests,
     check_adapters,

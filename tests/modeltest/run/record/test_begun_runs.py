@@ -2,7 +2,7 @@
 
 from modeltest.api import Completion, Interruption, Sample, Score
 from modeltest.run.record.journal import JournalWriter
-from modeltest.run.worker.going_on import answered_in, begun_questions, trials_lost
+from modeltest.run.worker.resumed import answered_in, begun_questions, trials_lost
 
 FIRST = Interruption("t", "killed", 4, in_flight=8)
 GIVEN_UP = Interruption("t", "killed again", 4, suspects=("a", "b"), given_up=True)

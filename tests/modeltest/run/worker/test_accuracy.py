@@ -145,8 +145,8 @@ class BatchEngine:
             yield [Completion(request.id, text=request.id) for request in batch]
 
 
-def _going_on(engine, begun, asking=None):
-    batches = run_accuracy(Task(), engine, DATA, SPEC, begun=begun, asking=asking)
+def _going_on(engine, begun, on_batch=None):
+    batches = run_accuracy(Task(), engine, DATA, SPEC, begun=begun, on_batch=on_batch)
     return {sample.score.request_id: sample.score.error for batch in batches for sample in batch}
 
 

@@ -265,7 +265,7 @@ def test_a_trial_that_is_given_up_is_measured_without_the_engine(out_of_memory):
     asked = []
     measured = Measured(given_up={"0/1/1": lost})
     found = list(
-        run_measurements(Sizes(3), ScriptedEngine(), INFO, SPEC, measured=measured, asking=asked.append)
+        run_measurements(Sizes(3), ScriptedEngine(), INFO, SPEC, measured=measured, on_trial=asked.append)
     )
     assert asked == ["0/1/0", "0/1/2"]
     assert [one.out_of_memory for one in found] == [False, out_of_memory, False]

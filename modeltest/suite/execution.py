@@ -31,7 +31,7 @@ from modeltest.run.record.directory import (
     refuse_links,
     remove_scratch,
 )
-from modeltest.run.supervisor.launch import Outcome, launch, resume
+from modeltest.run.supervisor.launch import RunOutcome, launch, resume
 from modeltest.run.supervisor.lock import hold
 from modeltest.run.supervisor.progress import Progress
 from modeltest.run.supervisor.stop_signals import Held, check, hold_signals
@@ -74,7 +74,7 @@ def begin_suite(
     return directory, suite
 
 
-def carry_out(directory: Path, *, progress: Progress, limits: Limits, verbose: bool = False) -> SuiteOutcome:
+def run_suite(directory: Path, *, progress: Progress, limits: Limits, verbose: bool = False) -> SuiteOutcome:
     """Carry out the runs of the suite in `directory` that are not complete, and write its reports.
 
     Raises: SpecError when there is no suite; PrerequisiteError when another process is at work on it.
@@ -198,7 +198,7 @@ class _Carrier:
             return stopped, outcome.interrupt
         return completed(run, outcome.result), None
 
-    def _launch_or_resume(self, run: SuiteRun, workers: Workers) -> Outcome:
+    def _launch_or_resume(self, run: SuiteRun, workers: Workers) -> RunOutcome:
         folder = self._directory / run.name
         if (folder / RUN_FILE).exists():
             return resume(folder, progress=self._progress, verbose=self._verbose, workers=workers)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from modeltest.api import RunSpec
-from modeltest.cli.execute import Manner, conclude, dump
+from modeltest.cli.execute import ExecutionOptions, conclude, dump
 
 
 def go_on(
@@ -15,7 +15,7 @@ def go_on(
     *,
     words: Sequence[RunSpec],
     options: Mapping[str, object],
-    manner: Manner,
+    execution: ExecutionOptions,
     is_trusted: bool,
 ) -> int:
     """Go on with the run in `directory` and return the exit status.
@@ -37,10 +37,10 @@ def go_on(
     spec = read_result(directory).spec
     asked = [one for one in words if one.batch_sizes == spec.batch_sizes] or list(words)
     refuse_other_words(directory, spec, asked_by(asked[0]) if asked else options)
-    if manner.dry_run:
+    if execution.dry_run:
         return dump(spec)
     if not is_trusted:
         refuse_unsaid_trust(directory, [spec])
     progress = progress_for(sys.stderr.isatty())
-    workers = Workers(manner.limits)
-    return conclude(resume(directory, progress=progress, verbose=manner.verbose, workers=workers))
+    workers = Workers(execution.limits)
+    return conclude(resume(directory, progress=progress, verbose=execution.verbose, workers=workers))
