@@ -15,9 +15,9 @@ from modeltest.api.comparison import (
     DivergentOutput,
     Flip,
     Gate,
+    GateOutcome,
     MaxBatchComparison,
     MetricComparison,
-    Outcome,
     OutputAgreement,
     PairedAccuracy,
     PairedTable,
@@ -76,6 +76,7 @@ from modeltest.api.metric_names import (
     FlatMetric,
     MetricDefinition,
 )
+from modeltest.api.modes import PREDECESSOR_MODES, modes_named
 from modeltest.api.plugins import (
     AccuracyTask,
     Argument,
@@ -172,6 +173,7 @@ __all__ = [
     "LOWER",
     "METRIC_DEFINITIONS",
     "MINDIE_KINDS",
+    "PREDECESSOR_MODES",
     "UNCOMPARED",
     "UNSET_DEGREE",
     "AccuracyComparison",
@@ -221,6 +223,7 @@ __all__ = [
     "Following",
     "FrequentFailure",
     "Gate",
+    "GateOutcome",
     "GeneratedText",
     "GenerationOptions",
     "GenerationSummary",
@@ -250,7 +253,6 @@ __all__ = [
     "ModelWork",
     "OnRequest",
     "OutOfMemory",
-    "Outcome",
     "OutputAgreement",
     "Overhead",
     "PairedAccuracy",
@@ -313,4 +315,5 @@ __all__ = [
     "WritingFiles",
     "dtype_word",
     "error_by_name",
+    "modes_named",
 ]

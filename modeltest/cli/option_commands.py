@@ -9,13 +9,22 @@ from typing import Any, TypeVar
 import click
 
 from modeltest import registry
-from modeltest.api import DTYPE_WORDS, AccuracyTask, BatchRange, Case, RunSpec, SpecError, TaskOptions
+from modeltest.api import (
+    DTYPE_WORDS,
+    PREDECESSOR_MODES,
+    AccuracyTask,
+    BatchRange,
+    Case,
+    RunSpec,
+    SpecError,
+    TaskOptions,
+)
 from modeltest.cli.execute import run_options, running
 from modeltest.cli.number_types import count, decimal
 from modeltest.cli.place_options import place_fields, place_options, prefill_options
 from modeltest.cli.prompt_options import dataset_options, prompts_asked, prompts_option
 from modeltest.grammar.bounds import LONGEST_S
-from modeltest.grammar.modes import PREDECESSOR_MODES, did_you_mean, engine_word
+from modeltest.grammar.modes import did_you_mean, engine_word
 from modeltest.grammar.words import WordError, read_count
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -120,7 +120,7 @@ def engine_obstacles() -> dict[str, str | None]:
 
 
 def _tasks() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
-    from modeltest.grammar.modes import PREDECESSOR_MODES
+    from modeltest.api import PREDECESSOR_MODES
 
     rows = []
     for name in registry.task_names():

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from modeltest.api import Argument, Mode, SpecError
+from modeltest.api import PREDECESSOR_MODES, Argument, Mode, SpecError
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,39 +40,6 @@ ENGINE_WORDS: tuple[EngineWord, ...] = (
     EngineWord("fake", None, ("fake",), "no model: answers made up from a seed"),
     EngineWord("openai", None, ("openai",), "an OpenAI-compatible endpoint"),
 )
-
-_BATCH = (Argument.BATCH,)
-_SHOTS = (Argument.SHOTS, Argument.BATCH)
-_SINGLE = (Argument.CASES, Argument.PROMPT, Argument.BATCH)
-
-PREDECESSOR_MODES: tuple[Mode, ...] = (
-    Mode("performance", "performance", "", (Argument.CASES, Argument.BATCH, Argument.PREFILL)),
-    Mode("performance_maxbs", "performance_maxbs", "", (Argument.CASES, Argument.RANGES, Argument.LIMIT_MS)),
-    Mode("performance_single", "performance_single", "", _SINGLE),
-    Mode("precision_single", "precision_single", "", _SINGLE),
-    Mode("full_BoolQ", "boolq", "full", _BATCH),
-    Mode("full_CEval", "ceval", "full", _SHOTS),
-    Mode("full_MMLU", "mmlu", "full", _SHOTS),
-    Mode("full_CMMLU", "cmmlu", "full", _SHOTS),
-    Mode("full_GSM8K", "gsm8k", "full", _BATCH),
-    Mode("full_TruthfulQA", "truthfulqa", "full", _BATCH),
-    Mode("full_GPQA", "gpqa", "full", _BATCH),
-    Mode("full_AIME2024", "aime2024", "full", _BATCH),
-    Mode("full_HumanEval", "humaneval", "full", _BATCH),
-    Mode("full_HumanEval_X", "humaneval_x", "full", _BATCH),
-    Mode("full_LongBench", "longbench", "full", _BATCH),
-    Mode("full_LongBench-E", "longbench_e", "full", _BATCH),
-    Mode("full_NeedleBench", "needlebench", "full", (Argument.CONTEXT, Argument.BATCH)),
-    Mode("simplified_GSM8K", "gsm8k", "simplified", _BATCH),
-    Mode("simplified_TruthfulQA", "truthfulqa", "simplified", _BATCH),
-    Mode("edge_BoolQ", "boolq", "edge", _BATCH),
-    Mode("edge_GSM8K", "gsm8k", "edge", _BATCH),
-    Mode("sample_BoolQ", "boolq", "sample", _BATCH),
-    Mode("sample_CEval", "ceval", "sample", _SHOTS),
-    Mode("sample_GSM8K", "gsm8k", "sample", _BATCH),
-    Mode("sample_MMLU", "mmlu", "sample", _SHOTS),
-)
-"""Every mode word of the predecessor's `run.sh`, and the `sample_` words over the bundled samples."""
 
 
 def all_modes(declared: Iterable[Mode]) -> dict[str, Mode]:

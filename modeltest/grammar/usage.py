@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from textwrap import wrap
 
-from modeltest.api import Argument, Mode
-from modeltest.grammar.modes import ENGINE_WORDS, PREDECESSOR_MODES
+from modeltest.api import PREDECESSOR_MODES, Argument, Mode
+from modeltest.grammar.modes import ENGINE_WORDS
 from modeltest.grammar.words import CONTEXT_WORDS, PERFORMANCE_DATASETS
 
 

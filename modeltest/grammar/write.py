@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 
-from modeltest.api import Argument, Mode, Parallel, RunSpec, SpecError
-from modeltest.grammar.modes import PREDECESSOR_MODES
+from modeltest.api import PREDECESSOR_MODES, Argument, Mode, Parallel, RunSpec, SpecError
 
 
 def to_words(spec: RunSpec, *, modes: Mapping[str, Mode] | None = None) -> list[str]:

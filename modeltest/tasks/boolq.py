@@ -7,17 +7,16 @@ from itertools import islice
 
 from modeltest.api import (
     AccuracySummary,
-    Argument,
     Capability,
     ChoiceRule,
     Completion,
-    Mode,
     Record,
     Request,
     RunSpec,
     Sample,
     Score,
     TaskData,
+    modes_named,
 )
 from modeltest.summary import summarize_accuracy
 from modeltest.tasks.prompts import WorkedExample, lay_out
@@ -44,10 +43,7 @@ class BoolQ:
     title = "BoolQ"
     dataset = "boolq"
     protocols = PROTOCOLS
-    modes = (
-        Mode("full_BoolQ", "boolq", "full", (Argument.BATCH,)),
-        Mode("sample_BoolQ", "boolq", "sample", (Argument.BATCH,)),
-    )
+    modes = modes_named("full_BoolQ", "sample_BoolQ")
 
     def check(self, spec: RunSpec) -> None:
         """Refuse an unknown protocol or a negative number of shots.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from modeltest.api import Argument, Mode
+from modeltest.api import modes_named
 from modeltest.tasks.multiple_choice import MultipleChoice, Wording
 
 
@@ -21,10 +21,7 @@ class CEval(MultipleChoice):
     name = "ceval"
     title = "C-Eval"
     dataset = "ceval"
-    modes = (
-        Mode("full_CEval", "ceval", "full", (Argument.SHOTS, Argument.BATCH)),
-        Mode("sample_CEval", "ceval", "sample", (Argument.SHOTS, Argument.BATCH)),
-    )
+    modes = modes_named("full_CEval", "sample_CEval")
     wording = Wording(
         zero_shot=(
             "\n以下是中国关于{subject}考试的单项选择题，请选出其中的正确答案。\n"

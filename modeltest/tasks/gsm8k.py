@@ -8,18 +8,17 @@ from types import MappingProxyType
 
 from modeltest.api import (
     AccuracySummary,
-    Argument,
     Capability,
     Completion,
     DatasetError,
     Finish,
-    Mode,
     Record,
     Request,
     RunSpec,
     Sample,
     Score,
     TaskData,
+    modes_named,
 )
 from modeltest.summary import summarize_accuracy
 from modeltest.tasks.number_answers import (
@@ -71,10 +70,7 @@ class GSM8K:
     title = "GSM8K"
     dataset = "gsm8k"
     protocols = MappingProxyType({**PROTOCOLS, LM_EVAL_FLEXIBLE: PROTOCOLS[LM_EVAL]})
-    modes = (
-        Mode("full_GSM8K", "gsm8k", "full", (Argument.BATCH,)),
-        Mode("sample_GSM8K", "gsm8k", "sample", (Argument.BATCH,)),
-    )
+    modes = modes_named("full_GSM8K", "sample_GSM8K")
 
     def check(self, spec: RunSpec) -> None:
         """Refuse an unknown protocol or a negative number of shots.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modeltest.api import Argument, Mode
+from modeltest.api import modes_named
 from modeltest.tasks.multiple_choice import MultipleChoice, Wording
 
 
@@ -16,10 +16,7 @@ class MMLU(MultipleChoice):
     name = "mmlu"
     title = "MMLU"
     dataset = "mmlu"
-    modes = (
-        Mode("full_MMLU", "mmlu", "full", (Argument.SHOTS, Argument.BATCH)),
-        Mode("sample_MMLU", "mmlu", "sample", (Argument.SHOTS, Argument.BATCH)),
-    )
+    modes = modes_named("full_MMLU", "sample_MMLU")
     wording = Wording(
         zero_shot=(
             "\nThere is a single choice question about {subject}. "

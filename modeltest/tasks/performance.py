@@ -6,17 +6,16 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from modeltest.api import (
-    Argument,
     Capability,
     CaseSummary,
     EngineInfo,
     Measurement,
     MeasurementTask,
-    Mode,
     PerformanceSummary,
     RunSpec,
     TokenPrompt,
     Trial,
+    modes_named,
 )
 from modeltest.tasks.case_summary import summarize_case
 from modeltest.tasks.plausibility import Hardware
@@ -43,9 +42,7 @@ class Performance:
 
     name = "performance"
     title = "Latency and throughput"
-    modes: tuple[Mode, ...] = (
-        Mode("performance", "performance", "", (Argument.CASES, Argument.BATCH, Argument.PREFILL)),
-    )
+    modes = modes_named("performance")
 
     def __init__(self, prompts: Sequence[TokenPrompt] | None = None) -> None:
         self._prompts = prompts

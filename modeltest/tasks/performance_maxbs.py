@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from modeltest.api import (
-    Argument,
     BatchRange,
     Capability,
     Case,
@@ -15,10 +14,10 @@ from modeltest.api import (
     MaxBatchCase,
     MaxBatchSummary,
     Measurement,
-    Mode,
     RunSpec,
     SpecError,
     Trial,
+    modes_named,
 )
 from modeltest.search import (
     FULL_EFFORT,
@@ -53,11 +52,7 @@ class PerformanceMaxBatch:
 
     name = "performance_maxbs"
     title = "Largest batch within a latency limit"
-    modes = (
-        Mode(
-            "performance_maxbs", "performance_maxbs", "", (Argument.CASES, Argument.RANGES, Argument.LIMIT_MS)
-        ),
-    )
+    modes = modes_named("performance_maxbs")
 
     def check(self, spec: RunSpec) -> None:
         """Refuse shapes, ranges and limits that cannot be searched.

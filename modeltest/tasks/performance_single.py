@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modeltest.api import Argument, Mode, RunSpec
+from modeltest.api import RunSpec, modes_named
 from modeltest.tasks.performance import Performance
 from modeltest.tasks.shapes import check_prompt_input
 
@@ -12,11 +12,7 @@ class PerformanceSingle(Performance):
 
     name = "performance_single"
     title = "Latency and throughput of given prompts"
-    modes = (
-        Mode(
-            "performance_single", "performance_single", "", (Argument.CASES, Argument.PROMPT, Argument.BATCH)
-        ),
-    )
+    modes = modes_named("performance_single")
 
     def check(self, spec: RunSpec) -> None:
         """Refuse shapes that cannot be timed and prompts that are none.

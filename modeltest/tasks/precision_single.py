@@ -7,20 +7,19 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from modeltest.api import (
-    Argument,
     Capability,
     Completion,
     EngineInfo,
     FirstDifference,
     Measurement,
     MeasurementTask,
-    Mode,
     PrecisionOutput,
     PrecisionSummary,
     RunSpec,
     TokenPrompt,
     Trial,
     Verdict,
+    modes_named,
 )
 from modeltest.tasks.inputs import request_id
 from modeltest.tasks.output_logprobs import (
@@ -56,9 +55,7 @@ class PrecisionSingle:
 
     name = "precision_single"
     title = "Greedy output of given prompts"
-    modes: tuple[Mode, ...] = (
-        Mode("precision_single", "precision_single", "", (Argument.CASES, Argument.PROMPT, Argument.BATCH)),
-    )
+    modes = modes_named("precision_single")
 
     def __init__(self, prompts: Sequence[TokenPrompt] | None = None) -> None:
         self._prompts = prompts

@@ -3,8 +3,8 @@ import shlex
 
 import pytest
 
-from modeltest.api import Argument
-from modeltest.grammar.modes import ENGINE_WORDS, PREDECESSOR_MODES, all_modes
+from modeltest.api import PREDECESSOR_MODES, Argument
+from modeltest.grammar.modes import ENGINE_WORDS, all_modes
 from modeltest.grammar.parse import parse
 from modeltest.grammar.usage import example_words, usage
 

@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeltest.api import Argument, Mode, SpecError
+from modeltest.api import PREDECESSOR_MODES, Argument, Mode, SpecError
 from modeltest.grammar.modes import (
     ENGINE_WORDS,
-    PREDECESSOR_MODES,
     all_modes,
     did_you_mean,
     engine_word,

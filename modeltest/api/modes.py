@@ -1,0 +1,50 @@
+"""The mode words of `run.sh` that everybody knows, with the words that follow each; declared nowhere else.
+
+Source: MindIE-LLM tests/modeltest.
+"""
+
+from __future__ import annotations
+
+from modeltest.api.plugins import Argument, Mode
+
+_BATCH = (Argument.BATCH,)
+_SHOTS = (Argument.SHOTS, Argument.BATCH)
+_SINGLE = (Argument.CASES, Argument.PROMPT, Argument.BATCH)
+
+PREDECESSOR_MODES: tuple[Mode, ...] = (
+    Mode("performance", "performance", "", (Argument.CASES, Argument.BATCH, Argument.PREFILL)),
+    Mode("performance_maxbs", "performance_maxbs", "", (Argument.CASES, Argument.RANGES, Argument.LIMIT_MS)),
+    Mode("performance_single", "performance_single", "", _SINGLE),
+    Mode("precision_single", "precision_single", "", _SINGLE),
+    Mode("full_BoolQ", "boolq", "full", _BATCH),
+    Mode("full_CEval", "ceval", "full", _SHOTS),
+    Mode("full_MMLU", "mmlu", "full", _SHOTS),
+    Mode("full_CMMLU", "cmmlu", "full", _SHOTS),
+    Mode("full_GSM8K", "gsm8k", "full", _BATCH),
+    Mode("full_TruthfulQA", "truthfulqa", "full", _BATCH),
+    Mode("full_GPQA", "gpqa", "full", _BATCH),
+    Mode("full_AIME2024", "aime2024", "full", _BATCH),
+    Mode("full_HumanEval", "humaneval", "full", _BATCH),
+    Mode("full_HumanEval_X", "humaneval_x", "full", _BATCH),
+    Mode("full_LongBench", "longbench", "full", _BATCH),
+    Mode("full_LongBench-E", "longbench_e", "full", _BATCH),
+    Mode("full_NeedleBench", "needlebench", "full", (Argument.CONTEXT, Argument.BATCH)),
+    Mode("simplified_GSM8K", "gsm8k", "simplified", _BATCH),
+    Mode("simplified_TruthfulQA", "truthfulqa", "simplified", _BATCH),
+    Mode("edge_BoolQ", "boolq", "edge", _BATCH),
+    Mode("edge_GSM8K", "gsm8k", "edge", _BATCH),
+    Mode("sample_BoolQ", "boolq", "sample", _BATCH),
+    Mode("sample_CEval", "ceval", "sample", _SHOTS),
+    Mode("sample_GSM8K", "gsm8k", "sample", _BATCH),
+    Mode("sample_MMLU", "mmlu", "sample", _SHOTS),
+)
+"""Every mode word of the predecessor's `run.sh`, and the `sample_` words over the bundled samples."""
+
+
+def modes_named(*words: str) -> tuple[Mode, ...]:
+    """Return the modes of these words: what a task declares that serves words of the predecessor.
+
+    Raises: KeyError for a word that the predecessor does not have.
+    """
+    known = {mode.word: mode for mode in PREDECESSOR_MODES}
+    return tuple(known[word] for word in words)
