@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -83,28 +84,35 @@ class TaskData:
 class Engine(Protocol):
     """Completes requests with a model.
 
-    One instance serves one worker process: one run, or several one after the other if it is `Reusable`.
+    One instance serves one worker process: one run, or several one after the other if it is `Reusable`. A
+    class derived from this one needs a name, `load`, `complete` and `close`; all others have defaults.
     """
 
     name: str
-    capabilities: frozenset[Capability]
-    needs_weights: bool
+    capabilities: frozenset[Capability] = frozenset({Capability.GENERATE})
+    needs_weights: bool = True
 
     def check(self, spec: RunSpec, model: ModelInfo) -> None:
         """Refuse what the engine cannot run, before a worker starts: world size, quantised weights, options.
+
+        Nothing is refused by default. What an engine is not capable of, and several ranks of one that is not
+        `Following`, is refused without asking it.
 
         Raises: SpecError, PrerequisiteError.
         """
 
     def environment(self, spec: RunSpec, model: ModelInfo) -> Mapping[str, str]:
-        """Return the variables to set before the worker process imports anything heavy."""
+        """Return the variables to set before the worker process imports anything heavy; none by default."""
+        return {}
 
+    @abstractmethod
     def load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         """Load the model.
 
         Raises: EngineError, PrerequisiteError, SpecError.
         """
 
+    @abstractmethod
     def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:
         """Yield completions batch by batch, in any order; one per request, matched by id.
 
@@ -118,11 +126,17 @@ class Engine(Protocol):
         """
 
     def peak_memory_bytes(self) -> int | None:
-        """Return the peak memory since the last call: the device's, or the process's where there is none."""
+        """Return the peak memory since the last call: the device's, or the process's where there is none.
+
+        `None` is unknown, which is the default.
+        """
+        return None
 
     def usage(self) -> EngineUsage:
-        """Return what the engine did so far."""
+        """Return what the engine did so far; by default nothing is counted."""
+        return EngineUsage()
 
+    @abstractmethod
     def close(self) -> None:
         """Free the model. Called once, also after an error."""
 
