@@ -14,6 +14,7 @@ from itertools import cycle
 from typing import Any
 
 from engines.common.device import empty_cache, is_out_of_memory, processor_use, synchronize
+from engines.common.memory import free_bytes
 from modeltest.api import BandwidthPeak, DevicePeaks, RunSpec
 
 SIZES = tuple(1 << exponent for exponent in (18, 20, 22, 24, 26, 28))
@@ -81,17 +82,9 @@ def measure_peaks(device: str, dtype: Any) -> DevicePeaks:
 
 def _sizes(device: str) -> tuple[int, ...]:
     sizes = SIZES if device == "cpu" else SIZES + LARGE_SIZES
-    most = _free_bytes(device) // _FREE_SHARE
+    free = free_bytes(device)
+    most = 0 if free is None else free // _FREE_SHARE
     return tuple(size for size in sizes if size <= most) or sizes[:1]
-
-
-def _free_bytes(device: str) -> int:
-    import torch
-
-    if device != "cpu":
-        free: int = getattr(torch, device).mem_get_info()[0]
-        return free
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
 
 
 def _bandwidth(device: str, dtype: Any, size_bytes: int) -> float:

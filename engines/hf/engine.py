@@ -28,7 +28,7 @@ from engines.common.device import (
     versions,
 )
 from engines.common.device_errors import naming_device_errors
-from engines.common.memory_limit import memory_limit_bytes
+from engines.common.memory import memory_limit_bytes
 from engines.common.npu import AUTOLOAD_OFF
 from engines.hf.model.transformers_versions import obstacle as version_obstacle
 from engines.hf.ranks.splitting import Degrees, check_replicas, check_split, degrees

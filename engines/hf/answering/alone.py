@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engines.common.completions import completion
-from engines.common.device import empty_cache, is_out_of_memory
 from engines.common.encoding import Encoded
+from engines.common.memory import attempt
 from engines.hf.answering.answers import generated
 from engines.hf.model.endings import ends_of
 from engines.hf.model.forward import NOT_A_NUMBER, Forward
@@ -27,19 +27,17 @@ def generate_alone(batch: Sequence[Encoded], loaded: Loaded, forward: Forward) -
     """
     for encoded in batch:
         ends = ends_of([encoded], loaded)
-        try:
-            forward.forget()
-            tokens, ended = forward.ranks.attempt(partial(_generate, encoded, loaded, forward.device, ends))
-        except Exception as problem:
-            if not is_out_of_memory(problem):
-                raise
-            text = f"out of memory with one row of {len(encoded.prompt_ids)} prompt tokens: {problem}"
+        forward.forget()
+        work = partial(_generate, encoded, loaded, forward.device, ends)
+        said, problem = attempt(
+            partial(forward.ranks.attempt, work),
+            device=forward.device,
+            what=f"one row of {len(encoded.prompt_ids)} prompt tokens",
+        )
+        if said is None:
+            yield completion(encoded, error=problem)
         else:
-            yield generated(encoded, tokens, ended, loaded)
-            continue
-        # Outside the handler: the traceback it holds would keep the tensors alive.
-        empty_cache(forward.device)
-        yield completion(encoded, error=" ".join(text.split())[:400])
+            yield generated(encoded, *said, loaded)
     forward.forget()
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from engines.common.completions import completion
-from engines.common.device import empty_cache, is_out_of_memory
+from engines.common.device import is_out_of_memory
+from engines.common.memory import attempt, in_halves, out_of_memory_text
 from engines.hf.answering.alone import generate_alone
 from engines.hf.answering.answers import choose, generate_padded
 from engines.hf.answering.generating import generate_packed
@@ -145,33 +146,26 @@ class ModelAnswers:
                 yield [one]
 
     def _in_batches(self, batch: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
+        """Yield padded batches; one that does not fit in halves, but never one that is timed."""
         longest_first = sorted(batch, key=lambda one: -len(one.prompt_ids))
         for begin in range(0, len(longest_first), batch_size):
-            yield from self._generate_padded(longest_first[begin : begin + batch_size])
+            together = longest_first[begin : begin + batch_size]
+            if together[0].request.ignore_eos:
+                done, problem = self._generate_padded(together)
+                if done is None:
+                    raise OutOfMemory(problem)
+                yield done
+                continue
+            for part in in_halves(together, self._generate_padded, self._padded.count_split):
+                yield [completion(part.items[0], error=part.error)] if part.result is None else part.result
 
-    def _generate_padded(self, batch: Sequence[Encoded]) -> Iterator[list[Completion]]:
-        """Yield one padded batch; if it does not fit, halves of it, but never of a timed one."""
-        try:
-            done = generate_padded(batch, self._forward, self.loaded)
-        except Exception as problem:
-            if not is_out_of_memory(problem):
-                raise
-            longest = max(len(encoded.prompt_ids) for encoded in batch)
-            text = f"out of memory with {len(batch)} rows of up to {longest} prompt tokens: {problem}"
-            text = " ".join(text.split())[:400]
-        else:
-            yield done
-            return
-        # Outside the handler: the traceback it holds would keep the tensors alive.
-        empty_cache(self._device)
-        if batch[0].request.ignore_eos:
-            raise OutOfMemory(text)
-        self._padded.split_batches += 1
-        if len(batch) == 1:
-            yield [completion(batch[0], error=text)]
-            return
-        for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
-            yield from self._generate_padded(half)
+    def _generate_padded(self, batch: Sequence[Encoded]) -> tuple[list[Completion] | None, str]:
+        longest = max(len(encoded.prompt_ids) for encoded in batch)
+        return attempt(
+            lambda: generate_padded(batch, self._forward, self.loaded),
+            device=self._device,
+            what=f"{len(batch)} rows of up to {longest} prompt tokens",
+        )
 
 
 def model_trial(loaded: Loaded, device: str, ranks: Ranks) -> ModelTrial:
@@ -196,7 +190,7 @@ def plain_of_causal(trial: ModelTrial, loaded: Loaded) -> Plain:
     except Exception as problem:
         if not is_out_of_memory(problem):
             raise
-        text = " ".join(f"out of memory with a row of a few tokens: {problem}".split())[:400]
+        text = out_of_memory_text("a row of a few tokens", problem)
     raise OutOfMemory(text)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
-from engines.common.device import empty_cache, is_out_of_memory
+from engines.common.memory import attempt, free_bytes, in_halves
 from engines.common.token_rows import Row
 from engines.hf.model.forward import Forward
 from engines.hf.model.transformers_versions import closed_attention
@@ -37,30 +38,24 @@ class PaddedRows:
     def feed(self, rows: Sequence[Row], *, max_rows: int) -> Iterator[Fed]:
         """Yield every row once; a batch that runs out of memory is fed again in halves."""
         order = sorted(range(len(rows)), key=lambda index: -len(rows[index].ids))
-        work = [order[begin : begin + max_rows] for begin in range(0, len(order), max_rows)][::-1]
-        while work:
-            batch = work.pop()
-            fed, problem = self._feed_batch([rows[index] for index in batch])
-            if fed is not None:
-                yield Fed(tuple(batch), fed)
-                continue
-            self.split_batches += 1
-            if len(batch) == 1:
-                yield Fed(tuple(batch), error=problem)
-            else:
-                work += [batch[len(batch) // 2 :], batch[: len(batch) // 2]]
+        for begin in range(0, len(order), max_rows):
+            for part in in_halves(
+                order[begin : begin + max_rows], partial(self._feed_batch, rows), self.count_split
+            ):
+                yield Fed(tuple(part.items), part.result or (), error=part.error or None)
 
-    def _feed_batch(self, rows: Sequence[Row]) -> tuple[tuple[Any, ...] | None, str | None]:
-        counts = [len(row.ids) - row.read_from for row in rows]
-        try:
-            ids = [row.ids for row in rows]
-            return tuple(self._forward.ranks.attempt(lambda: self._forward.last_logits(ids, counts))), None
-        except Exception as problem:
-            if not is_out_of_memory(problem):
-                raise
-            text = " ".join(f"out of memory with {len(rows)} rows: {problem}".split())[:400]
-        empty_cache(self._forward.device)
-        return None, text
+    def count_split(self) -> None:
+        """Count a batch that ran out of memory."""
+        self.split_batches += 1
+
+    def _feed_batch(self, rows: Sequence[Row], batch: Sequence[int]) -> tuple[tuple[Any, ...] | None, str]:
+        ids = [rows[index].ids for index in batch]
+        counts = [len(rows[index].ids) - rows[index].read_from for index in batch]
+
+        def logits() -> tuple[Any, ...]:
+            return tuple(self._forward.ranks.attempt(lambda: self._forward.last_logits(ids, counts)))
+
+        return attempt(logits, device=self._forward.device, what=f"{len(batch)} rows")
 
 
 class AloneRows:
@@ -92,9 +87,5 @@ def tree_feeder(model: Any, device: str, ranks: Ranks = ALONE) -> tuple[PackedRo
 
 def budget_bytes(device: str) -> int:
     """Return how much memory the activations of one forward pass may take."""
-    if device == "cpu":
-        return CPU_BUDGET_BYTES
-    import torch
-
-    free: int = getattr(torch, device).mem_get_info()[0]
-    return free // DEVICE_BUDGET_SHARE
+    free = None if device == "cpu" else free_bytes(device)
+    return CPU_BUDGET_BYTES if free is None else free // DEVICE_BUDGET_SHARE

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from engines.common.device import empty_cache, is_out_of_memory
+from engines.common.memory import attempt
 from engines.common.token_rows import Row
 from engines.hf.model.text_config import text_config
 from engines.hf.packed.prefix_planning import Pack, plan
@@ -86,16 +86,13 @@ class PackedRows:
 
     def attempt(self, work: Callable[[], T], tokens: int) -> tuple[T | None, str]:
         """Return what `work` returns, or `None` and what to say where memory is too small for its tokens."""
-        try:
-            return self.ranks.attempt(work), ""
-        except Exception as problem:
-            if not is_out_of_memory(problem):
-                raise
-            text = " ".join(f"out of memory with {tokens} tokens: {problem}".split())[:400]
-        # Outside the handler: the traceback it holds would keep the tensors alive.
-        self.forward.reset()
-        empty_cache(self.device)
-        return None, text
+        done, problem = attempt(
+            lambda: self.ranks.attempt(work),
+            device=self.device,
+            what=f"{tokens} tokens",
+            release=self.forward.reset,
+        )
+        return done, problem
 
     def count(self, packs: Sequence[Pack], rows: Sequence[Row], *, beside: int = 0) -> None:
         """Count what `packs` took, and as many tokens that were fed beside them."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from engines.common.completions import completion
 from engines.common.device import empty_cache, is_out_of_memory
 from engines.common.encoding import Encoded
+from engines.common.memory import out_of_memory_text
 from engines.common.token_rows import Row
 from engines.hf.answering.answers import generated
 from engines.hf.model.endings import ends_of
@@ -143,5 +144,4 @@ def _longest(asked: Sequence[Asked]) -> int:
 
 def _out_of_memory(asked: Sequence[Asked], problem: Exception) -> str:
     longest = max(len(row.ids) for row in asked)
-    text = f"out of memory with {len(asked)} rows of up to {longest} prompt tokens: {problem}"
-    return " ".join(text.split())[:400]
+    return out_of_memory_text(f"{len(asked)} rows of up to {longest} prompt tokens", problem)

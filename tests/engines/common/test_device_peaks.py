@@ -35,9 +35,9 @@ def test_every_size_has_a_rate_and_so_has_the_product_of_matrices(small, dtype):
 
 
 def test_data_takes_only_its_share_of_free_memory(small, monkeypatch):
-    monkeypatch.setattr(device_peaks, "_free_bytes", lambda device: 4 * SIZES[0])
+    monkeypatch.setattr(device_peaks, "free_bytes", lambda device: 4 * SIZES[0])
     assert device_peaks._sizes("cpu") == SIZES[:1]
-    monkeypatch.setattr(device_peaks, "_free_bytes", lambda device: 1)
+    monkeypatch.setattr(device_peaks, "free_bytes", lambda device: 1)
     assert device_peaks._sizes("cpu") == SIZES[:1], "something must be measured"
 
 
