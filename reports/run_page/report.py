@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-from modeltest.api import (
-    AccuracySummary,
-    GenerationSummary,
-    HarnessSummary,
-    MaxBatchSummary,
-    PerformanceSummary,
-    PrecisionSummary,
-    PrerequisiteError,
-    RunResult,
-)
+from modeltest.api import PrerequisiteError, RunResult
 from modeltest.machine.files import write_text
+from modeltest.present import presentation_of
 from reports.page import render, require_packages
+from reports.page.rendering import page_kinds
 from reports.page.texts import Texts, load_texts
 from reports.plots.drawing import Plot, write_plots
 from reports.run_page.accuracy import accuracy_content
-from reports.run_page.content import Content
+from reports.run_page.content import Content, table_content
 from reports.run_page.provenance import provenance
-from reports.run_page.timed import maxbs_content, performance_content
+from reports.run_page.timed import maxbs_content, performance_content, precision_content
 
 FILE_NAME = "report.html"
 PLOTS_FOLDER = "plots"
 
 _TEXTS = ("run", "plot")
+
+_CONTENTS: Mapping[str, Callable[[RunResult, Any, Texts], Content]] = MappingProxyType(
+    {
+        "accuracy": accuracy_content,
+        "performance": performance_content,
+        "maxbs": maxbs_content,
+        "precision": precision_content,
+    }
+)
+"""By kind of result, what its page shows beside the summary."""
 _PREPARED = (
     "jinja2",
     "matplotlib.figure",
@@ -79,25 +83,18 @@ def run_page(result: RunResult, content: Content, language: str | None = None) -
 
 
 def content_of(result: RunResult, texts: Texts) -> Content:
-    """Return what the page shows of the summary of `result`.
+    """Return what the page shows of the summary of `result`: a page of its kind, or else its table.
 
     Raises: ValueError without one.
     """
     summary = result.summary
-    if isinstance(summary, AccuracySummary):
-        return accuracy_content(result, summary, texts)
-    if isinstance(summary, PerformanceSummary):
-        return performance_content(result, summary, texts)
-    if isinstance(summary, MaxBatchSummary):
-        return maxbs_content(summary, texts)
-    if isinstance(summary, PrecisionSummary):
-        counts = Counter(output.verdict.value for output in summary.outputs)
-        return Content(kind="precision", values={"counts": counts})
-    if isinstance(summary, HarnessSummary):
-        return Content(kind="harness")
-    if isinstance(summary, GenerationSummary):
-        return Content(kind="generation")
-    raise ValueError("a run without a summary has no page")
+    if summary is None:
+        raise ValueError("a run without a summary has no page")
+    shown = presentation_of(summary)
+    if f"run_{shown.kind}" not in page_kinds():
+        return table_content(shown, summary)
+    make = _CONTENTS.get(shown.kind)
+    return Content(kind=shown.kind) if make is None else make(result, summary, texts)
 
 
 def _write_plots(plots: Sequence[Plot], folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from modeltest.api import (
     MaxBatchSummary,
     MetricDefinition,
     PerformanceSummary,
+    PrecisionSummary,
     RunResult,
     Verdict,
 )
@@ -74,6 +75,12 @@ def best_cases(cases: Sequence[CaseSummary]) -> list[Best]:
     return best
 
 
-def maxbs_content(summary: MaxBatchSummary, texts: Texts) -> Content:
+def maxbs_content(_: RunResult, summary: MaxBatchSummary, texts: Texts) -> Content:
     """Return what the page shows of a max-batch run."""
     return Content(kind="maxbs", plots=maxbs_plots(summary.cases, texts=texts))
+
+
+def precision_content(_: RunResult, summary: PrecisionSummary, __: Texts) -> Content:
+    """Return what the page shows of a precision run."""
+    counts = Counter(output.verdict.value for output in summary.outputs)
+    return Content(kind="precision", values={"counts": counts})
