@@ -45,7 +45,7 @@ SUITE_REPORTS = _Kind("modeltest.suite_reports", "suite report", SuiteReport)
 SITE_BUILDERS = _Kind("modeltest.site_builders", "site builder", SiteBuilder)
 
 Tell = Callable[[str], None]
-"""Hears in one line what is left out, and why."""
+"""Called with one line on what is left out, and why."""
 
 
 class PlugInError(PrerequisiteError):
@@ -155,17 +155,17 @@ def site_builder() -> SiteBuilder:
 
 
 def reports(tell: Tell = _ignore) -> Iterator[Report]:
-    """Yield every installed report that can be used, by its name; `tell` hears of one that cannot."""
+    """Yield every installed report that can be used, by its name; `tell` is called for one that cannot."""
     return _usable(REPORTS, tell)
 
 
 def comparison_reports(tell: Tell = _ignore) -> Iterator[ComparisonReport]:
-    """Yield every installed report of comparisons that can be used; `tell` hears of one that cannot."""
+    """Yield every installed report of comparisons that can be used; `tell` is called for one that cannot."""
     return _usable(COMPARISON_REPORTS, tell)
 
 
 def suite_reports(tell: Tell = _ignore) -> Iterator[SuiteReport]:
-    """Yield every installed report of suites that can be used; `tell` hears of one that cannot."""
+    """Yield every installed report of suites that can be used; `tell` is called for one that cannot."""
     return _usable(SUITE_REPORTS, tell)
 
 

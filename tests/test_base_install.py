@@ -187,9 +187,9 @@ def test_the_doctor_says_what_is_missing(run):
 
 def test_the_list_of_engines_names_none_that_cannot_run_here(run):
     said = run("list", "engines").stdout
-    adapters = {row[0]: row[1:] for row in map(str.split, said.splitlines()) if row}
-    assert adapters["fake"][3] == "fake"
-    assert all(adapters[word][1:3] == ["not", "installed"] for word in ("pa_fp16", "hf_fp32"))
+    engines = {row[0]: row[1:] for row in map(str.split, said.splitlines()) if row}
+    assert engines["fake"][3] == "fake"
+    assert all(engines[word][1:3] == ["not", "installed"] for word in ("pa_fp16", "hf_fp32"))
     assert "not hf: it needs torch and transformers, and torch is not installed" in " ".join(said.split())
 
 

@@ -56,12 +56,12 @@ from modeltest.search.evidence import CERTIFICATE_RISK
 from modeltest.search.sequential_test import CONFIDENCE, PRIOR_SD
 from modeltest.statistics import proportion
 from modeltest.tasks.gsm8k import GSM8K, LM_EVAL_STOPS, LM_EVAL_TOKENS, MODELTEST_TOKENS
+from modeltest.tasks.interval_width import DRIFT_DOUBT, NOISY_CV, PRECISE, SETTLED
 from modeltest.tasks.mmlu import MMLU
 from modeltest.tasks.multiple_choice import FEW_SHOT_TOKENS, ZERO_SHOT_TOKENS
 from modeltest.tasks.performance import Performance
 from modeltest.tasks.performance_maxbs import SCREEN_TOKENS, SCREENED_FROM_TOKENS
 from modeltest.tasks.plausibility import TOLERANCE
-from modeltest.tasks.precision import DRIFT_DOUBT, NOISY_CV, PRECISE, SETTLED
 from modeltest.tasks.readings import BARE, MEASURE, WARMUP
 from modeltest.tasks.trials import MAX_TRIALS, MAX_WARMUP_TRIALS, MIN_TRIALS, QUICK_TRIALS, TrialPlan
 from reports.csv import benchmark as benchmark_csv

@@ -318,7 +318,7 @@ class PromptedTask(MeasurementTask, Protocol):
 
 
 Tell = Callable[[int, int, str], None]
-"""Hears how much is done, of how much, in which unit."""
+"""Called with how much is done, of how much, in which unit."""
 
 
 class Evaluation(Protocol):

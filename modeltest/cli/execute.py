@@ -159,7 +159,7 @@ _LIMIT_OPTIONS = tuple(
     for what, text in _TIMEOUTS.items()
 )
 
-_MANNER_OPTIONS = (
+_EXECUTION_OPTIONS = (
     click.option(
         "--dry-run",
         is_flag=True,
@@ -200,7 +200,7 @@ def run_options(command: Command) -> Command:
 
 def harness_options(command: Command) -> Command:
     """Add the options that every run takes, also one of another harness."""
-    return _with(_OPTIONS, limit_options(_with(_MANNER_OPTIONS, command)))
+    return _with(_OPTIONS, limit_options(_with(_EXECUTION_OPTIONS, command)))
 
 
 def limit_options(command: Command) -> Command:

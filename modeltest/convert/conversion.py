@@ -47,7 +47,7 @@ def convert_checkpoint(
 
     No file is in its place before all of them are written and verified, and what a killed conversion finished
     is not done again. `output` also gets the checkpoint's other files. `force` replaces safetensors of the
-    same names. `tell` hears a line per file. Each file is converted by `convert_file`; `None`
+    same names. `tell` is called with a line per file. Each file is converted by `convert_file`; `None`
     does it in a process of its own.
 
     Raises: SpecError when there is nothing to convert or something in the way; EngineError when a torch file

@@ -15,7 +15,7 @@ def plain(cell: Cell) -> str:
     if isinstance(cell, Said):
         return in_one_line(cell.text)
     if isinstance(cell, Estimate):
-        width = relative_half_width(cell.found) if cell.found else None
+        width = relative_half_width(cell.found) if cell.found and not cell.is_secondary else None
         return number(cell.found.median if cell.found else None) + ("" if width is None else f" ±{width:.1%}")
     if isinstance(cell, Interval):
         return "" if cell.of.low is None else f"{cell.of.low:.2%} .. {cell.of.high:.2%}"

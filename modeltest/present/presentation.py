@@ -31,6 +31,8 @@ class Estimate:
     """A cell with the median of a metric over trials and its 95 % interval; `None` is shown as a dash."""
 
     found: Distribution | None
+    is_secondary: bool = False
+    """Whether a line of characters has room for the median alone."""
 
 
 @dataclass(frozen=True, slots=True)

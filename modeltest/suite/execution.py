@@ -218,7 +218,7 @@ class _Carrier:
 
 
 def write_suite_reports(directory: Path, suite: SuiteResult, *, tell: Callable[[str], None]) -> None:
-    """Write every report of a suite; `tell` hears of one that lacks a package or is broken."""
+    """Write every report of a suite; `tell` is called for one that lacks a package or is broken."""
     results = read_results(directory, suite)
     for report in registry.suite_reports(tell):
         try:

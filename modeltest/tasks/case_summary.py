@@ -9,8 +9,8 @@ from modeltest.api import CaseSummary, Overhead, Verdict
 from modeltest.metrics import METRICS
 from modeltest.rank_statistics import overhead
 from modeltest.statistics import distribution
+from modeltest.tasks.interval_width import drifts, noise
 from modeltest.tasks.plausibility import UNKNOWN_HARDWARE, Hardware, achieved_rates, implausible
-from modeltest.tasks.precision import drifts, noise
 from modeltest.tasks.prompt_sources import summarize_prompts
 from modeltest.tasks.readings import BARE, MEASURE, WARMUP, TrialReading, of_phase, values_of
 from modeltest.tasks.shapes import Combination

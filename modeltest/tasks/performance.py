@@ -18,8 +18,8 @@ from modeltest.api import (
     modes_named,
 )
 from modeltest.tasks.case_summary import summarize_case
+from modeltest.tasks.interval_width import overhead_notes, precision_notes
 from modeltest.tasks.plausibility import Hardware
-from modeltest.tasks.precision import overhead_notes, precision_notes
 from modeltest.tasks.prompt_sources import choose_prompts, least_trials
 from modeltest.tasks.readings import MEASURE, TrialReading, of_phase, read_trials
 from modeltest.tasks.shapes import (

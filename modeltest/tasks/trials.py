@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 from modeltest.api import Capability, EngineInfo, Measurement, RunSpec, Trial
-from modeltest.tasks.precision import has_settled, is_precise
+from modeltest.tasks.interval_width import has_settled, is_precise
 from modeltest.tasks.prompt_sources import CaseInputs
 from modeltest.tasks.readings import BARE, MEASURE, WARMUP, TrialReading, of_phase, read_trial
 from modeltest.tasks.shapes import Combination

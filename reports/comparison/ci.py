@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 
 from modeltest.api import HIGHER, LOWER, Comparison, Gate, GateOutcome
-from reports.ci.junit_xml import Check, class_name_of, junit_document, suite_element
+from modeltest.present import Check
+from reports.ci.junit_xml import class_name_of, junit_document, suite_element
 from reports.ci.openmetrics import PREFIX, metrics_text
 
 FORMAT_VERSION = 1

@@ -8,7 +8,8 @@ from xml.etree import ElementTree as ET
 
 from modeltest.api import RunResult, SuiteResult, SuiteRun, SuiteStatus
 from modeltest.machine.files import write_text
-from reports.ci.junit_xml import RUN_CASE, Check, class_name_of, junit_document, suite_element, suite_of
+from modeltest.present import Check
+from reports.ci.junit_xml import RUN_CASE, class_name_of, junit_document, suite_element, suite_of
 
 
 class SuiteJUnitXml:

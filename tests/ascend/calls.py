@@ -7,7 +7,7 @@ from typing import Any
 from engines.mindie.benchmark import parse_benchmark
 from engines.mindie.files import RunnerFiles
 from engines.mindie.pa import MindiePA
-from engines.mindie.runner import PagedRunner, Row
+from engines.mindie.runner import PagedRunner, RunnerRow
 from engines.mindie.sizes import RunnerSize
 from modeltest.api import EngineError
 from modeltest.data.load import load_dataset
@@ -17,7 +17,7 @@ from modeltest.run.worker.accuracy import run_accuracy
 PROMPTS = [list(range(30 + 7 * row, 42 + 8 * row)) for row in range(5)]
 """Prompts of different lengths, 12 tokens to 16."""
 
-ROWS = [Row(tuple(prompt)) for prompt in PROMPTS]
+ROWS = [RunnerRow(tuple(prompt)) for prompt in PROMPTS]
 
 
 def complete(spec: Any, model: Any, batches: Any, batch_size: int) -> Any:

@@ -11,7 +11,7 @@ import calls
 import pytest
 
 from engines.mindie.calls import End, Free, Infer, Make, WarmUp
-from engines.mindie.runner import Row
+from engines.mindie.runner import RunnerRow
 from engines.mindie.sizes import RunnerSize
 from engines.mindie.team import Team
 from modeltest.api import (
@@ -102,7 +102,7 @@ class Store(dict):
 
 
 SEAL = Seal("a secret of the test's")
-INFER = Infer((Row((1, 2)), Row((3,), "adapter")), 4, ignore_eos=True, with_logits=False)
+INFER = Infer((RunnerRow((1, 2)), RunnerRow((3,), "adapter")), 4, ignore_eos=True, with_logits=False)
 
 
 class Recording:

@@ -40,5 +40,5 @@ def test_no_other_console_is_made_and_no_text_is_read_as_markup():
 
 
 def test_a_live_bar_reads_no_markup():
-    source = (ROOT / "modeltest" / "run" / "progress.py").read_text()
+    source = (ROOT / "modeltest" / "run" / "supervisor" / "progress.py").read_text()
     assert source.count("TextColumn(") == source.count("markup=False")

@@ -1,4 +1,4 @@
-"""What a rank needs of its fellows while a model computes, whether it has any or not.
+"""The operations that ranks which compute one model must agree on, and the same for a rank that is alone.
 
 A rank is one process of a run. With tensor parallelism each holds a part of every matrix, so that all of
 them must take the same steps: whatever one does because of a failure, all must do.

@@ -49,7 +49,7 @@ def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = 
     """Summarize `result` from its journal, write every report and `run.json`, and return it completed.
 
     The reports of a run that has not come to its end lie in a folder of their own, so that nobody takes them
-    for those of a whole one, and its verdict is INVALID. `tell` hears which reports are left out
+    for those of a whole one, and its verdict is INVALID. `tell` is told which reports are left out
     for want of a package.
 
     Raises: PrerequisiteError when a file cannot be written.
@@ -79,7 +79,7 @@ def judged(result: RunResult, directory: Path) -> RunResult:
     told = (each for each in result.findings if each.code in OF_QUESTIONS)
     findings = (*told, *_findings(summary, directory))
     asked = result.dataset.records if result.dataset else None
-    verdict, reasons = judge(summary, expected_questions=asked, findings=findings)
+    verdict, reasons = judge(summary, expected_questions=asked)
     if result.status != RunStatus.COMPLETE:
         verdict, reasons = Verdict.INVALID, (_unfinished(result), *reasons)
     return replace(
@@ -139,9 +139,7 @@ def summarize(result: RunResult, directory: Path) -> Summary:
     raise ModelTestError(f"task {task.name!r} summarizes nothing")
 
 
-def judge(
-    summary: Summary, *, expected_questions: int | None = None, findings: Iterable[Finding] = ()
-) -> tuple[Verdict, tuple[str, ...]]:
+def judge(summary: Summary, *, expected_questions: int | None = None) -> tuple[Verdict, tuple[str, ...]]:
     """Return whether the numbers may be used, and why not.
 
     `expected_questions` is how many an accuracy run was to ask; `None` when it ended before that was known.
@@ -149,13 +147,16 @@ def judge(
     return presentation_of(summary).judgement(
         summary,
         expected_questions=expected_questions,
-        findings=frozenset(finding.code for finding in findings),
+        findings=frozenset(finding.code for finding in _of_answers(summary)),
     )
 
 
+def _of_answers(summary: Summary) -> Iterable[Finding]:
+    return suspicions(summary) if isinstance(summary, AccuracySummary) else ()
+
+
 def _findings(summary: Summary, directory: Path) -> Iterator[Finding]:
-    if isinstance(summary, AccuracySummary):
-        yield from suspicions(summary)
+    yield from _of_answers(summary)
     if lacks_digests(directory / FILE_NAME):
         yield Finding(JOURNAL_WITHOUT_DIGESTS)
 
@@ -178,8 +179,8 @@ def write_reports(
 ) -> tuple[Path, ...]:
     """Write every report that has something to say of `result`, unasked, and return the files' paths.
 
-    A report that lacks an optional package is left out: `tell` hears which package that is. So is one that is
-    broken, since the run is what it is without it: `broken` hears which, and why.
+    A report that lacks an optional package is left out: `tell` is told which package that is. So is one that
+    is broken, since the run is what it is without it: `broken` is told which, and why.
 
     Raises: PrerequisiteError when a file cannot be written.
     """

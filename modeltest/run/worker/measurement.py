@@ -56,7 +56,7 @@ def run_measurements(
 ) -> Iterator[Measurement]:
     """Yield the measurement of each trial the task asks for, before the task is told of it.
 
-    Those in the journal are told to the task first and not yielded. `on_trial` hears the `trial_name` of each
+    Those in the journal are told to the task first and not yielded. `on_trial` gets the `trial_name` of each
     trial before it is run.
 
     Raises: EngineError when the engine fails other than for lack of memory; DeviceError when it is not what

@@ -52,7 +52,7 @@ def write_traces(
     run: str,
     tell: Callable[[str], None],
 ) -> None:
-    """Write a trace of each trial into `folder`, its name beginning with `run`; `tell` hears of each.
+    """Write a trace of each trial into `folder`, its name beginning with `run`; `tell` is called for each.
 
     Nothing is raised: the run has all it was for, and a trace that failed must not cost it.
     """

@@ -91,7 +91,7 @@ def test_a_plugin_cannot_change_the_words_after_a_mode():
 
 
 @pytest.mark.parametrize(
-    ("word", "dtype", "adapters"),
+    ("word", "dtype", "engines"),
     [
         ("pa_fp16", "float16", ("mindie_pa", "hf_paged", "hf")),
         ("pa_bf16", "bfloat16", ("mindie_pa", "hf_paged", "hf")),
@@ -105,10 +105,10 @@ def test_a_plugin_cannot_change_the_words_after_a_mode():
         ("openai", None, ("openai",)),
     ],
 )
-def test_an_engine_word_names_dtype_and_adapters(word, dtype, adapters):
+def test_an_engine_word_names_dtype_and_engines(word, dtype, engines):
     engine = engine_word(word)
-    assert (engine.dtype, engine.adapters) == (dtype, adapters)
-    assert engines_of(word) == adapters
+    assert (engine.dtype, engine.engines) == (dtype, engines)
+    assert engines_of(word) == engines
     assert engine.description
 
 
@@ -134,12 +134,12 @@ def test_an_incomplete_engine_word_suggests_its_completions():
 
 def test_an_installed_engine_is_an_engine_word():
     engine = engine_word("vllm", installed=("vllm", "hf"))
-    assert (engine.dtype, engine.adapters) == (None, ("vllm",))
+    assert (engine.dtype, engine.engines) == (None, ("vllm",))
     assert engines_of("vllm") == ("vllm",)
 
 
 def test_an_installed_engine_does_not_change_the_built_in_words():
-    assert engine_word("fa", installed=("fa",)).adapters == ("mindie_fa", "hf")
+    assert engine_word("fa", installed=("fa",)).engines == ("mindie_fa", "hf")
 
 
 def test_a_word_in_the_wrong_case_is_found():

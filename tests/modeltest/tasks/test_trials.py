@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from played_engine import MS, PlayedEngine, engine_info, measurement, performance_spec, play
 
 from modeltest.api import Measurement, RunSpec, Trial, Verdict
+from modeltest.tasks.interval_width import PRECISE, is_precise
 from modeltest.tasks.performance import Performance
-from modeltest.tasks.precision import PRECISE, is_precise
 from modeltest.tasks.readings import MEASURE, of_phase, read_trial
 from modeltest.tasks.trials import TrialPlan, next_phase, plan_trials
 

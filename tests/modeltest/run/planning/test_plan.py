@@ -93,17 +93,17 @@ def quantized(tmp_path):
     )
 
 
-def test_quantised_weights_are_refused_where_no_adapter_can_run_them(quantized, monkeypatch):
-    monkeypatch.setattr(plans, "adapters_of", lambda _: ("hf",))
+def test_quantised_weights_are_refused_where_no_engine_can_run_them(quantized, monkeypatch):
+    monkeypatch.setattr(plans, "engines_of", lambda _: ("hf",))
     with pytest.raises(
         PrerequisiteError, match=r"is w8a8, which engine 'hf' cannot run; the words pa_fp16, "
     ):
         plan(quantized)
 
 
-def test_quantised_weights_go_to_the_adapter_that_can_run_them(quantized, monkeypatch):
+def test_quantised_weights_go_to_the_engine_that_can_run_them(quantized, monkeypatch):
     load = registry.load_engine
-    monkeypatch.setattr(plans, "adapters_of", lambda _: ("hf", "fake"))
+    monkeypatch.setattr(plans, "engines_of", lambda _: ("hf", "fake"))
     monkeypatch.setattr(registry, "load_engine", lambda name: Quantizing() if name == "fake" else load(name))
     made = plan(quantized)
     assert made.engine.name == "quantizing"
@@ -202,27 +202,27 @@ class Speechless(FakeEngine):
 
 
 @pytest.fixture
-def two_adapters(monkeypatch):
+def two_engines(monkeypatch):
     def serve(first):
         load = registry.load_engine
-        monkeypatch.setattr(plans, "adapters_of", lambda _: ("hf", "fake"))
+        monkeypatch.setattr(plans, "engines_of", lambda _: ("hf", "fake"))
         monkeypatch.setattr(registry, "load_engine", lambda name: first() if name == "hf" else load(name))
         return replace(SPEC, engine="any", cases=(Case(16, 4),))
 
     return serve
 
 
-def test_an_adapter_with_an_obstacle_is_passed_over_with_its_reason(two_adapters):
-    spec = two_adapters(Absent)
+def test_an_engine_with_an_obstacle_is_passed_over_with_its_reason(two_engines):
+    spec = two_engines(Absent)
     made = plan(spec)
     assert (made.engine.name, made.passed_over) == ("fake", {"hf": "there is no such chip"})
     made = plan(replace(spec, seed=1))
     assert (made.engine.name, made.passed_over) == ("absent", {})
 
 
-def test_an_adapter_that_lacks_what_the_task_needs_is_not_replaced(two_adapters):
+def test_an_engine_that_lacks_what_the_task_needs_is_not_replaced(two_engines):
     with pytest.raises(PrerequisiteError, match="engine 'speechless' cannot run performance: it lacks"):
-        plan(two_adapters(Speechless))
+        plan(two_engines(Speechless))
 
 
 def test_mindie_is_passed_over_where_it_is_not_and_the_reason_is_told(demo_model, monkeypatch):

@@ -16,8 +16,8 @@ from modeltest.run.supervisor.losses import (
 KILLED = WorkerEnd(-signal.SIGKILL, is_started=True)
 OOM_KILLED = WorkerEnd(-signal.SIGKILL, was_oom_killed=True, is_started=True)
 HUNG = WorkerEnd(-signal.SIGTERM, hang="no heartbeat for 9 s", is_started=True)
-TRIAL = Flight(alone=("0/8/1",))
-AGAIN = Flight(alone=("0/8/1",), again=True)
+TRIAL = Flight(batch=("0/8/1",))
+AGAIN = Flight(batch=("0/8/1",), is_retry=True)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_questions_in_flight_are_counted_while_nobody_knows_which_it_was():
 
 
 def test_a_batch_asked_alone_that_ends_a_worker_again_is_given_up():
-    found = lost(KILLED, Flight(taken=8, alone=("q1", "q2"), again=True))
+    found = lost(KILLED, Flight(taken=8, batch=("q1", "q2"), is_retry=True))
     assert (found.in_flight, found.suspects, found.given_up) == (0, ("q1", "q2"), True)
 
 
