@@ -66,6 +66,7 @@ from modeltest.api.exchange import (
     TrialPrompts,
     Turn,
 )
+from modeltest.api.facts import DatasetInfo, EngineInfo, EngineUsage, HarmlessWeights, ModelInfo, RankUse
 from modeltest.api.hardware import BandwidthPeak, DevicePeaks, ModelWork, ProcessorUse
 from modeltest.api.metric_names import (
     FAMILIES,
@@ -106,26 +107,20 @@ from modeltest.api.plugins import (
 )
 from modeltest.api.results import (
     AccuracySummary,
-    DatasetInfo,
-    EngineInfo,
-    EngineUsage,
     Finding,
     FirstDifference,
     FrequentFailure,
     GeneratedText,
     GenerationSummary,
-    HarmlessWeights,
     HarnessAnswers,
     HarnessMetric,
     HarnessSummary,
     Interruption,
     JournalEnd,
-    ModelInfo,
     PrecisionOutput,
     PrecisionSummary,
     Proportion,
     Question,
-    RankUse,
     RunResult,
     RunStatus,
     Sample,

@@ -10,16 +10,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from modeltest.api.exchange import Completion, Measurement, Record, Request, TokenPrompt, Trial, Turn
-from modeltest.api.results import (
-    EngineInfo,
-    EngineUsage,
-    HarnessAnswers,
-    ModelInfo,
-    RunResult,
-    Sample,
-    Score,
-    Summary,
-)
+from modeltest.api.facts import EngineInfo, EngineUsage, ModelInfo
+from modeltest.api.results import HarnessAnswers, RunResult, Sample, Score, Summary
 from modeltest.api.spec import RunSpec
 
 

@@ -19,8 +19,7 @@ from modeltest.api import (
     PrerequisiteError,
     SpecError,
 )
-from modeltest.cli.number_types import decimal
-from modeltest.cli.percent import percent
+from modeltest.cli.number_types import decimal, percent
 from modeltest.compare.comparable import ALLOWABLE
 
 if TYPE_CHECKING:

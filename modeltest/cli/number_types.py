@@ -38,3 +38,22 @@ def decimal(*, above: float | None = None, lowest: float = 0, highest: float) ->
 def seconds(*, above: float | None = None) -> Decimal:
     """Return the type of a time in seconds: from 0, or longer than `above`."""
     return decimal(above=above, highest=LONGEST_S)
+
+
+def percent(text: str) -> float:
+    """Return the fraction that `0.5%` means; the type of an option.
+
+    Raises: click.BadParameter, also for a bare number, which could mean either.
+    """
+    digits = text.strip()
+    try:
+        number = float(digits.removesuffix("%"))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a percentage such as 0.5%") from None
+    if not digits.endswith("%"):
+        raise click.BadParameter(
+            f"{text!r} may mean {digits}% or {100 * number:.10g}%: write the sign, such as 0.5%"
+        )
+    if not 0 <= number <= 100:
+        raise click.BadParameter(f"{text!r} is not between 0% and 100%")
+    return number / 100

@@ -17,9 +17,8 @@ from typing import Any
 
 from engines.common.device import empty_cache, is_out_of_memory
 from engines.hf.beliefs.distance import distance, rounding_of
-from engines.hf.beliefs.float32 import in_float32, is_float32
+from engines.hf.beliefs.float32 import in_float32, in_float32_with_output_matrix, is_float32
 from engines.hf.beliefs.limits import limits_of
-from engines.hf.beliefs.output_matrix import in_float32_with_output_matrix
 from engines.hf.beliefs.probe_tree import ProbeTree, probe_tree
 from engines.hf.model.forward import forget
 from engines.hf.packed.logits import LogitsAt
