@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ from modeltest.plain.contracts import from_plain
 from modeltest.plain.toml_file import read_toml
 
 CARD_FILE = "dataset.toml"
+GROUP = "modeltest.datasets"
+"""The entry points by which a package declares a dataset: its name, and the package that is its folder."""
+
 EVERY_SUBJECT = "*"
 _LONGEST_NAME = 255
 """Bytes of a file's name, on every usual file system."""
@@ -147,18 +152,55 @@ def cards_root() -> Path:
 
 
 def card_names() -> tuple[str, ...]:
-    """Return the names of all datasets, sorted."""
-    return tuple(sorted(path.parent.name for path in cards_root().glob(f"*/{CARD_FILE}")))
+    """Return the names of all datasets, ours and those of installed packages, sorted."""
+    return tuple(sorted({*_own_names(), *(point.name for point in _declared())}))
 
 
 def load_card(name: str) -> DatasetCard:
     """Return the card of the dataset `name`.
 
-    Raises: SpecError for an unknown name; DatasetError for a card that does not fit.
+    Raises: SpecError for an unknown name; PrerequisiteError for one that two packages declare, or whose
+    package has no card; DatasetError for a card that does not fit.
     """
-    if name not in card_names():
+    declared = {point.value: point for point in _declared() if point.name == name}
+    is_own = name in _own_names()
+    if not is_own and not declared:
         raise SpecError(f"unknown dataset '{name}'; available: {', '.join(card_names())}")
-    return read_card(cards_root() / name / CARD_FILE)
+    if is_own + len(declared) > 1:
+        owners = " and ".join([*(["ModelTest"] if is_own else []), *map(_owner, declared.values())])
+        raise PrerequisiteError(
+            f"dataset {name!r} is declared by {owners}: uninstall one of them, or rename its dataset"
+        )
+    return read_card((cards_root() / name if is_own else _folder_of(*declared.values())) / CARD_FILE)
+
+
+def _own_names() -> frozenset[str]:
+    return frozenset(path.parent.name for path in cards_root().glob(f"*/{CARD_FILE}"))
+
+
+def _declared() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=GROUP))
+
+
+def _owner(point: EntryPoint) -> str:
+    owner = "an unknown package" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    return f"{owner} ({point.value})"
+
+
+def _folder_of(point: EntryPoint) -> Path:
+    """Return the folder that a package names as its dataset's: it is found, and not imported itself."""
+    try:
+        found = find_spec(point.value)
+    except Exception as problem:  # what stands around it is somebody else's code
+        raise PrerequisiteError(
+            f"dataset {point.name!r} of {_owner(point)} cannot be found: {type(problem).__name__}: {problem}"
+        ) from problem
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        if (Path(folder) / CARD_FILE).is_file():
+            return Path(folder)
+    raise PrerequisiteError(
+        f"dataset {point.name!r} of {_owner(point)} is not there: a folder with {CARD_FILE} is expected"
+    )
 
 
 def read_card(path: Path) -> DatasetCard:
