@@ -198,7 +198,8 @@ def test_the_summary_says_what_the_search_did(limit: int, memory: int, quick: bo
         dict.fromkeys(trial.batch_size for trial in trials)
     )
     truth = min(limit, memory, 64)
-    assert truth - 2 <= (case.max_batch or 0) <= truth
+    # A quick search stops at a few trials: over all limits and memories here it ends at most 3 rows below.
+    assert truth - (3 if quick else 2) <= (case.max_batch or 0) <= truth
 
 
 @settings(deadline=None, max_examples=50)
