@@ -5,6 +5,8 @@ from __future__ import annotations
 import resource
 from pathlib import Path
 
+from modeltest.machine.proc_files import sizes_of
+
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 _KIB = 1024
@@ -12,14 +14,8 @@ _KIB = 1024
 
 def resident_peak_bytes() -> int:
     """Return the largest resident set of this process since the last `forget_resident_peak`."""
-    try:
-        lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * _KIB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
+    peak = sizes_of(_STATUS).get("VmHWM")
+    return peak if peak is not None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
 
 
 def forget_resident_peak() -> bool:

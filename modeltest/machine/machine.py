@@ -7,10 +7,10 @@ import platform
 from pathlib import Path
 
 from modeltest.machine.cpu_quota import cpu_quota
+from modeltest.machine.proc_files import lines_of, sizes_of
 
 _PROCESSORS = Path("/sys/devices/system/cpu")
 _MEMORY = Path("/proc/meminfo")
-_KIB = 1024
 
 
 def describe_machine() -> dict[str, str | int | float | None]:
@@ -18,7 +18,7 @@ def describe_machine() -> dict[str, str | int | float | None]:
 
     Asked before the worker starts, so that the load is that of others.
     """
-    memory = _memory_bytes()
+    memory = sizes_of(_MEMORY)
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
@@ -37,7 +37,7 @@ def describe_machine() -> dict[str, str | int | float | None]:
 
 
 def _processor() -> str | None:
-    for line in _lines(Path("/proc/cpuinfo")):
+    for line in lines_of(Path("/proc/cpuinfo")):
         name, _, value = line.partition(":")
         if name.strip() in ("model name", "Model"):
             return value.strip()
@@ -46,25 +46,8 @@ def _processor() -> str | None:
 
 def _texts(pattern: str) -> set[str]:
     """Return what the files of all processors say, each text once."""
-    return {text for path in _PROCESSORS.glob(pattern) for text in _lines(path)[:1] if text}
-
-
-def _memory_bytes() -> dict[str, int]:
-    found = {}
-    for line in _lines(_MEMORY):
-        name, _, value = line.partition(":")
-        amount = value.split()
-        if len(amount) == 2 and amount[0].isdigit():
-            found[name] = int(amount[0]) * _KIB
-    return found
+    return {text for path in _PROCESSORS.glob(pattern) for text in lines_of(path)[:1] if text}
 
 
 def _difference(total: int | None, free: int | None) -> int | None:
     return None if total is None or free is None else total - free
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []

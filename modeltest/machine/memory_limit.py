@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modeltest.machine.control_groups import group_folders
+from modeltest.machine.proc_files import lines_of, sizes_of
 
 _ROOT = Path("/")
-_KIB = 1024
 
 _VERSIONS = (
     ("memory.max", "memory.current", "inactive_file"),
@@ -25,20 +25,13 @@ def free_memory_bytes(root: Path = _ROOT) -> int | None:
 
     Source: proc(5); cgroup-v2.rst and cgroup-v1/memory.rst of Linux, Documentation/admin-guide.
     """
-    available = _kib(root / "proc/meminfo").get("MemAvailable")
-    return None if available is None else min((available * _KIB, *_left_in_groups(root)))
+    available = sizes_of(root / "proc/meminfo").get("MemAvailable")
+    return None if available is None else min((available, *_left_in_groups(root)))
 
 
 def resident_bytes(root: Path = _ROOT) -> int | None:
     """Return the resident set of this process; `None` where the system does not tell."""
-    found = _kib(root / "proc/self/status").get("VmRSS")
-    return None if found is None else found * _KIB
-
-
-def _kib(path: Path) -> dict[str, int]:
-    """Return the lines `Name:  123 kB` of a file under /proc."""
-    parts = [line.partition(":") for line in _lines(path)]
-    return {name: int(value.split()[0]) for name, _, value in parts if value.strip().endswith(" kB")}
+    return sizes_of(root / "proc/self/status").get("VmRSS")
 
 
 def _left_in_groups(root: Path) -> Iterator[int]:
@@ -50,18 +43,11 @@ def _left_in_groups(root: Path) -> Iterator[int]:
 
 
 def _stat(folder: Path, name: str) -> int:
-    found = (line.split() for line in _lines(folder / "memory.stat"))
+    found = (line.split() for line in lines_of(folder / "memory.stat"))
     return sum(int(words[1]) for words in found if len(words) == 2 and words[0] == name)
 
 
 def _count(path: Path) -> int | None:
     """Return the number in a file; `None` without one, as where the limit is `max`."""
-    words = " ".join(_lines(path)).split()
+    words = " ".join(lines_of(path)).split()
     return int(words[0]) if len(words) == 1 and words[0].isdigit() else None
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return []
