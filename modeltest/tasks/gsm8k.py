@@ -11,7 +11,6 @@ from modeltest.api import (
     Capability,
     Completion,
     DatasetError,
-    Finish,
     Record,
     Request,
     RunSpec,
@@ -40,7 +39,7 @@ from modeltest.tasks.protocols import (
     first_shots,
     shot_count,
 )
-from modeltest.tasks.scoring import category_of, contradiction_of, failed_score
+from modeltest.tasks.scoring import category_of, contradiction_of, failed_score, score_text
 
 MODELTEST_TOKENS = 512
 LM_EVAL_TOKENS = 256
@@ -109,18 +108,13 @@ class GSM8K:
             error = completion.error or "the engine gave no text"
             return failed_score(record, error, category=category, expected=expected)
         predicted = _EXTRACT[spec.protocol](completion.text)
-        # Both references score what stands in an answer that was cut. Where nothing stands there, "no answer"
-        # would blame the model for the limit.
-        is_cut = predicted is None and completion.finish is Finish.LENGTH
-        return Score(
-            request_id=record.id,
-            subject=record.subject,
+        return score_text(
+            record,
+            completion,
+            None if predicted is None else shortened(predicted),
+            correct=predicted == expected if _is_lm_eval(spec) else are_close(predicted, expected),
             category=category,
             expected=expected,
-            predicted=None if predicted is None else shortened(predicted),
-            correct=predicted == expected if _is_lm_eval(spec) else are_close(predicted, expected),
-            no_answer=predicted is None and not is_cut,
-            truncated=is_cut,
         )
 
     def contradiction(self, spec: RunSpec, score: Score, choice_logprobs: Sequence[float]) -> str | None:

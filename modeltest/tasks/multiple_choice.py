@@ -25,7 +25,7 @@ from modeltest.summary import summarize_accuracy
 from modeltest.tasks.answers import LETTERS, extract_answer
 from modeltest.tasks.prompts import WorkedExample, lay_out
 from modeltest.tasks.protocols import LM_EVAL, PROTOCOLS, check_protocol, first_shots, shot_count
-from modeltest.tasks.scoring import category_of, contradiction_of, failed_score, score_choices
+from modeltest.tasks.scoring import category_of, contradiction_of, failed_score, score_choices, score_text
 
 FEW_SHOT_TOKENS = 20
 ZERO_SHOT_TOKENS = 256
@@ -94,19 +94,8 @@ class MultipleChoice:
         if completion.error or completion.text is None:
             return failed_score(record, completion.error or "the engine gave no text", category=category)
         predicted = _first_character(completion) if shot_count(spec) else _reasoned_answer(completion)
-        # A cut is no fault in itself: 20 tokens are always cut, long after the one that counts. It is one
-        # when it came before the answer, and then "no answer" would blame the model for the limit.
-        is_cut = predicted is None and completion.finish is Finish.LENGTH
-        return Score(
-            request_id=record.id,
-            subject=record.subject,
-            category=category,
-            expected=record.fields["answer"],
-            predicted=predicted,
-            correct=predicted == record.fields["answer"],
-            no_answer=predicted is None and not is_cut,
-            truncated=is_cut,
-        )
+        correct = predicted == record.fields["answer"]
+        return score_text(record, completion, predicted, correct=correct, category=category)
 
     def contradiction(self, spec: RunSpec, score: Score, choice_logprobs: Sequence[float]) -> str | None:
         """Return what in a score cannot be: right is the expected letter, by choices the likeliest."""

@@ -12,7 +12,6 @@ from modeltest.api import (
     Argument,
     Capability,
     Completion,
-    Finish,
     Mode,
     Record,
     Request,
@@ -24,7 +23,7 @@ from modeltest.api import (
 from modeltest.summary import summarize_accuracy
 from modeltest.tasks.prompts import WorkedExample, lay_out
 from modeltest.tasks.protocols import MODELTEST, check_protocol, first_shots, shot_count
-from modeltest.tasks.scoring import category_of, contradiction_of, failed_score
+from modeltest.tasks.scoring import category_of, contradiction_of, failed_score, score_text
 
 
 class QuestionTask(ABC):
@@ -92,18 +91,7 @@ class QuestionTask(ABC):
         if completion.error or completion.text is None:
             return failed_score(record, completion.error or "the engine gave no text", category=category)
         predicted = self.answer(completion.text, record)
-        # Where nothing stands in a text that was cut, "no answer" would blame the model for the limit.
-        is_cut = predicted is None and completion.finish is Finish.LENGTH
-        return Score(
-            request_id=record.id,
-            subject=record.subject,
-            category=category,
-            expected=expected,
-            predicted=predicted,
-            correct=predicted == expected,
-            no_answer=predicted is None and not is_cut,
-            truncated=is_cut,
-        )
+        return score_text(record, completion, predicted, correct=predicted == expected, category=category)
 
     def contradiction(self, spec: RunSpec, score: Score, choice_logprobs: Sequence[float]) -> str | None:
         """Return what in a score cannot be: right is the expected answer."""

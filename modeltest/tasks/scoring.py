@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import eq
 
-from modeltest.api import Completion, Record, Score, TaskData
+from modeltest.api import Completion, Finish, Record, Score, TaskData
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,33 @@ def contradiction_of(
     if score.margin != best.margin:
         return f"margin is {score.margin}, but the best two choices are {best.margin} apart"
     return None
+
+
+def score_text(
+    record: Record,
+    completion: Completion,
+    predicted: str | None,
+    *,
+    correct: bool,
+    category: str = "",
+    expected: str | None = None,
+) -> Score:
+    """Return the score of a text that holds the answer `predicted`, or none.
+
+    A text that was cut before its answer is truncated: "no answer" would blame the model for the limit. A cut
+    behind it is no fault. `expected` is the right answer where the record's is longer than that.
+    """
+    is_cut = predicted is None and completion.finish is Finish.LENGTH
+    return Score(
+        request_id=record.id,
+        subject=record.subject,
+        category=category,
+        expected=record.fields["answer"] if expected is None else expected,
+        predicted=predicted,
+        correct=correct,
+        no_answer=predicted is None and not is_cut,
+        truncated=is_cut,
+    )
 
 
 def failed_score(record: Record, error: str, *, category: str = "", expected: str | None = None) -> Score:
