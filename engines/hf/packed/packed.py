@@ -86,13 +86,12 @@ class PackedRows:
 
     def attempt(self, work: Callable[[], T], tokens: int) -> tuple[T | None, str]:
         """Return what `work` returns, or `None` and what to say where memory is too small for its tokens."""
-        done, problem = attempt(
+        return attempt(
             lambda: self.ranks.attempt(work),
             device=self.device,
             what=f"{tokens} tokens",
             release=self.forward.reset,
         )
-        return done, problem
 
     def count(self, packs: Sequence[Pack], rows: Sequence[Row], *, beside: int = 0) -> None:
         """Count what `packs` took, and as many tokens that were fed beside them."""
