@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from modeltest.api import (
@@ -26,6 +24,7 @@ from modeltest.api import (
     SuiteReport,
     Task,
 )
+from modeltest.entry_points import declared, owner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,18 +193,6 @@ def modes_of(name: str, task: Task) -> tuple[Mode, ...]:
     return modes
 
 
-@cache
-def _entry_points(group: str) -> dict[str, tuple[EntryPoint, ...]]:
-    """Return what is declared under each name; several for one name when packages contradict each other.
-
-    One declaration that is found twice is one: a package may be installed twice, under two names.
-    """
-    found: dict[str, dict[str, EntryPoint]] = {}
-    for point in entry_points(group=group):
-        found.setdefault(point.name, {}).setdefault(point.value, point)
-    return {name: tuple(points.values()) for name, points in found.items()}
-
-
 def _usable(kind: _Kind, tell: Tell) -> Iterator[Any]:
     for name in _names(kind):
         try:
@@ -215,11 +202,11 @@ def _usable(kind: _Kind, tell: Tell) -> Iterator[Any]:
 
 
 def _names(kind: _Kind) -> tuple[str, ...]:
-    return tuple(sorted(_entry_points(kind.group)))
+    return tuple(sorted(declared(kind.group)))
 
 
 def _load(kind: _Kind, name: str) -> Any:
-    points = _entry_points(kind.group)
+    points = declared(kind.group)
     if name not in points:
         close = get_close_matches(name, points, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -228,12 +215,12 @@ def _load(kind: _Kind, name: str) -> Any:
             f"{kind.noun} {name!r} is not available; installed {kind.noun}s: {available}{hint}"
         )
     if len(points[name]) > 1:
-        owners = " and ".join(f"{_owner(point)} ({point.value})" for point in points[name])
+        owners = " and ".join(f"{owner_of(point)} ({point.value})" for point in points[name])
         raise PlugInError(
             f"{kind.noun} {name!r} is declared by {owners}: uninstall one of them, or rename its {kind.noun}"
         )
     (point,) = points[name]
-    owner = _owner(point)
+    owner = owner_of(point)
     with guard(f"{kind.noun} {name!r} of {owner} cannot be imported"):
         make = point.load()
     with guard(f"{kind.noun} {name!r} of {owner} cannot be made"):
@@ -244,9 +231,3 @@ def _load(kind: _Kind, name: str) -> Any:
         contract = f"{kind.contract.__module__}.{kind.contract.__qualname__}"
         raise PlugInError(f"{kind.noun} {name!r} of {owner} does not have the methods of {contract}")
     return plug_in
-
-
-def _owner(point: EntryPoint) -> str:
-    """Return the package that declares `point`, with its version."""
-    owner = point.dist
-    return "an unknown package" if owner is None else f"{owner.name} {owner.version}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from modeltest.api import DatasetError
+from modeltest.api import DatasetError, ModelTestError
 
 if TYPE_CHECKING:
     from modeltest.data.store import SplitFinding
@@ -47,16 +47,13 @@ def data() -> None:
 @_data_dir_option
 def list_(data_dir: str | None) -> None:
     """List the datasets, where they come from, and what of them is here."""
-    from modeltest.data.card import card_names, load_card
-    from modeltest.data.store import dataset_state
-
-    rows = []
-    for name in card_names():
-        card = load_card(name)
-        state = dataset_state(name, data_dir)
-        rows.append((name, card.title, card.licence, state, card.homepage))
+    from modeltest.data.store import listed_datasets
     from modeltest.tables import print_rows
 
+    rows = []
+    for each in listed_datasets(data_dir):
+        title, licence = (each.card.title, each.card.licence) if each.card else ("-", "-")
+        rows.append((each.name, title, licence, each.state, each.card.homepage if each.card else "-"))
     print_rows(("dataset", "title", "licence", "here", "homepage"), rows)
 
 
@@ -73,7 +70,14 @@ def verify(name: str | None, data_dir: str | None) -> None:
     from modeltest.data.card import card_names
     from modeltest.data.store import describe_mismatches, verify_dataset
 
-    by_name = {each: verify_dataset(each, data_dir) for each in ([name] if name else card_names())}
+    by_name = {}
+    for each in [name] if name else card_names():
+        try:
+            by_name[each] = verify_dataset(each, data_dir)
+        except ModelTestError as problem:
+            if name:
+                raise
+            click.echo(f"{each} is left out: {problem}", err=True)  # a package may have brought it
     _print_findings(finding for findings in by_name.values() for finding in findings)
     here = [findings for each, findings in by_name.items() if each == name or _is_here(findings)]
     problems = [line for line in map(describe_mismatches, here) if line]

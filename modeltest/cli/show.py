@@ -152,13 +152,12 @@ def _models() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
 
 
 def _datasets() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
-    from modeltest.data.card import card_names, load_card
+    from modeltest.data.store import listed_datasets
 
-    states = dict(dataset_states())
     rows = []
-    for name in card_names():
-        card = load_card(name)
-        rows.append((name, card.title, card.licence, states[name]))
+    for each in listed_datasets(None):
+        title, licence = (each.card.title, each.card.licence) if each.card else ("-", "-")
+        rows.append((each.name, title, licence, each.state))
     return ("dataset", "title", "licence", "here"), rows
 
 
@@ -179,7 +178,6 @@ def _reports() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
 
 def dataset_states() -> Iterable[tuple[str, str]]:
     """Return what is here of every dataset, by its name."""
-    from modeltest.data.card import card_names
-    from modeltest.data.store import dataset_state
+    from modeltest.data.store import listed_datasets
 
-    return [(name, dataset_state(name, None)) for name in card_names()]
+    return [(each.name, each.state) for each in listed_datasets(None)]

@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from modeltest.api import DatasetError, PrerequisiteError, SpecError
+from modeltest.entry_points import declared, owner_of
 from modeltest.plain.contracts import from_plain
 from modeltest.plain.toml_file import read_toml
 
@@ -153,7 +154,7 @@ def cards_root() -> Path:
 
 def card_names() -> tuple[str, ...]:
     """Return the names of all datasets, ours and those of installed packages, sorted."""
-    return tuple(sorted({*_own_names(), *(point.name for point in _declared())}))
+    return tuple(sorted({*_own_names(), *declared(GROUP)}))
 
 
 def load_card(name: str) -> DatasetCard:
@@ -162,29 +163,23 @@ def load_card(name: str) -> DatasetCard:
     Raises: SpecError for an unknown name; PrerequisiteError for one that two packages declare, or whose
     package has no card; DatasetError for a card that does not fit.
     """
-    declared = {point.value: point for point in _declared() if point.name == name}
-    is_own = name in _own_names()
-    if not is_own and not declared:
+    is_own, points = name in _own_names(), declared(GROUP).get(name, ())
+    if not is_own and not points:
         raise SpecError(f"unknown dataset '{name}'; available: {', '.join(card_names())}")
-    if is_own + len(declared) > 1:
-        owners = " and ".join([*(["ModelTest"] if is_own else []), *map(_owner, declared.values())])
+    if is_own + len(points) > 1:
+        owners = " and ".join([*(["ModelTest"] if is_own else []), *map(_declaration, points)])
         raise PrerequisiteError(
             f"dataset {name!r} is declared by {owners}: uninstall one of them, or rename its dataset"
         )
-    return read_card((cards_root() / name if is_own else _folder_of(*declared.values())) / CARD_FILE)
+    return read_card((cards_root() / name if is_own else _folder_of(points[0])) / CARD_FILE)
 
 
 def _own_names() -> frozenset[str]:
     return frozenset(path.parent.name for path in cards_root().glob(f"*/{CARD_FILE}"))
 
 
-def _declared() -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(group=GROUP))
-
-
-def _owner(point: EntryPoint) -> str:
-    owner = "an unknown package" if point.dist is None else f"{point.dist.name} {point.dist.version}"
-    return f"{owner} ({point.value})"
+def _declaration(point: EntryPoint) -> str:
+    return f"{owner_of(point)} ({point.value})"
 
 
 def _folder_of(point: EntryPoint) -> Path:
@@ -192,14 +187,15 @@ def _folder_of(point: EntryPoint) -> Path:
     try:
         found = find_spec(point.value)
     except Exception as problem:  # what stands around it is somebody else's code
+        reason = f"{type(problem).__name__}: {problem}"
         raise PrerequisiteError(
-            f"dataset {point.name!r} of {_owner(point)} cannot be found: {type(problem).__name__}: {problem}"
+            f"dataset {point.name!r} of {_declaration(point)} cannot be found: {reason}"
         ) from problem
     for folder in (found.submodule_search_locations or ()) if found else ():
         if (Path(folder) / CARD_FILE).is_file():
             return Path(folder)
     raise PrerequisiteError(
-        f"dataset {point.name!r} of {_owner(point)} is not there: a folder with {CARD_FILE} is expected"
+        f"dataset {point.name!r} of {_declaration(point)} is not there: a folder with {CARD_FILE} is expected"
     )
 
 

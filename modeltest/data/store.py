@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from modeltest.api import DatasetError, PrerequisiteError, SpecError
-from modeltest.data.card import DatasetCard, Role, load_card
+from modeltest.api import DatasetError, ModelTestError, PrerequisiteError, SpecError
+from modeltest.data.card import DatasetCard, Role, card_names, load_card
 from modeltest.data.load import SplitFiles, data_directory, name_some, split_files
 from modeltest.data.rows import files_sha256, read_records
 
@@ -82,6 +82,24 @@ def describe_mismatches(findings: Sequence[SplitFinding]) -> str | None:
             f" `modeltest data add {name} PATH`"
         )
     return "; ".join(problems) or None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDataset:
+    """A line of a listing: the card, or `None`, and in a few words what is there, or why the card is not."""
+
+    name: str
+    card: DatasetCard | None
+    state: str
+
+
+def listed_datasets(data_dir: str | None) -> Iterator[ListedDataset]:
+    """Yield every dataset, also one whose card cannot be used: a package may have brought it."""
+    for name in card_names():
+        try:
+            yield ListedDataset(name, load_card(name), dataset_state(name, data_dir))
+        except ModelTestError as problem:
+            yield ListedDataset(name, None, str(problem))
 
 
 def dataset_state(name: str, data_dir: str | None) -> str:

@@ -40,8 +40,8 @@ def test_every_task_declares_its_modes():
 
 def test_a_broken_plug_in_stops_only_those_who_use_it(monkeypatch):
     broken = EntryPoint("broken", "no_such_module:Task", registry.TASKS.group)
-    points = {name: registry._entry_points(registry.TASKS.group)[name] for name in registry.task_names()}
-    monkeypatch.setattr(registry, "_entry_points", lambda _group: {**points, "broken": (broken,)})
+    points = {name: registry.declared(registry.TASKS.group)[name] for name in registry.task_names()}
+    monkeypatch.setattr(registry, "declared", lambda _group: {**points, "broken": (broken,)})
     assert "full_BoolQ" in {mode.word for mode in registry.declared_modes()}
     with pytest.raises(
         PrerequisiteError, match=r"task 'broken' of an unknown package cannot be imported: .*no_such_module"
@@ -52,7 +52,7 @@ def test_a_broken_plug_in_stops_only_those_who_use_it(monkeypatch):
 @pytest.mark.parametrize("load", [registry.load_task, registry.load_engine, registry.load_report])
 def test_a_plug_in_that_lacks_its_methods_is_refused_with_the_contract_it_breaks(monkeypatch, load):
     point = EntryPoint("empty", "builtins:object", "any")
-    monkeypatch.setattr(registry, "_entry_points", lambda _group: {"empty": (point,)})
+    monkeypatch.setattr(registry, "declared", lambda _group: {"empty": (point,)})
     with pytest.raises(
         PrerequisiteError,
         match=r"'empty' of an unknown package does not have the methods of modeltest\.api\.",

@@ -6,8 +6,10 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from modeltest.api import PrerequisiteError, SpecError
+from modeltest.cli.root import root
 from modeltest.data import card as cards
 from modeltest.data.card import GROUP, card_names, cards_root, load_card
 
@@ -16,8 +18,8 @@ from modeltest.data.card import GROUP, card_names, cards_root, load_card
 def declare(tmp_path, monkeypatch):
     """Return what declares a dataset `name` in the package `value`, with a copy of a card of ours."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    points: list[EntryPoint] = []
-    monkeypatch.setattr(cards, "_declared", lambda: tuple(points))
+    points: dict[str, tuple[EntryPoint, ...]] = {}
+    monkeypatch.setattr(cards, "declared", lambda group: points if group == GROUP else {})
 
     def declare(name: str, value: str, *, has_card: bool = True) -> Path:
         folder = tmp_path.joinpath(*value.split("."))
@@ -25,7 +27,7 @@ def declare(tmp_path, monkeypatch):
         (folder / "__init__.py").write_text("raise SystemExit('imported')")
         if has_card:
             shutil.copy(cards_root() / "boolq" / "dataset.toml", folder / "dataset.toml")
-        points.append(EntryPoint(name, value, GROUP))
+        points[name] = (EntryPoint(name, value, GROUP),)
         return folder
 
     return declare
@@ -51,12 +53,6 @@ def test_a_name_that_two_declare_is_refused_and_both_are_named(declare):
         load_card("boolq")
 
 
-def test_one_declaration_that_is_found_twice_is_one(declare):
-    declare("sea", "sea_data")
-    declare("sea", "sea_data")
-    assert load_card("sea").name == "boolq"
-
-
 def test_a_declared_folder_without_a_card_is_told(declare):
     declare("sea", "empty_data", has_card=False)
     with pytest.raises(PrerequisiteError, match=r"a folder with dataset.toml is expected"):
@@ -74,3 +70,12 @@ def test_an_unknown_dataset_is_told_with_those_there_are(declare):
     declare("sea", "sea_data")
     with pytest.raises(SpecError, match=r"unknown dataset 'lake'; available: .*sea"):
         load_card("lake")
+
+
+@pytest.mark.parametrize("words", [["list", "datasets"], ["data", "list"], ["data", "verify"]], ids=" ".join)
+def test_a_broken_declaration_stops_no_listing_of_the_others(declare, words, tmp_path):
+    declare("sea", "empty_data", has_card=False)
+    done = CliRunner().invoke(root, words, env={"MODELTEST_DATA_DIR": str(tmp_path)})
+    assert done.exit_code == 0, done.output
+    assert "boolq" in done.output
+    assert "dataset.toml is expected" in " ".join(done.output.split())
