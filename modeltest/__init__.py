@@ -1,3 +1,56 @@
-"""ModelTest: the acceptance test for a language model on an accelerator."""
+"""ModelTest: the acceptance test for a language model on an accelerator.
 
-__version__ = "0.1.0"
+Its Python API, described in `docs/python-api.md`: what stands in `__all__`. Each name is imported when it is
+first asked for, so that `import modeltest` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from modeltest.version import __version__
+
+if TYPE_CHECKING:
+    from modeltest.api.errors import ModelTestError
+    from modeltest.compare.tolerances import Tolerances
+    from modeltest.library.calibration_file import read_calibration
+    from modeltest.library.comparing import compare_runs
+    from modeltest.library.runs import Run, load_run
+
+__all__ = [
+    "ModelTestError",
+    "Run",
+    "Tolerances",
+    "__version__",
+    "compare_runs",
+    "load_run",
+    "read_calibration",
+]
+
+_HOMES = {
+    "ModelTestError": "modeltest.api.errors",
+    "Run": "modeltest.library.runs",
+    "Tolerances": "modeltest.compare.tolerances",
+    "compare_runs": "modeltest.library.comparing",
+    "load_run": "modeltest.library.runs",
+    "read_calibration": "modeltest.library.calibration_file",
+}
+"""The module of each public name."""
+
+
+def __getattr__(name: str) -> object:
+    """Import the public name that is asked for (PEP 562).
+
+    Raises: AttributeError.
+    """
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -77,9 +77,7 @@ def folder_of(name: str) -> str:
 
 
 def wrong_imports(folder: str, names: set[str], allowed: frozenset[str]) -> set[str]:
-    ours = {
-        folder_of(name) for name in names if name.split(".")[0] in ROOTS and name != "modeltest.__version__"
-    }
+    ours = {folder_of(name) for name in names if name.split(".")[0] in ROOTS}
     return ours - allowed - {folder}
 
 

@@ -84,7 +84,7 @@ def _project() -> dict[str, Any]:
 
 def _version() -> str:
     # Read and not imported, as the package builder does.
-    text = (ROOT / "modeltest" / "__init__.py").read_text(encoding="utf-8")
+    text = (ROOT / "modeltest" / "version.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     assert found is not None
     return found[1]

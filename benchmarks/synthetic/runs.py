@@ -16,7 +16,7 @@ from random import Random
 from synthetic.lines import LINES, Line
 
 from engines.fake import FakeEngine
-from modeltest import __version__, registry
+from modeltest import registry
 from modeltest.api import (
     AccuracyTask,
     BatchRange,
@@ -38,6 +38,7 @@ from modeltest.run.ending.finish import finish, judge, summarize
 from modeltest.run.record.directory import RUN_FILE, create_run_directory, read_result, write_result
 from modeltest.run.record.journal import FILE_NAME, JournalWriter
 from modeltest.run.worker.measurement import run_measurements
+from modeltest.version import __version__
 
 FIRST_NIGHT = datetime(2026, 3, 2, 1, 0, tzinfo=timezone.utc)
 MINUTES_APART = 20

@@ -171,8 +171,8 @@ def _refuse_invalid(result: RunResult, directory: Path) -> None:
 
 
 def _conclude(results: Sequence[RunResult], path: Path) -> int:
-    from modeltest.cli.calibration_file import write_calibration
     from modeltest.compare.calibration import calibrate as calibrated
+    from modeltest.library.calibration_file import write_calibration
 
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     calibration = calibrated(results, created=now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +12,15 @@ from modeltest import registry
 from modeltest.api import (
     Comparison,
     GateOutcome,
-    KeepingAnswers,
     MissingExtra,
     ModelTestError,
     PrerequisiteError,
     SpecError,
 )
 from modeltest.cli.number_types import decimal, percent
-from modeltest.compare.comparable import ALLOWABLE
+from modeltest.compare.comparable import ALL, ALLOWABLE
 
 if TYPE_CHECKING:
-    from modeltest.api import RunResult
-    from modeltest.compare.sessions import RunToCompare
     from modeltest.compare.tolerances import Tolerances
 
 FAILED = 1
@@ -156,7 +152,7 @@ def _reports(_: click.Context, __: click.Parameter, value: str) -> str:
 )
 @click.option(
     "--allow",
-    type=click.Choice((*ALLOWABLE, "all")),
+    type=click.Choice((*ALLOWABLE, ALL)),
     multiple=True,
     help="Compare although this differs; repeat it.",
 )
@@ -178,8 +174,6 @@ def compare(reference: Path, candidate: Path, **options: Any) -> int:
     Both must have asked the same: the same task, data, protocol, shots and prompts; timed runs on the same
     device and machine. What differs in that is named and refused (exit status 2) unless it is allowed.
     """
-    _refuse_repeats("reference", [reference, *options["more_reference"]])
-    _refuse_repeats("candidate", [candidate, *options["more_candidate"]])
     try:
         comparison = _compare(reference, candidate, options)
     except ModelTestError as problem:
@@ -193,13 +187,13 @@ def compare(reference: Path, candidate: Path, **options: Any) -> int:
 
 
 def _compare(reference: Path, candidate: Path, options: dict[str, Any]) -> Comparison:
-    from modeltest.compare.runs import compare_runs
+    from modeltest.library.comparing import compare_runs
 
     return compare_runs(
-        [_read(path) for path in (reference, *options["more_reference"])],
-        [_read(path) for path in (candidate, *options["more_candidate"])],
+        (reference, *options["more_reference"]),
+        (candidate, *options["more_candidate"]),
         tolerances=_tolerances(options),
-        allow=ALLOWABLE if "all" in options["allow"] else options["allow"],
+        allow=options["allow"],
     )
 
 
@@ -235,18 +229,6 @@ def write_reports(comparison: Comparison, directory: Path) -> Sequence[Path]:
     return written
 
 
-def _refuse_repeats(side: str, directories: Sequence[Path]) -> None:
-    """Refuse a run that would count as several sessions.
-
-    Raises: SpecError.
-    """
-    seen: set[Path] = set()
-    for directory in directories:
-        if directory.resolve() in seen:
-            raise SpecError(f"{directory} is given twice as a session of the {side}; leave one out")
-        seen.add(directory.resolve())
-
-
 def _print(comparison: Comparison, shown: str) -> None:
     if shown == "table":
         from modeltest.comparison_table import print_comparison
@@ -260,47 +242,10 @@ def _print(comparison: Comparison, shown: str) -> None:
     click.echo(text.rstrip("\n"))
 
 
-def _read(directory: Path) -> RunToCompare:
-    from modeltest.api import Finding, GenerationSummary, HarnessSummary
-    from modeltest.compare.sessions import RunToCompare
-    from modeltest.findings import JOURNAL_WITHOUT_DIGESTS, sentences
-    from modeltest.generate.generations import FILE_NAME, read_lines
-    from modeltest.run.record.directory import read_result
-    from modeltest.run.record.journal import FILE_NAME as JOURNAL
-    from modeltest.run.record.journal import lacks_digests
-
-    result = read_result(directory)
-    if isinstance(result.summary, HarnessSummary):
-        result = _with_answers(result, directory)
-    if lacks_digests(directory / JOURNAL):
-        told = sentences([Finding(JOURNAL_WITHOUT_DIGESTS)])
-        result = replace(result, warnings=tuple(dict.fromkeys((*result.warnings, *told))))
-    lines = read_lines(directory / FILE_NAME) if isinstance(result.summary, GenerationSummary) else None
-    return RunToCompare(str(directory), result, lines)
-
-
-def _with_answers(result: RunResult, directory: Path) -> RunResult:
-    """Return the run of another harness with the answers that it kept.
-
-    Raises: SpecError when it kept none, or never does; ModelTestError when they are damaged.
-    """
-    task = registry.load_task(result.spec.task)
-    if not isinstance(task, KeepingAnswers):
-        raise SpecError(
-            f"{directory} is a run of another harness ({result.spec.task}), which does not say how each "
-            "question was answered; its numbers are in the summary of run.json"
-        )
-    answers = task.kept_answers(directory)
-    return replace(result, samples=answers.samples, warnings=(*result.warnings, *answers.notes))
-
-
 def _tolerances(options: dict[str, Any]) -> Tolerances:
-    from modeltest.cli.calibration_file import read_calibration
     from modeltest.compare.tolerances import Tolerances
+    from modeltest.library.calibration_file import read_calibration
 
-    confidence = options["confidence"]
-    if not 0.5 < confidence < 1:
-        raise SpecError(f"--confidence {confidence:.4%} must lie between 50% and 100%")
     path = options["calibration"]
     return Tolerances(
         max_drop=options["max_drop"],
@@ -310,6 +255,6 @@ def _tolerances(options: dict[str, Any]) -> Tolerances:
         min_identical=options["min_identical"],
         latency=options["tolerance"],
         max_batch=options["max_batch_tolerance"],
-        confidence=confidence,
+        confidence=options["confidence"],
         calibration=None if path is None else read_calibration(path),
     )

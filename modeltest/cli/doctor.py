@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
-from modeltest import __version__, registry
+from modeltest import registry
 from modeltest.api import AccuracyTask, PrerequisiteError, RunSpec, SpecError, TaskOptions
 from modeltest.cli.number_types import count
 from modeltest.cli.option_commands import PAIRS
 from modeltest.cli.show import dataset_states, engine_obstacles
 from modeltest.installation import install_command
+from modeltest.version import __version__
 
 _PACKAGES = {
     "torch": "hf",

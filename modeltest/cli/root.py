@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from modeltest import __version__
+from modeltest.version import __version__
 
 COMMANDS = {
     "run": "words:run",

@@ -34,6 +34,9 @@ ALLOWABLE = (
 )
 """The categories that `--allow` takes."""
 
+ALL = "all"
+"""The word for all of them."""
+
 TASK = "task"
 """The one category that cannot be allowed."""
 

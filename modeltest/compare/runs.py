@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from modeltest import __version__
 from modeltest.api import (
     AccuracySummary,
     ComparedRun,
@@ -54,6 +53,7 @@ from modeltest.compare.sessions import RunToCompare, together, warnings_of
 from modeltest.compare.soundness import Unsound, unsound_shapes
 from modeltest.compare.tolerances import Tolerances
 from modeltest.rounding import resolution_of
+from modeltest.version import __version__
 
 KINDS: tuple[tuple[type, str], ...] = (
     (AccuracySummary, "accuracy"),

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from modeltest import __version__
 from modeltest.api import (
     UNCOMPARED,
     Compared,
@@ -31,6 +30,7 @@ from modeltest.dashboard.identity import history_key
 from modeltest.dashboard.index import Index
 from modeltest.dashboard.judge import JUDGED, Found, Side, compare_runs, found_for
 from modeltest.run.record.directory import read_result
+from modeltest.version import __version__
 
 _RULES = "rules"
 _HEIRS = "histories joined"

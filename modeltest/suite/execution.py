@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from modeltest import __version__, registry
+from modeltest import registry
 from modeltest.api import (
     MissingExtra,
     ModelTestError,
@@ -38,6 +38,7 @@ from modeltest.run.supervisor.stop_signals import Held, check, hold_signals
 from modeltest.run.supervisor.workers import Workers
 from modeltest.run.worker.worker import INTERNAL_ERROR
 from modeltest.suite.state import completed, read_results, read_suite, write_suite
+from modeltest.version import __version__
 
 LOCK_FILE = ".lock"
 INTERRUPTED = 128 + signal.SIGINT

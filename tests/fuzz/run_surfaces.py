@@ -10,13 +10,13 @@ from fuzz_places import Places
 from surface import Enter, Surface, of_file
 
 from modeltest.api import RunResult
-from modeltest.cli.calibration_file import read_calibration, write_calibration
-from modeltest.cli.compare import _read
 from modeltest.compare.calibration import calibrate
 from modeltest.compare.comparable import ALLOWABLE
 from modeltest.compare.runs import compare_runs
 from modeltest.compare.tolerances import Tolerances
 from modeltest.dashboard.entry import read_entry
+from modeltest.library.calibration_file import read_calibration, write_calibration
+from modeltest.library.comparing import read_session
 from modeltest.plain.contracts import to_plain
 from modeltest.present import flat_metrics
 from modeltest.run.ending.finish import judged
@@ -89,11 +89,13 @@ def _compared(places: Places, run: Path, changed: str) -> Enter:
     """Return what compares a run with itself when one of its files is wrong."""
     folder = places.scratch / f"compared_{run.parent.name}_{changed}"
     shutil.copytree(run, folder)
-    reference = _read(run)
+    reference = read_session(run)
 
     def enter(data: bytes) -> object:
         (folder / changed).write_bytes(data)
-        comparison = compare_runs([reference], [_read(folder)], tolerances=Tolerances(), allow=ALLOWABLE)
+        comparison = compare_runs(
+            [reference], [read_session(folder)], tolerances=Tolerances(), allow=ALLOWABLE
+        )
         return json.dumps(to_plain(comparison), allow_nan=False, ensure_ascii=False).encode("utf-8")
 
     return enter
@@ -125,7 +127,7 @@ def _calibrations(places: Places) -> Iterator[Surface]:
     run = places.runs["performance"]
     path = places.scratch / "calibration.json"
     write_calibration(path, calibrate([read_result(run)] * 6, created="2026-01-01T00:00:00+00:00"))
-    sides = [_read(run)], [_read(run)]
+    sides = [read_session(run)], [read_session(run)]
 
     def used(changed: Path) -> object:
         tolerances = Tolerances(calibration=read_calibration(changed))

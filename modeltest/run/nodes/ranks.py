@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from modeltest import __version__
 from modeltest.api import EngineError, ModelTestError, PrerequisiteError, RunResult, RunSpec
 from modeltest.cluster.launch_lines import WORKER_MODULE, torchrun_words
 from modeltest.cluster.place import Place, place_of
@@ -35,6 +34,7 @@ from modeltest.run.pipes.events import EventWriter
 from modeltest.run.pipes.variables import EVENTS
 from modeltest.run.record.directory import read_result
 from modeltest.start import python_command
+from modeltest.version import __version__
 
 RANKS_VARIABLE = "MODELTEST_RANKS"
 """Tells a worker that torchrun started it for us: a `RANK` in the user's environment means nothing."""

@@ -7,7 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from modeltest import __version__
 from modeltest.api import (
     AUTO_WORLD_SIZE,
     DatasetInfo,
@@ -25,6 +24,7 @@ from modeltest.machine.machine import describe_machine
 from modeltest.models.checkpoint import fingerprint_before
 from modeltest.plain.contracts import to_plain
 from modeltest.run.planning.plan import Plan, can_go_on, protocol_version
+from modeltest.version import __version__
 
 _MACHINE_FACTS = ("architecture", "processor", "cpus")
 """What must not change between the trials of one measurement."""

@@ -13,7 +13,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO
 
-from modeltest import __version__
 from modeltest.api import Interruption, ModelTestError, PrerequisiteError, RunResult, RunStatus, SpecError
 from modeltest.cluster.place import TABLE_VARIABLE, node_of
 from modeltest.machine.machine import describe_machine
@@ -39,6 +38,7 @@ from modeltest.run.supervisor.stop_signals import Held, hold_signals, interrupt_
 from modeltest.run.supervisor.supervise import supervise
 from modeltest.run.supervisor.watch import Watch, utc_now
 from modeltest.run.supervisor.workers import Workers
+from modeltest.version import __version__
 
 
 @dataclass(frozen=True, slots=True)

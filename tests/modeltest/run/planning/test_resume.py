@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from modeltest import __version__
 from modeltest.api import RunResult, RunSpec, SpecError
 from modeltest.models.checkpoint import fingerprint_before
 from modeltest.run.planning.plan import plan, protocol_version
 from modeltest.run.planning.resume import asked_by, refuse_other_run, refuse_other_words
+from modeltest.version import __version__
 
 HEADER = json.dumps({"w": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}).encode()
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from modeltest.api import Calibration, Case, SpecError
-from modeltest.cli.calibration_file import read_calibration, write_calibration
 from modeltest.compare.calibration import tolerance_of
+from modeltest.library.calibration_file import read_calibration, write_calibration
 
 FOUND = Calibration(
     created="2026-01-01T00:00:00+00:00",
