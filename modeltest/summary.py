@@ -29,8 +29,9 @@ def summarize_accuracy(
     """Return accuracy over all questions, by subject, by category and by group.
 
     `groups` maps the title of a group to the field of `subjects` that is "true" for its members. Failed
-    requests stay in every denominator. `choices` is how many answers a question offers, where
-    completions do not say so by a log-probability for each. The result does not depend on the samples' order.
+    requests stay in every denominator. `choices` is how many answers every question offers, where scores do
+    not say so of each, nor completions by a log-probability for each. The result does not depend on the
+    samples' order.
     `prompts_sha256` is the sum modulo 2^256 of the sha256 of every line `<id> <prompt_sha256>`: it needs no
     order, so that nothing is kept of a sample. Near-ties are left out: which margins are near depends on the
     dtype that was computed in, which no task knows (`modeltest.near_ties`).
@@ -106,7 +107,8 @@ class _Counts:
             if reason in self.failures or len(self.failures) < _MOST_REASONS:
                 self.failures[reason] += 1
             return
-        self.by_choices[self.choices or len(sample.completion.choice_logprobs)] += 1
+        offered = self.choices or score.choices or len(sample.completion.choice_logprobs)
+        self.by_choices[offered] += 1
         self.expected[score.expected] += 1
         if score.predicted is not None:
             self.answers[score.predicted] += 1

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,21 @@ def task() -> AccuracyTask:
     namespace: dict[str, object] = {}
     exec(compile(text_of("python"), str(DOCUMENT), "exec"), namespace)
     return namespace["Colours"]()
+
+
+def test_the_example_with_options_asks_and_scores_two_of_them_and_five():
+    namespace: dict[str, object] = {}
+    exec(compile(text_of("python", 1), str(DOCUMENT), "exec"), namespace)
+    paints = namespace["Paints"]()
+    rows = [{"question": "?", **dict.fromkeys("ABCDE"[:count], "x"), "answer": "B"} for count in (2, 5)]
+    records = [Record(f"paints/{number}", "paints", row) for number, row in enumerate(rows)]
+    asked = RunSpec("fake", "sample_Paints", "paints", "auto", "none", batch_sizes=((4,),))
+    engine = FakeEngine()
+    engine.load(replace(asked, engine_options={"answer": "The answer is B."}), INFO)
+    data = TaskData(records, {}, {"paints": {}})
+    samples = [sample for batch in run_accuracy(paints, engine, data, asked) for sample in batch]
+    summary = paints.summarize(samples, data.subjects)
+    assert (summary.micro.correct, summary.guess_rate) == (2, pytest.approx((1 / 2 + 1 / 5) / 2))
 
 
 def spec(**options: str) -> RunSpec:

@@ -52,6 +52,8 @@ from modeltest.api.errors import (
     error_by_name,
 )
 from modeltest.api.exchange import (
+    FEWEST_OPTIONS,
+    OPTION_LETTERS,
     ChatPrompt,
     ChoiceRule,
     Completion,
@@ -77,7 +79,7 @@ from modeltest.api.metric_names import (
     FlatMetric,
     MetricDefinition,
 )
-from modeltest.api.modes import PREDECESSOR_MODES, modes_named
+from modeltest.api.modes import PREDECESSOR_MODES, modes_named, modes_of_word
 from modeltest.api.plugins import (
     AccuracyTask,
     Argument,
@@ -163,11 +165,13 @@ __all__ = [
     "AUTO_WORLD_SIZE",
     "DTYPE_WORDS",
     "FAMILIES",
+    "FEWEST_OPTIONS",
     "HIGHER",
     "KNOWN_BEFORE",
     "LOWER",
     "METRIC_DEFINITIONS",
     "MINDIE_KINDS",
+    "OPTION_LETTERS",
     "PREDECESSOR_MODES",
     "UNCOMPARED",
     "UNSET_DEGREE",
@@ -311,4 +315,5 @@ __all__ = [
     "dtype_word",
     "error_by_name",
     "modes_named",
+    "modes_of_word",
 ]

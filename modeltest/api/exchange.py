@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+OPTION_LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H", "I", "J")
+"""The fields of a record that hold the options of a multiple-choice question: the first two at least, without
+a gap. Its field `answer` is one of them."""
+
+FEWEST_OPTIONS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

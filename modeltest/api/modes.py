@@ -48,3 +48,9 @@ def modes_named(*words: str) -> tuple[Mode, ...]:
     """
     known = {mode.word: mode for mode in PREDECESSOR_MODES}
     return tuple(known[word] for word in words)
+
+
+def modes_of_word(word: str, *, task: str, takes_shots: bool) -> tuple[Mode, ...]:
+    """Return the modes `full_WORD` and `sample_WORD` of a task, followed by BATCH, with SHOTS before it."""
+    arguments = _SHOTS if takes_shots else _BATCH
+    return tuple(Mode(f"{split}_{word}", task, split, arguments) for split in ("full", "sample"))

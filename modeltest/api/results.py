@@ -47,6 +47,8 @@ class Score:
     no_answer: bool = False
     truncated: bool = False
     error: str | None = None
+    choices: int | None = None
+    """How many answers the question offers; `None`: as many as every one of the task, or any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from modeltest.api import DatasetError, PrerequisiteError, SpecError
+from modeltest.api import FEWEST_OPTIONS, OPTION_LETTERS, DatasetError, PrerequisiteError, SpecError
 from modeltest.entry_points import declared, owner_of
 from modeltest.plain.contracts import from_plain
 from modeltest.plain.toml_file import read_toml
@@ -58,7 +58,7 @@ class HubRows(str, Enum):
     """The same columns."""
 
     CHOICE_LIST = "choice_list"
-    """`choices` is a list of four and `answer` its index; `subject` names the file."""
+    """`choices` is a list of options and `answer` its index; `subject` names the file."""
 
     TITLED_PASSAGE = "titled_passage"
     """`passage` is `title -- passage` and `label` is 0 or 1."""
@@ -139,6 +139,19 @@ class DatasetCard:
         """Folder of the bundled sample set, laid out like the original."""
         return Path(self.folder) / "sample"
 
+    @property
+    def required_options(self) -> tuple[str, ...]:
+        """The options that every question has, by their letters."""
+        return tuple(name for name in self.fields if name in OPTION_LETTERS)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options that a question may have, by their letters: those required come first."""
+        return (
+            *self.required_options,
+            *(name for name in self.optional_fields if name in OPTION_LETTERS),
+        )
+
     def splits_for(self, role: Role) -> tuple[SplitCard, ...]:
         """Return the splits of `role`; the first whose files are there is the one to use."""
         return tuple(split for split in self.splits if split.role is role)
@@ -208,11 +221,26 @@ def read_card(path: Path) -> DatasetCard:
         content = read_toml(path)
         content["subjects"] = _as_text(content.get("subjects", {}))
         card = from_plain(DatasetCard, content)
+        _check_options(card)
         for split in card.splits:
             _check_paths(split, card.subjects)
     except (OSError, ValueError) as problem:
         raise DatasetError(f"{path}: not a dataset card: {problem}") from problem
     return replace(card, folder=str(path.parent))
+
+
+def _check_options(card: DatasetCard) -> None:
+    """Refuse answers by letters without the options that they name.
+
+    Raises: ValueError.
+    """
+    options = card.options
+    is_whole = options == OPTION_LETTERS[: len(options)] and len(card.required_options) >= FEWEST_OPTIONS
+    if card.answers is AnswerKind.LETTER and not is_whole:
+        raise ValueError(
+            f"answers are letters, and the options are {', '.join(options) or 'none'}: expected A, B, ... in "
+            "`fields`, and those that some questions lack behind them in `optional_fields`"
+        )
 
 
 def _check_paths(split: SplitCard, subjects: Iterable[str]) -> None:

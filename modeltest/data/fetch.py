@@ -6,12 +6,12 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Protocol
 
 from modeltest.api import DatasetError, PrerequisiteError
 from modeltest.data.card import DatasetCard, FileFormat, HubRows, SplitCard, load_card
-from modeltest.data.rows import LETTERS
 from modeltest.data.store import SplitFinding, install_files, verify_dataset, write_files
 from modeltest.installation import install_command
 
@@ -98,7 +98,7 @@ def _by_subject(card: DatasetCard, rows: Sequence[HubRow]) -> dict[str, list[Hub
 
 def _original_row(card: DatasetCard, split: SplitCard, row: HubRow, where: str) -> list[Any]:
     try:
-        named = _RESTORE[card.hub.rows](row)
+        named = _RESTORE[card.hub.rows](row, card)
         return [named[column] for column in split.columns]
     except (KeyError, ValueError, TypeError) as problem:
         raise DatasetError(
@@ -106,24 +106,24 @@ def _original_row(card: DatasetCard, split: SplitCard, row: HubRow, where: str) 
         ) from problem
 
 
-def _from_columns(row: HubRow) -> HubRow:
+def _from_columns(row: HubRow, _card: DatasetCard) -> HubRow:
     return row
 
 
-def _from_choice_list(row: HubRow) -> HubRow:
+def _from_choice_list(row: HubRow, card: DatasetCard) -> HubRow:
     choices, answer = row["choices"], row["answer"]
-    if len(choices) != len(LETTERS):
+    if not len(card.required_options) <= len(choices) <= len(card.options):
         raise ValueError(f"{len(choices)} choices")
-    if answer not in range(len(LETTERS)):
+    if answer not in range(len(choices)):
         raise ValueError(f"answer {answer!r} is no index of a choice")
     return {
         "question": row["question"],
-        **dict(zip(LETTERS, choices, strict=True)),
-        "answer": LETTERS[answer],
+        **dict(zip_longest(card.options, choices, fillvalue="")),
+        "answer": card.options[answer],
     }
 
 
-def _from_titled_passage(row: HubRow) -> HubRow:
+def _from_titled_passage(row: HubRow, _card: DatasetCard) -> HubRow:
     title, end, passage = row["passage"].partition(_TITLE_END)
     if not end:
         raise ValueError("passage without a title in front of it")

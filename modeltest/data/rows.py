@@ -9,18 +9,16 @@ import csv
 import gzip
 import hashlib
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from modeltest.api import DatasetError, Record
+from modeltest.api import OPTION_LETTERS, DatasetError, Record
 from modeltest.data.card import AnswerKind, DatasetCard, FileFormat, SplitCard
 from modeltest.plain.json_text import JsonError, parse_json
-
-LETTERS = ("A", "B", "C", "D")
 
 _CHUNK_BYTES = 1 << 20
 _BOOLEAN_WORDS = {"true": "yes", "false": "no"}
@@ -152,7 +150,20 @@ def _fields(card: DatasetCard, split: SplitCard, cells: Mapping[str, Any], where
         fields[name] = "" if value is None else _text(value, name, where)
     if card.answers is AnswerKind.NONE:
         return fields
-    return fields | {"answer": _answer(card.answers, named["answer"], where)}
+    if card.answers is AnswerKind.LETTER:
+        fields = _without_absent_options(card, fields, where)
+    letters = tuple(name for name in card.options if name in fields)
+    return fields | {"answer": _answer(card.answers, named["answer"], letters, where)}
+
+
+def _without_absent_options(card: DatasetCard, fields: dict[str, str], where: str) -> dict[str, str]:
+    """Return `fields` without the options that this question lacks: one that is required may be empty."""
+    absent = {name for name in card.options if not fields[name]} - {*card.required_options}
+    there = tuple(name for name in card.options if name not in absent)
+    if there != OPTION_LETTERS[: len(there)]:
+        missing = next(name for name in card.options if name in absent)
+        raise DatasetError(f"{where}: option {there[-1]} without option {missing}; expected no gap")
+    return {name: value for name, value in fields.items() if name not in absent}
 
 
 def _text(value: object, name: str, where: str) -> str:
@@ -168,13 +179,13 @@ def _text(value: object, name: str, where: str) -> str:
     return value
 
 
-def _answer(kind: AnswerKind, value: object, where: str) -> str:
+def _answer(kind: AnswerKind, value: object, letters: Sequence[str], where: str) -> str:
     if kind is AnswerKind.TEXT:
         return _text(value, "answer", where)
     if kind is AnswerKind.LETTER:
-        if value in LETTERS:
+        if value in letters:
             return str(value)
-        raise DatasetError(f"{where}: answer {value!r:.40}; expected one of {', '.join(LETTERS)}")
+        raise DatasetError(f"{where}: answer {value!r:.40}; expected one of {', '.join(letters)}")
     # Copies of BoolQ write the label as a JSON bool, as 0 or 1, or as the word "true" or "false".
     if isinstance(value, int) and value in (0, 1):
         return "yes" if value else "no"

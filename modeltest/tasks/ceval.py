@@ -25,11 +25,12 @@ class CEval(MultipleChoice):
     wording = Wording(
         zero_shot=(
             "\n以下是中国关于{subject}考试的单项选择题，请选出其中的正确答案。\n"
-            "{question}\nA. {A}\nB. {B}\nC. {C}\nD. {D}\n"
+            "{question}\n{options}"
             "让我们一步一步思考。答案: "
         ),
         lm_eval_header="以下是中国关于{subject}的单项选择题，请选出其中的正确答案。\n\n",
         lm_eval_cue="答案：",
         subject_field="chinese",
     )
+    option_count = 4
     groups: Mapping[str, str] = MappingProxyType({"C-Eval Hard": "hard"})

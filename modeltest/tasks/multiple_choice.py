@@ -1,12 +1,19 @@
-"""What MMLU and C-Eval share: prompts for questions with the options A to D, and their scoring."""
+"""Questions with two to ten options: their prompts and scoring. MMLU and C-Eval are such tasks.
+
+A task of this kind is data: a dataset card whose `answers` are letters, and a class with names. Words in
+which it differs are its `Wording`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 from modeltest.api import (
+    FEWEST_OPTIONS,
+    OPTION_LETTERS,
     AccuracySummary,
     Capability,
     Completion,
@@ -19,10 +26,12 @@ from modeltest.api import (
     RunSpec,
     Sample,
     Score,
+    SpecError,
     TaskData,
+    modes_of_word,
 )
 from modeltest.summary import summarize_accuracy
-from modeltest.tasks.answers import LETTERS, extract_answer
+from modeltest.tasks.answers import extract_answer
 from modeltest.tasks.prompts import WorkedExample, lay_out
 from modeltest.tasks.protocols import LM_EVAL, PROTOCOLS, check_protocol, first_shots, shot_count
 from modeltest.tasks.scoring import category_of, contradiction_of, failed_score, score_choices, score_text
@@ -37,30 +46,60 @@ FEW_SHOT_CUE = "Answer:"
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The texts in which two tasks differ, to be filled with subject, question and options."""
+    """The texts in which two tasks differ; what stands in braces is filled in."""
 
     zero_shot: str
+    """With the fields of the question, `{subject}`, `{options}` (a line each, as in `A. yes`) and `{letters}`
+    (as in `A, B or C`)."""
+
     lm_eval_header: str
+    """With `{subject}`."""
+
     lm_eval_cue: str
     subject_field: str | None = None
     """The field of the dataset card that names a subject; without one it is the key's words."""
 
 
+ENGLISH = Wording(
+    zero_shot=(
+        "\nThere is a single choice question about {subject}. "
+        "Answer the question by replying {letters}.\n"
+        "Q: {question}\n{options}"
+        "Let's think step by step. A: "
+    ),
+    lm_eval_header="The following are multiple choice questions (with answers) about {subject}.\n\n",
+    lm_eval_cue="Answer:",
+)
+"""Source: MMLU in MindIE-LLM tests/modeltest and in lm-evaluation-harness 0.4.13 tasks/mmlu/default."""
+
+
 class MultipleChoice:
-    """A task of questions with four options, by subject; subclasses give the words.
+    """A task of questions with two to ten options, by subject; a subclass gives names and, if need be, words.
 
     Three ways to ask. modeltest with shots: generate, the first character is the answer. modeltest without
-    shots: generate a reasoning and extract the answer. lm-eval: the likeliest of four letters.
+    shots: generate a reasoning and extract the answer. lm-eval: the likeliest of the letters. A subclass
+    whose `word` is `Colours` serves the modes `full_Colours` and `sample_Colours`, with SHOTS and BATCH.
     """
 
     name: str
     title: str
     dataset: str
+    word: str
+    """What follows `full_` and `sample_` in the modes."""
+
     modes: tuple[Mode, ...]
-    wording: Wording
+    wording: Wording = ENGLISH
+    option_count: int | None = None
+    """How many options every question has; `None`: each as many as its record says."""
+
     protocols = PROTOCOLS
     groups: Mapping[str, str] = MappingProxyType({})
     """Title of a group of subjects -> the field of the subject table that is "true" in it."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if hasattr(cls, "word") and "modes" not in vars(cls):
+            cls.modes = modes_of_word(cls.word, task=cls.name, takes_shots=True)
 
     def check(self, spec: RunSpec) -> None:
         """Refuse an unknown protocol or a negative number of shots.
@@ -78,7 +117,7 @@ class MultipleChoice:
         """Yield one request per record.
 
         Raises: SpecError when a subject has fewer examples than shots asked for; DatasetError when the
-        dataset card lacks a subject's name.
+        dataset card lacks a subject's name, or a record its options.
         """
         shots: dict[str, Sequence[WorkedExample]] = {}
         for record in data.records:
@@ -88,32 +127,39 @@ class MultipleChoice:
 
     def score(self, record: Record, data: TaskData, completion: Completion, spec: RunSpec) -> Score:
         """Judge one completion by the rule of the protocol."""
-        category = category_of(record, data)
+        category, letters = category_of(record, data), options_of(record)
         if spec.protocol == LM_EVAL:
-            return score_choices(record, completion, labels=LETTERS, category=category)
+            scored = score_choices(record, completion, labels=letters, category=category)
+            return self._with_choices(scored, letters)
         if completion.error or completion.text is None:
             return failed_score(record, completion.error or "the engine gave no text", category=category)
-        predicted = _first_character(completion) if shot_count(spec) else _reasoned_answer(completion)
+        is_reasoned = not shot_count(spec)
+        predicted = _reasoned_answer(completion, letters) if is_reasoned else _first_character(completion)
         correct = predicted == record.fields["answer"]
-        return score_text(record, completion, predicted, correct=correct, category=category)
+        scored = score_text(record, completion, predicted, correct=correct, category=category)
+        return self._with_choices(scored, letters)
 
     def contradiction(self, spec: RunSpec, score: Score, choice_logprobs: Sequence[float]) -> str | None:
         """Return what in a score cannot be: right is the expected letter, by choices the likeliest."""
-        labels = LETTERS if spec.protocol == LM_EVAL else ()
+        offered = self.option_count or score.choices or len(choice_logprobs)
+        labels = OPTION_LETTERS[:offered] if spec.protocol == LM_EVAL else ()
         return contradiction_of(score, choice_logprobs=choice_logprobs, labels=labels)
 
     def summarize(
         self, samples: Iterable[Sample], data_subjects: Mapping[str, Mapping[str, str]]
     ) -> AccuracySummary:
         """Return micro and macro accuracy, by subject, by category and by group."""
-        return summarize_accuracy(samples, data_subjects, groups=self.groups, choices=len(LETTERS))
+        return summarize_accuracy(samples, data_subjects, groups=self.groups, choices=self.option_count)
+
+    def _with_choices(self, score: Score, letters: Sequence[str]) -> Score:
+        return score if self.option_count is not None else replace(score, choices=len(letters))
 
     def _request(
         self, record: Record, shots: Sequence[WorkedExample], data: TaskData, spec: RunSpec
     ) -> Request:
         prompt = self._prompt(record, shots, data, spec)
         if spec.protocol == LM_EVAL:
-            return Request(record.id, prompt, choices=_choices(spec))
+            return Request(record.id, prompt, choices=_choices(record, spec))
         if not shots:
             return Request(record.id, prompt, max_new_tokens=ZERO_SHOT_TOKENS)
         return Request(record.id, prompt, max_new_tokens=FEW_SHOT_TOKENS, first_character_only=True)
@@ -127,9 +173,24 @@ class MultipleChoice:
             header = FEW_SHOT_HEADER.format(subject=_words(record.subject))
         else:
             subject = self._subject_name(record.subject, data)
-            question = self.wording.zero_shot.format_map({**record.fields, "subject": subject})
-            return lay_out("", (), question, chat=spec.chat)
+            return lay_out("", (), self._asked_alone(record, subject), chat=spec.chat)
         return lay_out(header, shots, _question(record, self._cue(spec), spec), chat=spec.chat)
+
+    def _asked_alone(self, record: Record, subject: str) -> str:
+        *first, last = options_of(record)
+        values = {
+            **record.fields,
+            "subject": subject,
+            "options": _option_lines(record),
+            "letters": f"{', '.join(first)} or {last}",
+        }
+        try:
+            return self.wording.zero_shot.format_map(values)
+        except (LookupError, ValueError, AttributeError) as problem:
+            raise SpecError(
+                f"the wording of task {self.name!r} cannot be filled in: {problem}; "
+                f"there are {', '.join(values)}"
+            ) from problem
 
     def _subject_name(self, subject: str, data: TaskData) -> str:
         field = self.wording.subject_field
@@ -146,6 +207,24 @@ class MultipleChoice:
         return self.wording.lm_eval_cue if spec.protocol == LM_EVAL else FEW_SHOT_CUE
 
 
+def options_of(record: Record) -> tuple[str, ...]:
+    """Return the letters of the options that a question has.
+
+    Raises: DatasetError when they are fewer than two, or have a gap.
+    """
+    letters = tuple(letter for letter in OPTION_LETTERS if letter in record.fields)
+    if len(letters) < FEWEST_OPTIONS or letters != OPTION_LETTERS[: len(letters)]:
+        raise DatasetError(
+            f"{record.id} has the options {', '.join(letters) or 'none'}; expected the fields A, B ... "
+            f"without a gap, {FEWEST_OPTIONS} to {len(OPTION_LETTERS)} of them"
+        )
+    return letters
+
+
+def _option_lines(record: Record) -> str:
+    return "".join(f"{letter}. {record.fields[letter]}\n" for letter in options_of(record))
+
+
 def _words(subject: str) -> str:
     return subject.replace("_", " ")
 
@@ -153,8 +232,7 @@ def _words(subject: str) -> str:
 def _question(record: Record, cue: str, spec: RunSpec) -> str:
     fields = record.fields
     question = fields["question"].strip() if spec.protocol == LM_EVAL else fields["question"]
-    options = "".join(f"{letter}. {fields[letter]}\n" for letter in LETTERS)
-    return f"{question}\n{options}{cue}"
+    return f"{question}\n{_option_lines(record)}{cue}"
 
 
 def _shots(subject: str, data: TaskData, cue: str, spec: RunSpec) -> Sequence[WorkedExample]:
@@ -162,17 +240,18 @@ def _shots(subject: str, data: TaskData, cue: str, spec: RunSpec) -> Sequence[Wo
     return [WorkedExample(_question(record, cue, spec), record.fields["answer"]) for record in records]
 
 
-def _choices(spec: RunSpec) -> tuple[str, ...]:
+def _choices(record: Record, spec: RunSpec) -> tuple[str, ...]:
     # lm-evaluation-harness puts no space before a choice that follows a chat template.
-    return LETTERS if spec.chat else tuple(f" {letter}" for letter in LETTERS)
+    letters = options_of(record)
+    return letters if spec.chat else tuple(f" {letter}" for letter in letters)
 
 
 def _first_character(completion: Completion) -> str | None:
     return (completion.text or "").lstrip()[:1] or None
 
 
-def _reasoned_answer(completion: Completion) -> str | None:
-    answer = extract_answer(completion.text or "")
+def _reasoned_answer(completion: Completion, letters: Sequence[str]) -> str | None:
+    answer = extract_answer(completion.text or "", options=len(letters))
     if answer is None:
         return None
     # A letter that merely occurs in a reasoning cut short is not what the model was about to conclude.

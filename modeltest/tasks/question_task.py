@@ -9,7 +9,6 @@ from typing import Any
 
 from modeltest.api import (
     AccuracySummary,
-    Argument,
     Capability,
     Completion,
     Mode,
@@ -19,6 +18,7 @@ from modeltest.api import (
     Sample,
     Score,
     TaskData,
+    modes_of_word,
 )
 from modeltest.summary import summarize_accuracy
 from modeltest.tasks.prompts import WorkedExample, lay_out
@@ -50,9 +50,7 @@ class QuestionTask(ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if hasattr(cls, "word") and "modes" not in vars(cls):
-            words = (Argument.SHOTS, Argument.BATCH) if cls.takes_shots else (Argument.BATCH,)
-            splits = ("full", "sample")
-            cls.modes = tuple(Mode(f"{split}_{cls.word}", cls.name, split, words) for split in splits)
+            cls.modes = modes_of_word(cls.word, task=cls.name, takes_shots=cls.takes_shots)
 
     @abstractmethod
     def prompt(self, record: Record) -> str:

@@ -212,3 +212,25 @@ def test_files_that_are_no_paths_inside_the_folder_are_refused(tmp_path: Path, f
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DatasetError, match="not a dataset card"):
         read_card(path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "optional", "told"),
+    [
+        (["question", "answer"], [], "none"),
+        (["question", "A", "answer"], ["B"], "A, B"),
+        (["question", "A", "B", "D", "answer"], ["C"], "A, B, D, C"),
+        (["question", "B", "C", "answer"], [], "B, C"),
+    ],
+)
+def test_letters_without_the_options_they_name_are_refused(fields, optional, told, tmp_path: Path) -> None:
+    path = write_card(tmp_path / "tiny", f"optional_fields = {json.dumps(optional)}")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace(
+            'fields = ["question", "A", "B", "C", "D", "answer"]', f"fields = {json.dumps(fields)}", 1
+        ),
+        encoding="utf-8",
+    )
+    with pytest.raises(DatasetError, match=f"answers are letters, and the options are {told}: expected A, B"):
+        read_card(path)

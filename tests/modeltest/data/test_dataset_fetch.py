@@ -6,6 +6,7 @@ import re
 import sys
 import types
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,16 @@ def test_the_answer_index_of_mmlu_becomes_a_letter() -> None:
     }
 
 
+def test_rows_of_the_hub_may_have_as_many_options_as_the_card() -> None:
+    columns = ("question", *"ABCDE", "answer")
+    card = replace(MMLU, fields=("question", "A", "B", "answer"), optional_fields=tuple("CDE"))
+    split = replace(MMLU.splits[0], columns=columns)
+    rows = [mmlu_row(choices=["a", "b", "c", "d", "e"], answer=4), mmlu_row(choices=["a", "b"], answer=1)]
+    assert original_files(card, split, {"anatomy": rows}) == {
+        "test/anatomy_test.csv": b"q,a,b,c,d,e,E\nq,a,b,,,,B\n"
+    }
+
+
 def test_cells_are_quoted_only_where_they_must_be() -> None:
     rows = {"anatomy": [mmlu_row(question='a "b", c', choices=["None", "two\nlines", "", " x"])]}
     content = original_files(MMLU, MMLU.splits[0], rows)["test/anatomy_test.csv"]
@@ -148,6 +159,7 @@ def test_text_is_written_as_it_is() -> None:
         ({"answer": -1}, "answer -1 is no index of a choice"),
         ({"answer": "A"}, "answer 'A' is no index of a choice"),
         ({"choices": ["a", "b", "c"]}, "3 choices"),
+        ({"choices": ["a", "b", "c", "d", "e"]}, "5 choices"),
         ({"choices": None}, "NoneType"),
     ],
 )

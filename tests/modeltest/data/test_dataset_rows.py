@@ -4,6 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modeltest.api import DatasetError, Record
-from modeltest.data.card import load_card
+from modeltest.data.card import FileFormat, load_card
 from modeltest.data.rows import files_sha256, read_records
 
 MMLU = load_card("mmlu")
@@ -305,3 +306,48 @@ def test_the_answer_of_gsm8k_is_text_and_humaneval_has_none(tmp_path: Path) -> N
     with pytest.raises(DatasetError, match="answer is 3; expected text"):
         list(read_records(gsm8k, gsm8k.splits[0], "gsm8k", tmp_path / "b"))
     assert "answer" not in humaneval.fields
+
+
+TWO_TO_TEN = replace(
+    MMLU, fields=("question", "A", "B", "answer"), optional_fields=tuple("CDEFGHIJ"), header=True
+)
+
+
+def read_options(path: Path, content: str) -> list[Record]:
+    path.write_text(content, encoding="utf-8")
+    return list(read_records(TWO_TO_TEN, TWO_TO_TEN.splits[0], "astronomy", path))
+
+
+@given(counts=st.lists(st.integers(2, 10), min_size=1, max_size=8))
+def test_every_row_may_have_another_number_of_options(counts: list[int]) -> None:
+    letters = "ABCDEFGHIJ"
+    rows = [[*"qA", *letters[:count], *[""] * (10 - count)] for count in counts]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "rows")
+        records = read_options(path, "\n".join(map(",".join, [["question", "answer", *letters], *rows])))
+    assert ["".join(name for name in record.fields if name in letters) for record in records] == [
+        letters[:count] for count in counts
+    ]
+
+
+def test_an_option_that_is_required_may_be_empty_and_stays(path: Path) -> None:
+    fields = read_options(path, "question,answer,A,B,C\nq,A,,,\n")[0].fields
+    assert fields == {"question": "q", "answer": "A", "A": "", "B": ""}
+
+
+def test_the_answer_is_one_of_the_options_of_its_row(path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"line 3: answer 'D'; expected one of A, B, C"):
+        read_options(path, "question,answer,A,B,C,D\nq,D,a,b,c,d\nq,D,a,b,c,\n")
+
+
+def test_options_with_a_gap_are_refused(path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"line 2: option D without option C; expected no gap"):
+        read_options(path, "question,answer,A,B,C,D\nq,D,a,b,,d\n")
+
+
+def test_options_of_json_rows_that_are_null_or_not_there_are_absent(path: Path) -> None:
+    card = replace(TWO_TO_TEN, format=FileFormat.JSONL)
+    rows = [{"question": "q", "A": "a", "B": "b", "C": None, "answer": "B"}]
+    path.write_text("".join(map(json.dumps, rows)), encoding="utf-8")
+    (record,) = read_records(card, card.splits[0], "astronomy", path)
+    assert record.fields == {"question": "q", "A": "a", "B": "b", "answer": "B"}
