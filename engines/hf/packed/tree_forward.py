@@ -83,28 +83,24 @@ class TreeForward:
         self.forward_calls = 0
         AttentionInterface.register(self._name, self._attention)
 
-    def feed(self, pack: Pack, rows: Sequence[Row], *, keep_rows: bool = False) -> dict[int, Any]:
-        """Feed `pack` and return logits `[positions read, vocabulary]` by row index.
+    def feed(self, pack: Pack, rows: Sequence[Row]) -> dict[int, Any]:
+        """Feed `pack` and return logits `[positions read, vocabulary]` by row index."""
+        return self.feed_at_once((pack,), rows)
 
-        With `keep_rows` the rows' own keys and values are held too, until the next pack is fed.
-        """
-        return self.feed_at_once((pack,), rows, keep_rows=keep_rows)
-
-    def feed_at_once(
-        self, packs: Sequence[Pack], rows: Sequence[Row], *, keep_rows: bool = False
-    ) -> dict[int, Any]:
+    def feed_at_once(self, packs: Sequence[Pack], rows: Sequence[Row]) -> dict[int, Any]:
         """Feed `packs` in one pass as if one after the other; return what `feed` returns of them.
 
         What a pack builds on from an earlier one is looked up where it is held, layer by layer.
         """
-        return self._pass(packs, rows, None, keep_rows=keep_rows)[0]
+        return self._pass(packs, rows, None, keep_rows=False)[0]
 
     def feed_beside(
         self, packs: Sequence[Pack], rows: Sequence[Row], flying: RowsInFlight, *, keep_rows: bool = True
     ) -> tuple[dict[int, Any], Any]:
         """Feed `packs` and what the rows in flight are given in one pass; there may be none of either.
 
-        Return what `feed` returns of the packs, and logits `[tokens in flight, vocabulary]`.
+        Return what `feed` returns of the packs, and logits `[tokens in flight, vocabulary]`. With `keep_rows`
+        the rows' own keys and values are held too, for `chain`, until the next packs are fed.
         """
         return self._pass(packs, rows, flying, keep_rows=keep_rows)
 

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, MistralConfig, MistralForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from windowed_model import windowed_model
 
 from engines.common.encoding import Encoded
 from engines.hf.answering import generating
@@ -94,18 +95,7 @@ def test_texts_are_those_of_one_row_at_a_time(family, batch_size, max_tokens):
 
 
 def test_a_window_of_attention_is_kept_to_by_rows_in_flight(llama):
-    torch.manual_seed(0)
-    config = MistralConfig(
-        vocab_size=200,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        sliding_window=25,
-        initializer_range=0.3,
-    )
-    model = MistralForCausalLM(config).eval()
+    model = windowed_model()
     prompts = _prompts(190)
     done, _ = _generate((model, llama[1]), prompts, new_tokens=40, batch_size=5)
     for row, ids in enumerate(prompts):

@@ -4,19 +4,15 @@ import random
 
 import pytest
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-)
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from windowed_model import windowed_model
 
 from engines.common.token_rows import Row
 from engines.hf.answering.rows import PaddedRows
 from engines.hf.packed.logits import LogitsAt
 from engines.hf.packed.packed import MIN_PACK_TOKENS, PackedRows, pack_tokens
 from engines.hf.packed.prefix_planning import plan
+from engines.hf.packed.rows_in_flight import RowsInFlight
 from engines.hf.packed.tree_forward import TreeForward, UnsupportedAttention
 
 FAMILIES = ("gpt2", "gpt_neox", "gemma", "llama", "qwen2", "internlm2")
@@ -29,11 +25,11 @@ class Scarce(TreeForward):
     room = 10_000
     fed: list[int]
 
-    def feed(self, pack, rows, *, keep_rows=False):
+    def feed(self, pack, rows):
         if pack.tokens > self.room:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         self.fed.append(pack.tokens)
-        return super().feed(pack, rows, keep_rows=keep_rows)
+        return super().feed(pack, rows)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -133,7 +129,7 @@ def test_the_model_is_left_as_it_was(model):
 def test_keys_and_values_of_a_row_are_those_of_a_plain_forward(model):
     rows, forward = _rows(), TreeForward(model, "cpu")
     pack = next(iter(plan(rows, max_rows=8, max_tokens=10_000)))
-    forward.feed(pack, rows, keep_rows=True)
+    forward.feed_beside((pack,), rows, RowsInFlight(8, "cpu"))
     for row in pack.rows:
         with torch.inference_mode():
             cache = model(torch.tensor([rows[row].ids]), use_cache=True).past_key_values
@@ -149,18 +145,7 @@ def test_keys_and_values_of_a_row_are_those_of_a_plain_forward(model):
 
 
 def test_a_sliding_window_is_kept_to():
-    torch.manual_seed(0)
-    config = MistralConfig(
-        vocab_size=200,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        sliding_window=25,
-        initializer_range=0.3,
-    )
-    model = MistralForCausalLM(config).eval()
+    model = windowed_model()
     rows, forward = _rows(190), TreeForward(model, "cpu")
     feed = (i for pack in plan(rows, max_rows=4, max_tokens=70) for i in forward.feed(pack, rows).items())
     assert _worst(model, rows, feed) < TOLERANCE
@@ -299,7 +284,7 @@ def test_rows_kept_for_generation_are_dropped_with_the_next_pack(demo_model):
     packs = list(plan(rows, max_rows=2, max_tokens=1000))
     assert len(packs) == 7
     for pack in packs:
-        forward.feed(pack, rows, keep_rows=True)
+        forward.feed_beside((pack,), rows, RowsInFlight(8, "cpu"))
         assert set(forward._held) <= needed | {segment.node for segment in pack.segments}
         needed = pack.keep
 
