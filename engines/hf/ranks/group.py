@@ -12,12 +12,12 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engines.common.device import is_out_of_memory
 from engines.common.device_errors import is_device_error
+from engines.hf.ranks.model_group import PATIENCE, AnotherRankFailed, ModelGroup
 from engines.hf.ranks.post import RankPost
 from modeltest.api import DeviceError, EngineError, ModelTestError, RankLost, error_by_name
 from modeltest.machine.rank_messages import seal_of_ranks
@@ -25,18 +25,9 @@ from modeltest.machine.rank_messages import seal_of_ranks
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engines.hf.ranks.model_group import ModelGroup
-
 T = TypeVar("T")
 
-PATIENCE = timedelta(days=7)
-"""A follower waits as long as rank 0 has nothing to ask; a rank that dies is noticed at once all the same."""
-
 _OF_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-
-
-class AnotherRankFailed(RuntimeError):
-    """Waiting for another rank's part was in vain: it cut the connection."""
 
 
 class OutOfMemoryOnARank(RuntimeError):

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from engines.common.device import is_out_of_memory
-from engines.hf.ranks.group import PATIENCE, AnotherRankFailed
 
 BACKENDS = {"cpu": "gloo", "cuda": "nccl", "npu": "hccl"}
+
+PATIENCE = timedelta(days=7)
+"""A follower waits as long as rank 0 has nothing to ask; a rank that dies is noticed at once all the same."""
+
+
+class AnotherRankFailed(RuntimeError):
+    """Waiting for another rank's part was in vain: it cut the connection."""
 
 
 class ModelGroup:

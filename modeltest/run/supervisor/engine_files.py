@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from modeltest.api import PrerequisiteError, WritingFiles
-from modeltest.run.planning.plan import Plan
+from modeltest.api import Engine, PrerequisiteError, RunSpec, WritingFiles
 from modeltest.run.record.directory import SCRATCH_PREFIX
 
 FOLDER = f"{SCRATCH_PREFIX}engine"
@@ -18,12 +17,12 @@ _MODE = 0o750
 
 
 @contextmanager
-def engine_files(plan: Plan, directory: Path) -> Iterator[Mapping[str, str]]:
+def engine_files(engine: Engine, spec: RunSpec, directory: Path) -> Iterator[Mapping[str, str]]:
     """Yield the variables of a worker whose engine's library writes files; none for any other engine.
 
     Raises: PrerequisiteError when the folder cannot be made in the run's `directory`.
     """
-    if not isinstance(plan.engine, WritingFiles):
+    if not isinstance(engine, WritingFiles):
         yield {}
         return
     folder = directory / FOLDER
@@ -33,6 +32,6 @@ def engine_files(plan: Plan, directory: Path) -> Iterator[Mapping[str, str]]:
     except OSError as problem:
         raise PrerequisiteError(f"cannot make {folder}: {problem.strerror}") from problem
     try:
-        yield plan.engine.file_environment(plan.spec, folder)
+        yield engine.file_environment(spec, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -177,7 +177,7 @@ class _Worker:
         self._next: NextRunWriter | None = None
         self._closing = ExitStack()
         with ExitStack() as opened:
-            of_files = opened.enter_context(engine_files(plan, directory))
+            of_files = opened.enter_context(engine_files(plan.engine, plan.spec, directory))
             pipe = (keep.place if keep else directory) / PIPE_FILE
             pipe.unlink(missing_ok=True)  # of a supervisor that was killed
             self._reader = EventReader(pipe)
