@@ -12,8 +12,8 @@ import click
 
 from modeltest.api import Case, RunSpec, RunStatus, SpecError, Verdict
 from modeltest.cli.execute import dump, execution_options, run_options, with_options
-from modeltest.cli.number_types import count
-from modeltest.cli.option_commands import PAIRS, model_fields, model_options
+from modeltest.cli.model_options import model_fields, model_options
+from modeltest.cli.number_types import PAIRS, count
 
 if TYPE_CHECKING:
     from modeltest.api import Calibration, RunResult

@@ -10,8 +10,7 @@ import click
 
 from modeltest import registry
 from modeltest.api import AccuracyTask, PrerequisiteError, RunSpec, SpecError, TaskOptions
-from modeltest.cli.number_types import count
-from modeltest.cli.option_commands import PAIRS
+from modeltest.cli.number_types import PAIRS, count
 from modeltest.cli.show import dataset_states, engine_obstacles
 from modeltest.installation import install_command
 from modeltest.version import __version__

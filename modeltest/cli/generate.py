@@ -9,8 +9,8 @@ import click
 
 from modeltest.api import GenerationOptions, RunSpec, Sampling, SpecError, TaskOptions
 from modeltest.cli.execute import harness_options, running
+from modeltest.cli.model_options import model_fields, model_options
 from modeltest.cli.number_types import SEED, count, decimal
-from modeltest.cli.option_commands import model_fields, model_options
 
 PAGED = {"float16": "pa_fp16", "bfloat16": "pa_bf16"}
 """What `--engine pa` means, by the dtype of the checkpoint."""

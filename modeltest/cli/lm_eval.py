@@ -8,8 +8,8 @@ import click
 
 from modeltest.api import LmEvalOptions, RunSpec, SpecError, TaskOptions
 from modeltest.cli.execute import harness_options, running
+from modeltest.cli.model_options import model_fields, model_options
 from modeltest.cli.number_types import count
-from modeltest.cli.option_commands import model_fields, model_options
 
 
 @click.command("lm-eval")

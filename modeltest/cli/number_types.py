@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from modeltest.grammar.bounds import LARGEST_COUNT, LARGEST_SEED, LONGEST_S, SMALLEST_SEED
+from modeltest.grammar.words import WordError, read_count
 
 
 def count(*, lowest: int = 1) -> click.IntRange:
@@ -57,3 +58,24 @@ def percent(text: str) -> float:
     if not 0 <= number <= 100:
         raise click.BadParameter(f"{text!r} is not between 0% and 100%")
     return number / 100
+
+
+def _pairs(
+    _: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> tuple[tuple[int, int], ...]:
+    """Convert texts such as 256,64; click's own tuple type would want a blank between the numbers."""
+    pairs = []
+    for text in texts:
+        try:
+            first, second = map(read_count, map(str.strip, text.strip("[]").split(",")))
+        except ValueError as problem:
+            why = f": {problem}" if isinstance(problem, WordError) else ""
+            raise click.BadParameter(
+                f"{text!r:.80} is not two positive numbers such as 256,64{why}", param=parameter
+            ) from None
+        pairs.append((first, second))
+    return tuple(pairs)
+
+
+PAIRS: dict[str, Any] = {"multiple": True, "metavar": "N,M", "callback": _pairs}
+"""Settings of an option that takes two numbers, such as 256,64, and may be repeated."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from modeltest import registry
 from modeltest.api import (
-    DTYPE_WORDS,
     PREDECESSOR_MODES,
     AccuracyTask,
     BatchRange,
@@ -20,70 +18,11 @@ from modeltest.api import (
     TaskOptions,
 )
 from modeltest.cli.execute import run_options, running
-from modeltest.cli.number_types import count, decimal
-from modeltest.cli.place_options import place_fields, place_options, prefill_options
+from modeltest.cli.model_options import model_fields, model_options, prefill_options
+from modeltest.cli.number_types import PAIRS, count, decimal
 from modeltest.cli.prompt_options import dataset_options, prompts_asked, prompts_option
 from modeltest.grammar.bounds import LONGEST_S
-from modeltest.grammar.modes import did_you_mean, engine_word
-from modeltest.grammar.words import WordError, read_count
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-DTYPES = {word: dtype for dtype, word in DTYPE_WORDS.items()}
-
-_MODEL_OPTIONS = (
-    click.option("--engine", default="hf", show_default=True, help="Engine word, such as hf or pa_fp16."),
-    click.option("--dtype", type=click.Choice(tuple(DTYPES)), help="Default: what the checkpoint names."),
-    click.option("--model", "weights", required=True, metavar="DIR", help="The checkpoint."),
-    click.option(
-        "--profile",
-        "model",
-        default="auto",
-        show_default=True,
-        metavar="KEY",
-        help="Model key as in run.sh; auto takes it from config.json.",
-    ),
-    click.option(
-        "--trust-remote-code",
-        is_flag=True,
-        help="Run the Python code in the checkpoint, and the code that task files of lm-eval name.",
-    ),
-    click.option(
-        "--max-position-embeddings",
-        type=count(),
-        metavar="N",
-        help="Context length to use instead of config.json's.",
-    ),
-)
-
-
-def _pairs(
-    _: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
-) -> tuple[tuple[int, int], ...]:
-    """Convert texts such as 256,64; click's own tuple type would want a blank between the numbers."""
-    pairs = []
-    for text in texts:
-        try:
-            first, second = map(read_count, map(str.strip, text.strip("[]").split(",")))
-        except ValueError as problem:
-            why = f": {problem}" if isinstance(problem, WordError) else ""
-            raise click.BadParameter(
-                f"{text!r:.80} is not two positive numbers such as 256,64{why}", param=parameter
-            ) from None
-        pairs.append((first, second))
-    return tuple(pairs)
-
-
-PAIRS: dict[str, Any] = {"multiple": True, "metavar": "N,M", "callback": _pairs}
-"""Settings of an option that takes two numbers, such as 256,64, and may be repeated."""
-
-
-def model_options(command: Command) -> Command:
-    """Add the options that say which model runs on which engine."""
-    command = place_options(command)
-    for option in reversed(_MODEL_OPTIONS):
-        command = option(command)
-    return command
+from modeltest.grammar.modes import did_you_mean
 
 
 @click.command()
@@ -219,19 +158,6 @@ def maxbs(
         ),
         **model_fields(options),
     )
-
-
-def model_fields(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a `RunSpec` that `model_options` decide.
-
-    Raises: SpecError for an unknown engine word, or one that means another dtype.
-    """
-    word = engine_word(options["engine"], installed=registry.engine_names())
-    dtype = DTYPES[options["dtype"]] if options["dtype"] else word.dtype
-    if word.dtype and dtype != word.dtype:
-        raise SpecError(f"--engine {word.word} means {word.dtype}, --dtype asks for {dtype}; use --engine hf")
-    names = ("engine", "weights", "model", "trust_remote_code", "max_position_embeddings")
-    return {"dtype": dtype, **{name: options[name] for name in names}, **place_fields(options)}
 
 
 def _accuracy_task(name: str) -> AccuracyTask:

@@ -15,6 +15,7 @@ from modeltest.api import ModelTestError, RunSpec, SpecError
 from modeltest.cli.execute import asked_by_words, limit_options, limits_of
 from modeltest.cli.generate import generate
 from modeltest.cli.lm_eval import lm_eval
+from modeltest.cli.number_types import PAIRS
 from modeltest.cli.option_commands import accuracy, maxbs, performance, precision
 
 if TYPE_CHECKING:
@@ -172,7 +173,6 @@ def _conclude(outcome: SuiteOutcome) -> int:
 
 
 def _kind(option: click.Option) -> OptionKind:
-    from modeltest.cli.option_commands import PAIRS
     from modeltest.suite.matrix import OptionKind
 
     if option.is_flag:

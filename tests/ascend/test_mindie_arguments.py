@@ -1,6 +1,6 @@
 """What reaches the constructor of PARunner, and what it was started with.
 
-That options give the same spec as words is tested with them, in tests/modeltest/cli/test_place_options.py.
+That options give the same spec as words is tested with them, in tests/modeltest/cli/test_model_options.py.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The options that say on which chips and nodes a model runs, and what its engine is handed on."""
+"""Options that say which model runs on which engine, chips and nodes, and what the engine is handed on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import Any, TypeVar
 
 import click
 
-from modeltest.api import Cluster, Parallel, SpecError
+from modeltest import registry
+from modeltest.api import DTYPE_WORDS, Cluster, Parallel, SpecError
 from modeltest.cli.number_types import count
 from modeltest.cluster.rank_table import read_rank_table
+from modeltest.grammar.modes import engine_word
 from modeltest.grammar.words import WordError, looks_like_list, read_count, read_kw_args, read_parallel
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+DTYPES = {word: dtype for dtype, word in DTYPE_WORDS.items()}
 
 DEGREES = tuple(field.name for field in fields(Parallel))
 
@@ -46,7 +50,32 @@ def _kw_args(_: click.Context, parameter: click.Parameter, text: str | None) -> 
         raise click.BadParameter(f"{text!r:.80}: {problem}", param=parameter) from None
 
 
-_OPTIONS = (
+_MODEL_OPTIONS = (
+    click.option("--engine", default="hf", show_default=True, help="Engine word, such as hf or pa_fp16."),
+    click.option("--dtype", type=click.Choice(tuple(DTYPES)), help="Default: what the checkpoint names."),
+    click.option("--model", "weights", required=True, metavar="DIR", help="The checkpoint."),
+    click.option(
+        "--profile",
+        "model",
+        default="auto",
+        show_default=True,
+        metavar="KEY",
+        help="Model key as in run.sh; auto takes it from config.json.",
+    ),
+    click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        help="Run the Python code in the checkpoint, and the code that task files of lm-eval name.",
+    ),
+    click.option(
+        "--max-position-embeddings",
+        type=count(),
+        metavar="N",
+        help="Context length to use instead of config.json's.",
+    ),
+)
+
+_PLACE_OPTIONS = (
     click.option("--world-size", type=count(lowest=0), default=1, show_default=True, metavar="N"),
     click.option(
         "--parallel",
@@ -94,9 +123,9 @@ _PREFILL_OPTIONS = (
 )
 
 
-def place_options(command: Command) -> Command:
-    """Add the options of chips, nodes and what the engine is handed on."""
-    return _with(_OPTIONS, command)
+def model_options(command: Command) -> Command:
+    """Add the options that say which model runs on which engine."""
+    return _with(_MODEL_OPTIONS, _with(_PLACE_OPTIONS, command))
 
 
 def prefill_options(command: Command) -> Command:
@@ -104,8 +133,21 @@ def prefill_options(command: Command) -> Command:
     return _with(_PREFILL_OPTIONS, command)
 
 
-def place_fields(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a `RunSpec` that `place_options` decide.
+def model_fields(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a `RunSpec` that `model_options` decide.
+
+    Raises: SpecError for an unknown engine word, or one that means another dtype.
+    """
+    word = engine_word(options["engine"], installed=registry.engine_names())
+    dtype = DTYPES[options["dtype"]] if options["dtype"] else word.dtype
+    if word.dtype and dtype != word.dtype:
+        raise SpecError(f"--engine {word.word} means {word.dtype}, --dtype asks for {dtype}; use --engine hf")
+    names = ("engine", "weights", "model", "trust_remote_code", "max_position_embeddings")
+    return {"dtype": dtype, **{name: options[name] for name in names}, **_place_fields(options)}
+
+
+def _place_fields(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that the options of chips, nodes and what is handed on decide.
 
     Raises: SpecError for a rank table that cannot be used, and for options that do not go together.
     """
