@@ -6,7 +6,7 @@ What others add may be broken. Whatever it raises becomes one line with its name
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -20,6 +20,7 @@ from modeltest.api import (
     PrerequisiteError,
     Report,
     RunSpec,
+    ServingWords,
     SiteBuilder,
     SuiteReport,
     Task,
@@ -102,6 +103,21 @@ def load_engine(name: str) -> Engine:
     """
     engine: Engine = _load(ENGINES, name)
     return engine
+
+
+def words_served(*, but: Collection[str] = ()) -> dict[str, Collection[str]]:
+    """Return the engine words that installed engines say they serve, by their names; `but` are not looked at.
+
+    One that cannot be used serves none: someone else's broken plug-in stops nobody's run.
+    """
+    served: dict[str, Collection[str]] = {}
+    for name in engine_names():
+        with suppress(PrerequisiteError):
+            engine = load_engine(name) if name not in but else None
+            if isinstance(engine, ServingWords):
+                with guard(f"the words of engine {name!r} cannot be read"):
+                    served[name] = tuple(engine.words)
+    return served
 
 
 def load_task(name: str) -> Task:

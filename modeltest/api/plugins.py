@@ -179,6 +179,15 @@ class Demanding(Protocol):
 
 
 @runtime_checkable
+class ServingWords(Protocol):
+    """What an engine of another package may offer beside `Engine` that serves engine words of `run.sh`."""
+
+    words: Collection[str]
+    """Such as `pa_fp16`. It comes behind the engine that a word means, as MindIE's, and before those that
+    stand in for that one. The dtype of a word is in `RunSpec.dtype`."""
+
+
+@runtime_checkable
 class WritingFiles(Protocol):
     """What an engine may offer whose library writes files while it runs."""
 

@@ -91,13 +91,15 @@ def _write_formats(directory: Path, formats: Sequence[str]) -> int:
 
 
 def _engines() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
-    from modeltest.grammar.modes import ENGINE_WORDS
+    from modeltest.grammar.modes import ENGINE_WORDS, OWN_ENGINES, engine_word, engines_of
 
     installed = registry.engine_names()
     obstacles_here = engine_obstacles()
+    serving = registry.words_served(but=OWN_ENGINES)
+    others = (engine_word(name, installed=installed) for name in installed if name not in OWN_ENGINES)
     rows = []
-    for word in ENGINE_WORDS:
-        present = [name for name in word.engines if name in installed]
+    for word in (*ENGINE_WORDS, *others):
+        present = [name for name in engines_of(word.word, serving=serving) if name in installed]
         obstacles = {name: why for name in present if (why := obstacles_here.get(name))}
         serves = next((name for name in present if name not in obstacles), None)
         what = "; ".join([word.description, *(f"not {name}: {why}" for name, why in obstacles.items())])

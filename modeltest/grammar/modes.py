@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from types import MappingProxyType
 
 from modeltest.api import PREDECESSOR_MODES, Argument, Mode, SpecError
 
@@ -80,12 +81,22 @@ def engine_word(word: str, *, installed: Collection[str] = ()) -> EngineWord:
     return known[word]
 
 
-def engines_of(word: str) -> tuple[str, ...]:
+OWN_ENGINES = frozenset(name for engine in ENGINE_WORDS for name in engine.engines)
+"""The engine plug-ins whose words are above; others say themselves which they serve."""
+
+
+def engines_of(
+    word: str, *, serving: Mapping[str, Collection[str]] = MappingProxyType({})
+) -> tuple[str, ...]:
     """Return the engine plug-ins that may serve the TYPE word `word`, best first.
 
-    A word that is not in `ENGINE_WORDS` is taken as the name of a plug-in.
+    `serving` has the words that other plug-ins say they serve, by their names: they come behind the engine
+    that the word means, and before those that stand in for it. A word that is not in `ENGINE_WORDS` is taken
+    as the name of a plug-in.
     """
-    return next((engine.engines for engine in ENGINE_WORDS if engine.word == word), (word,))
+    first, *stand_ins = next((engine.engines for engine in ENGINE_WORDS if engine.word == word), (word,))
+    others = sorted(name for name, words in serving.items() if word in words and name not in OWN_ENGINES)
+    return (first, *others, *stand_ins)
 
 
 def device_of(word: str) -> str | None:

@@ -25,7 +25,7 @@ from modeltest.api import (
 )
 from modeltest.cluster.place import check_address, checked_table, node_of
 from modeltest.cluster.rank_table import RankTable
-from modeltest.grammar.modes import device_of, engines_of
+from modeltest.grammar.modes import OWN_ENGINES, device_of, engines_of
 from modeltest.machine.rank_messages import shared_secret
 from modeltest.models.checkpoint import inspect_checkpoint
 from modeltest.run.planning.lora import check_adapters
@@ -207,7 +207,7 @@ def _engines(word: str) -> list[str]:
 
     Raises: PrerequisiteError when none is installed.
     """
-    wanted = engines_of(word)
+    wanted = engines_of(word, serving=registry.words_served(but=OWN_ENGINES))
     installed = registry.engine_names()
     found = [name for name in wanted if name in installed]
     if found:

@@ -112,6 +112,17 @@ def test_an_engine_word_names_dtype_and_engines(word, dtype, engines):
     assert engine.description
 
 
+def test_an_engine_of_another_package_comes_behind_the_one_that_the_word_means():
+    serving = {"tides": ("pa_fp16", "fa"), "shoals": ("pa_fp16",)}
+    assert engines_of("pa_fp16", serving=serving) == ("mindie_pa", "shoals", "tides", "hf_paged", "hf")
+    assert engines_of("fa", serving=serving) == ("mindie_fa", "tides", "hf")
+    assert engines_of("pa_bf16", serving=serving) == ("mindie_pa", "hf_paged", "hf")
+
+
+def test_our_own_engines_serve_the_words_they_are_declared_for_alone():
+    assert engines_of("pa_fp16", serving={"fake": ("pa_fp16",)}) == ("mindie_pa", "hf_paged", "hf")
+
+
 def test_engine_words_are_unique():
     assert len({engine.word for engine in ENGINE_WORDS}) == len(ENGINE_WORDS) == 10
 

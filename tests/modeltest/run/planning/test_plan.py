@@ -94,7 +94,7 @@ def quantized(tmp_path):
 
 
 def test_quantised_weights_are_refused_where_no_engine_can_run_them(quantized, monkeypatch):
-    monkeypatch.setattr(plans, "engines_of", lambda _: ("hf",))
+    monkeypatch.setattr(plans, "engines_of", lambda *_, **__: ("hf",))
     with pytest.raises(
         PrerequisiteError, match=r"is w8a8, which engine 'hf' cannot run; the words pa_fp16, "
     ):
@@ -103,7 +103,7 @@ def test_quantised_weights_are_refused_where_no_engine_can_run_them(quantized, m
 
 def test_quantised_weights_go_to_the_engine_that_can_run_them(quantized, monkeypatch):
     load = registry.load_engine
-    monkeypatch.setattr(plans, "engines_of", lambda _: ("hf", "fake"))
+    monkeypatch.setattr(plans, "engines_of", lambda *_, **__: ("hf", "fake"))
     monkeypatch.setattr(registry, "load_engine", lambda name: Quantizing() if name == "fake" else load(name))
     made = plan(quantized)
     assert made.engine.name == "quantizing"
@@ -205,7 +205,7 @@ class Speechless(FakeEngine):
 def two_engines(monkeypatch):
     def serve(first):
         load = registry.load_engine
-        monkeypatch.setattr(plans, "engines_of", lambda _: ("hf", "fake"))
+        monkeypatch.setattr(plans, "engines_of", lambda *_, **__: ("hf", "fake"))
         monkeypatch.setattr(registry, "load_engine", lambda name: first() if name == "hf" else load(name))
         return replace(SPEC, engine="any", cases=(Case(16, 4),))
 

@@ -1,0 +1,1 @@
+"""What ModelTest can be given by a package that it does not know."""
