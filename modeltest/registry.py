@@ -112,12 +112,16 @@ def words_served(*, but: Collection[str] = ()) -> dict[str, Collection[str]]:
     """
     served: dict[str, Collection[str]] = {}
     for name in engine_names():
-        with suppress(PrerequisiteError):
-            engine = load_engine(name) if name not in but else None
-            if isinstance(engine, ServingWords):
-                with guard(f"the words of engine {name!r} cannot be read"):
-                    served[name] = tuple(engine.words)
+        if name not in but:
+            with suppress(PrerequisiteError):
+                served[name] = _words_of(name)
     return served
+
+
+def _words_of(name: str) -> Collection[str]:
+    engine = load_engine(name)
+    with guard(f"the words of engine {name!r} cannot be read"):
+        return tuple(engine.words) if isinstance(engine, ServingWords) else ()
 
 
 def load_task(name: str) -> Task:
