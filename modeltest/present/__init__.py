@@ -4,7 +4,7 @@ A module of this package whose name is that of a kind has its `Presentation`; no
 """
 
 from modeltest.present.flat_metrics import flat_metrics
-from modeltest.present.kinds import presentation_of
+from modeltest.present.kinds import is_timed, presentation_of, timed_cases
 from modeltest.present.presentation import Check, Column, Estimate, Level, Phrase, Presentation, Row, Said
 
 __all__ = [
@@ -17,5 +17,7 @@ __all__ = [
     "Row",
     "Said",
     "flat_metrics",
+    "is_timed",
     "presentation_of",
+    "timed_cases",
 ]

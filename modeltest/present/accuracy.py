@@ -76,6 +76,10 @@ class AccuracyPresentation(Presentation[AccuracySummary]):
             yield FlatMetric(name, getattr(summary, name))
         yield FlatMetric("near_ties", len(summary.near_ties))
 
+    def failed_questions(self, summary: AccuracySummary) -> int:
+        """Return how many failed."""
+        return summary.failed
+
     def judgement(
         self, summary: AccuracySummary, *, expected_questions: int | None, findings: frozenset[str]
     ) -> tuple[Verdict, tuple[str, ...]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from modeltest.api import Summary
+from modeltest.api import CaseSummary, Summary
 from modeltest.present.presentation import Presentation
 
 
@@ -20,6 +20,16 @@ def presentation_of(summary: Summary) -> Presentation[Any]:
     Raises: KeyError for a type that no module of this package presents, which a test refuses.
     """
     return presentations()[type(summary)]
+
+
+def is_timed(summary: Summary | None) -> bool:
+    """Say whether times of tokens are what the run of `summary` is about."""
+    return summary is not None and presentation_of(summary).is_timed
+
+
+def timed_cases(summary: Summary | None) -> Iterable[CaseSummary]:
+    """Return each case at each batch size that `summary` has times of."""
+    return () if summary is None else presentation_of(summary).timed_cases(summary)
 
 
 @cache

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from modeltest.api import Case, FlatMetric, MaxBatchCase, MaxBatchSummary, Probe, RunResult, Verdict
+from modeltest.api import (
+    Case,
+    CaseSummary,
+    FlatMetric,
+    MaxBatchCase,
+    MaxBatchSummary,
+    Probe,
+    RunResult,
+    Verdict,
+)
 from modeltest.present.cells import number
 from modeltest.present.presentation import Check, Column, Phrase, Presentation, Row, Table, worst
 
@@ -16,6 +25,7 @@ class MaxBatchPresentation(Presentation[MaxBatchSummary]):
 
     kind = "maxbs"
     summary = MaxBatchSummary
+    is_timed = True
     columns = tuple(
         map(Column, ("case", "range", "limit ms", "max batch", "non-first token ms", "status", "verdict"))
     )
@@ -65,6 +75,11 @@ class MaxBatchPresentation(Presentation[MaxBatchSummary]):
         """Return the worst verdict of the searches, and the reasons of all."""
         reasons = (f"{each.case.shape}: {reason}" for each in summary.cases for reason in each.reasons)
         return worst(each.verdict for each in summary.cases), tuple(reasons)
+
+    def timed_cases(self, summary: MaxBatchSummary) -> Iterator[CaseSummary]:
+        """Yield what each search has measured."""
+        for search in summary.cases:
+            yield from search.measured
 
     def tables(self, summary: MaxBatchSummary) -> Iterator[Table]:
         """Yield every batch size that was tried, with its trials and what they decide."""

@@ -24,6 +24,7 @@ class PerformancePresentation(Presentation[PerformanceSummary]):
 
     kind = "performance"
     summary = PerformanceSummary
+    is_timed = True
     columns = (
         *map(Column, ("case", "batch", "trials", "TTFT ms", "TPOT ms")),
         Column("CV", is_brief=False),
@@ -62,6 +63,10 @@ class PerformancePresentation(Presentation[PerformanceSummary]):
         """Return the worst verdict of the cases, and the reasons of all."""
         reasons = (f"{_name(case)}: {reason}" for case in summary.cases for reason in case.reasons)
         return worst(case.verdict for case in summary.cases), tuple(reasons)
+
+    def timed_cases(self, summary: PerformanceSummary) -> Sequence[CaseSummary]:
+        """Return the cases."""
+        return summary.cases
 
     def remarks(self, summary: PerformanceSummary) -> Iterator[str]:
         """Yield what the device did, what timing cost, the memory it took, and what the prompts were."""

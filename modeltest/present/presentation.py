@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, Generic, TypeVar
 
-from modeltest.api import Distribution, FlatMetric, Proportion, RunResult, Verdict
+from modeltest.api import CaseSummary, Distribution, FlatMetric, Proportion, RunResult, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,9 @@ class Presentation(ABC, Generic[S]):
     unit: ClassVar[str] = "trial"
     """What is given up where it ended a worker twice."""
 
+    is_timed: ClassVar[bool] = False
+    """Whether times of tokens are what such a run is about."""
+
     @abstractmethod
     def headline(self, summary: S) -> str:
         """Return the most telling numbers in one line that stands for itself."""
@@ -140,6 +143,14 @@ class Presentation(ABC, Generic[S]):
         `expected_questions` is how many an accuracy run was to ask, if that is known; `findings` are the
         codes of what is odd about the answers.
         """
+
+    def timed_cases(self, summary: S) -> Iterable[CaseSummary]:
+        """Yield each case at each batch size measured at full length, in the order asked for or tried."""
+        return ()
+
+    def failed_questions(self, summary: S) -> int:
+        """Return how many questions failed, which `samples.jsonl` has with their errors."""
+        return 0
 
     def remarks(self, summary: S) -> Iterable[str]:
         """Yield lines that stand between the table and the verdict."""

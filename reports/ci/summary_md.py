@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from modeltest.api import AccuracySummary, Distribution, RunResult, Verdict
+from modeltest.api import Distribution, RunResult, Verdict
 from modeltest.machine.files import write_text
 from modeltest.present import Estimate, Level, Phrase, Row, Said, presentation_of
 from modeltest.present.cells import number, plain
@@ -136,15 +136,16 @@ def _cell(row: Row, place: int) -> str:
 
 
 def _failed(result: RunResult) -> str:
-    """Return what the first failed questions of an accuracy run say."""
+    """Return what the first failed questions say."""
     summary = result.summary
-    if not isinstance(summary, AccuracySummary) or not summary.failed:
+    count = 0 if summary is None else presentation_of(summary).failed_questions(summary)
+    if not count:
         return ""
     failed = (
         (sample.score.request_id, sample.score.error) for sample in result.samples if sample.score.error
     )
     rows = [(quoted(name), quoted(error or "")) for name, error in islice(failed, MOST_FAILED)]
-    more = summary.failed - len(rows)
+    more = count - len(rows)
     return table(("question", "error"), rows, has_numbers=False) + (
         f"\nand {more} more in `samples.jsonl`\n" if more else ""
     )

@@ -19,16 +19,9 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from modeltest.api import (
-    Case,
-    MaxBatchSummary,
-    Measurement,
-    PerformanceSummary,
-    RunResult,
-    Verdict,
-)
+from modeltest.api import Case, Measurement, RunResult, Verdict
 from modeltest.machine.files import open_atomic
-from reports.timed_cases import timed_cases
+from modeltest.present import is_timed, timed_cases
 
 COLUMNS = (
     "batch_size",
@@ -63,7 +56,7 @@ class BenchmarkCsv:
 
     def refusal(self, result: RunResult) -> str | None:
         """Return why there is no row to write."""
-        if not isinstance(result.summary, PerformanceSummary | MaxBatchSummary):
+        if not is_timed(result.summary):
             return "this run has no times of tokens"
         if not _rows(result):
             return "; ".join(("no trial of a case that may be used was measured", *result.reasons[:1]))
@@ -95,9 +88,8 @@ def _rows(result: RunResult) -> Collection[tuple[object, ...]]:
 
 
 def _usable(result: RunResult) -> set[tuple[Case, int]]:
-    return {
-        (each.case, each.batch_size) for each in timed_cases(result) if each.verdict is not Verdict.INVALID
-    }
+    usable = (case for case in timed_cases(result.summary) if case.verdict is not Verdict.INVALID)
+    return {(case.case, case.batch_size) for case in usable}
 
 
 def _is_whole(measurement: Measurement, case: Case) -> bool:

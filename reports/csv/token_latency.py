@@ -9,8 +9,9 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from modeltest.api import PrecisionSummary, RunResult
+from modeltest.api import RunResult
 from modeltest.machine.files import open_atomic
+from modeltest.present import is_timed
 from modeltest.present.token_times import COLUMNS, token_rows
 
 
@@ -21,7 +22,7 @@ class TokenLatencyCsv:
 
     def accepts(self, result: RunResult) -> bool:
         """Say whether the run timed anything, finished or not."""
-        if isinstance(result.summary, PrecisionSummary):
+        if result.summary is not None and not is_timed(result.summary):
             return False
         return next(iter(result.measurements), None) is not None
 

@@ -8,29 +8,22 @@ from pathlib import Path
 from modeltest.api import AccuracySummary, RunResult
 from modeltest.machine.files import write_json
 from modeltest.plain.contracts import to_plain
+from reports.kind_report import KindReport
 from reports.run_header import describe_dataset, describe_run
 
 FORMAT_VERSION = 1
 
 
-class AccuracyJson:
+class AccuracyJson(KindReport[AccuracySummary]):
     """Writes `accuracy.json`; its fields are described in `schemas/accuracy.schema.json`."""
 
     name = "accuracy"
+    summaries = (AccuracySummary,)
 
-    def accepts(self, result: RunResult) -> bool:
-        """Say whether the run measured accuracy."""
-        return isinstance(result.summary, AccuracySummary)
-
-    def write(self, result: RunResult, directory: Path) -> Sequence[Path]:
-        """Write the file and return its path.
-
-        Raises: PrerequisiteError when it cannot be written.
-        """
-        if not isinstance(result.summary, AccuracySummary):
-            return ()
+    def write_summary(self, result: RunResult, summary: AccuracySummary, directory: Path) -> Sequence[Path]:
+        """Write the file and return its path."""
         path = directory / "accuracy.json"
-        write_json(path, describe_accuracy(result, result.summary))
+        write_json(path, describe_accuracy(result, summary))
         return (path,)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from modeltest.api import (
@@ -15,9 +15,13 @@ from modeltest.api import (
 )
 from modeltest.machine.files import write_json
 from modeltest.plain.contracts import to_plain
+from modeltest.present import timed_cases
+from reports.kind_report import KindReport
 from reports.run_header import describe_prompts, describe_run
 
 FORMAT_VERSION = 1
+
+TimedSummary = PerformanceSummary | MaxBatchSummary
 
 _CONDITIONS = (
     "processor",
@@ -32,32 +36,22 @@ _CONDITIONS = (
 )
 
 
-class PerformanceJson:
+class PerformanceJson(KindReport[TimedSummary]):
     """Writes `performance.json`; its fields are described in `schemas/performance.schema.json`."""
 
     name = "performance"
+    summaries = (PerformanceSummary, MaxBatchSummary)
 
-    def accepts(self, result: RunResult) -> bool:
-        """Say whether the run measured time."""
-        return isinstance(result.summary, PerformanceSummary | MaxBatchSummary)
-
-    def write(self, result: RunResult, directory: Path) -> Sequence[Path]:
-        """Write the file and return its path.
-
-        Raises: PrerequisiteError when it cannot be written.
-        """
-        if not isinstance(result.summary, PerformanceSummary | MaxBatchSummary):
-            return ()
+    def write_summary(self, result: RunResult, summary: TimedSummary, directory: Path) -> Sequence[Path]:
+        """Write the file and return its path."""
         path = directory / "performance.json"
-        write_json(path, describe_performance(result, result.summary))
+        write_json(path, describe_performance(result, summary))
         return (path,)
 
 
-def describe_performance(
-    result: RunResult, summary: PerformanceSummary | MaxBatchSummary
-) -> dict[str, object]:
+def describe_performance(result: RunResult, summary: TimedSummary) -> dict[str, object]:
     """Return the content of `performance.json`; of `cases` and `max_batch` only one has entries."""
-    used = _metric_names(summary)
+    used = {name for case in timed_cases(summary) for name in case.metrics}
     return {
         "format_version": FORMAT_VERSION,
         **describe_run(result),
@@ -123,13 +117,3 @@ def _describe_search(search: MaxBatchCase) -> dict[str, object]:
         "measured": [_describe_case(case) for case in search.measured],
         "line": to_plain(search.line),
     }
-
-
-def _metric_names(summary: PerformanceSummary | MaxBatchSummary) -> frozenset[str]:
-    return frozenset(name for case in _measured(summary) for name in case.metrics)
-
-
-def _measured(summary: PerformanceSummary | MaxBatchSummary) -> Iterable[CaseSummary]:
-    if isinstance(summary, PerformanceSummary):
-        return summary.cases
-    return (case for search in summary.cases for case in search.measured)

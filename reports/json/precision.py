@@ -8,29 +8,22 @@ from pathlib import Path
 from modeltest.api import PrecisionOutput, PrecisionSummary, RunResult
 from modeltest.machine.files import write_json
 from modeltest.plain.contracts import to_plain
+from reports.kind_report import KindReport
 from reports.run_header import describe_prompts, describe_run
 
 FORMAT_VERSION = 1
 
 
-class PrecisionJson:
+class PrecisionJson(KindReport[PrecisionSummary]):
     """Writes `precision.json`; its fields are described in `schemas/precision.schema.json`."""
 
     name = "precision"
+    summaries = (PrecisionSummary,)
 
-    def accepts(self, result: RunResult) -> bool:
-        """Say whether the run was about outputs."""
-        return isinstance(result.summary, PrecisionSummary)
-
-    def write(self, result: RunResult, directory: Path) -> Sequence[Path]:
-        """Write the file and return its path.
-
-        Raises: PrerequisiteError when it cannot be written.
-        """
-        if not isinstance(result.summary, PrecisionSummary):
-            return ()
+    def write_summary(self, result: RunResult, summary: PrecisionSummary, directory: Path) -> Sequence[Path]:
+        """Write the file and return its path."""
         path = directory / "precision.json"
-        write_json(path, describe_precision(result, result.summary))
+        write_json(path, describe_precision(result, summary))
         return (path,)
 
 

@@ -11,33 +11,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modeltest.api import MaxBatchCase, MaxBatchSummary, RunResult
+from reports.kind_report import KindReport
 from reports.legacy.columns import LegacyRow, engine_family, legacy_row, world_size, write_legacy_csv
 
 
-class LegacyMaxBatchCsv:
+class LegacyMaxBatchCsv(KindReport[MaxBatchSummary]):
     """Writes the predecessor's files of a `performance_maxbs` run."""
 
     name = "legacy_maxbs"
+    summaries = (MaxBatchSummary,)
 
-    def accepts(self, result: RunResult) -> bool:
-        """Say whether this was a max-batch search."""
-        return isinstance(result.summary, MaxBatchSummary)
-
-    def write(self, result: RunResult, directory: Path) -> Sequence[Path]:
-        """Write the files and return their paths.
-
-        Raises: PrerequisiteError when one cannot be written.
-        """
-        if not isinstance(result.summary, MaxBatchSummary):
-            return ()
+    def write_summary(self, result: RunResult, summary: MaxBatchSummary, directory: Path) -> Sequence[Path]:
+        """Write the files and return their paths."""
         family, degree, model = engine_family(result), f"tp{world_size(result)}", result.spec.model
         paths: list[Path] = []
-        for search in result.summary.cases:
+        for search in summary.cases:
             shape = f"{search.case.input_tokens}_{search.case.output_tokens}"
             rounds = directory / f"performance_maxbs_{family}_{shape}_{degree}_round_result.csv"
             paths.append(write_legacy_csv(rounds, model, _rounds(search)))
         final = directory / f"performance_maxbs_{family}_{degree}_final_result.csv"
-        paths.append(write_legacy_csv(final, model, [_answer(search) for search in result.summary.cases]))
+        paths.append(write_legacy_csv(final, model, [_answer(search) for search in summary.cases]))
         return tuple(paths)
 
 

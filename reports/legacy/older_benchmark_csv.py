@@ -17,8 +17,8 @@ from pathlib import Path
 
 from modeltest.api import RunResult
 from modeltest.machine.files import open_atomic
+from modeltest.present import timed_cases
 from reports.legacy.columns import LegacyRow, legacy_row
-from reports.timed_cases import timed_cases
 
 COLUMNS = (
     "batch_size",
@@ -37,7 +37,7 @@ _DECIMALS = 6
 
 def benchmark_refusal(result: RunResult) -> str | None:
     """Return why `result` gives no such table."""
-    rows = [legacy_row(case) for case in timed_cases(result)]
+    rows = [legacy_row(case) for case in timed_cases(result.summary)]
     if any(row.total_s is not None for row in rows):
         return None
     return "; ".join(("no case has times that may be used", *result.reasons[:1]))
@@ -49,7 +49,7 @@ def write_benchmark(result: RunResult, directory: Path) -> Sequence[Path]:
     Raises: PrerequisiteError when one cannot be written.
     """
     by_batch_size: dict[int, list[LegacyRow]] = {}
-    for case in timed_cases(result):
+    for case in timed_cases(result.summary):
         by_batch_size.setdefault(case.batch_size, []).append(legacy_row(case))
     model = re.sub(r"[^0-9A-Za-z._-]+", "-", result.model.name)
     paths = []

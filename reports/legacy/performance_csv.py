@@ -11,6 +11,7 @@ from pathlib import Path
 
 from modeltest.api import CaseSummary, PerformanceSummary, RunResult
 from modeltest.machine.files import write_text
+from reports.kind_report import KindReport
 from reports.legacy.columns import (
     COLUMNS,
     LegacyRow,
@@ -25,25 +26,19 @@ FORMATTED_COLUMNS = (*COLUMNS[:9], "E2E Throughput(Tokens/s)", *COLUMNS[10:])
 _WIDTHS = (15, 15, 15, 15, 15, 25, 25, 25, 36, 25, 45, 35)
 
 
-class LegacyPerformanceCsv:
+class LegacyPerformanceCsv(KindReport[PerformanceSummary]):
     """Writes the predecessor's files of a `performance` run."""
 
     name = "legacy_performance"
+    summaries = (PerformanceSummary,)
 
-    def accepts(self, result: RunResult) -> bool:
-        """Say whether this was a `performance` run."""
-        return isinstance(result.summary, PerformanceSummary)
-
-    def write(self, result: RunResult, directory: Path) -> Sequence[Path]:
-        """Write the files and return their paths.
-
-        Raises: PrerequisiteError when one cannot be written.
-        """
-        if not isinstance(result.summary, PerformanceSummary):
-            return ()
+    def write_summary(
+        self, result: RunResult, summary: PerformanceSummary, directory: Path
+    ) -> Sequence[Path]:
+        """Write the files and return their paths."""
         model = result.spec.model
         paths: list[Path] = []
-        for batch_size, rows in _rows_by_batch_size(result.summary.cases).items():
+        for batch_size, rows in _rows_by_batch_size(summary.cases).items():
             stem = f"performance_{engine_family(result)}_batch{batch_size}_tp{world_size(result)}"
             paths.append(write_legacy_csv(directory / f"{stem}_result.csv", model, rows))
             formatted = directory / f"{stem}_formatted_result.csv"

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from modeltest.api import AccuracySummary, MaxBatchSummary, PerformanceSummary, RunResult
+from modeltest.api import AccuracySummary, RunResult
+from modeltest.present import is_timed
 from reports.legacy.older_benchmark_csv import benchmark_refusal, write_benchmark
 from reports.legacy.older_test_result import answers_refusal, write_answers
 
@@ -26,7 +27,7 @@ class Legacy:
         """Return why it cannot."""
         if isinstance(result.summary, AccuracySummary):
             return answers_refusal(result)
-        if isinstance(result.summary, PerformanceSummary | MaxBatchSummary):
+        if is_timed(result.summary):
             return benchmark_refusal(result)
         return f"a run of {result.spec.task} has neither scored answers nor times of tokens"
 
