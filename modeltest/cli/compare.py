@@ -231,8 +231,8 @@ def write_reports(comparison: Comparison, directory: Path) -> Sequence[Path]:
 
 def _print(comparison: Comparison, shown: str) -> None:
     if shown == "table":
-        from modeltest.comparison_table import print_comparison
         from modeltest.tables import result_console
+        from modeltest.tables.comparison import print_comparison
 
         print_comparison(result_console(), comparison)
         return

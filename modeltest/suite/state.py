@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from modeltest.api import ModelTestError, RunResult, RunStatus, SpecError, SuiteResult, SuiteRun, SuiteStatus
+from modeltest.api import RunResult, RunStatus, SpecError, SuiteResult, SuiteRun, SuiteStatus
 from modeltest.machine.files import write_json
-from modeltest.plain.contracts import from_plain, to_plain
-from modeltest.plain.json_text import parse_json
+from modeltest.plain.contracts import to_plain
 from modeltest.run.record.directory import RUN_FILE, read_result
+from modeltest.run.record.versioned_file import read_versioned
 from modeltest.tables import headline
 
 SUITE_FILE = "suite.json"
@@ -33,19 +33,7 @@ def read_suite(directory: Path) -> SuiteResult:
     Raises: SpecError when there is none; ModelTestError when it is damaged.
     """
     path = directory / SUITE_FILE
-    try:
-        plain = parse_json(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        raise SpecError(f"{directory} is not a suite: it has no {SUITE_FILE}") from None
-    except (OSError, ValueError) as problem:
-        raise ModelTestError(f"{path} cannot be read: {problem}") from problem
-    version = plain.pop("format_version", None) if isinstance(plain, dict) else None
-    if version != FORMAT_VERSION:
-        raise SpecError(f"{path} has format {version}; this ModelTest reads format {FORMAT_VERSION}")
-    try:
-        suite = from_plain(SuiteResult, plain)
-    except ValueError as problem:
-        raise ModelTestError(f"{path} is not a suite: {problem}") from problem
+    suite = read_versioned(path, SuiteResult, what="a suite", key="format_version", version=FORMAT_VERSION)
     for run in suite.runs:  # each is a folder here, wherever the file comes from
         if not _is_folder_name(run.name):
             raise SpecError(f"{path} names a run {run.name!r:.80}: no name of a folder in {directory}")

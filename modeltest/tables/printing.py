@@ -73,23 +73,24 @@ def result_table(result: RunResult) -> Table:
     """Return the table that suits the summary of `result`."""
     summary = result.summary
     if summary is None:
-        return _table(title_of(result), (), ())
+        return titled_table(title_of(result), (), ())
     shown = presentation_of(summary)
     rows = list(shown.rows(summary))
     if any(row.level is Level.GROUP for row in rows):  # there may be dozens of their parts
         rows = [row for row in rows if row.level is not Level.PART]
     cells = ([plain(cell) for cell in row.cells] for row in rows)
-    return _table(title_of(result), [column.name for column in shown.columns], cells)
+    return titled_table(title_of(result), [column.name for column in shown.columns], cells)
 
 
 def further_tables(result: RunResult) -> Iterator[Table]:
     """Yield what else there is to see of `result`: every batch size that a max-batch search tried."""
     if result.summary is not None:
         for table in presentation_of(result.summary).tables(result.summary):
-            yield _table(table.title, table.header, table.rows)
+            yield titled_table(table.title, table.header, table.rows)
 
 
-def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+def titled_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return a table whose first column is text; the others are aligned to the right."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for index, name in enumerate(header):
         table.add_column(name, justify="left" if index == 0 else "right")

@@ -8,11 +8,9 @@ import stat
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from modeltest.api import (
     Measurement,
-    ModelTestError,
     PrerequisiteError,
     RunResult,
     RunStatus,
@@ -20,19 +18,15 @@ from modeltest.api import (
     SpecError,
 )
 from modeltest.machine.files import SCRATCH_SUFFIX, write_json
-from modeltest.plain.contracts import from_plain, to_plain
-from modeltest.plain.json_text import parse_json
+from modeltest.plain.contracts import to_plain
 from modeltest.run.record.journal import FILE_NAME, JournalReader
 from modeltest.run.record.lost_lines import without_lost_lines
 from modeltest.run.record.self_checks import Recorded
+from modeltest.run.record.versioned_file import read_versioned
 
 RUN_FILE = "run.json"
 LOG_FILE = "log.txt"
 SCHEMA_VERSION = 1
-
-"""What `RunResult.status` says of a run that has not ended, of one that came to its end, of one that was
-interrupted or has lost lines since, of one that ended with an error, and of the part of a node that is not
-the first: its results are there."""
 
 PARTIAL_FOLDER = "partial"
 """Where the reports of a run lie that has not come to its end."""
@@ -121,20 +115,9 @@ def read_result(directory: Path) -> RunResult:
 
     Raises: SpecError when there is no run in `directory`; ModelTestError when `run.json` is damaged.
     """
-    path = directory / RUN_FILE
-    try:
-        plain: dict[str, Any] = parse_json(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        raise SpecError(f"{directory} is not a run: it has no {RUN_FILE}") from None
-    except (OSError, ValueError) as problem:
-        raise ModelTestError(f"{path} cannot be read: {problem}") from problem
-    version = plain.pop("schema", None) if isinstance(plain, dict) else None
-    if version != SCHEMA_VERSION:
-        raise SpecError(f"{path} has schema {version}; this ModelTest reads schema {SCHEMA_VERSION}")
-    try:
-        result = from_plain(RunResult, plain)
-    except ValueError as problem:
-        raise ModelTestError(f"{path} is not a run: {problem}") from problem
+    result = read_versioned(
+        directory / RUN_FILE, RunResult, what="a run", key="schema", version=SCHEMA_VERSION
+    )
     journal = directory / FILE_NAME
     if result.status == RunStatus.COMPLETE:
         result = without_lost_lines(result, journal, status=RunStatus.PARTIAL)

@@ -8,8 +8,8 @@ from modeltest.api import Case, Comparison, Gate, GateOutcome, MaxBatchCompariso
 from modeltest.compare.runs import compare_runs
 from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances
-from modeltest.comparison_table import print_comparison
 from modeltest.console import plain_console
+from modeltest.tables.comparison import print_comparison
 
 
 def printed(comparison: Comparison) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -21,6 +21,7 @@ from modeltest.api import (
     OutputAgreement,
     PairedAccuracy,
 )
+from modeltest.tables.printing import titled_table
 
 SHOWN_FLIPS = 10
 SHOWN_SUBJECTS = 10
@@ -78,7 +79,7 @@ def _parts(comparison: Comparison) -> Iterator[RenderableType]:
 
 def _accuracy(found: AccuracyComparison) -> Iterator[RenderableType]:
     table = found.overall.table
-    yield _table(
+    yield titled_table(
         "questions by who answered them right",
         ("", "candidate right", "candidate wrong"),
         [
@@ -145,7 +146,7 @@ def _subjects(found: AccuracyComparison) -> Iterator[RenderableType]:
         for name, each in worst[:SHOWN_SUBJECTS]
     ]
     if rows:
-        yield _table(
+        yield titled_table(
             f"subjects, worst first: {len(rows)} of {len(differing)} with a difference, "
             f"{len(found.subjects)} in all",
             ("subject", "questions", "reference", "candidate", "difference", "p", "p (Holm)"),
@@ -170,7 +171,7 @@ def _flips(flips: Sequence[Flip]) -> Table:
         )
         for flip in flips[:SHOWN_FLIPS]
     ]
-    return _table(
+    return titled_table(
         f"answered differently, widest margins first: {len(rows)} of {len(flips)}",
         ("question", "expected", "reference", "margin", "candidate", "margin", ""),
         rows,
@@ -199,7 +200,7 @@ def _outputs(found: OutputAgreement) -> Iterator[RenderableType]:
             )
             for each in found.divergent[:SHOWN_OUTPUTS]
         ]
-        yield _table(
+        yield titled_table(
             f"first token that differs: {len(rows)} of {len(found.divergent)} outputs",
             ("output", "token", "reference", "candidate"),
             rows,
@@ -224,7 +225,7 @@ def _latencies(found: Sequence[MetricComparison], level: str) -> Table:
         )
         for each in found
     ]
-    return _table(
+    return titled_table(
         "medians, candidate over reference (* calibrated)",
         ("case", "batch", "metric", "reference", "candidate", "ratio", f"{level} interval", "allowed"),
         rows,
@@ -254,7 +255,7 @@ def _batches(found: Sequence[MaxBatchComparison]) -> Table:
         )
         for each in found
     ]
-    return _table(
+    return titled_table(
         "largest batch within the limit",
         ("case", "limit ms", "reference", "candidate", "difference", "does not do", "status"),
         rows,
@@ -272,13 +273,4 @@ def _gates(comparison: Comparison) -> Table:
     for gate in comparison.gates:
         name = f"{gate.name} {gate.part}" if gate.part else gate.name
         table.add_row(name, Text(gate.outcome.value, _COLOURS[gate.outcome]), gate.statement)
-    return table
-
-
-def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for index, name in enumerate(header):
-        table.add_column(name, justify="left" if index == 0 else "right")
-    for row in rows:
-        table.add_row(*row)
     return table
