@@ -24,6 +24,15 @@ MOST_GROWTH = 8
 MOST_BATCH_SIZES = 24
 """A search that has tried as many, with an engine that contradicts itself, ends with what it has."""
 
+RESTLESS_FROM_TRIALS = 8
+RESTLESS_FROM_WIDTH = 0.04
+"""So many trials of full length that decided nothing of their batch sizes, and a test that wide: the search
+settles for less.
+
+On an engine that holds its rate, a batch size that will not pass is mostly seen by its screens or by two
+trials. Where the rate itself moves, by other work or by a clock that throttles, trials go on being undecided:
+each further batch size costs as much as the last, and is as likely to be lost."""
+
 WORTHWHILE = 0.5
 """Another batch size is tried for a gain in latency of at least this part of the width of the test."""
 
@@ -77,8 +86,8 @@ class _Search:
                 yield from self._measure(self.bounds.lowest, self.evidence.effort.bound_trials)
                 if self._good() is None:
                     return
-            elif len(self.evidence) >= MOST_BATCH_SIZES:
-                yield from self._measure(good, self.evidence.effort.answer_trials)
+            elif len(self.evidence) >= MOST_BATCH_SIZES or self._is_restless():
+                yield from self._settle()
                 return
             elif (proposal := self._propose()) is not None:
                 yield from self._try(proposal)
@@ -131,6 +140,21 @@ class _Search:
             yield from self._measure(above, self.evidence.effort.answer_trials)
             return self._passes(above) or self._passes(good)
         return False
+
+    def _settle(self) -> Trials:
+        """Certify a batch size that the line has well below the limit: two widths of the test, then four, ...
+
+        Nothing is measured above it: what lies there is more than this engine's scatter lets one know.
+        """
+        margin = 2 * self.evidence.resolution(self.evidence.effort.answer_trials)
+        while (good := self._good()) is not None:
+            line = self.evidence.latency_fit()
+            within = line.last_within(self.evidence.limit_ms * exp(-margin)) if line else good // 2
+            candidate = max(self.bounds.lowest, min(self._ceiling(good), within))
+            if any(self.evidence.is_certified(size) for size in self.evidence.passing() if size >= candidate):
+                return
+            yield from self._measure(candidate, self.evidence.effort.answer_trials)
+            margin *= 2
 
     def _measure(
         self, batch_size: int, trials: int, *, unless: Callable[[int], bool] = lambda _: False
@@ -231,6 +255,17 @@ class _Search:
         resolution = self.evidence.resolution(self.evidence.effort.most_trials)
         one_row = log(line.latency_ms(good + 1) / line.latency_ms(good))
         return one_row < WORTHWHILE * resolution and self._aim(good) <= good
+
+    def _is_restless(self) -> bool:
+        """Say whether many trials have decided nothing, and not for a near tie on a steady engine."""
+        undecided = (ProbeDecision.OPEN, ProbeDecision.BORDERLINE)
+        lost = [
+            len(found.trials_ms)
+            for found in self.evidence
+            if self.evidence.decision(found.batch_size) in undecided
+        ]
+        width = self.evidence.resolution(self.evidence.effort.answer_trials)
+        return sum(lost) >= RESTLESS_FROM_TRIALS and width > RESTLESS_FROM_WIDTH
 
     def _may_pass(self, batch_size: int) -> bool:
         is_open = self.evidence.decision(batch_size) is ProbeDecision.OPEN

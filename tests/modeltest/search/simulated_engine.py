@@ -28,6 +28,8 @@ from modeltest.search import (
 
 HIGHEST = 2048
 GIB = 1 << 30
+TURN = 12
+"""So many trials on average an engine whose rate moves keeps its rate."""
 
 
 @dataclass
@@ -36,7 +38,8 @@ class SimulatedEngine:
 
     A trial scatters by `noise` (a relative standard deviation); one in 20 is disturbed and 1.1 to 3 times
     slower when `is_disturbed`. The first trial of a batch size is `cold` times slower. A screen is faster by
-    the factor `growth`, for its context is short.
+    the factor `growth`, for its context is short. The whole engine is slower by the factor `slow` by turns,
+    as on a machine that does other work too; a turn ends after one trial in `TURN`. What is true is without.
     """
 
     start_ms: float
@@ -53,9 +56,11 @@ class SimulatedEngine:
     hangs: float = 0.0
     """The share of the trials that hang: they are ended and give nothing."""
 
+    slow: float = 1.0
     seed: int = 0
     asked: list[Ask] = field(default_factory=list)
     _random: Random = field(init=False)
+    _is_slow: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._random = Random(self.seed)
@@ -81,6 +86,9 @@ class SimulatedEngine:
         latency_ms = self.true_ms(ask.batch_size) * exp(self.noise * self._random.gauss(0, 1))
         if self.is_disturbed and self._random.random() < 0.05:
             latency_ms *= self._random.uniform(1.1, 3)
+        if self.slow > 1:
+            self._is_slow ^= self._random.random() < 1 / TURN
+            latency_ms *= self.slow if self._is_slow else 1.0
         latency_ms *= self.cold if is_first else 1.0
         latency_ms /= self.growth if ask.is_screen else 1.0
         peak = GIB + 1000 * ask.batch_size
@@ -119,6 +127,11 @@ class Simulated:
         """
         below = self.engine.true_ms(max(1, (self.truth or 1) - 1))
         return below <= self.limit_ms * (1 - 3 * self.engine.noise)
+
+    @property
+    def full_length(self) -> int:
+        """How many trials of full length it took."""
+        return sum(not ask.is_screen for ask in self.engine.asked)
 
     @property
     def time(self) -> float:
@@ -222,6 +235,8 @@ KINDS: dict[str, dict[str, object]] = {
     "memory ends at 100, not told": {"memory_rows": 100},
     "fails from 50": {"fails_from": 50},
     "one trial in 100 hangs": {"hangs": 0.01},
+    "rate moves by 1.1, noise 1 %": {"slow": 1.1},
+    "rate moves by 1.3, noise 1 %": {"slow": 1.3},
     "the batch above is 0.3 % over, noise 1 %": {"noise": 0.01, "tile": 64, "excess": 0.003},
 }
 
@@ -241,7 +256,8 @@ def figures(found: Sequence[Simulated]) -> dict[str, float]:
         "batch sizes": fmean(len(one.sizes) for one in found),
         "most": max(len(one.sizes) for one in found),
         "trials": fmean(len(one.engine.asked) for one in found),
-        "full length": fmean(sum(not ask.is_screen for ask in one.engine.asked) for one in found),
+        "nine of ten full length": sorted(one.full_length for one in found)[count * 9 // 10],
+        "full length": fmean(one.full_length for one in found),
         "time, in trials at the limit": fmean(one.time for one in found),
         "out of memory": fmean(
             sum(probe.decision is ProbeDecision.OUT_OF_MEMORY for probe in one.outcome.probes)

@@ -238,6 +238,23 @@ def test_a_step_above_the_answer_is_measured_until_it_is_known() -> None:
     assert len(_probe(outcome, 961).trials_ms) >= 3
 
 
+def test_where_trials_decide_nothing_the_search_settles_well_below_the_limit() -> None:
+    # From the eleventh trial on, every second one is a fifth slower: nothing near the limit can be certified.
+    engine, asked = _engine(10, 0.4), []
+
+    def restless(ask: Ask) -> Reading:
+        asked.append(ask)
+        is_slow = len(asked) > 10 and len(asked) % 2 == 0
+        return Reading(engine.true_ms(ask.batch_size) * (1.2 if is_slow else 1))
+
+    outcome, evidence = search(restless, 50.0)
+    assert (outcome.status, outcome.is_sound) == (SearchStatus.BORDERLINE, True)
+    assert evidence.is_certified(outcome.max_batch)
+    assert len(evidence.of(outcome.max_batch + 1).trials_ms) == 0
+    assert 1.2 * engine.true_ms(outcome.max_batch) <= 50.0
+    assert len(asked) <= 36  # 42 without settling
+
+
 def test_an_empty_range_is_refused() -> None:
     for lowest, highest in ((0, 4), (5, 4)):
         with pytest.raises(ValueError, match="not empty"):
