@@ -1,11 +1,11 @@
-"""Work on files from elsewhere in a process of its own, within bounds of time and memory.
+"""Work on files from elsewhere in a process of its own, within limits of time and memory.
 
 Libraries in C++ and Rust panic, crash, loop or ask for all the memory there is over some damaged files. What
 opens such a file in the process of a command takes the command along; here it ends with a reason instead.
 
 A module whose work is done so has two functions: `prepare()` imports what it needs, which counts for no
 bound, and `answer(request)` returns what it finds, both as plain JSON values. The process is asked line by
-line: a request with its bounds, and in return `{"answer"}`, `{"error", "text"}` for a `ModelTestError`, or
+line: a request with its limits, and in return `{"answer"}`, `{"error", "text"}` for a `ModelTestError`, or
 `{"fault"}`.
 """
 
@@ -44,7 +44,7 @@ class ProcessEnded(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ProcessLimits:
     """What one request may take: processor time, and memory beyond what the process has when it is ready."""
 
     cpu_s: float
@@ -72,20 +72,20 @@ class OwnProcess:
     ) -> None:
         self.close()
 
-    def ask(self, request: object, bounds: Bounds) -> Any:
+    def ask(self, request: object, limits: ProcessLimits) -> Any:
         """Return what the module's `answer` returns.
 
-        Raises: the ModelTestError that it raises; ProcessEnded when it ended otherwise, or outran `bounds`.
+        Raises: the ModelTestError that it raises; ProcessEnded when it ended otherwise, or outran `limits`.
         """
         if not self._is_ready:
             self._hear(_START_S)
             self._is_ready = True
-        asked = {"request": request, "cpu_s": bounds.cpu_s, "memory_bytes": bounds.memory_bytes}
+        asked = {"request": request, "cpu_s": limits.cpu_s, "memory_bytes": limits.memory_bytes}
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # why it is gone is found when its answer does not come
             self._process.stdin.write(json.dumps(asked).encode() + b"\n")
             self._process.stdin.flush()
-        answer = self._hear(_WAIT_FACTOR * bounds.cpu_s)
+        answer = self._hear(_WAIT_FACTOR * limits.cpu_s)
         if "error" in answer:
             raise error_by_name(answer["error"])(answer["text"])
         return answer["answer"]

@@ -68,7 +68,7 @@ def guard(what: str) -> Iterator[None]:
 
 
 def _ignore(line: str) -> None:
-    """Take what nobody listens to."""
+    """Do nothing: the default where no callback is given."""
 
 
 SITE_BUILDER = "html"

@@ -30,7 +30,7 @@ def open_standard_streams() -> None:
     elif isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     if sys.stderr is None or sys.stderr is sys.__stderr__:
-        sys.stderr = _text(_Unheard(_ERROR), encoding=getattr(sys.stderr, "encoding", None))
+        sys.stderr = _text(_IgnoringWriteErrors(_ERROR), encoding=getattr(sys.stderr, "encoding", None))
 
 
 def flush_output() -> None:
@@ -48,8 +48,8 @@ def flush_output() -> None:
         raise
 
 
-class _Unheard(io.RawIOBase):
-    """A descriptor to which everything can be written, even if nobody hears it: closed, full, hung up."""
+class _IgnoringWriteErrors(io.RawIOBase):
+    """A descriptor whose write errors are ignored: its other end may be closed, full or hung up."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

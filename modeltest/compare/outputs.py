@@ -1,4 +1,4 @@
-"""Generated tokens side by side: where each output parts from its reference, and by how much."""
+"""Generated tokens side by side: where each output first differs from its reference, and by how much."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modeltest.compare.divergence import kl_divergence, least_kl_divergence, tok
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What one run said to one prompt.
+    """The output of one run for one prompt.
 
     `logprobs` are those of its tokens; `distributions` those of every token that could have stood in its
     place, by token id. Empty where they were not asked for.

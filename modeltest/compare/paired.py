@@ -9,13 +9,13 @@ from statistics import NormalDist
 from modeltest.api import Bounds
 
 POWER = 0.8
-"""How surely a gate passes at the number of questions it is said to need, where nothing got worse."""
+"""The probability that a gate passes with as many questions as it is said to need, if nothing got worse."""
 
 _HALVINGS = 64
 
 
 def mcnemar_p_value(reference_only: int, candidate_only: int) -> float:
-    """Return how often chance alone would part the questions that differ at least as unevenly, two-sided.
+    """Return how often chance alone splits the questions that differ at least as unevenly, two-sided.
 
     The exact test: of the questions only one run answered right, each run has half in expectation.
     Source: Q. McNemar, "Note on the sampling error of the difference between correlated proportions or

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from modeltest.api import METRIC_DEFINITIONS, Case, Gate, GateOutcome, MetricComparison, RunResult
-from modeltest.compare.bootstrap import Change, change
+from modeltest.compare.resampling import Change, change
 from modeltest.compare.soundness import ALL_SOUND, Unsound
 from modeltest.compare.tolerances import FLOORS, RELATIVE_TOLERANCE, Tolerances
 from modeltest.tasks.readings import MEASURE, of_phase, read_trials, values_of

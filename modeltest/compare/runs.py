@@ -84,7 +84,7 @@ class _Sides:
 
     @property
     def unsound(self) -> Unsound:
-        """The cases of timed runs whose numbers decide nothing."""
+        """The cases of timed runs that no gate is decided by."""
         return unsound_shapes((run.result for run in (*self.reference, *self.candidate)), self.allow)
 
     def accept(self, found: Iterable[RunDifference]) -> _Sides:

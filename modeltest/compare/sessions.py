@@ -1,4 +1,4 @@
-"""The runs of a comparison, several on a side or one: what they warn of and how they differ, told once."""
+"""The runs on both sides of a comparison, one or several: their warnings and differences, each once."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Tolerances:
 
     @property
     def risk(self) -> float:
-        """How often chance may make a gate say what is not so."""
+        """How often chance alone may give a gate the wrong outcome."""
         return 1 - self.confidence
 
     def calibrated(self, case: object, batch_size: int, metric: str) -> CalibratedTolerance | None:

@@ -15,7 +15,7 @@ from typing import Any
 from modeltest.api import EngineError, PrerequisiteError
 from modeltest.convert.safetensors_file import lay_out, verify_safetensors, write_safetensors
 from modeltest.convert.state_dict import load_state_dict
-from modeltest.own_process import Bounds, OwnProcess, ProcessEnded
+from modeltest.own_process import OwnProcess, ProcessEnded, ProcessLimits
 from modeltest.plain.contracts import from_plain, to_plain
 from modeltest.torch_on_host import import_torch
 
@@ -89,7 +89,7 @@ class FileConverter:
         if self._process is None:
             self._process = OwnProcess(__name__)
         try:
-            plain = self._process.ask({"source": str(source), "target": str(target)}, _bounds(source))
+            plain = self._process.ask({"source": str(source), "target": str(target)}, _limits(source))
         except ProcessEnded as problem:
             target.unlink(missing_ok=True)
             raise EngineError(
@@ -104,9 +104,9 @@ class FileConverter:
         self._process = None
 
 
-def _bounds(source: Path) -> Bounds:
+def _limits(source: Path) -> ProcessLimits:
     size = source.stat().st_size
-    return Bounds(
+    return ProcessLimits(
         cpu_s=_LEAST_CPU_S + size / _SLOWEST_BYTES_PER_S,
         memory_bytes=_LEAST_MEMORY_BYTES + _COPIES * size,
     )

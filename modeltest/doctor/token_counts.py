@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from modeltest.own_process import Bounds, OwnProcess, ProcessEnded
+from modeltest.own_process import OwnProcess, ProcessEnded, ProcessLimits
 
-_BOUNDS = Bounds(cpu_s=60.0, memory_bytes=4 << 30)
+_LIMITS = ProcessLimits(cpu_s=60.0, memory_bytes=4 << 30)
 
 
 def token_counts(path: Path, texts: Sequence[str]) -> list[int]:
@@ -21,7 +21,7 @@ def token_counts(path: Path, texts: Sequence[str]) -> list[int]:
         return []
     with OwnProcess(__name__) as process:
         try:
-            counts: list[int] = process.ask({"path": str(path), "texts": list(texts)}, _BOUNDS)
+            counts: list[int] = process.ask({"path": str(path), "texts": list(texts)}, _LIMITS)
         except ProcessEnded:
             return []
     return counts

@@ -36,7 +36,7 @@ def fates() -> dict[str, Fate]:
 
 
 def check_variables(environment: Mapping[str, str], *, profile: Mapping[str, str]) -> Finding:
-    """Name the variables that are set in vain: somebody may believe in them.
+    """Name the variables that are set and have no effect here.
 
     `profile` is what the profile of the checkpoint sets; empty when none was named.
     """

@@ -42,7 +42,7 @@ def ports_to_try(variables: Mapping[str, str]) -> Sequence[int]:
 
 
 def free_port(variables: Mapping[str, str]) -> int:
-    """Return the first of `ports_to_try` that nobody listens at.
+    """Return the first of `ports_to_try` that is free.
 
     Raises: SpecError; PrerequisiteError when there is none.
     """

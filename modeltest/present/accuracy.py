@@ -8,7 +8,7 @@ from dataclasses import replace
 from modeltest.api import AccuracySummary, FlatMetric, Proportion, RunResult, Verdict
 from modeltest.findings import BELOW_GUESSING
 from modeltest.present.cells import accuracy
-from modeltest.present.presentation import Check, Column, Interval, Level, Phrase, Presentation, Row
+from modeltest.present.presentation import Check, Column, IntervalCell, Level, Phrase, Presentation, Row
 
 COUNTED = ("no_answer", "truncated", "dropped_shots", "cut_prompts")
 """What is counted of the questions, beside those that failed."""
@@ -101,7 +101,7 @@ class AccuracyPresentation(Presentation[AccuracySummary]):
 
 def _row(name: str, proportion: Proportion, level: Level) -> Row:
     counts = (str(proportion.correct), str(proportion.total))
-    return Row((name, *counts, accuracy(proportion), Interval(proportion)), level)
+    return Row((name, *counts, accuracy(proportion), IntervalCell(proportion)), level)
 
 
 def _errors_by_subject(result: RunResult) -> dict[str, list[str]]:

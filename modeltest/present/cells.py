@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modeltest.api import CaseSummary, Distribution, PrecisionOutput, Proportion
-from modeltest.present.presentation import Cell, Estimate, Interval, Said
+from modeltest.present.presentation import Cell, Estimate, IntervalCell, Said
 from modeltest.statistics import relative_half_width
 
 SHOWN = 40
@@ -17,7 +17,7 @@ def plain(cell: Cell) -> str:
     if isinstance(cell, Estimate):
         width = relative_half_width(cell.found) if cell.found and not cell.is_secondary else None
         return number(cell.found.median if cell.found else None) + ("" if width is None else f" ±{width:.1%}")
-    if isinstance(cell, Interval):
+    if isinstance(cell, IntervalCell):
         return "" if cell.of.low is None else f"{cell.of.low:.2%} .. {cell.of.high:.2%}"
     return cell
 

@@ -36,13 +36,13 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class IntervalCell:
     """A cell with the 95 % interval of an accuracy, empty where there is none."""
 
     of: Proportion
 
 
-Cell = str | Said | Estimate | Interval
+Cell = str | Said | Estimate | IntervalCell
 
 
 class Level(Enum):

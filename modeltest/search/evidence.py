@@ -14,7 +14,7 @@ from modeltest.search.latency_fit import LatencyFit, Point, fit
 from modeltest.search.memory_bound import largest_that_fits
 from modeltest.search.sequential_test import (
     CONFIDENCE,
-    Interval,
+    LatencyInterval,
     Spread,
     half_width,
     interval,
@@ -87,7 +87,7 @@ class Evidence:
         trials = len(self.of(batch_size).trials_ms)
         return trials >= self.effort.answer_trials and self.decision(batch_size) is ProbeDecision.PASS
 
-    def interval(self, batch_size: int) -> Interval | None:
+    def interval(self, batch_size: int) -> LatencyInterval | None:
         """Return where the latency of full length lies; `None` without a warm trial."""
         found = self.of(batch_size)
         if not found.trials_ms:
@@ -218,7 +218,7 @@ class Evidence:
         if may_be_disturbed(found.trials_ms, elsewhere):
             return False
         left = self._trials_left(found)
-        # It would have to bear the certificate, whose bound is the stricter one.
+        # It would have to pass the certificate, whose bound is the stricter one.
         high = self._pass_confidence(found, _certificate_confidence(len(self._candidates)))
         return all(
             can_hardly_pass(trials, elsewhere, limit_ms=self.limit_ms, trials_left=left, high=high)

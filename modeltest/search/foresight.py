@@ -1,4 +1,4 @@
-"""What more trials of a batch size could still decide, so that none is run in vain.
+"""What more trials of a batch size could still decide, so that none is run that decides nothing.
 
 Nothing here decides anything: where trials end early, what they would have shown stays unknown.
 """

@@ -51,7 +51,7 @@ PRIOR = Spread(PRIOR_FREEDOM * PRIOR_SD**2, PRIOR_FREEDOM)
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class LatencyInterval:
     """Where the latency of a batch size lies; `disturbed` trials were set aside."""
 
     low_ms: float
@@ -62,7 +62,7 @@ class Interval:
 
 def interval(
     latencies_ms: Sequence[float], elsewhere: Spread, *, low: float = CONFIDENCE, high: float = CONFIDENCE
-) -> Interval:
+) -> LatencyInterval:
     """Return the interval of the mean; `low` and `high` are the confidences of its ends.
 
     `elsewhere` is the pooled scatter of the other batch sizes, prior included.
@@ -72,7 +72,7 @@ def interval(
     freedom = own.freedom + elsewhere.freedom
     error = sqrt((own.squares + elsewhere.squares) / freedom / len(kept))
     centre = fmean(map(log, kept))
-    return Interval(
+    return LatencyInterval(
         low_ms=exp(centre - t_quantile(low, freedom) * error),
         mean_ms=exp(centre),
         high_ms=exp(centre + t_quantile(high, freedom) * error),

@@ -3,7 +3,7 @@
 import pytest
 
 from modeltest.api import EngineError
-from modeltest.own_process import Bounds, OwnProcess, ProcessEnded
+from modeltest.own_process import OwnProcess, ProcessEnded, ProcessLimits
 
 WORK = """
 import os, time
@@ -28,7 +28,7 @@ def answer(request):
     print("noise")
     return [request, "done"]
 """
-ENOUGH = Bounds(cpu_s=60, memory_bytes=1 << 30)
+ENOUGH = ProcessLimits(cpu_s=60, memory_bytes=1 << 30)
 
 
 @pytest.fixture
@@ -51,16 +51,16 @@ def test_it_answers_as_often_as_it_is_asked_and_raises_what_the_work_raises(proc
 
 
 @pytest.mark.parametrize(
-    ("asked", "bounds", "reason"),
+    ("asked", "limits", "reason"),
     [
         ("crash", ENOUGH, r"a library crashed over it \(SIGABRT\)"),
-        ("loop", Bounds(cpu_s=0.2, memory_bytes=1 << 30), "more processor time than any such file"),
-        ("sleep", Bounds(cpu_s=0.05, memory_bytes=1 << 30), "it was not done in"),
+        ("loop", ProcessLimits(cpu_s=0.2, memory_bytes=1 << 30), "more processor time than any such file"),
+        ("sleep", ProcessLimits(cpu_s=0.05, memory_bytes=1 << 30), "it was not done in"),
     ],
 )
-def test_what_ends_it_is_told_and_ends_nothing_else(process, asked, bounds, reason):
+def test_what_ends_it_is_told_and_ends_nothing_else(process, asked, limits, reason):
     with pytest.raises(ProcessEnded, match=reason):
-        process.ask(asked, bounds)
+        process.ask(asked, limits)
 
 
 def test_a_module_that_cannot_be_imported_ends_it(tmp_path):

@@ -1,4 +1,4 @@
-"""Generation of one row as transformers itself does it: the way for models that fit no other."""
+"""Generation of one row by `model.generate`: for models that no faster way is right for."""
 
 from __future__ import annotations
 

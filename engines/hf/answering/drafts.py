@@ -1,8 +1,8 @@
-"""Guessing how a row goes on by what it said before: from text to the tokens after it. Pure.
+"""Guessing the next tokens of a row: those that followed the same tokens earlier in it. Pure.
 
 Answers repeat what their prompts say, and a guess costs next to nothing: a pass of a few tokens takes as long
-as one of half as many, since it waits for the weights. It changes nothing but the number of passes: the model
-says itself how the row goes on.
+as one of half as many, since it waits for the weights. Only the number of passes changes: a guess is kept
+where the model itself says the same.
 
 Source: prompt lookup decoding (Saxena 2023); transformers has it as `prompt_lookup_num_tokens`.
 """
@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 LONGEST_CONTEXT = 3
-"""Tokens that a guess is looked up by at most; with fewer where so many were never seen."""
+"""Tokens that a guess is looked up by, at most; fewer where so many have not stood together before."""
 
 LOOKED_BACK = 8192
 """Tokens of a prompt that are looked through at most, the last ones."""
 
 
 class Drafts:
-    """The tokens of one row, and where what was last said had been said before."""
+    """The tokens of one row, and where its newest tokens stood earlier in it."""
 
     def __init__(self, ids: Sequence[int]) -> None:
         self._ids = list(ids[-LOOKED_BACK:])

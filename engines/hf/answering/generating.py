@@ -1,8 +1,8 @@
-"""Generation that never waits: a row that ends makes room for the next at once.
+"""Continuous batching: a row that ends is replaced in the next pass, so that none waits for the longest.
 
 The rows in flight go on with every pass, and the prompts of the rows that take the places of those that
 ended are fed in the same pass. Prefixes are computed once and read where they are held. Where a pass has
-places to spare, rows are fed guesses too (`drafts.py`), and go on by as many as the model says itself.
+places to spare, rows are fed guessed tokens too (`drafts.py`), and keep those that the model confirms.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from engines.hf.model.checkpoint_loading import Loaded
 
 PASS_TOKENS = 16
-"""So many tokens a pass take hardly longer than one: places that no row fills are given to guesses."""
+"""A pass of so many tokens takes hardly longer than one of a single token: what rows leave free is filled
+with guessed tokens."""
 
 MOST_GUESSES = 3
-"""The fourth token guessed in a row is right too seldom."""
+"""Guessed tokens of a row in one pass, at most: a fourth is confirmed too seldom to pay."""
 
 
 def generate_packed(
@@ -64,13 +65,13 @@ def generate_packed(
 
 
 @dataclass(slots=True)
-class _Said:
-    """What a row has said so far."""
+class _RowState:
+    """What has been generated for a row so far."""
 
     drafts: Drafts
     tokens: list[int] = field(default_factory=list)
     has_ended: bool = False
-    """By itself."""
+    """With an end token or a stop string, not by the limit of new tokens."""
 
     is_finished: bool = False
 
@@ -84,17 +85,17 @@ class _Flight:
         self._loaded = loaded
         self._ends = ends_of(batch, loaded)
         self._goes_on = any(one.request.max_new_tokens > 1 for one in batch)
-        self._said: dict[int, _Said] = {}
+        self._states: dict[int, _RowState] = {}
         self.problem = ""
         """Why the last run stopped before its end."""
 
         self.failed: tuple[int, ...] = ()
-        """The rows that were fed then."""
+        """The rows that were fed in that run."""
 
     def completion(self, row: int) -> Completion:
         """Return the completion of a row that has finished."""
-        said = self._said.pop(row)
-        return generated(self._batch[row], tuple(said.tokens), said.has_ended, self._loaded)
+        state = self._states.pop(row)
+        return generated(self._batch[row], tuple(state.tokens), state.has_ended, self._loaded)
 
     def run(self, work: Work) -> Iterator[list[int]]:
         """Yield the rows that finish with each pass, until all of `work` have or `problem` says why not."""
@@ -133,9 +134,9 @@ class _Flight:
 
     def _give(self, flying: RowsInFlight) -> None:
         """Let each row be fed its newest token, and guesses of what comes then."""
-        said = [self._said[name] for name in flying.names]
-        guesses = max(min(PASS_TOKENS // max(len(said), 1) - 1, MOST_GUESSES), 0)
-        flying.give([[each.tokens[-1], *each.drafts.guess(guesses)] for each in said])
+        states = [self._states[name] for name in flying.names]
+        guesses = max(min(PASS_TOKENS // max(len(states), 1) - 1, MOST_GUESSES), 0)
+        flying.give([[each.tokens[-1], *each.drafts.guess(guesses)] for each in states])
 
     def _step(
         self, packs: Sequence[Pack], rows: Sequence[Row], names: Sequence[int], flying: RowsInFlight
@@ -151,20 +152,20 @@ class _Flight:
         for name in finished:
             flying.take_out(name)
         for row, token in zip(ended, newest[len(beside) :], strict=True):
-            said = self._said[names[row]] = _Said(Drafts(rows[row].ids if self._goes_on else ()))
+            state = self._states[names[row]] = _RowState(Drafts(rows[row].ids if self._goes_on else ()))
             self._take_in(names[row], [token], ())
-            if said.is_finished:
+            if state.is_finished:
                 finished.append(names[row])
         for pack in packs:
             for row in pack.rows:
-                if not self._said[names[row]].is_finished:
+                if not self._states[names[row]].is_finished:
                     # The last new token is not fed.
                     last = len(rows[row].ids) + self._batch[names[row]].request.max_new_tokens - 2
                     flying.admit(names[row], *apart(forward.chain(pack, row)), last_position=last)
         return finished
 
     def _go_on(self, flying: RowsInFlight, newest: list[int]) -> list[int]:
-        """Take in what the model says of what rows in flight were fed; return those that finish."""
+        """Take in the model's tokens for the rows in flight; return the rows that finish."""
         names, given = flying.names, flying.given
         if not names:
             return []
@@ -174,23 +175,23 @@ class _Flight:
             for place, (name, (_, *guesses)) in enumerate(zip(names, given, strict=True))
         ]
         flying.keep(kept)
-        return [name for name in names if self._said[name].is_finished]
+        return [name for name in names if self._states[name].is_finished]
 
     def _take_in(self, row: int, newest: Sequence[int], guesses: Sequence[int]) -> int:
-        """Let a row go on by the first of `newest`, and by the next as long as what came before was guessed.
+        """Append the first of `newest` to a row, then each further one while the guess before it was right.
 
-        Return how many tokens it went on by: so many of those that were fed are its own.
+        Return how many were appended: so many of the tokens fed belong to the row.
         """
-        said, limit = self._said[row], self._batch[row].request.max_new_tokens
+        state, limit = self._states[row], self._batch[row].request.max_new_tokens
         count = 0
         for token, guess in zip_longest(newest, guesses):
             count += 1
-            said.tokens.append(token)
-            said.has_ended = token == NOT_A_NUMBER or self._ends(row, token, said.tokens)
-            said.is_finished = said.has_ended or len(said.tokens) == limit
-            if said.is_finished or token != guess:
+            state.tokens.append(token)
+            state.has_ended = token == NOT_A_NUMBER or self._ends(row, token, state.tokens)
+            state.is_finished = state.has_ended or len(state.tokens) == limit
+            if state.is_finished or token != guess:
                 break
-        said.drafts.extend(said.tokens[-count:])
+        state.drafts.extend(state.tokens[-count:])
         return count
 
 

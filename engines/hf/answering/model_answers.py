@@ -52,8 +52,8 @@ class Answering(Protocol):
 class ModelAnswers:
     """Packs rows that share prefixes, pads them or feeds them one by one: the fastest that is right.
 
-    Which is right was tried on the model (`engines/beliefs/`). Timed batches are padded always, and take the
-    likeliest token: they measure what everybody measures. Sampled ones are padded too.
+    Which is right was tried on the model (`engines/hf/beliefs/`). Timed batches are always padded and decoded
+    greedily, as other benchmarks do. Sampled ones are padded too.
     """
 
     def __init__(self, loaded: Loaded, device: str, ranks: Ranks, *, sampler: Sampler | None = None) -> None:

@@ -27,7 +27,7 @@ class RowFeeder(Protocol):
 
 
 class PaddedRows:
-    """Feeds rows in padded batches, longest first so that memory runs out early or never."""
+    """Feeds rows in padded batches, longest first, so that memory runs out at the first batch or at none."""
 
     def __init__(self, forward: Forward) -> None:
         self._forward = forward
@@ -77,7 +77,7 @@ class AloneRows:
 def tree_feeder(model: Any, device: str, ranks: Ranks = ALONE) -> tuple[PackedRows | None, str]:
     """Return a feeder that shares prefixes, or `None` with the reason why no model can be fed so here.
 
-    Whether it is right on this model is another question, which a trial answers (`engines/beliefs/`).
+    Whether it is right on this model is another question, which a trial answers (`engines/hf/beliefs/`).
     """
     if reason := closed_attention():
         return None, f"shared prefixes off: {reason}"

@@ -12,7 +12,7 @@ from engines.hf.beliefs.model_trial import ModelTrial, Plain, Way
 from engines.hf.beliefs.probe_tree import SMALLEST_LIMIT
 
 FEWEST_ROWS_TRIED = 8
-"""Fewer rows beyond a limit are asked one by one: that takes no longer than a trial there would."""
+"""Fewer rows beyond a limit are fed one by one: that takes no longer than a trial at that limit."""
 
 _LOG = logging.getLogger(__name__)
 

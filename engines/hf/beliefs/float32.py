@@ -17,7 +17,7 @@ def is_float32(model: Any) -> bool:
 
 @contextmanager
 def in_float32(model: Any) -> Iterator[None]:
-    """Let the model compute in float32 until the end, exactly: what comes back are its own tensors.
+    """Let the model compute in float32 inside the block; after it, its weights are the same tensors.
 
     Weights of 16 bits become floats without any loss, so that this is the model as it would be without
     rounding on the way. A layer's weights are converted when it is called and given back when it is done, so
@@ -108,7 +108,7 @@ def _whole(unit: Any) -> Iterator[None]:
 
     handles = (
         unit.register_forward_pre_hook(convert),
-        # The first to be undone is what was done last, where a module is among the layers twice.
+        # Undone in reverse order: a module may be among the layers twice.
         unit.register_forward_hook(restore, always_call=True, prepend=True),
     )
     try:
@@ -116,7 +116,7 @@ def _whole(unit: Any) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-        while held:  # of a call that was broken off on its way to the hook
+        while held:  # of a call that raised before the hook
             restore()
 
 

@@ -311,7 +311,8 @@ class ModelTrial:
         import torch
 
         def disturb(_: Any, __: Any, output: Any) -> Any:
-            # Drawn on the host by a generator of its own: the same on all ranks, and no other seed moves.
+            # Drawn on the host by a generator of its own: the same on all ranks, and torch's own is left as
+            # it is.
             draws = torch.randn(output.shape, generator=torch.Generator().manual_seed(0))
             factors = 1 + torch.finfo(output.dtype).eps * draws.to(output.device)
             return (output.float() * factors).to(output.dtype)

@@ -1,4 +1,4 @@
-"""What a model carries from one token to the next, whatever it calls it and whoever makes it.
+"""The cache a model hands from one token to the next, whatever the model calls it and whoever makes it.
 
 Most models keep keys and values and return them as `past_key_values`. State-space models call theirs
 `cache_params`, RWKV `state`; some fill the cache they are handed and return none, some keep nothing at all.

@@ -176,7 +176,7 @@ def _eos_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
             continue
         listed = ids if isinstance(ids, (list, tuple)) else [ids]
         if wrong := [each for each in listed if type(each) is not int]:
-            # It would equal no token: no answer would ever end.
+            # It would equal no token, and no answer would end before its limit.
             raise EngineError(
                 f"the checkpoint names eos_token_id {wrong[0]!r:.80}; the number of a token is needed"
             )

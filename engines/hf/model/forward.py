@@ -45,14 +45,14 @@ class Forward:
     device: str
     pad_token_id: int
     ranks: Ranks = ALONE
-    """Those that compute the model together: all must be asked the same."""
+    """The processes that compute the model together: each must be called with the same arguments."""
 
     forward_s: float = 0.0
     forward_calls: int = 0
     computed_tokens: int = 0
     padding_tokens: int = 0
     choose: Callable[[Any], Any] = field(default_factory=lambda: greedy)
-    """Says the next token of each row by logits `[rows, vocabulary]`; of a timed run `greedy` does."""
+    """Returns the next token of each row from logits `[rows, vocabulary]`; timed runs always use `greedy`."""
 
     _parameters: frozenset[str] = field(init=False)
     _keep_argument: str | None = field(init=False)
@@ -73,7 +73,7 @@ class Forward:
         return [logits[row, keep - count :] for row, count in enumerate(counts)]
 
     def forget(self) -> None:
-        """Let the model forget the rows it has seen."""
+        """Make the model forget the rows it has seen."""
         forget(self.model, self.device)
 
     def generate(
@@ -103,7 +103,7 @@ class Forward:
                 end_ns = clock.end_ns() if only_end_timed else None
                 rows = tuple(tuple(row) for row in zip(*steps, strict=True))
                 return Generation(rows, clock.times_ns(), (False,) * len(prompts), end_ns)
-            return self._decode(clock, newest, carried, (max_new_tokens, ends))
+            return self._decode(clock, newest, carried, max_new_tokens=max_new_tokens, ends=ends)
 
     def _prefill(self, ids: Any, mask: Any) -> tuple[Any, Carried]:
         """Feed prompts; return the logits `[rows, vocabulary]` of their ends and what goes on from there."""
@@ -175,8 +175,9 @@ class Forward:
             newest = greedy(self._step(newest, carried))
         return steps if on_host else [step.tolist() for step in steps]
 
-    def _decode(self, clock: StepClock, newest: Any, carried: Carried, until: tuple[int, Ends]) -> Generation:
-        max_new_tokens, ends = until
+    def _decode(
+        self, clock: StepClock, newest: Any, carried: Carried, *, max_new_tokens: int, ends: Ends
+    ) -> Generation:
         tokens: list[list[int]] = [[] for _ in range(len(newest))]
         ended = [False] * len(tokens)
         for step in range(max_new_tokens):
@@ -216,7 +217,7 @@ class Forward:
         begin = time.perf_counter()
         output = self.model(**arguments)
         if self.device == "cpu" or not use_cache:
-            # A decoding accelerator is never waited for: its steps are timed by events.
+            # Decode steps on an accelerator are not waited for: events on the device time them.
             synchronize(self.device)
         self.forward_s += time.perf_counter() - begin
         self.forward_calls += 1

@@ -1,7 +1,7 @@
 """Weights of a checkpoint that the loaded model did not take: named, or refused.
 
-transformers only warns of them, and of some it says nothing. A bias that no layer takes, or a layer that no
-one asks for, makes it another model than the one that was trained.
+transformers only warns of them, and of some it says nothing. A bias or a layer that is in the checkpoint and
+not in the loaded model makes it another model than the one that was trained.
 """
 
 from __future__ import annotations

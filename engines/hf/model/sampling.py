@@ -13,8 +13,8 @@ from modeltest.api import Sampling
 class Sampler:
     """A function from logits `[rows, vocabulary]` to a token per row, as `greedy` is one.
 
-    Equal seeds draw alike for equal logits in equal order. What is not set restricts nothing. Replicas draw
-    each its own: the same prompt asked of two is to be answered twice, not in the same words.
+    Equal seeds draw alike for equal logits in equal order. What is not set restricts nothing. Each replica
+    draws from a seed of its own: two that are asked the same prompt give two samples, not one sample twice.
     """
 
     def __init__(self, sampling: Sampling, *, seed: int, device: str, replica: int = 0) -> None:

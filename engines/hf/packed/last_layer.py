@@ -1,4 +1,4 @@
-"""Sparing the last layer what nobody reads.
+"""Computing the last layer only at positions whose logits are read.
 
 After the attention of the last layer a token's hidden state is of use only if its logits are read. So the
 matrices that come after it are fed the positions that are read, and the rest of their output is zero.

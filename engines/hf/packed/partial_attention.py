@@ -70,7 +70,7 @@ def attend(query: Any, key: Any, value: Any, *, scale: float, mask: Any = None, 
     """Return output `[1, heads, queries, width]` and log-sum-exp `[1, heads, queries]`.
 
     `key` and `value` may have fewer heads, each shared by consecutive heads of `query`. `mask` `[queries,
-    keys]` is true where a query may look; a query that may look nowhere gets -inf as log-sum-exp.
+    keys]` is true where a query may attend; a query that may attend to nothing gets -inf as log-sum-exp.
     """
     import torch
 
@@ -101,7 +101,7 @@ def _attend_plainly(query: Any, key: Any, value: Any, scale: float, mask: Any) -
 
 def _weighted(scores: Any, value: Any) -> tuple[Any, Any]:
     log_sum_exp = scores.logsumexp(dim=-1)
-    # Where nothing may be looked at, exp(-inf - -inf) would be NaN: let the weight be zero instead.
+    # Where everything is masked, exp(-inf - -inf) would be NaN: the weight is set to zero instead.
     weights = (scores - log_sum_exp.clamp(min=-1e30).unsqueeze(-1)).exp()
     return weights.to(value.dtype) @ value, log_sum_exp
 

@@ -1,9 +1,9 @@
-"""Rows whose prompts are fed, and that go on together with every pass.
+"""Rows in flight: their prompts are fed, and every pass feeds further tokens of all of them.
 
 Of each row only its own end lies here, beside that of the others: the prefixes it shares are read where they
 are held, once for all rows below them. Rows end and begin at different times, so their ends are aligned on
 the right: what a pass feeds of all rows stands in the same columns. A row may be fed tokens that turn out not
-to be its own. Where a column holds nothing of a row, its position is `NOWHERE`, and nobody looks there.
+to be its own. Where a column holds nothing of a row, its position is `NOWHERE`, and no query attends to it.
 """
 
 from __future__ import annotations
@@ -58,24 +58,24 @@ class _Flying:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Rows side by side that look at one prefix; `mask` `[queries, tokens]` says who looks where."""
+    """Neighbouring rows that attend to one prefix; `mask` `[queries, tokens]` is true where a query may."""
 
     rows: slice
     prefix: LayerKeysValues
     mask: Any
-    """`None`: everybody looks everywhere."""
+    """`None`: every query attends to every token."""
 
 
 @dataclass(slots=True)
 class _Looks:
-    """What rows look at in layers of one kind: their columns, by what is added to scores, and prefixes."""
+    """What rows attend to in layers of one kind: own columns, by the bias added to scores, and prefixes."""
 
     own: Any
     prefixes: list[_Look] = field(default_factory=list)
 
 
 def apart(chain: Sequence[Held]) -> tuple[Sequence[Held], Sequence[Held]]:
-    """Return of all that is held of a row what it had better share and what had better be its own."""
+    """Split what is held of a row into prefixes to read where they are held and the rest, to be copied."""
     own = len(chain) - 1
     while own and chain[own - 1].tokens < SHORT_PREFIX_TOKENS:
         own -= 1
@@ -195,7 +195,7 @@ class RowsInFlight:
         self._positions[: len(self), columns] = torch.tensor(positions, device=self._device)
 
     def take_out(self, name: int) -> None:
-        """Let a row go; the last one takes its place."""
+        """Remove a row; the last one takes its place."""
         place = self.names.index(name)
         last = self._flying.pop()
         vacant = len(self._flying)
@@ -207,8 +207,8 @@ class RowsInFlight:
             for each in states:
                 if place != vacant:
                     each[place, :, : self._end] = each[vacant, :, : self._end]
-                # What nobody looks at is computed with all the same, and there NaN of a row that ended by
-                # it would be NaN of whoever comes next.
+                # Masked columns have weight 0 but are multiplied all the same: NaN left by this row would
+                # become NaN of the row that takes its place.
                 each[vacant, :, : self._end] = 0
 
     def attend(
@@ -239,7 +239,7 @@ class RowsInFlight:
         return by_token.flatten(2, 3).flatten(0, 1).to(query.dtype).unsqueeze(0)
 
     def _attend_prefix(self, grouped: Any, look: _Look, layer: int, scale: float) -> tuple[Any, Any]:
-        """Let queries `[rows, key heads, queries, width]` look at a prefix, all of them together."""
+        """Attend with queries `[rows, key heads, queries, width]` to a prefix, all of them in one call."""
         queries = grouped.shape[2]
         together = grouped.transpose(0, 1).flatten(1, 2).unsqueeze(0)
         found = attend(together, *look.prefix[layer], scale=scale, mask=look.mask)
@@ -247,7 +247,7 @@ class RowsInFlight:
         return output, log_sum_exp
 
     def _looks_of(self, window: int | None, groups: int, dtype: Any) -> _Looks:
-        """Return what rows look at in layers with `window` and so many heads a key; made once a pass."""
+        """Return what rows attend to in layers with `window` and so many heads a key; made once a pass."""
         kind = (window, groups, dtype)
         if kind not in self._looks:
             bias = _for_groups(self._own_bias(window), groups)[:, None].to(dtype)
@@ -255,7 +255,7 @@ class RowsInFlight:
         return self._looks[kind]
 
     def _own_bias(self, window: int | None) -> Any:
-        """Return what is added to scores `[rows, fed, columns]`: -inf where a token may not look."""
+        """Return what is added to scores `[rows, fed, columns]`: -inf where a token may not attend."""
         import torch
 
         there = self._positions[: len(self), self._begin : self._end + self._fed][:, None]
@@ -348,7 +348,7 @@ class RowsInFlight:
 
 
 def _for_groups(by_token: Any, groups: int) -> Any:
-    """Return `[rows, fed, keys]` as `[rows, groups x fed, keys]`: each group looks where the others do."""
+    """Return `[rows, fed, keys]` as `[rows, groups x fed, keys]`: every group attends to the same keys."""
     rows, fed, keys = by_token.shape
     return by_token[:, None].expand(rows, groups, fed, keys).flatten(1, 2)
 

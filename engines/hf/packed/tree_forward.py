@@ -43,7 +43,7 @@ class UnsupportedAttention(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """The queries `at` look at all keys of one node, in their pack (`place`) or held of an earlier one."""
+    """The queries `at` attend to all keys of one node, in their pack (`place`) or held of an earlier one."""
 
     node: int
     place: slice | None
@@ -114,7 +114,7 @@ class TreeForward:
     ) -> tuple[dict[int, Any], Any]:
         import torch
 
-        # Rows kept for the caller of the last pack have had their time.
+        # What the last pass held for `chain` is no longer needed.
         self._drop_all_but(self._needed)
         self._prepare(packs, keep_rows=keep_rows)
         segments = [segment for pack in packs for segment in pack.segments]
@@ -207,7 +207,7 @@ class TreeForward:
     def as_attention(self) -> Iterator[None]:
         """Let the model use the attention below, for one pass or for many; nothing else may feed it then.
 
-        To tell a model takes milliseconds, which many passes of a few tokens save.
+        Setting the attention of a model takes milliseconds: many passes of a few tokens do it once.
         """
         before = self._model.config._attn_implementation
         if before == self._name:
@@ -324,7 +324,7 @@ class TreeForward:
 
 
 def _joined(places: Sequence[slice]) -> Iterator[slice]:
-    """Yield neighbouring slices as one: their queries look at a node in one call."""
+    """Yield neighbouring slices as one: their queries attend to a node in one call."""
     begin, end = places[0].start, places[0].stop
     for place in places[1:]:
         if place.start != end:
@@ -335,7 +335,7 @@ def _joined(places: Sequence[slice]) -> Iterator[slice]:
 
 
 def refuse_unknown(options: Mapping[str, Any], attention_mask: Any) -> None:
-    """Let pass what means nothing to an attention that is fed rows without padding.
+    """Accept arguments that have no effect on attention over rows without padding.
 
     Raises: UnsupportedAttention for anything else.
     """

@@ -1,4 +1,4 @@
-"""transformers' continuous batching, one step at a time; the only module that touches its private parts.
+"""transformers' continuous batching, one step at a time; the only module that uses its internals.
 
 Used of it: the paged cache with its blocks and shared prefixes, the scheduler, the requests with their time
 stamps, the tensors of each step. Not used: its thread, so that a step is a call here and an error an error of
@@ -54,7 +54,7 @@ class Room:
     """Tokens fed in one step at most; a longer prompt is fed in several."""
 
     is_timed: bool
-    """Nothing is saved that the next batch would not save too: rows share no prefixes."""
+    """Rows share no prefixes then: the second of two equal batches must take as long as the first."""
 
     def holds(self, other: Room) -> bool:
         """Say whether `other` can be served here as well as in a room of its own."""
@@ -120,8 +120,8 @@ class ContinuousBatching:
         # What was set on the cache refers to this object: the memory would wait for the garbage collector.
         del self._cache.search_prefix_match
         self._arguments, self._states = {}, {}
-        # The end of its processor makes transformers search all objects of the process for garbage, for up to
-        # a second: there is none of it, so everything is kept out of that search.
+        # When its processor ends, transformers calls gc.collect(), which takes up to a second and finds
+        # nothing: freezing keeps all objects out of that collection.
         gc.freeze()
         self._processor = self._cache = self._search_prefix = None
         gc.unfreeze()
@@ -194,10 +194,10 @@ class ContinuousBatching:
         return window
 
     def advance(self, tokens: Any) -> None:
-        """Give the rows with `gives_token` their new token, in order, and let every row go on."""
+        """Give the rows with `gives_token` their new token, in order, and advance every row by its step."""
         self._processor.inputs_and_outputs.output_ids[0, : len(tokens)] = tokens
         self._processor.update_batch()
-        # What transformers tells its users is not needed: the states are looked at.
+        # The output queue of transformers is not needed: results are read from the states.
         outputs = self._processor.output_router.output_queue
         while not outputs.empty():
             outputs.get_nowait()

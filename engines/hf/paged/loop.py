@@ -19,7 +19,7 @@ from engines.hf.paged.continuous_batching import ContinuousBatching, Room, StepR
 from engines.hf.paged.sequence_attention import attend_rows
 
 LOOK_AHEAD = 4
-"""How many times the rows in flight are looked through for one that waits for no other."""
+"""So many waiting rows for each row in flight are searched for one that waits for no other row's prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ class Asked:
     records_times: bool = True
     ends: Callable[[int, list[int]], bool] | None = None
     follows: tuple[int, ...] = ()
-    """New tokens that are taken whatever the model says, where what it says of them is wanted."""
+    """New tokens to feed in place of the model's own (teacher forcing), where the logits at them are
+    wanted."""
 
     @property
     def fed_tokens(self) -> int:

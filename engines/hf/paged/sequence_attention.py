@@ -123,7 +123,7 @@ def _attend(query: Any, key: Any, value: Any, *, scale: float, window: int | Non
 
 
 def _mask(queries: int, keys: int, window: int | None, device: Any) -> Any:
-    """Return `[queries, keys]`, true where a query may look."""
+    """Return `[queries, keys]`, true where a query may attend."""
     import torch
 
     own = torch.arange(keys - queries, keys, device=device)[:, None]

@@ -94,23 +94,23 @@ class RankGroup:
         return problem is self._agreed
 
     def tell(self, message: object) -> None:
-        """Rank 0: give `message` to every other rank."""
+        """Rank 0: send `message` to every other rank (broadcast)."""
         with _contact(self.rank):
             self._post.tell(message)
 
     def hear(self, kind: type[T]) -> T:
-        """Return the `kind` that rank 0 tells."""
+        """Return the `kind` that rank 0 broadcasts."""
         with _contact(self.rank):
             return self._post.hear(kind)
 
     def deal(self, messages: Sequence[T]) -> T:
-        """Rank 0: give `messages[r]` to each rank r and return its own."""
+        """Rank 0: send `messages[r]` to each rank r (scatter) and return its own."""
         with _contact(self.rank):
             self._post.deal(messages)
         return messages[0]
 
     def dealt(self, kind: type[T]) -> T:
-        """Return the `kind` that rank 0 deals to this rank."""
+        """Return the `kind` that rank 0 scatters to this rank."""
         with _contact(self.rank):
             return self._post.dealt(kind)
 
@@ -194,7 +194,7 @@ def join(size: int) -> RankGroup:
 
 @contextmanager
 def _contact(rank: int) -> Iterator[None]:
-    """Name what a broken connection of the host means."""
+    """Raise RankLost for a broken connection of the host."""
     try:
         yield
     except RuntimeError as problem:

@@ -16,7 +16,7 @@ PATIENCE = timedelta(days=7)
 
 
 class AnotherRankFailed(RuntimeError):
-    """Waiting for another rank's part was in vain: it cut the connection."""
+    """Another rank cut the connection before it sent its part."""
 
 
 class ModelGroup:
@@ -64,7 +64,7 @@ class ModelGroup:
         return tensor
 
     def hang_up(self) -> None:
-        """Cut the connections, so that nobody waits for this rank's part any longer."""
+        """Cut the connections, so that no rank waits for this one's part any longer."""
         import torch.distributed as dist
 
         group, self._group = self._group, None

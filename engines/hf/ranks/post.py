@@ -1,8 +1,8 @@
-"""Carries what ranks tell each other through the connections of `torch.distributed`.
+"""Messages between ranks, sealed, through the connections of `torch.distributed`: broadcast, scatter, gather.
 
 torch's own calls for objects unpickle what comes in. Here the bytes of a sealed message travel as a tensor of
-bytes, and are read by `modeltest.machine.rank_messages`, which believes nothing that a rank of this run has
-not sealed. Every message has a number, counted by both sides, between these two ranks and of this kind.
+bytes, and are read by `modeltest.machine.rank_messages`, which refuses what no rank of this run has sealed.
+Every message has a number, counted by both sides, between these two ranks and of this kind.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from modeltest.machine.rank_messages import Seal
 T = TypeVar("T")
 
 LARGEST_BYTES = 1 << 30
-"""No window of requests comes near it; what is announced as larger is nobody's message."""
+"""No window of requests comes near it; a message that is announced as larger is refused."""
 
 _ALL = "all"
 
@@ -35,7 +35,7 @@ class RankPost:
         self._sent: Counter[tuple[str, object, object]] = Counter()
 
     def tell(self, message: object) -> None:
-        """Rank 0: give `message` to every other rank."""
+        """Rank 0: send `message` to every other rank (broadcast)."""
         import torch.distributed as dist
 
         sealed = self._closed(message, "told", _ALL)
@@ -43,7 +43,7 @@ class RankPost:
         dist.broadcast(_tensor(sealed), src=0)
 
     def hear(self, kind: type[T]) -> T:
-        """Return what rank 0 tells."""
+        """Return what rank 0 broadcasts."""
         import torch.distributed as dist
 
         length = _length()
@@ -53,7 +53,7 @@ class RankPost:
         return self._opened(received, kind, "told", 0, _ALL)
 
     def deal(self, messages: Sequence[object]) -> None:
-        """Rank 0: give `messages[r]` to each other rank r."""
+        """Rank 0: send `messages[r]` to each other rank r (scatter)."""
         for rank in range(1, self._size):
             self._send(self._closed(messages[rank], "dealt", rank), rank)
 
@@ -62,7 +62,7 @@ class RankPost:
         return self._received(kind, "dealt", 0, self._rank)
 
     def hand_in(self, message: object) -> None:
-        """Give `message` to rank 0, which collects."""
+        """Send `message` to rank 0, which collects (gather)."""
         self._send(self._closed(message, "handed in", 0), 0)
 
     def collect(self, kind: type[T]) -> list[T]:

@@ -1,4 +1,4 @@
-"""Sharing out questions to replicas of a model. Pure."""
+"""Dividing questions among replicas of a model: shards of about equal work. Pure."""
 
 from __future__ import annotations
 

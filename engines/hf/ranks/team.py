@@ -139,7 +139,7 @@ class Leader:
             try:
                 yield batch
                 is_wanted = True
-            finally:  # whoever asked may have had enough
+            finally:  # the caller may have stopped iterating
                 self._group.tell(is_wanted)
 
     def _answer_shared(self, encoded: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:

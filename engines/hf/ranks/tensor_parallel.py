@@ -1,8 +1,8 @@
 """Splitting a model over ranks as transformers' plan of its family says.
 
 transformers cuts the weights while it reads them, so that no rank ever holds the whole model. What it cut is
-then computed here: each rank's part as the plain matrix it is, and what ranks need of each other through
-`ModelGroup`, which a rank that fails can leave.
+then computed here: each rank's part as a plain matrix, with the exchange of activations through `ModelGroup`,
+which a rank that fails can leave.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _gather(module: Any, group: ModelGroup) -> Callable[[Any], Any]:
 
 
 def _lookup(module: Any, group: ModelGroup, *, first: int) -> Callable[[Any], Any]:
-    """Each rank has the embeddings of some tokens, beginning with `first`; of others it adds nothing."""
+    """Each rank has the embeddings of some tokens, beginning with `first`; for all others it adds zero."""
     module.padding_idx = None  # it is of use in training only, and may be another rank's
 
     def forward(ids: Any) -> Any:

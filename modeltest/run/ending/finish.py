@@ -42,7 +42,7 @@ _NAMED = 3
 
 
 def _ignore(line: str) -> None:
-    """Take what nobody listens to."""
+    """Do nothing: the default where no callback is given."""
 
 
 def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = _ignore) -> RunResult:

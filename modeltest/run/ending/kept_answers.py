@@ -1,4 +1,4 @@
-"""The samples of a run that is reported, of which the second reader needs no second reading."""
+"""The samples of a run, kept without token ids while they are read: a second reader needs no journal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_KEPT = 20_000
 
 
 class KeptAnswers(Iterable[Sample]):
-    """Samples that are read anew whenever they are gone through, but for a reader who needs no token ids.
+    """Samples that are read from the journal at each iteration, but for a reader who needs no token ids.
 
     The summary of a run goes through its journal to the end; the page wants the same questions once more, and
     reading a line takes most of the time of a report. Without token ids 14,000 questions are ten megabytes.
@@ -33,7 +33,7 @@ class KeptAnswers(Iterable[Sample]):
             self._kept = kept
 
     def without_tokens(self) -> Iterable[Sample]:
-        """Return every sample without token ids: as it was when all were last gone through, if they were."""
+        """Return every sample without token ids: from memory where all of them have been read before."""
         return map(_without_tokens, self._samples) if self._kept is None else self._kept
 
 

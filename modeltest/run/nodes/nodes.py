@@ -1,4 +1,4 @@
-"""The nodes of a run among each other: a roll call before anything is loaded, and who is lost after it.
+"""The nodes of a run: a roll call before anything is loaded, then heartbeats; where one is lost, all end.
 
 Each node's launcher takes part, through the store that torchrun keeps on the first node anyway. At the roll
 call every node says who it is and what it is about to run; the first compares, and all begin or none does.
@@ -34,7 +34,7 @@ SILENCE_S = 60.0
 """A node that gave no sign of life for so long is lost."""
 
 FAREWELL_S = 10.0
-"""How long a node waits for what the others say of their end."""
+"""How long a node waits for the others to say how their part ended."""
 
 GRACE_S = 30.0
 """How long the ranks of a node may go on after rank 0 is done."""
@@ -68,7 +68,7 @@ class NodeEnd:
     """How a node's part of a run ended."""
 
     reason: str | None
-    """`None`: well."""
+    """`None`: without a failure."""
 
     was_killed: bool = False
     """A rank there was killed: it did not fail because it lost contact with others."""
@@ -80,7 +80,7 @@ class Explanation:
 
     text: str
     is_certain: bool
-    """It is the cause, whatever the ranks here say; else they may have failed first."""
+    """Whether this is the cause, whatever the ranks here report; else they may have failed first."""
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ class Nodes:
     _is_left: threading.Event = field(default_factory=threading.Event)
 
     def watch(self) -> None:
-        """Give signs of life from now on, and end this process's work when another node is lost."""
+        """Start the heartbeat, and the thread that ends this node's ranks when another node is lost."""
         now = time.monotonic()
         self._heard_s = dict.fromkeys(self._others(), now)
         for work in (self._exchange, self._guard):
@@ -115,7 +115,7 @@ class Nodes:
             self.store.tell(f"end/{self.place.node}", end)
 
     def explain(self) -> Explanation | None:
-        """Return what another node says of its end, or that it says nothing, at most `FAREWELL_S` later."""
+        """Return why another node ended, or that it is silent, after at most `FAREWELL_S`."""
         begin = time.monotonic()
         while self.lost is None and not self._is_cut_off and time.monotonic() < begin + FAREWELL_S:
             for node, end in list(self._ends.items()):
@@ -132,7 +132,7 @@ class Nodes:
         return self.lost
 
     def leave(self) -> None:
-        """Take no more part; the first node, which keeps the store, stays until the others have ended."""
+        """Stop the heartbeat; the first node, which keeps the store, waits until the others have ended."""
         if self.place.is_first:
             _until(lambda: self._ends.keys() == self._heard_s.keys(), FAREWELL_S)
         self._is_left.set()
@@ -195,7 +195,7 @@ class Nodes:
         return self.store.hear(f"beat/{node}", int)
 
     def _others(self) -> list[int]:
-        """Return the nodes whose life matters here: all to the first, the first to all."""
+        """Return the nodes whose heartbeat counts here: for the first node all others, else the first."""
         return list(range(1, self.place.nodes)) if self.place.is_first else [0]
 
 

@@ -47,7 +47,7 @@ def reach(place: Place) -> Any:
 
 
 class SealedStore:
-    """What nodes tell each other through a store: sealed values under names."""
+    """Sealed values under names in a store: the messages between nodes."""
 
     def __init__(self, store: Any, seal: Seal) -> None:
         self.store = store
@@ -69,7 +69,7 @@ class SealedStore:
         return bool(self.store.check(list(names)))
 
     def for_the_run(self, tokens: Sequence[str]) -> SealedStore:
-        """Return a view with a secret of this run alone: what was said in others is not believed in it."""
+        """Return a view with a secret of this run alone, which refuses values sealed in other runs."""
         return SealedStore(self.store, Seal(self.seal.derived("this run", tokens)))
 
 

@@ -2,8 +2,8 @@
 
 Started by the supervisor with RUN_DIRECTORY and SECONDS, this process is torchrun
 and adds what that lacks: a port nobody else has, the roll call of several nodes, each rank's share of the
-processors, an exit status that is rank 0's, and word of a rank that was killed or a node that was lost. With
-`nodes.py` it is the only part of the core that needs torch, in a process of its own.
+processors, an exit status that is rank 0's, and a report of a rank that was killed or a node that was lost.
+With `nodes.py` it is the only part of the core that needs torch, in a process of its own.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from modeltest.start import python_command
 from modeltest.version import __version__
 
 RANKS_VARIABLE = "MODELTEST_RANKS"
-"""Tells a worker that torchrun started it for us: a `RANK` in the user's environment means nothing."""
+"""Set where torchrun started the worker for this run: a `RANK` of the user's shell is no sign of that."""
 
 SHUTDOWN_S = 5
 """How long ranks that are asked to end may take before they are killed: the supervisor waits longer."""
@@ -96,7 +96,7 @@ def end_with_launcher() -> None:
 
 
 def tell_launcher(problem: str) -> None:
-    """Let torchrun, and so the other nodes, know why this rank ends: it looks into a file of each rank."""
+    """Write why this rank ends into the error file that torchrun reads, so that other nodes know too."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if RANKS_VARIABLE in os.environ and path:
         with suppress(OSError):
@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> int:
         else:
             place, store = _alone(result.spec)
             end = _run_torchrun(place, directory, fresh_secret())
-            del store  # until here the port was ours
+            del store  # the port is held until here
     except ModelTestError as problem:
         sys.stderr.write(f"{problem}\n")
         events.send("error", type=type(problem).__name__, message=str(problem))

@@ -23,7 +23,7 @@ class Limits:
     """How long a worker may go without a sign, in seconds."""
 
     heartbeat_s: float = 120.0
-    """Without any event once it runs. Loading is exempt: a library being read holds up every thread."""
+    """Without any event once it runs. Loading is exempt: importing a library stops every thread."""
 
     load_s: float = 3600.0
     """In one phase of loading: reading the dataset, loading the model."""

@@ -26,7 +26,7 @@ HEARTBEAT_S = 1.0
 
 
 class EventWriter:
-    """The worker's end: while it is open, the process ends at once when nobody listens any more.
+    """The worker's end: while it is open, the process ends at once when the supervisor closes the other.
 
     Without a pipe (a worker started by hand) events go nowhere.
     """
@@ -38,7 +38,7 @@ class EventWriter:
             threading.Thread(target=_end_with_reader, args=(self._descriptor, path), daemon=True).start()
 
     def start_heartbeat(self) -> None:
-        """Say every `HEARTBEAT_S` from now on that this process lives and runs Python."""
+        """Send a heartbeat every `HEARTBEAT_S` from now on: this process lives and runs Python."""
         if self._descriptor is not None:
             threading.Thread(target=self._beat, daemon=True).start()
 
@@ -78,7 +78,7 @@ def _open_for_writing(path: str) -> int:
 
 
 def _end_with_reader(descriptor: int, path: str) -> None:
-    """Wait for the reader to go, however long the model takes to load or a batch to end, and follow it."""
+    """End this process when the reader closes the pipe, also while a model loads or a batch runs."""
     watch = select.poll()
     watch.register(descriptor, 0)  # nothing but its end is of interest
     watch.poll()

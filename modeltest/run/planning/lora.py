@@ -25,7 +25,7 @@ Adapters = Mapping[int, str]
 
 
 def check_adapters(spec: RunSpec, task: Task, engine: Engine) -> None:
-    """Refuse LoRA where the engine has none, or nobody could say which request is which.
+    """Refuse LoRA where the engine has none, or the task makes its requests itself (lm-evaluation-harness).
 
     Raises: SpecError for a file that cannot be used; PrerequisiteError.
     """

@@ -42,7 +42,7 @@ _DATASET_FACTS = ("name", "split", "sha256", "records", "subjects")
 _SHOWN_CHARACTERS = 80
 
 NOT_THERE = "not there"
-"""What a file is called that one of the two has not."""
+"""Stands for the digest of a file that only one of the two has."""
 
 
 def refuse_other_words(directory: Path, spec: RunSpec, asked: Mapping[str, object]) -> None:

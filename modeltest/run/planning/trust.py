@@ -1,8 +1,8 @@
-"""Code that a run brings along, which nobody runs who has not said so.
+"""Code that a run brings along: it is executed only where the user has said so.
 
 The code of a checkpoint runs when the words of a run say so, and so does the code that task files of
-lm-evaluation-harness name. run.json and suite.json say it too, but of themselves: somebody typed it once, and
-the directory may have been handed over. So whoever goes on with a run says it again.
+lm-evaluation-harness name. run.json and suite.json record it too, but that is no consent: the directory may
+come from somebody else. So whoever resumes a run says it again.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class JournalWriter:
         Raises: PrerequisiteError when they cannot be written; the journal is then as it was before.
         """
         if not os.fstat(self._file.fileno()).st_nlink:
-            # The system would go on writing into a file without a name, for hours and for nothing.
+            # Writing to a deleted file succeeds, and hours of results would be lost.
             raise PrerequisiteError(f"cannot write {self._path}: the file was deleted during the run")
         digest, earlier = self._digest.copy(), self._earlier.copy()
         bodies = [_body(entry, number, earlier) for number, entry in enumerate(entries, self._lines + 1)]

@@ -3,7 +3,7 @@
 A line is `{"sample":{...},"digest":"<sha256>"}`. The digest is the sha256 of the digest of the line before
 (its 64 hexadecimal digits; nothing before the first line) followed by this line up to `,"digest"`. So a line
 that was changed, doubled, moved or left out is found at its place, without reading any JSON. It is no
-signature: who computes all digests anew is not found out.
+signature: a journal whose digests were all computed anew passes.
 
 Journals of older versions have lines without digests. They count into the digest of whatever follows, so that
 a run which goes on with such a journal guards it from there on. Pure.

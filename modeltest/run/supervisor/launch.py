@@ -62,12 +62,12 @@ def launch(
     """Run a plan in worker processes and write every file of its run directory, new unless it is given.
 
     A run that fails leaves its journal and a `run.json` that says why; the error is raised. A signal ends it
-    where nothing is half done: reports that are being written are written to the end, unless a second one
-    arrives. With `verbose` the workers' output is shown at the end, whatever it is.
+    between files: reports that are being written are finished, unless a second signal arrives. With `verbose`
+    the workers' output is shown at the end, whatever it is.
 
     Raises: the error a worker reported; ModelTestError when it was lost without a word.
     """
-    # What is asked by the shell of another node would be of no times there.
+    # Only the first node measures times: the variables of other shells are ignored.
     asked = AskedFiles() if node_of(plan.spec) else asked_files(plan, os.environ)
     with hold_signals() as signals, prepared(asked):
         watch = Watch(*_begun(plan, command, directory), progress)

@@ -1,4 +1,4 @@
-"""A file that is locked as long as anybody works on what lies beside it."""
+"""A lock file, held as long as a process works on the folder it lies in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker that ended before its work was done: what to call it, whether to start another. Pure."""
+"""A worker that ended before its work was done: its description, and whether to start another. Pure."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Flight:
 
 
 def succeeded(end: WorkerEnd) -> bool:
-    """Say whether the work is done, however the process took its leave: drivers crash and hang at exit."""
+    """Say whether the work is done, however the process exited: drivers crash and hang at exit."""
     return end.is_done
 
 

@@ -1,4 +1,4 @@
-"""How often the kernel's out-of-memory killer has struck among the processes that share our limits."""
+"""How many processes that share this one's memory limits the kernel's out-of-memory killer has killed."""
 
 from __future__ import annotations
 

@@ -19,23 +19,23 @@ RATE_FROM_S = 1.0
 class Progress(Protocol):
     """Where the supervisor says how far a run is.
 
-    Nothing is raised when nobody can hear it: a closed terminal or pipe must not end a run.
+    Write errors are ignored: a closed terminal or pipe must not end a run.
     """
 
     def line(self, text: str) -> None:
-        """Say something that stays."""
+        """Print a line that stays."""
 
     def phase(self, name: str) -> None:
         """Say what is being done now."""
 
     def start(self, done: int) -> None:
-        """Say how much was done before, by an earlier worker: it tells nothing of the rate."""
+        """Say how much an earlier worker had done: it does not count into the rate."""
 
     def update(self, done: int, total: int | None, unit: str, note: str) -> None:
         """Say how much of it is done; `total` is `None` when that cannot be known."""
 
     def close(self) -> None:
-        """Say no more."""
+        """Stop: nothing is printed afterwards."""
 
 
 def progress_for(stream_is_terminal: bool) -> Progress:

@@ -1,4 +1,4 @@
-"""Importing what reports need while the supervisor has nothing to do but wait for the model."""
+"""Importing the packages of reports while the supervisor waits for the model."""
 
 from __future__ import annotations
 

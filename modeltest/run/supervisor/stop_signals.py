@@ -1,12 +1,11 @@
 """The signals that ask a command to end: SIGINT (Ctrl-C), SIGTERM and SIGHUP.
 
-As a rule they are raised where they arrive. A run cannot bear that: an exception in the middle of drawing
-leaves matplotlib broken for the next file, and libraries make other errors of it. So while a run or a suite
-is carried out, the first one is kept and looked at where nothing is half done (`check`); from the second on,
-which means that somebody is in a hurry, they are raised at once, but never while `run.json` is written
-(`shielded`).
+As a rule they are raised where they arrive. During a run that does harm: an exception in the middle of
+drawing leaves matplotlib broken for the next file, and libraries turn it into other errors. So while a run or
+a suite is carried out, the first one is kept and raised where nothing is half done (`check`); from the second
+on, the user being in a hurry, they are raised at once, but never while `run.json` is written (`shielded`).
 
-The handlers of the process are all the state there is.
+All state is in the signal handlers of the process.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ class Held:
 
     @contextmanager
     def shielded(self) -> Iterator[None]:
-        """Raise nothing until what stands in the block is done: the writing of a small file."""
+        """Raise no signal inside the block, which must be short: the writing of a small file."""
         before, self._is_shielded = self._is_shielded, True
         try:
             yield

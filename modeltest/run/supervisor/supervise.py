@@ -1,7 +1,7 @@
 """Follows the workers of a run to its end and starts another in the place of one that is lost.
 
-It imports neither torch nor an engine's heavy parts: whatever happens to the worker, the supervisor lives
-to say so.
+It imports neither torch nor an engine's heavy parts: a crash of a library ends the worker, and the supervisor
+reports it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def supervise(
         if not may_be_reloaded(end) or not can_go_on(plan.task):
             break
         if not isinstance(plan.task, HarnessTask):
-            watch.done = count_entries(watch.directory / FILE_NAME)  # its last event may be missing
+            watch.done = count_entries(watch.directory / FILE_NAME)  # its last event may not have arrived
         watch.interrupt(interruption(end, watch.flight, time=utc_now(), done=watch.done, where=watch.where))
         if reload <= reloads:
             lost = watch.result.interruptions[-1]

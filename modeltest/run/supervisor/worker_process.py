@@ -38,7 +38,7 @@ def has_ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def stop(process: subprocess.Popen[bytes]) -> int:
-    """End a worker and whatever it started: politely first, then for certain, and return its exit status.
+    """End a worker and whatever it started, by SIGTERM and then by SIGKILL, and return its exit status.
 
     Raises: KeyboardInterrupt when one comes in between; the worker is then ended at once.
     """

@@ -223,7 +223,7 @@ class _Worker:
             while not has_ended(self.process) and time.monotonic() < deadline:
                 select.select([self._reader], [], [], POLL_S)
                 for _ in self._reader.read():
-                    pass  # its heart beats on
+                    pass  # its heartbeat goes on
                 time.sleep(0.01)
             stop(self.process)
         finally:

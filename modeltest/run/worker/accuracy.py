@@ -29,7 +29,7 @@ OnBatch = Callable[[int, Sequence[str]], None]
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What is known of the questions of a run that goes on; nothing, of one that begins."""
+    """What the journal says of the questions of a resumed run; empty for a new one."""
 
     answered: Collection[str] = frozenset()
     """The questions in the journal, which are not asked again."""
@@ -38,7 +38,7 @@ class Begun:
     """The questions that are failed without being asked, and why."""
 
     in_flight: int = 0
-    """The first of the others so many are asked one batch at a time: among them is what ended a worker."""
+    """So many of the others, the first ones, are asked one batch at a time: one of them ended a worker."""
 
 
 def run_accuracy(
@@ -143,7 +143,7 @@ class _Questions:
 
 
 def _ignore(taken: int, alone: Sequence[str]) -> None:
-    """Take what nobody listens to."""
+    """Do nothing: the default where no callback is given."""
 
 
 def _batches(requests: Iterator[Request], size: int) -> Iterator[list[Request]]:
@@ -160,7 +160,7 @@ def _checked(completion: Completion) -> Completion:
 
 
 class _Passing(Collection[Record]):
-    """Records on their way through a task: each is kept from its reading until its request is made."""
+    """Records being turned into requests: each is kept from its reading until its request is made."""
 
     def __init__(self, records: Collection[Record]) -> None:
         self._records = records

@@ -1,4 +1,4 @@
-"""Questions that give themselves away: asked twice, or among the worked examples before them. Pure.
+"""Leaked questions: those asked twice, or that are among their own worked examples. Pure.
 
 It looks at prompts, not at rows: so it holds of every task, and of shots wherever they come from.
 """

@@ -1,4 +1,4 @@
-"""What Python's own errors say about the machine: that it lacks something is no defect of ModelTest."""
+"""Which of Python's own errors mean that the machine lacks something, and no defect of ModelTest."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ LEAST_LOGPROB = -1e9
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is known of the trials of a run that goes on; nothing, of one that begins."""
+    """What the journal says of the trials of a resumed run; empty for a new one."""
 
     journalled: Iterable[Measurement] = ()
     """What was measured, in its order; it is told to the task again and not measured again."""
@@ -165,7 +165,7 @@ def _without_inputs(completion: Completion) -> Completion:
 
 
 def _with_text(completion: Completion, engine: Engine) -> Completion:
-    """Keep what was asked and said, and leave out the times: the engine was not asked to hurry."""
+    """Keep prompt and text, and leave out the times: this trial was not measured."""
     text = completion.text
     if isinstance(engine, Tokenizing) and completion.output_tokens:
         text = engine.tokenizer().decode(completion.output_tokens)

@@ -1,4 +1,4 @@
-"""Whether an engine that ran out of memory is again what it was: the numbers that follow depend on it."""
+"""Whether an engine that ran out of memory computes as before: the numbers that follow depend on it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def answered_in(journal: Path) -> dict[str, str]:
 def begun_questions(interruptions: Sequence[Interruption], answered: frozenset[str]) -> Begun:
     """Return what an accuracy run that goes on asks, and how.
 
-    Nothing that was answered tells what lost a worker; so what was in flight at a loss counts only as long as
+    A question that was answered did not end a worker; so what was in flight at a loss counts only as long as
     the journal has not grown since.
     """
     done = len(answered)

@@ -95,7 +95,7 @@ def _serve(directories: Iterable[Path], serving: ServingEngine, events: EventWri
         asked_before = serving.runs
         status = _run_one(directory, serving, events)
         if status == INTERNAL_ERROR or (status and serving.runs > asked_before):
-            break  # nobody knows what the engine is like now
+            break  # the state of the engine is unknown now
     return status
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeltest.compare.bootstrap import change, expanded_tail, units
+from modeltest.compare.resampling import change, expanded_tail, units
 
 TIMES = st.lists(st.lists(st.floats(1, 100), min_size=1, max_size=4), min_size=2, max_size=5)
 

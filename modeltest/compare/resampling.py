@@ -77,8 +77,8 @@ def units(sessions: Sequence[Sequence[float]]) -> list[float]:
 def expanded_tail(tail: float, count: int) -> float:
     """Return the share of resampled values to leave out at one end, of `count` values, instead of `tail`.
 
-    The bootstrap knows the spread of few values too small, and uses a normal's tails where Student's are
-    due; both are made good for here.
+    Of few values the bootstrap underestimates the spread, and takes tails of the normal distribution where
+    those of Student's t are due; this corrects both.
     """
     quantile = t_quantile(1 - tail, count - 1) * sqrt(count / (count - 1))
     return NormalDist().cdf(-quantile)
