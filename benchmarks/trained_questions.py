@@ -40,7 +40,11 @@ def spec_of(words: argparse.Namespace) -> RunSpec:
     How memory is given back weighs on every pass: a process started from here inherits it.
     """
     spec = RunSpec(
-        *(words.engine, "full_MMLU", "mmlu", "auto", str(words.checkpoint)),
+        words.engine,
+        "full_MMLU",
+        "mmlu",
+        "auto",
+        str(words.checkpoint),
         dtype=words.dtype,
         device="cpu",
         options=TaskOptions(shots=SHOTS),

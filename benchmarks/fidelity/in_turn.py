@@ -57,7 +57,11 @@ def measure(order: Mapping[str, Any]) -> list[Turn]:
 
 def _spec(order: Mapping[str, Any]) -> RunSpec:
     return RunSpec(
-        *("hf", "performance", "performance", "auto", order["model"]),
+        "hf",
+        "performance",
+        "performance",
+        "auto",
+        order["model"],
         dtype=dtype_of(order),
         device=device_of(order),
         cases=(Case(order["input_tokens"], order["output_tokens"]),),

@@ -35,8 +35,17 @@ def document(results: Sequence[Result], *, machine: Mapping[str, str], command: 
 def table_in_turn(results: Sequence[Result]) -> str:
     """Return one row per model and shape."""
     head = (
-        *("model", "shape", "TPOT ms, bare loop", "ModelTest", "ratio"),
-        *("TTFT ms, bare loop", "ModelTest", "ratio", "timed / untimed", "turns", "goals"),
+        "model",
+        "shape",
+        "TPOT ms, bare loop",
+        "ModelTest",
+        "ratio",
+        "TTFT ms, bare loop",
+        "ModelTest",
+        "ratio",
+        "timed / untimed",
+        "turns",
+        "goals",
     )
     rows = []
     for model, shape, found, _ in results:

@@ -84,9 +84,22 @@ def _command(bench: Bench, folder: Path, report: Path) -> list[str]:
     settings.write_text("[pytest]\n", encoding="utf-8")
     chosen = QUICK_ENGINES if bench.settings.quick else ENGINES
     return [
-        *(sys.executable, "-m", "pytest", str(SUITE), "-q", "-k", chosen),
-        *("-c", str(settings), "--rootdir", str(ROOT), "-p", "no:cacheprovider"),
-        *("-p", "on_device.demanded_device", f"--junitxml={report}"),
+        sys.executable,
+        "-m",
+        "pytest",
+        str(SUITE),
+        "-q",
+        "-k",
+        chosen,
+        "-c",
+        str(settings),
+        "--rootdir",
+        str(ROOT),
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "on_device.demanded_device",
+        f"--junitxml={report}",
         f"--basetemp={folder / 'tmp'}",
     ]
 

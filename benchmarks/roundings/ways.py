@@ -52,7 +52,11 @@ class Bench:
     def __init__(self, checkpoint: str, asked: Questions) -> None:
         split = "sample" if asked.data_dir is None else "full"
         spec = RunSpec(
-            *("hf", asked.task, asked.task, "auto", checkpoint),
+            "hf",
+            asked.task,
+            asked.task,
+            "auto",
+            checkpoint,
             options=TaskOptions(shots=asked.shots),
             split=split,
             protocol="lm-eval",
@@ -66,7 +70,8 @@ class Bench:
         asking = load_task(asked.task)
         assert isinstance(asking, AccuracyTask)
         found = load_dataset(
-            *(asking.dataset, split),
+            asking.dataset,
+            split,
             data_dir=asked.data_dir,
             limit=asked.limit,
             shots_needed=bool(asked.shots),

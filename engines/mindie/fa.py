@@ -18,6 +18,7 @@ from engines.common.device import empty_cache, peak_memory_bytes
 from engines.common.stops import cut_at, stop_ids
 from engines.mindie.engine import MindieEngine
 from engines.mindie.environment import check_mindie
+from engines.mindie.sizes import RunnerSize, first_size
 from modeltest.api import (
     Capability,
     Completion,
@@ -64,7 +65,7 @@ class MindieFA(MindieEngine):
         self._model: ModelInfo | None = None
         self._class: Any = None
         self._runner: Any = None
-        self._size: tuple[int, int, int] | None = None
+        self._size: RunnerSize | None = None
         self._device = "cpu"
         self._computed_tokens = 0
         self._padding_tokens = 0
@@ -85,13 +86,11 @@ class MindieFA(MindieEngine):
     def load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         """Load the model in a runner of the predecessor's size."""
         from engines.mindie.library import import_runner
-        from engines.mindie.sizes import first_size
 
         begin = time.perf_counter()
         self._spec, self._model = spec, model
         self._class = import_runner(spec, "run_fa", "FARunner")
-        size = first_size(spec, model)
-        self._make((size.input_tokens, size.output_tokens, size.rows))
+        self._make(first_size(spec, model))
         info = self._loaded(self._runner, spec, model, begin, notes=(TWICE_NOTE, TEXTS_NOTE))
         return replace(info, notes=(*info.notes, *self._turns_notes(spec, model)))
 
@@ -191,26 +190,27 @@ class MindieFA(MindieEngine):
 
     def _fit(self, prompt_tokens: int, new_tokens: int, rows: int) -> None:
         """Make the runner anew if it does not take what is asked: it generates one number of tokens only."""
-        size = self._size or (0, 0, 0)
-        if size[0] >= prompt_tokens and size[1] == new_tokens and size[2] >= rows:
-            return
-        self._make((max(size[0], prompt_tokens), new_tokens, max(size[2], rows)))
+        wanted = RunnerSize(prompt_tokens, new_tokens, rows)
+        if self._size is None:
+            self._make(wanted)
+        elif not self._size.holds(wanted) or self._size.output_tokens != new_tokens:
+            self._make(replace(self._size.joined(wanted), output_tokens=new_tokens))
 
-    def _make(self, size: tuple[int, int, int]) -> None:
+    def _make(self, size: RunnerSize) -> None:
         from engines.mindie.library import errors_as_ours, ranks
 
         assert self._spec is not None
         assert self._model is not None
         self._free()
-        with errors_as_ours(f"making FARunner for {size[2]} rows of {size[0]}+{size[1]} tokens"):
+        with errors_as_ours(f"making FARunner for {size}"):
             self._runner = self._class(
                 **ranks(),
                 model_path=str(Path(self._model.path).resolve()),
                 trust_remote_code=self._spec.trust_remote_code,
                 max_position_embeddings=self._spec.max_position_embeddings,
-                max_input_length=size[0],
-                max_output_length=size[1],
-                batch_size=size[2],
+                max_input_length=size.input_tokens,
+                max_output_length=size.output_tokens,
+                batch_size=size.rows,
             )
         self._size = size
         self._device = str(self._runner.device).partition(":")[0]

@@ -21,12 +21,16 @@ DIRECTORY = "RUN_DIRECTORY"
 
 def torchrun_words(place: Place, directory: str) -> list[str]:
     """Return the words after `torchrun` that start the ranks of one node."""
-    return [
-        *("--nnodes", str(place.nodes), "--node_rank", str(place.node)),
-        *("--master_addr", place.master_address, "--master_port", str(place.port)),
-        *("--nproc_per_node", str(place.local_size), "--max_restarts", "0"),
-        *start_words(WORKER_MODULE, directory),
-    ]
+    options = {
+        "--nnodes": place.nodes,
+        "--node_rank": place.node,
+        "--master_addr": place.master_address,
+        "--master_port": place.port,
+        "--nproc_per_node": place.local_size,
+        "--max_restarts": 0,
+    }
+    words = [word for name, value in options.items() for word in (name, str(value))]
+    return [*words, *start_words(WORKER_MODULE, directory)]
 
 
 def launch_lines(

@@ -20,8 +20,15 @@ from modeltest.plain.json_text import parse_json
 READ_BY_LOADERS = (
     "*.json",  # configs, tokenizer, vocabulary, special tokens, generation, quantisation, adapters, indices
     "*.jinja",  # chat templates
-    *("*.model", "*.tiktoken", "*.spm", "*.bpe", "*.vocab"),  # of tokenizers
-    *("vocab*.txt", "merges*.txt", "added_tokens*.txt"),
+    # Of tokenizers:
+    "*.model",
+    "*.tiktoken",
+    "*.spm",
+    "*.bpe",
+    "*.vocab",
+    "vocab*.txt",
+    "merges*.txt",
+    "added_tokens*.txt",
 )
 FOLDERS_OF_TEMPLATES = ("additional_chat_templates", "chat_templates")
 NOT_READ = ("trainer_state.json", "training_args.json", "*_results.json")

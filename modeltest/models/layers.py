@@ -20,7 +20,7 @@ _NUMBERED = re.compile(r"^((?:.*?\.)?(?:layers|layer|h|blocks|block))\.(\d{1,9})
 _OTHER_STACKS = re.compile(r"(^|[._])(vision|visual|image|img|audio|speech|talker|token2wav|code2wav|mtp)")
 """Stacks that read images or sound, speak, or predict further tokens."""
 
-_OF_DECODER = (*("decoder_layers", "num_decoder_layers"), *LAYER_FIELDS)
+_OF_DECODER = ("decoder_layers", "num_decoder_layers", *LAYER_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)

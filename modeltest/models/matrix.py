@@ -24,12 +24,28 @@ ENGLISH, CHINESE = "en", "zh"
 
 _HEADERS: Mapping[str, Sequence[str]] = {
     ENGLISH: (
-        *("model word", "chips", "in MindIE", "checkpoints", "800I A2", "300I DUO"),
-        *("dtype", "attention", "quantised", "long context"),
+        "model word",
+        "chips",
+        "in MindIE",
+        "checkpoints",
+        "800I A2",
+        "300I DUO",
+        "dtype",
+        "attention",
+        "quantised",
+        "long context",
     ),
     CHINESE: (
-        *("模型名", "默认卡数", "MindIE 支持", "权重", "800I A2", "300I DUO"),
-        *("数据类型", "Attention", "量化", "长序列"),
+        "模型名",
+        "默认卡数",
+        "MindIE 支持",
+        "权重",
+        "800I A2",
+        "300I DUO",
+        "数据类型",
+        "Attention",
+        "量化",
+        "长序列",
     ),
 }
 _YES_OR_NO: Mapping[str, Mapping[bool, str]] = {

@@ -123,9 +123,14 @@ def _info(result: RunResult) -> GaugeMetricFamily:
     family = GaugeMetricFamily(f"{PREFIX}run_info", "What was run on what; always 1.", labels=INFO_LABELS)
     family.add_metric(
         (
-            *(result.model.label, result.spec.engine, result.spec.mode, result.adapter or ""),
+            result.model.label,
+            result.spec.engine,
+            result.spec.mode,
+            result.adapter or "",
             *((engine.device, engine.dtype) if engine else ("", "")),
-            *(result.modeltest_version or "", result.model.fingerprint or "", result.started),
+            result.modeltest_version or "",
+            result.model.fingerprint or "",
+            result.started,
         ),
         1,
     )

@@ -74,7 +74,8 @@ def _by_category(summary: AccuracySummary, chance: float | None, words: Words) -
         axes.axvline(100 * chance, color=FAINT, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
         axes.annotate(
             words("plot.chance"),
-            *((100 * chance, 1), (3, 1)),
+            (100 * chance, 1),
+            (3, 1),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
             color=MUTED,
@@ -90,7 +91,8 @@ def _interval(axes: Axes, place: int, proportion: Proportion, *, colour: str) ->
     axes.plot([100 * proportion.accuracy], [place], "o", color=colour)
     axes.annotate(
         f"{100 * proportion.accuracy:.1f}",
-        *((100 * proportion.high, place), (6, 0)),
+        (100 * proportion.high, place),
+        (6, 0),
         textcoords="offset points",
         va="center",
         color=colour,
@@ -116,7 +118,8 @@ def _margins(margins: Margins, words: Words) -> Figure:
     axes.axvline(margins.near_tie, color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
     axes.annotate(
         words("plot.near_tie"),
-        *((margins.near_tie, 1), (-3, -9)),
+        (margins.near_tie, 1),
+        (-3, -9),
         xycoords=("data", "axes fraction"),
         textcoords="offset points",
         ha="right",

@@ -70,7 +70,8 @@ def _limit(axes: Axes, search: MaxBatchCase, words: Words) -> None:
     axes.axhline(search.limit_ms, color=INK, linewidth=1.2)
     axes.annotate(
         words("plot.limit", limit=f"{search.limit_ms:g}"),
-        *((0, search.limit_ms), (4, 3)),
+        (0, search.limit_ms),
+        (4, 3),
         xycoords=("axes fraction", "data"),
         textcoords="offset points",
         color=INK,
@@ -85,7 +86,8 @@ def _line(axes: Axes, search: MaxBatchCase, words: Words) -> None:
     sizes = [left * (right / left) ** (step / _LINE_POINTS) for step in range(_LINE_POINTS + 1)]
     heights = [search.line.start_ms + search.line.slope_ms * size for size in sizes]
     axes.plot(
-        *(sizes, heights),
+        sizes,
+        heights,
         color=FAINT,
         linewidth=1.2,
         linestyle=(0, (4, 3)),

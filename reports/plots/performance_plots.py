@@ -122,7 +122,9 @@ def _deviations(axes: Axes, place: int, values: Sequence[float]) -> None:
     shares = [100 * (value / middle - 1) if middle else 0.0 for value in values]
     axes.plot(shares, [place + offset for offset in offsets], color=FAINT, linewidth=0.6, zorder=2)
     axes.plot(
-        *(shares, [place + offset for offset in offsets], "o"),
+        shares,
+        [place + offset for offset in offsets],
+        "o",
         color=series_colour(0),
         markersize=3.4,
         markeredgecolor=PAPER,
