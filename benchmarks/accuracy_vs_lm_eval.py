@@ -5,7 +5,6 @@ python benchmarks/accuracy_vs_lm_eval.py --help
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -144,17 +143,15 @@ def _write(measurements: Sequence[Measured], json_file: Path | None, markdown_fi
             }
             for measured, found in zip(measurements, summarize_all(measurements), strict=True)
         ]
-        write_json(json_file, {"machine": machine.describe(), "command": _command(), "jobs": jobs})
+        write_json(
+            json_file, {"machine": machine.describe(), "command": machine.command_line(), "jobs": jobs}
+        )
 
 
 def _tables(measurements: Sequence[Measured]) -> str:
     jobs = [measured.job for measured in measurements]
     results = list(zip(jobs, summarize_all(measurements), strict=True))
-    return document(results, machine=machine.describe(), command=_command())
-
-
-def _command() -> str:
-    return shlex.join(["python", *sys.argv])
+    return document(results, machine=machine.describe(), command=machine.command_line())
 
 
 def _require_lm_eval() -> None:

@@ -5,7 +5,6 @@ python benchmarks/maxbs_cost.py --help
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -102,7 +101,7 @@ def _write(
     if json_file:
         content = {
             "machine": machine.describe(),
-            "command": _command(),
+            "command": machine.command_line(),
             "model": model,
             "question": asdict(question),
             "summary": asdict(summarize(question, rounds)),
@@ -113,11 +112,7 @@ def _write(
 
 
 def _document(question: Question, rounds: Sequence[Round], model: str) -> str:
-    return document(question, rounds, model=model, machine=machine.describe(), command=_command())
-
-
-def _command() -> str:
-    return shlex.join(["python", *sys.argv])
+    return document(question, rounds, model=model, machine=machine.describe(), command=machine.command_line())
 
 
 def _say(line: str) -> None:

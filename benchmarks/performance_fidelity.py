@@ -5,7 +5,6 @@ python benchmarks/performance_fidelity.py --help
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -137,7 +136,9 @@ def _write(done: Sequence[_Done], json_file: Path | None, markdown_file: Path | 
             }
             for job, measured in done
         ]
-        write_json(json_file, {"machine": machine.describe(), "command": _command(), "jobs": jobs})
+        write_json(
+            json_file, {"machine": machine.describe(), "command": machine.command_line(), "jobs": jobs}
+        )
 
 
 def _document(done: Sequence[_Done]) -> str:
@@ -145,11 +146,7 @@ def _document(done: Sequence[_Done]) -> str:
         (job.model, job.shape, summarize_turns(measured.turns), summarize_rounds(measured.rounds))
         for job, measured in done
     ]
-    return document(results, machine=machine.describe(), command=_command())
-
-
-def _command() -> str:
-    return shlex.join(["python", *sys.argv])
+    return document(results, machine=machine.describe(), command=machine.command_line())
 
 
 def _say(line: str) -> None:

@@ -6,7 +6,6 @@ python benchmarks/replicas.py --help
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -90,7 +89,7 @@ def main(**options: Any) -> None:
     if options["json_file"]:
         figures = {
             "machine": machine.describe(),
-            "command": shlex.join(["python", *sys.argv]),
+            "command": machine.command_line(),
             "speedup": speedup,
             "rounds": [{**asdict(each), "speedup": each.speedup} for each in rounds],
         }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,6 +23,11 @@ def describe() -> dict[str, str]:
         "Python": platform.python_version(),
         **{_NAMES.get(name, name): installed(name) or "absent" for name in PACKAGES},
     }
+
+
+def command_line() -> str:
+    """Return the command that this benchmark was started by, as it is typed."""
+    return shlex.join(["python", *sys.argv])
 
 
 def installed(package: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from lm_eval_comparison.shifts import SIGNIFICANCE
 from lm_eval_comparison.summary import JobSummary
@@ -61,29 +61,7 @@ def document(results: Sequence[Result], *, machine: Mapping[str, str], command: 
 
 def speed_table(results: Sequence[Result]) -> str:
     """Return times, memory and the goals."""
-    rows = []
-    for job, found in results:
-        ours, theirs, goal = found.modeltest, found.lm_eval, job.goal
-        rows.append(
-            (
-                *_named(job),
-                str(found.agreement.questions),
-                _seconds(theirs.evaluate_s),
-                _seconds(ours.evaluate_s),
-                f"**{found.speed_up:.1f}**" + _goal(goal and goal.speed_up),
-                _or_dash(found.dtype_gain, ".1f") + _goal(goal and goal.dtype_gain),
-                f"{theirs.questions_per_s:.1f}",
-                f"{ours.questions_per_s:.1f}",
-                f"{theirs.wall_s:.1f}",
-                f"{ours.wall_s:.1f}",
-                f"{theirs.peak_bytes / 1e6:.0f}",
-                f"{ours.peak_bytes / 1e6:.0f}",
-                f"**{found.memory_share:.2f}**" + (f" (goal {goal.memory_share:.2f})" if goal else ""),
-                _verdict(job, found),
-            )
-        )
     head = (
-        *_NAMES,
         "questions",
         "evaluation s, lm-eval",
         "ModelTest",
@@ -98,82 +76,78 @@ def speed_table(results: Sequence[Result]) -> str:
         "share",
         "goals",
     )
-    return table(head, rows, words=len(_NAMES))
+
+    def cells(job: Job, found: JobSummary) -> tuple[str, ...]:
+        ours, theirs, goal = found.modeltest, found.lm_eval, job.goal
+        return (
+            str(found.agreement.questions),
+            _seconds(theirs.evaluate_s),
+            _seconds(ours.evaluate_s),
+            f"**{found.speed_up:.1f}**" + _goal(goal and goal.speed_up),
+            _or_dash(found.dtype_gain, ".1f") + _goal(goal and goal.dtype_gain),
+            f"{theirs.questions_per_s:.1f}",
+            f"{ours.questions_per_s:.1f}",
+            f"{theirs.wall_s:.1f}",
+            f"{ours.wall_s:.1f}",
+            f"{theirs.peak_bytes / 1e6:.0f}",
+            f"{ours.peak_bytes / 1e6:.0f}",
+            f"**{found.memory_share:.2f}**" + (f" (goal {goal.memory_share:.2f})" if goal else ""),
+            _verdict(job, found),
+        )
+
+    return _table(results, head, cells)
 
 
 def agreement_table(results: Sequence[Result]) -> str:
     """Return how far the chosen answers agree."""
-    rows = []
-    for job, found in results:
-        agreement = found.agreement
-        rows.append(
-            (
-                *_named(job),
-                _of(agreement.equal_prompts, agreement.questions),
-                _of(agreement.equal_answers, agreement.questions),
-                f"{agreement.largest_difference:.1e}",
-                str(agreement.near_ties),
-                str(agreement.distinct_answers),
-            )
-        )
     head = (
-        *_NAMES,
         "equal prompts",
         "equal answers",
         "largest difference of log-probabilities",
         "near-ties",
         "distinct answers",
     )
-    return table(head, rows, words=len(_NAMES))
+
+    def cells(_: Job, found: JobSummary) -> tuple[str, ...]:
+        agreement = found.agreement
+        return (
+            _of(agreement.equal_prompts, agreement.questions),
+            _of(agreement.equal_answers, agreement.questions),
+            f"{agreement.largest_difference:.1e}",
+            str(agreement.near_ties),
+            str(agreement.distinct_answers),
+        )
+
+    return _table(results, head, cells)
 
 
 def texts_table(results: Sequence[Result]) -> str:
     """Return how many texts are equal, and where the others part."""
-    rows = []
-    for job, found in results:
-        agreement = found.agreement
-        parted = sorted(agreement.different.values())
-        rows.append(
-            (
-                *_named(job),
-                _of(agreement.equal_prompts, agreement.questions),
-                _of(agreement.equal_answers, agreement.questions),
-                f"{agreement.mean_characters:.0f}",
-                str(agreement.distinct_answers),
-                ", ".join(map(str, parted[:_POSITIONS])) + (", ..." if len(parted) > _POSITIONS else "")
-                or "-",
-            )
-        )
     head = (
-        *_NAMES,
         "equal prompts",
         "equal texts",
         "mean characters",
         "distinct texts",
         "equal characters before the others part",
     )
-    return table(head, rows, words=len(_NAMES))
+
+    def cells(_: Job, found: JobSummary) -> tuple[str, ...]:
+        agreement = found.agreement
+        parted = sorted(agreement.different.values())
+        return (
+            _of(agreement.equal_prompts, agreement.questions),
+            _of(agreement.equal_answers, agreement.questions),
+            f"{agreement.mean_characters:.0f}",
+            str(agreement.distinct_answers),
+            ", ".join(map(str, parted[:_POSITIONS])) + (", ..." if len(parted) > _POSITIONS else "") or "-",
+        )
+
+    return _table(results, head, cells)
 
 
 def shifts_table(results: Sequence[Result]) -> str:
     """Return the quantiles of shifts on both sides and whether ModelTest's are larger."""
-    rows = []
-    for job, found in results:
-        shifts = found.shifts
-        sides = (shifts.lm_eval, shifts.modeltest)
-        rows.append(
-            (
-                *_named(job),
-                str(shifts.questions),
-                *(f"{side.median:.4f} / {side.p90:.4f} / {side.largest:.4f}" for side in sides),
-                *(str(side.differing_answers) for side in sides),
-                f"{shifts.distance:.3f}",
-                f"{shifts.p_value:.2g}",
-                "yes" if shifts.are_larger else "no",
-            )
-        )
     head = (
-        *_NAMES,
         "questions",
         "median / 90 % / largest shift, lm-eval",
         "ModelTest",
@@ -183,30 +157,25 @@ def shifts_table(results: Sequence[Result]) -> str:
         "p",
         "larger",
     )
-    return table(head, rows, words=len(_NAMES))
+
+    def cells(_: Job, found: JobSummary) -> tuple[str, ...]:
+        shifts = found.shifts
+        sides = (shifts.lm_eval, shifts.modeltest)
+        return (
+            str(shifts.questions),
+            *(f"{side.median:.4f} / {side.p90:.4f} / {side.largest:.4f}" for side in sides),
+            *(str(side.differing_answers) for side in sides),
+            f"{shifts.distance:.3f}",
+            f"{shifts.p_value:.2g}",
+            "yes" if shifts.are_larger else "no",
+        )
+
+    return _table(results, head, cells)
 
 
 def floor_table(results: Sequence[Result]) -> str:
     """Return how far ModelTest is from the work that must be done."""
-    rows = []
-    for job, found in results:
-        rows.append(
-            (
-                *_named(job),
-                str(found.prompt_tokens),
-                str(found.unique_tokens),
-                _seconds(found.floor_s),
-                _seconds(found.modeltest.evaluate_s),
-                f"**{found.over_floor:.2f}**" + _goal(job.goal and job.goal.over_floor),
-                _or_dash(found.modeltest.forward_share, ".1%"),
-                f"{found.floor_gflop_per_s:.0f}",
-                _or_dash(found.modeltest_gflop_per_s, ".0f"),
-                f"{found.layer_gflop_per_s:.0f}",
-                f"{found.square_gflop_per_s:.0f}",
-            )
-        )
     head = (
-        *_NAMES,
         "prompt tokens",
         "unique tokens",
         "floor s",
@@ -218,24 +187,27 @@ def floor_table(results: Sequence[Result]) -> str:
         "layer's matrices",
         "square",
     )
-    return table(head, rows, words=len(_NAMES))
+
+    def cells(job: Job, found: JobSummary) -> tuple[str, ...]:
+        return (
+            str(found.prompt_tokens),
+            str(found.unique_tokens),
+            _seconds(found.floor_s),
+            _seconds(found.modeltest.evaluate_s),
+            f"**{found.over_floor:.2f}**" + _goal(job.goal and job.goal.over_floor),
+            _or_dash(found.modeltest.forward_share, ".1%"),
+            f"{found.floor_gflop_per_s:.0f}",
+            _or_dash(found.modeltest_gflop_per_s, ".0f"),
+            f"{found.layer_gflop_per_s:.0f}",
+            f"{found.square_gflop_per_s:.0f}",
+        )
+
+    return _table(results, head, cells)
 
 
 def parts_table(results: Sequence[Result]) -> str:
     """Return what the floor of the trained model is made of."""
-    rows = []
-    for job, found in results:
-        floor = found.floor
-        parts = ("matrices_s", "attention_s", "norms_s", "parts_s", "plain_s")
-        rows.append(
-            (
-                *_named(job),
-                *(_seconds(floor[part]) for part in parts),
-                *(_steps(floor) if "steps" in floor else ("-",) * 5),
-            )
-        )
     head = (
-        *_NAMES,
         "matrices s",
         "attention s",
         "norms s",
@@ -247,7 +219,16 @@ def parts_table(results: Sequence[Result]) -> str:
         "steps s",
         "reading alone ms",
     )
-    return table(head, rows, words=len(_NAMES))
+
+    def cells(_: Job, found: JobSummary) -> tuple[str, ...]:
+        floor = found.floor
+        parts = ("matrices_s", "attention_s", "norms_s", "parts_s", "plain_s")
+        return (
+            *(_seconds(floor[part]) for part in parts),
+            *(_steps(floor) if "steps" in floor else ("-",) * 5),
+        )
+
+    return _table(results, head, cells)
 
 
 def _steps(floor: Mapping[str, float]) -> tuple[str, ...]:
@@ -260,8 +241,12 @@ def _steps(floor: Mapping[str, float]) -> tuple[str, ...]:
     )
 
 
-def _named(job: Job) -> tuple[str, ...]:
-    return (job.work.title, job.model, job.dtype)
+def _table(
+    results: Sequence[Result], head: Sequence[str], cells: Callable[[Job, JobSummary], tuple[str, ...]]
+) -> str:
+    """Return a table with a row for each job: what it is called, then its cells."""
+    rows = [(job.work.title, job.model, job.dtype, *cells(job, found)) for job, found in results]
+    return table((*_NAMES, *head), rows, words=len(_NAMES))
 
 
 def _goal(value: float | None) -> str:
