@@ -278,6 +278,7 @@ class HFEngine:
         self._texts = TextTokens(loaded.tokenizer)
         self._encoder = Encoder(self._texts, loaded.context_tokens, vocabulary_size(loaded.model))
         self._answers = self._prepare(spec, model)
+        empty_cache(self._device)
         load_s = time.perf_counter() - begin
         return replace(self._described(spec), load_s=load_s)
 

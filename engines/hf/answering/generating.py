@@ -14,6 +14,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from engines.common.completions import completion
+from engines.common.device import give_back_free_memory
 from engines.common.encoding import Encoded
 from engines.common.token_rows import Row
 from engines.hf.answering.answers import generated
@@ -130,6 +131,7 @@ class _Flight:
                     return []
                 feeder.count(packs, rows, beside=beside)
                 if finished:
+                    give_back_free_memory(feeder.device)
                     return finished
 
     def _give(self, flying: RowsInFlight) -> None:

@@ -1,3 +1,6 @@
+import os
+import platform
+import subprocess
 import sys
 import types
 
@@ -136,6 +139,28 @@ def test_peak_memory_of_the_cpu_is_that_since_the_last_call():
     del block
     high = peak_memory_bytes("cpu")
     assert high - peak_memory_bytes("cpu") > 100 << 20
+
+
+PIECES_BETWEEN_BLOCKS = """
+from engines.common.device import give_back_free_memory
+from modeltest.machine.memory_limit import resident_bytes
+
+blocks = [bytes(60_000) for _ in range(4000)]
+kept = blocks[::100]
+del blocks
+held = resident_bytes()
+give_back_free_memory("cpu")
+print(held - resident_bytes())
+"""
+
+
+def test_the_cpu_s_allocator_gives_back_what_lies_free_between_blocks_in_use():
+    if "glibc" not in platform.libc_ver():
+        pytest.skip("another C library")
+    kept = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
+    words = [sys.executable, "-c", PIECES_BETWEEN_BLOCKS]
+    given_back = subprocess.run(words, env={**os.environ, **kept}, stdout=subprocess.PIPE, check=True)
+    assert int(given_back.stdout) > 100 << 20  # of 240 MB
 
 
 @pytest.mark.parametrize(
