@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from engines.common.device import is_out_of_memory
 from engines.common.device_errors import is_device_error
+from engines.hf.ranks.messages import RankMessages
 from engines.hf.ranks.model_group import PATIENCE, AnotherRankFailed, ModelGroup
-from engines.hf.ranks.post import RankPost
 from modeltest.api import DeviceError, EngineError, ModelTestError, RankLost, error_by_name
 from modeltest.machine.rank_messages import seal_of_ranks
 
@@ -58,8 +58,10 @@ class Report:
 class RankGroup:
     """All ranks of the run; those that share a model are `operations.Ranks`."""
 
-    def __init__(self, post: RankPost, rank: int, size: int, *, local_rank: int, local_size: int) -> None:
-        self._post = post
+    def __init__(
+        self, messages: RankMessages, rank: int, size: int, *, local_rank: int, local_size: int
+    ) -> None:
+        self._messages = messages
         self.rank = rank
         self.size = size
         self.local_rank = local_rank
@@ -93,33 +95,33 @@ class RankGroup:
         """Say whether every rank raised `problem`, so that rank 0 can be left to report it."""
         return problem is self._agreed
 
-    def tell(self, message: object) -> None:
-        """Rank 0: send `message` to every other rank (broadcast)."""
+    def broadcast(self, message: object) -> None:
+        """Rank 0: send `message` to every other rank."""
         with _contact(self.rank):
-            self._post.tell(message)
+            self._messages.broadcast(message)
 
-    def hear(self, kind: type[T]) -> T:
+    def receive_broadcast(self, kind: type[T]) -> T:
         """Return the `kind` that rank 0 broadcasts."""
         with _contact(self.rank):
-            return self._post.hear(kind)
+            return self._messages.receive_broadcast(kind)
 
-    def deal(self, messages: Sequence[T]) -> T:
-        """Rank 0: send `messages[r]` to each rank r (scatter) and return its own."""
+    def scatter(self, messages: Sequence[T]) -> T:
+        """Rank 0: send `messages[r]` to each rank r and return its own."""
         with _contact(self.rank):
-            self._post.deal(messages)
+            self._messages.scatter(messages)
         return messages[0]
 
-    def dealt(self, kind: type[T]) -> T:
+    def receive_scattered(self, kind: type[T]) -> T:
         """Return the `kind` that rank 0 scatters to this rank."""
         with _contact(self.rank):
-            return self._post.dealt(kind)
+            return self._messages.receive_scattered(kind)
 
     def gather(self, value: T) -> list[T]:
         """Return the `value` of every rank, all of one kind, in their order; other ranks get nothing."""
         with _contact(self.rank):
             if self.rank == 0:
-                return [value, *self._post.collect(type(value))]
-            self._post.hand_in(value)
+                return [value, *self._messages.gather(type(value))]
+            self._messages.send_to_first(value)
         return []
 
     def same(self, tensor: Any) -> Any:
@@ -155,7 +157,7 @@ class RankGroup:
         if self._reduced(int(outcome), dist.ReduceOp.MAX) == _Outcome.DONE:
             return
         with _contact(self.rank):
-            reports = self._post.exchange(Report(number, outcome, *_named(problem)))
+            reports = self._messages.all_gather(Report(number, outcome, *_named(problem)))
         if self.model is not None:
             self.model.renew()
         self._agreed = _worst(reports)
@@ -188,8 +190,8 @@ def join(size: int) -> RankGroup:
         raise EngineError(f"torchrun started {started} ranks for a run on {size}")
     if not dist.is_initialized():
         dist.init_process_group("gloo", timeout=PATIENCE)
-    post = RankPost(rank, size, seal_of_ranks(os.environ))
-    return RankGroup(post, rank, size, local_rank=local_rank, local_size=local_size)
+    messages = RankMessages(rank, size, seal_of_ranks(os.environ))
+    return RankGroup(messages, rank, size, local_rank=local_rank, local_size=local_size)
 
 
 @contextmanager

@@ -110,29 +110,29 @@ class Leader:
 
     def peak_memory_bytes(self) -> int | None:
         """Return the highest peak of all ranks since the last call; `None` if one does not know its own."""
-        self._group.tell(Asked(Word.PEAK))
+        self._group.broadcast(Asked(Word.PEAK))
         peaks = self._group.gather(Peak(self._own.peak_memory_bytes()))
         known = [peak.memory_bytes for peak in peaks if peak.memory_bytes is not None]
         return max(known) if len(known) == len(peaks) else None
 
     def begin(self, spec: RunSpec) -> EngineInfo:
         """Get all ranks ready for another run."""
-        self._group.tell(Asked(Begin(spec)))
+        self._group.broadcast(Asked(Begin(spec)))
         return self._own.begin(spec)
 
     def usage(self) -> EngineUsage:
         """Return what was done: by rank 0 of a split model, by all replicas together."""
-        self._group.tell(Asked(Word.USAGE))
+        self._group.broadcast(Asked(Word.USAGE))
         usages = self._group.gather(self._own.usage())
         return _together(usages[:1] if self._group.model is not None else usages, usages)
 
     def close(self) -> None:
         """Let the other ranks end."""
-        self._group.tell(Asked(Word.END))
+        self._group.broadcast(Asked(Word.END))
         self._group.leave()
 
     def _answer_together(self, encoded: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
-        self._group.tell(Asked(Together(encoded, batch_size)))
+        self._group.broadcast(Asked(Together(encoded, batch_size)))
         batches = self._own.answer(encoded, batch_size)
         while (batch := self._group.attempt(lambda: next(batches, None))) is not None:
             is_wanted = False
@@ -140,11 +140,11 @@ class Leader:
                 yield batch
                 is_wanted = True
             finally:  # the caller may have stopped iterating
-                self._group.tell(is_wanted)
+                self._group.broadcast(is_wanted)
 
     def _answer_shared(self, encoded: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
-        self._group.tell(Asked(Shared(batch_size)))
-        own = self._group.deal([Share(share) for share in shares(encoded, self._group.size)])
+        self._group.broadcast(Asked(Shared(batch_size)))
+        own = self._group.scatter([Share(share) for share in shares(encoded, self._group.size)])
         gathered: list[Answers] = []
         try:
             yield from self._own.answer(own.encoded, batch_size)
@@ -162,7 +162,7 @@ def follow(group: RankGroup, own: Member) -> None:
 
     Raises: RankLost when it is gone.
     """
-    while (asked := group.hear(Asked).what) is not Word.END:
+    while (asked := group.receive_broadcast(Asked).what) is not Word.END:
         if asked is Word.PEAK:
             group.gather(Peak(own.peak_memory_bytes()))
         elif asked is Word.USAGE:
@@ -172,7 +172,7 @@ def follow(group: RankGroup, own: Member) -> None:
         elif isinstance(asked, Together):
             _follow_together(group, own.answer(asked.encoded, asked.batch_size))
         elif isinstance(asked, Shared):
-            group.gather(_answers(own.answer(group.dealt(Share).encoded, asked.batch_size)))
+            group.gather(_answers(own.answer(group.receive_scattered(Share).encoded, asked.batch_size)))
     group.leave()
 
 
@@ -197,7 +197,7 @@ def crowding_note(device: str, size: int) -> tuple[str, ...]:
 
 def _follow_together(group: RankGroup, batches: Iterator[Any]) -> None:
     def answer() -> None:
-        while group.attempt(lambda: next(batches, None)) is not None and group.hear(bool):
+        while group.attempt(lambda: next(batches, None)) is not None and group.receive_broadcast(bool):
             pass
 
     _unless_agreed(group, answer)

@@ -22,7 +22,7 @@ LARGEST_BYTES = 1 << 30
 _ALL = "all"
 
 
-class RankPost:
+class RankMessages:
     """Sends and receives; every rank must take part in each call, in the same order.
 
     Raises in all of them: RuntimeError when a connection breaks; RankMessageRefused.
@@ -34,15 +34,15 @@ class RankPost:
         self._seal = seal
         self._sent: Counter[tuple[str, object, object]] = Counter()
 
-    def tell(self, message: object) -> None:
-        """Rank 0: send `message` to every other rank (broadcast)."""
+    def broadcast(self, message: object) -> None:
+        """Rank 0: send `message` to every other rank."""
         import torch.distributed as dist
 
         sealed = self._closed(message, "told", _ALL)
         dist.broadcast(_length(sealed), src=0)
         dist.broadcast(_tensor(sealed), src=0)
 
-    def hear(self, kind: type[T]) -> T:
+    def receive_broadcast(self, kind: type[T]) -> T:
         """Return what rank 0 broadcasts."""
         import torch.distributed as dist
 
@@ -52,24 +52,24 @@ class RankPost:
         dist.broadcast(received, src=0)
         return self._opened(received, kind, "told", 0, _ALL)
 
-    def deal(self, messages: Sequence[object]) -> None:
-        """Rank 0: send `messages[r]` to each other rank r (scatter)."""
+    def scatter(self, messages: Sequence[object]) -> None:
+        """Rank 0: send `messages[r]` to each other rank r."""
         for rank in range(1, self._size):
             self._send(self._closed(messages[rank], "dealt", rank), rank)
 
-    def dealt(self, kind: type[T]) -> T:
-        """Return what rank 0 deals to this rank."""
+    def receive_scattered(self, kind: type[T]) -> T:
+        """Return what rank 0 scatters to this rank."""
         return self._received(kind, "dealt", 0, self._rank)
 
-    def hand_in(self, message: object) -> None:
-        """Send `message` to rank 0, which collects (gather)."""
+    def send_to_first(self, message: object) -> None:
+        """Send `message` to rank 0, which gathers."""
         self._send(self._closed(message, "handed in", 0), 0)
 
-    def collect(self, kind: type[T]) -> list[T]:
-        """Rank 0: return what the other ranks hand in, in their order."""
+    def gather(self, kind: type[T]) -> list[T]:
+        """Rank 0: return what the other ranks send, in their order."""
         return [self._received(kind, "handed in", rank, 0) for rank in range(1, self._size)]
 
-    def exchange(self, message: T) -> list[T]:
+    def all_gather(self, message: T) -> list[T]:
         """Return the `message` of every rank, in their order; all are of one kind."""
         import torch
         import torch.distributed as dist

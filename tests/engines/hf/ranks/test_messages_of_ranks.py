@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 from engines.common.encoding import Encoded
 from engines.hf.ranks.group import Report, _Outcome, _worst
-from engines.hf.ranks.post import LARGEST_BYTES, RankPost
+from engines.hf.ranks.messages import LARGEST_BYTES, RankMessages
 from engines.hf.ranks.team import Answers, Asked, Begin, Peak, Share, Shared, Together, Word
 from modeltest.api import (
     ChatPrompt,
@@ -77,15 +77,15 @@ def wire(monkeypatch):
 
 
 @pytest.fixture
-def posts():
-    return [RankPost(rank, 2, SEAL) for rank in (0, 1)]
+def ranks():
+    return [RankMessages(rank, 2, SEAL) for rank in (0, 1)]
 
 
-def _heard(wire, posts, message):
+def _heard(wire, ranks, message):
     wire.sends = True
-    posts[0].tell(message)
+    ranks[0].broadcast(message)
     wire.sends = False
-    return posts[1].hear(type(message))
+    return ranks[1].receive_broadcast(type(message))
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def _heard(wire, posts, message):
     [*Word, Begin(RunSpec("e", "m", "t", "llama", "w")), Together(ENCODED, 4), Shared(8)],
     ids=lambda what: str(what)[:20],
 )
-def test_what_rank_0_asks_arrives_as_it_was(wire, posts, what):
-    assert _heard(wire, posts, Asked(what)) == Asked(what)
+def test_what_rank_0_asks_arrives_as_it_was(wire, ranks, what):
+    assert _heard(wire, ranks, Asked(what)) == Asked(what)
 
 
 @pytest.mark.parametrize(
@@ -110,14 +110,14 @@ def test_what_rank_0_asks_arrives_as_it_was(wire, posts, what):
     ],
     ids=lambda message: type(message).__name__,
 )
-def test_what_ranks_hand_over_arrives_as_it_was(wire, posts, message):
-    posts[1].hand_in(message)
+def test_what_ranks_hand_over_arrives_as_it_was(wire, ranks, message):
+    ranks[1].send_to_first(message)
     wire.sends = False
-    assert posts[0].collect(type(message)) == [message]
+    assert ranks[0].gather(type(message)) == [message]
     wire.sends = True
-    posts[0].deal([None, message])
+    ranks[0].scatter([None, message])
     wire.sends = False
-    assert posts[1].dealt(type(message)) == message
+    assert ranks[1].receive_scattered(type(message)) == message
 
 
 @dataclass
@@ -130,42 +130,42 @@ class Attack:
         return open, (self.path, "w")
 
 
-@pytest.mark.parametrize("receive", ["hear", "dealt", "collect"])
-def test_c1_a_pickle_in_the_place_of_a_message_is_refused_unread(wire, posts, tmp_path, receive):
+@pytest.mark.parametrize("receive", ["receive_broadcast", "receive_scattered", "gather"])
+def test_c1_a_pickle_in_the_place_of_a_message_is_refused_unread(wire, ranks, tmp_path, receive):
     wire.plant(pickle.dumps(Attack(str(tmp_path / "ran"))))
     with pytest.raises(RankMessageRefused, match="number 1' is not from a rank of this run"):
-        getattr(posts[0 if receive == "collect" else 1], receive)(Asked)
+        getattr(ranks[0 if receive == "gather" else 1], receive)(Asked)
     assert not (tmp_path / "ran").exists()
 
 
-def test_c1_a_message_that_is_said_again_is_refused(wire, posts):
-    posts[0].tell(Asked(Word.PEAK))
+def test_c1_a_message_that_is_said_again_is_refused(wire, ranks):
+    ranks[0].broadcast(Asked(Word.PEAK))
     again = list(wire.held)
     wire.sends = False
-    assert posts[1].hear(Asked) == Asked(Word.PEAK)
+    assert ranks[1].receive_broadcast(Asked) == Asked(Word.PEAK)
     wire.held.extend(again)
     with pytest.raises(RankMessageRefused, match="'told by rank 0 to all, number 2' is not from a rank"):
-        posts[1].hear(Asked)
+        ranks[1].receive_broadcast(Asked)
 
 
 @pytest.mark.parametrize("announced", [0, -1, LARGEST_BYTES + 1, 2**62])
-def test_c1_a_length_that_no_message_has_is_refused_before_memory_is_taken(wire, posts, announced):
+def test_c1_a_length_that_no_message_has_is_refused_before_memory_is_taken(wire, ranks, announced):
     wire.plant(b"x", announced)
     with pytest.raises(RankMessageRefused, match=f"a message of {announced} bytes is announced"):
-        posts[1].hear(Asked)
+        ranks[1].receive_broadcast(Asked)
 
 
-def test_c1_a_sealed_message_of_another_shape_is_refused(wire, posts):
-    posts[0].tell({"what": {"batch_size": "many"}})
+def test_c1_a_sealed_message_of_another_shape_is_refused(wire, ranks):
+    ranks[0].broadcast({"what": {"batch_size": "many"}})
     wire.sends = False
     with pytest.raises(RankMessageRefused, match="has another shape"):
-        posts[1].hear(Asked)
+        ranks[1].receive_broadcast(Asked)
 
 
 def test_every_rank_learns_what_all_exchange(monkeypatch):
-    posts = [RankPost(rank, 3, SEAL) for rank in range(3)]
+    ranks = [RankMessages(rank, 3, SEAL) for rank in range(3)]
     said = [Report(1, _Outcome.DONE, "", "x" * size) for size in (0, 5, 300)]
-    sealed = [post._closed(report, "exchanged", "all") for post, report in zip(posts, said, strict=True)]
+    sealed = [rank._closed(report, "exchanged", "all") for rank, report in zip(ranks, said, strict=True)]
     lengths, longest = [len(one) for one in sealed], max(map(len, sealed))
 
     def all_gather(rooms, own):
@@ -175,7 +175,7 @@ def test_every_rank_learns_what_all_exchange(monkeypatch):
 
     monkeypatch.setattr(dist, "all_gather", all_gather)
     assert len(set(lengths)) == 3
-    assert RankPost(1, 3, SEAL).exchange(said[1]) == said
+    assert RankMessages(1, 3, SEAL).all_gather(said[1]) == said
 
 
 def test_the_worst_report_of_the_lowest_rank_stands_for_all():
