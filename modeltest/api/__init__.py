@@ -38,6 +38,18 @@ from modeltest.api.dashboard import (
     SiteBuilder,
 )
 from modeltest.api.dtypes import DTYPE_WORDS, MINDIE_KINDS, dtype_word
+from modeltest.api.engine import (
+    Capability,
+    Demanding,
+    Engine,
+    Following,
+    Reusable,
+    ServingWords,
+    Tokenizer,
+    Tokenizing,
+    Traceable,
+    WritingFiles,
+)
 from modeltest.api.errors import (
     DatasetError,
     DeviceError,
@@ -79,35 +91,8 @@ from modeltest.api.metric_names import (
     FlatMetric,
     MetricDefinition,
 )
-from modeltest.api.modes import PREDECESSOR_MODES, modes_named, modes_of_word
-from modeltest.api.plugins import (
-    AccuracyTask,
-    Argument,
-    Capability,
-    Demanding,
-    Engine,
-    Evaluation,
-    Following,
-    HarnessTask,
-    KeepingAnswers,
-    MeasurementTask,
-    Mode,
-    OnRequest,
-    Preparing,
-    PromptedTask,
-    Report,
-    Reusable,
-    SelfChecking,
-    ServingWords,
-    Task,
-    TaskData,
-    Tell,
-    Tokenizer,
-    Tokenizing,
-    Traceable,
-    WithoutTokens,
-    WritingFiles,
-)
+from modeltest.api.modes import PREDECESSOR_MODES, Argument, Mode, modes_named, modes_of_word
+from modeltest.api.report import OnRequest, Preparing, Report, WithoutTokens
 from modeltest.api.results import (
     AccuracySummary,
     Finding,
@@ -145,6 +130,18 @@ from modeltest.api.spec import (
     TaskOptions,
 )
 from modeltest.api.suite import SuiteReport, SuiteResult, SuiteRun, SuiteStatus
+from modeltest.api.task import (
+    AccuracyTask,
+    Evaluation,
+    HarnessTask,
+    KeepingAnswers,
+    MeasurementTask,
+    PromptedTask,
+    SelfChecking,
+    Task,
+    TaskData,
+    Tell,
+)
 from modeltest.api.timed_results import (
     Achieved,
     CasePrompts,

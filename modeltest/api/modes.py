@@ -1,11 +1,37 @@
-"""The mode words of `run.sh` that everybody knows, with the words that follow each; declared nowhere else.
+"""Mode words of `run.sh` with the words that follow each: those that everybody knows are declared here alone.
 
 Source: MindIE-LLM tests/modeltest.
 """
 
 from __future__ import annotations
 
-from modeltest.api.plugins import Argument, Mode
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Argument(str, Enum):
+    """A word that follows a mode in the `run.sh` grammar."""
+
+    SHOTS = "shots"
+    BATCH = "batch"
+    CASES = "cases"
+    RANGES = "ranges"
+    LIMIT_MS = "limit_ms"
+    CONTEXT = "context"
+    PROMPT = "prompt"
+    PREFILL = "prefill"
+    """The optional words of `performance`: prefill batch, `prefill_length`, `dataset`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A mode word of the `run.sh` grammar, the task behind it and the words that follow it."""
+
+    word: str
+    task: str
+    split: str
+    arguments: tuple[Argument, ...]
+
 
 _BATCH = (Argument.BATCH,)
 _SHOTS = (Argument.SHOTS, Argument.BATCH)

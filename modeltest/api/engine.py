@@ -1,17 +1,15 @@
-"""What a plug-in must be: engines, tasks and reports, found by name through entry points."""
+"""What an engine must be, and what it may offer beside; found by name through entry points."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from modeltest.api.exchange import Completion, Measurement, Record, Request, TokenPrompt, Trial, Turn
+from modeltest.api.exchange import Completion, Request, Turn
 from modeltest.api.facts import EngineInfo, EngineUsage, ModelInfo
-from modeltest.api.results import HarnessAnswers, RunResult, Sample, Score, Summary
 from modeltest.api.spec import RunSpec
 
 
@@ -32,44 +30,6 @@ class Capability(str, Enum):
 
     QUANTIZED_WEIGHTS = "quantized_weights"
     """Runs checkpoints of msModelSlim, in the kinds MindIE knows: w8a8, w8a16, ..."""
-
-
-class Argument(str, Enum):
-    """A word that follows a mode in the `run.sh` grammar."""
-
-    SHOTS = "shots"
-    BATCH = "batch"
-    CASES = "cases"
-    RANGES = "ranges"
-    LIMIT_MS = "limit_ms"
-    CONTEXT = "context"
-    PROMPT = "prompt"
-    PREFILL = "prefill"
-    """The optional words of `performance`: prefill batch, `prefill_length`, `dataset`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """A mode word of the `run.sh` grammar, the task behind it and the words that follow it."""
-
-    word: str
-    task: str
-    split: str
-    arguments: tuple[Argument, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TaskData:
-    """The records a task works on and the examples it may show before them."""
-
-    records: Collection[Record]
-    """The questions; they may be read from a file at each iteration."""
-
-    shots: Mapping[str, Sequence[Record]]
-    """Examples by subject, in file order."""
-
-    subjects: Mapping[str, Mapping[str, str]]
-    """What the dataset card says of each subject: names, category, groups."""
 
 
 @runtime_checkable
@@ -240,161 +200,3 @@ class Reusable(Protocol):
 
         Raises: EngineError; DeviceError when only a fresh process will do.
         """
-
-
-@runtime_checkable
-class Task(Protocol):
-    """What is common to all tasks."""
-
-    name: str
-    title: str
-    modes: tuple[Mode, ...]
-
-    def check(self, spec: RunSpec) -> None:
-        """Refuse options the task cannot honour, before anything is loaded.
-
-        Raises: SpecError, PrerequisiteError.
-        """
-
-    def requires(self, spec: RunSpec) -> frozenset[Capability]:
-        """Return what the engine must be capable of."""
-
-
-@runtime_checkable
-class AccuracyTask(Task, Protocol):
-    """Asks every record once and scores the answers. Pure: no I/O, no state between calls."""
-
-    dataset: str
-    protocols: Mapping[str, str]
-    """Version of each protocol the task can follow, by its name."""
-
-    def requests(self, data: TaskData, spec: RunSpec) -> Iterator[Request]:
-        """Yield one request per record, its id the record's."""
-
-    def score(self, record: Record, data: TaskData, completion: Completion, spec: RunSpec) -> Score:
-        """Judge one completion."""
-
-    def summarize(self, samples: Iterable[Sample], data_subjects: Mapping[str, Mapping[str, str]]) -> Summary:
-        """Turn the scores into the headline numbers."""
-
-
-@runtime_checkable
-class SelfChecking(Protocol):
-    """What an accuracy task may offer whose journalled scores can be held against themselves."""
-
-    def contradiction(self, spec: RunSpec, score: Score, choice_logprobs: Sequence[float]) -> str | None:
-        """Return what in the score of an answered question cannot be by the task's own rule, or `None`.
-
-        It is asked for every line that is read, so it looks at what is given and computes little.
-        """
-
-
-@runtime_checkable
-class MeasurementTask(Task, Protocol):
-    """Decides which batches to time. Pure: it yields trials and is sent what they gave.
-
-    A resumed run sends the journalled measurements first, so `trials` must be deterministic.
-    """
-
-    def trials(self, spec: RunSpec, engine: EngineInfo) -> Generator[Trial, Measurement, None]:
-        """Yield trials; each `yield` evaluates to that trial's measurement."""
-
-    def summarize_measurements(
-        self, measurements: Iterable[Measurement], spec: RunSpec, engine: EngineInfo | None = None
-    ) -> Summary:
-        """Turn the measurements into the headline numbers; `engine` is what gave them, where it is known."""
-
-
-@runtime_checkable
-class PromptedTask(MeasurementTask, Protocol):
-    """A measurement task whose prompts may be given: rows of a dataset, or prompts of the user.
-
-    `RunSpec.options.prompt_source` or `prompt_input` names them. The worker reads them before the model is
-    loaded, makes token ids of them with its tokenizer and asks the task that `with_prompts` returns; so tasks
-    stay pure, and a resumed run hands over the same.
-    """
-
-    def with_prompts(self, prompts: Sequence[TokenPrompt]) -> MeasurementTask:
-        """Return this task with `prompts`, in the order of the dataset or the list."""
-
-
-Tell = Callable[[int, int, str], None]
-"""Called with how much is done, of how much, in which unit."""
-
-
-class Evaluation(Protocol):
-    """A harness's evaluation that has all it needs but a loaded model."""
-
-    def run(self, engine: Engine, info: EngineInfo, *, directory: Path, tell: Tell) -> None:
-        """Ask `engine`, score, and write the harness's own files into `directory`.
-
-        Raises: EngineError when a request failed: a harness that knows no failed answers gives no numbers.
-        """
-
-
-@runtime_checkable
-class HarnessTask(Task, Protocol):
-    """Another harness: it reads its own datasets, asks an engine and scores the answers by itself."""
-
-    goes_on: bool
-    """Whether its evaluation goes on with the files that a killed one left in the run directory."""
-
-    def environment(self, spec: RunSpec) -> Mapping[str, str]:
-        """Return variables of the worker that take precedence over the engine's."""
-
-    def prepare(self, spec: RunSpec, engine: Engine) -> Evaluation:
-        """Read what is to be asked, before `engine` loads its model.
-
-        Raises: SpecError, PrerequisiteError, DatasetError.
-        """
-
-    def summarize_files(self, directory: Path) -> Summary:
-        """Turn the files the harness wrote into the headline numbers."""
-
-
-@runtime_checkable
-class KeepingAnswers(Protocol):
-    """What a harness may offer beside `HarnessTask` whose files say how each question was answered."""
-
-    def kept_answers(self, directory: Path) -> HarnessAnswers:
-        """Return the answers of the run in `directory`, to be compared with those of another in pairs.
-
-        Raises: SpecError where the run kept none; ModelTestError when a file is damaged.
-        """
-
-
-@runtime_checkable
-class Report(Protocol):
-    """Writes one kind of file from a result."""
-
-    name: str
-
-    def accepts(self, result: RunResult) -> bool:
-        """Say whether this report has anything to write for `result`."""
-
-    def write(self, result: RunResult, directory: Path) -> Sequence[Path]:
-        """Write the file or files atomically and return their paths."""
-
-
-@runtime_checkable
-class WithoutTokens(Protocol):
-    """What the samples of a result offer that are cheaper to go through once more without their token ids."""
-
-    def without_tokens(self) -> Iterable[Sample]:
-        """Return the samples, each without `prompt_tokens`, `output_tokens` and `choice_tokens`."""
-
-
-@runtime_checkable
-class Preparing(Protocol):
-    """What a report offers beside `Report` that imports large packages."""
-
-    def prepare(self) -> None:
-        """Import them: called from a thread of its own while a run that needs them waits for its model."""
-
-
-@runtime_checkable
-class OnRequest(Protocol):
-    """What a report offers beside `Report` that is written only where it is asked for by its name."""
-
-    def refusal(self, result: RunResult) -> str | None:
-        """Return why `result` cannot give this report; `None` where it can."""
