@@ -9,7 +9,7 @@ from modeltest.api import AccuracySummary, Sample
 
 
 class NearTies(Iterable[Sample]):
-    """Samples to be gone through by somebody else, who need not know that near-ties are noted on the way.
+    """Samples that note near-ties while a task iterates over them to summarize them.
 
     So a journal is read once, and no task has to know in which dtype its questions were answered. `margin`:
     below this difference in log-probability rounding may decide a question.
@@ -31,5 +31,5 @@ class NearTies(Iterable[Sample]):
             yield sample
 
     def noted_in(self, summary: AccuracySummary) -> AccuracySummary:
-        """Return `summary` with the near-ties of the last time that the samples were gone through."""
+        """Return `summary` with the near-ties of the last iteration."""
         return replace(summary, near_ties=tuple(sorted(self._found)), near_tie_margin=self._margin)

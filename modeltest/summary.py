@@ -91,7 +91,7 @@ class _Counts:
     answers: Counter[str] = field(default_factory=Counter)
     expected: Counter[str] = field(default_factory=Counter)
     by_choices: Counter[int] = field(default_factory=Counter)
-    """How many answered questions offer so many choices; 0: nobody knows."""
+    """How many answered questions offer so many choices; 0: unknown."""
 
     def add(self, sample: Sample) -> None:
         score = sample.score

@@ -1,4 +1,4 @@
-"""Runs pip and venv: their output goes to a log, of which the user hears only when something failed."""
+"""Runs pip and venv: their output goes to a log, which is shown only when something failed."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def chips_in(text: str) -> tuple[Chip, ...]:
 
 
 def has_bfloat16(name: str) -> bool | None:
-    """Say whether a chip computes in bfloat16; `None` for a name nobody knows."""
+    """Say whether a chip computes in bfloat16; `None` for an unknown name."""
     if WITH_BFLOAT16.match(name):
         return True
     return False if WITHOUT_BFLOAT16.match(name) else None

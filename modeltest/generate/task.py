@@ -34,7 +34,7 @@ from modeltest.machine.files import write_json
 from modeltest.plain.json_text import parse_json
 
 COUNT_FILE = "prompts.json"
-"""How many prompts the run has: without it, nobody could tell a whole file from the first part of one."""
+"""How many prompts the run has: without it, a whole file could not be told from the first part of one."""
 
 
 class Generate:

@@ -70,7 +70,7 @@ class Seal:
 
 
 def fresh_secret() -> str:
-    """Return a secret that nobody knows."""
+    """Return a new random secret."""
     return secrets.token_hex(32)
 
 

@@ -133,7 +133,7 @@ class _Search:
             above, self.evidence.effort.bound_trials, unless=self.evidence.is_lost_in_scatter
         )
         if self.evidence.is_lost_in_scatter(above) or not self._passes(above):
-            # The trials of `above` may have shown that there is more noise than `good` can bear.
+            # The trials of `above` may have shown so much noise that `good` is no longer certified.
             return self._passes(good)
         self.contradictions += 1
         if self._is_within_noise(above):

@@ -54,7 +54,7 @@ def _converted(unit: Any) -> AbstractContextManager[None]:
     """Return what lets `unit` compute in float32."""
     import torch
 
-    # A forward of the object itself is somebody else's, and may use the weights in its own execution.
+    # A forward set on the instance, by a kernel library say, may use the weights without calling the module.
     forward = None if "forward" in vars(unit) else type(unit).forward
     if forward is torch.nn.Embedding.forward and unit.max_norm is None:
         return _looked_up(unit)

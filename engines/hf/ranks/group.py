@@ -147,7 +147,7 @@ class RankGroup:
             dist.destroy_process_group()
 
     def _agree(self, number: int, problem: Exception | None) -> None:
-        """Return if nobody has a `problem`, else raise the worst one.
+        """Return if no rank has a `problem`, else raise the worst one.
 
         Raises: the same on every rank.
         """

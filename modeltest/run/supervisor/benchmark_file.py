@@ -108,7 +108,7 @@ def _locked(lock: Path, path: Path) -> int:
             return descriptor  # a file system without locks
         if _is_same_file(descriptor, lock):
             return descriptor
-        os.close(descriptor)  # whoever had it has just removed it
+        os.close(descriptor)  # the process that held it has just removed it
 
 
 def _is_same_file(descriptor: int, path: Path) -> bool:
