@@ -15,25 +15,38 @@ if TYPE_CHECKING:
     from modeltest.compare.tolerances import Tolerances
     from modeltest.library.calibration_file import read_calibration
     from modeltest.library.comparing import compare_runs
+    from modeltest.library.evaluating import evaluate, spec_of
+    from modeltest.library.interrupts import RunInterrupted
     from modeltest.library.runs import Run, load_run
+    from modeltest.library.suites import Suite, run_suite
 
 __all__ = [
     "ModelTestError",
     "Run",
+    "RunInterrupted",
+    "Suite",
     "Tolerances",
     "__version__",
     "compare_runs",
+    "evaluate",
     "load_run",
     "read_calibration",
+    "run_suite",
+    "spec_of",
 ]
 
 _HOMES = {
     "ModelTestError": "modeltest.api.errors",
     "Run": "modeltest.library.runs",
+    "RunInterrupted": "modeltest.library.interrupts",
+    "Suite": "modeltest.library.suites",
     "Tolerances": "modeltest.compare.tolerances",
     "compare_runs": "modeltest.library.comparing",
+    "evaluate": "modeltest.library.evaluating",
     "load_run": "modeltest.library.runs",
     "read_calibration": "modeltest.library.calibration_file",
+    "run_suite": "modeltest.library.suites",
+    "spec_of": "modeltest.library.evaluating",
 }
 """The module of each public name."""
 

@@ -5,7 +5,8 @@ import json
 import pytest
 from doc_blocks import ROOT, blocks, names_in, section, table_rows
 
-from modeltest.cli.suite import COMMANDS, catalogue
+from modeltest.library.suites import catalogue
+from modeltest.options.asked import COMMANDS
 from modeltest.suite.matrix import SECTIONS, expand
 
 pytest.importorskip("yaml")

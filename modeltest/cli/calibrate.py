@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modeltest.api import Case, RunSpec, RunStatus, SpecError, Verdict
-from modeltest.cli.execute import dump, execution_options, run_options, with_options
-from modeltest.cli.model_options import model_fields, model_options
-from modeltest.cli.number_types import PAIRS, count
+from modeltest.cli.execute import ExecutionOptions, dump, execution_of, execution_options, how
+from modeltest.options.models import model_fields, model_options
+from modeltest.options.number_types import PAIRS, count
+from modeltest.options.runs import run_fields, run_options
 
 if TYPE_CHECKING:
     from modeltest.api import Calibration, RunResult
@@ -65,6 +65,7 @@ TOO_WIDE = 0.2
 )
 @model_options
 @run_options
+@execution_options
 def calibrate(
     cases: tuple[tuple[int, int], ...],
     batch_sizes: tuple[int, ...],
@@ -92,9 +93,9 @@ def calibrate(
         cases=tuple(Case(*case) for case in cases),
         batch_sizes=(batch_sizes,),
         **model_fields(options),
+        **run_fields(options),
     )
-    spec = with_options(spec, options)
-    execution = execution_options(options)
+    execution = execution_of(options)
     if execution.dry_run:
         return dump(spec)
     return _conclude([_run(spec, execution, number, sessions) for number in range(1, sessions + 1)], path)
@@ -105,21 +106,12 @@ for _parameter in calibrate.params:
         _parameter.required = False  # runs that were made need no model
 
 
-def _run(spec: RunSpec, execution: Any, number: int, sessions: int) -> RunResult:
-    from modeltest.run.planning.plan import plan
-    from modeltest.run.supervisor.launch import launch
-    from modeltest.run.supervisor.progress import progress_for
-    from modeltest.run.supervisor.workers import Workers
+def _run(spec: RunSpec, execution: ExecutionOptions, number: int, sessions: int) -> RunResult:
+    from modeltest.library.carrying_out import carry_out
 
-    progress = progress_for(sys.stderr.isatty())
-    progress.line(f"session {number} of {sessions}")
-    outcome = launch(
-        plan(spec),
-        command=None,
-        progress=progress,
-        verbose=execution.verbose,
-        workers=Workers(execution.limits),
-    )
+    carried_out = how(execution)
+    carried_out.progress.line(f"session {number} of {sessions}")
+    (outcome,) = carry_out(spec, command=None, how=carried_out)
     if outcome.interrupt is not None:
         raise outcome.interrupt
     _refuse_invalid(outcome.result, outcome.directory)

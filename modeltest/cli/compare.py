@@ -17,8 +17,8 @@ from modeltest.api import (
     PrerequisiteError,
     SpecError,
 )
-from modeltest.cli.number_types import decimal, percent
 from modeltest.compare.comparable import ALL, ALLOWABLE
+from modeltest.options.number_types import decimal, percent
 
 if TYPE_CHECKING:
     from modeltest.compare.tolerances import Tolerances

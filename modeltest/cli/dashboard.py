@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from modeltest.api import KNOWN_BEFORE, Dashboard, Mark, RunState
-from modeltest.cli.number_types import percent
+from modeltest.options.number_types import percent
 
 _SHOWN = 5
 """Of runs that cannot be read, and of regressions, so many are named; the site has all."""

@@ -10,9 +10,9 @@ import click
 
 from modeltest import registry
 from modeltest.api import AccuracyTask, PrerequisiteError, RunSpec, SpecError, TaskOptions
-from modeltest.cli.number_types import PAIRS, count
 from modeltest.cli.show import dataset_states, engine_obstacles
 from modeltest.installation import install_command
+from modeltest.options.number_types import PAIRS, count
 from modeltest.version import __version__
 
 _PACKAGES = {

@@ -1,4 +1,4 @@
-"""What every command that runs something shares: its options, and the way from a spec to an exit status."""
+"""What every command that runs something shares: how it is carried out, and the way to an exit status."""
 
 from __future__ import annotations
 
@@ -6,158 +6,32 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from modeltest import registry
-from modeltest.api import AccuracyTask, RunResult, RunSpec, RunStatus, SpecError, Verdict
+from modeltest.api import RunResult, RunSpec, RunStatus, Verdict
 from modeltest.cli.node_command import typed_on
-from modeltest.cli.number_types import SEED, count, seconds
 from modeltest.cluster.launch_lines import launch_lines
 from modeltest.cluster.place import checked_table, node_of
 from modeltest.machine.rank_messages import SECRET_VARIABLE, SHORTEST_SECRET, fresh_secret
+from modeltest.options.limits import limit_options, limits_of
+from modeltest.options.runs import with_all
 from modeltest.plain.contracts import to_plain
 from modeltest.run.pipes.deadlines import Limits
 
 if TYPE_CHECKING:
+    from modeltest.library.carrying_out import How
     from modeltest.run.supervisor.launch import RunOutcome
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 INVALID = Verdict.INVALID.exit_status
 """Exit status of a run that ended but whose numbers may not be used."""
-
-PROTOCOLS = ("modeltest", "lm-eval", "lm-eval-flexible")
-DEVICES = ("npu", "cuda", "cpu")
-
-_DEFAULT = Limits()
-
-_TIMEOUTS = {
-    "batch": "A worker is hung when no batch ends for S seconds, or for 10 times its slowest batch.",
-    "load": "... or when it takes longer to load the model.",
-    "heartbeat": "... or says nothing at all once it has; it beats every second. A hung worker is replaced.",
-    "node": "Several nodes wait S seconds for each other before anything is loaded.",
-}
-"""What each limit of `Limits` in seconds means."""
-
-_LONGEST_NAME = 80
-
-
-def _name(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
-    """Refuse a name that no table could show."""
-    if text is not None and (not text.strip() or len(text) > _LONGEST_NAME or not text.isprintable()):
-        raise click.BadParameter(
-            f"{text!r:.90} is no name; 1 to {_LONGEST_NAME} printable characters are", param=parameter
-        )
-    return text
-
-
-_OWN_TASK_OPTIONS = (
-    click.option(
-        "--subject",
-        "subjects",
-        multiple=True,
-        metavar="NAME",
-        help="Ask this subject only, such as astronomy; repeat it for more.",
-    ),
-    click.option(
-        "--data-dir",
-        envvar="MODELTEST_DATA_DIR",
-        show_envvar=True,
-        metavar="DIR",
-        help="Where the datasets are.",
-    ),
-    click.option(
-        "--protocol",
-        type=click.Choice(PROTOCOLS),
-        default="modeltest",
-        show_default=True,
-        help="Prompts and scoring rules: MindIE's or lm-evaluation-harness's, whose gsm8k has two scores.",
-    ),
-    click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of random inputs."),
-    click.option("--quick", is_flag=True, help="Fewer trials: a look, not a measurement."),
-    click.option(
-        "--min-trials",
-        type=count(),
-        metavar="N",
-        help="performance: measure each case at least N times; a 90th percentile needs 44.  [default: 5]",
-    ),
-    click.option(
-        "--case-budget-s",
-        type=seconds(),
-        default=300.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="performance: after this time a case gets no trial beyond the fewest.",
-    ),
-)
-"""Options of our own tasks; another harness has others."""
-
-_OPTIONS = (
-    click.option(
-        "--as",
-        "known_as",
-        callback=_name,
-        metavar="NAME",
-        help="What the model is called, whatever its weights: one history for weights that are made anew.  "
-        "[default: its folder and a short fingerprint]",
-    ),
-    click.option(
-        "--limit",
-        type=count(),
-        metavar="N",
-        help="Ask N questions per subject or task, or N prompts.",
-    ),
-    click.option(
-        "--output",
-        "output_dir",
-        envvar="MODELTEST_OUTPUT_DIR",
-        default="outputs",
-        show_default=True,
-        show_envvar=True,
-        metavar="DIR",
-        help="Where run directories are made.",
-    ),
-    click.option(
-        "--device",
-        type=click.Choice(DEVICES),
-        envvar="MODELTEST_DEVICE",
-        show_envvar=True,
-        help="Demand a device; where it is absent the run ends with 3.",
-    ),
-    click.option(
-        "--allow-dtype-cast",
-        is_flag=True,
-        help="Load the checkpoint in the dtype asked for even if config.json names another.",
-    ),
-    click.option(
-        "--engine-option",
-        "engine_options",
-        multiple=True,
-        metavar="NAME=VALUE",
-        help="An option of the engine, such as step_ms=2 of fake; its documentation has them.",
-    ),
-)
-
-_LIMIT_OPTIONS = tuple(
-    click.option(
-        f"--{what}-timeout",
-        type=seconds(above=0),
-        default=getattr(_DEFAULT, f"{what}_s"),
-        envvar=f"MODELTEST_{what.upper()}_TIMEOUT",
-        show_envvar=True,
-        show_default=True,
-        metavar="S",
-        help=text,
-    )
-    for what, text in _TIMEOUTS.items()
-)
 
 _EXECUTION_OPTIONS = (
     click.option(
@@ -166,21 +40,6 @@ _EXECUTION_OPTIONS = (
         help="Print the spec as JSON, and what starts on each of several nodes; start nothing.",
     ),
     click.option("-v", "--verbose", is_flag=True, help="Show the worker's output when it has ended."),
-)
-
-SPEC_FIELDS = (
-    "subjects",
-    "limit",
-    "known_as",
-    "output_dir",
-    "data_dir",
-    "protocol",
-    "seed",
-    "quick",
-    "min_trials",
-    "case_budget_s",
-    "device",
-    "allow_dtype_cast",
 )
 
 
@@ -193,78 +52,46 @@ class ExecutionOptions:
     limits: Limits
 
 
-def run_options(command: Command) -> Command:
-    """Add the options that every run of our own tasks takes."""
-    return harness_options(_with(_OWN_TASK_OPTIONS, command))
+def execution_options(command: Command) -> Command:
+    """Add the options that say how a run is carried out."""
+    return limit_options(with_all(_EXECUTION_OPTIONS, command))
 
 
-def harness_options(command: Command) -> Command:
-    """Add the options that every run takes, also one of another harness."""
-    return _with(_OPTIONS, limit_options(_with(_EXECUTION_OPTIONS, command)))
+def running(asked: click.Command) -> click.Command:
+    """Return the command that runs what `asked` asks for, with the options that say how beside its own."""
+    build: Callable[..., RunSpec] = asked.callback  # type: ignore[assignment]
+
+    own = [parameter.name for parameter in asked.params if parameter.name is not None]
+
+    @click.command(asked.name, help=asked.help)
+    @execution_options
+    def run(**options: Any) -> int:
+        execution = execution_of(options)
+        spec = build(**{name: options[name] for name in own})
+        if execution.dry_run:
+            return dump(spec)
+        # Only here: the commands that run nothing stay quick.
+        from modeltest.library.carrying_out import carry_out
+
+        return tell_all(carry_out(spec, command=typed(), how=how(execution)))
+
+    run.params[:0] = asked.params
+    return run
 
 
-def limit_options(command: Command) -> Command:
-    """Add the options that say when a worker is hung."""
-    return _with(_LIMIT_OPTIONS, command)
-
-
-def running(build: Callable[..., RunSpec]) -> Callable[..., int]:
-    """Make a command of a function that returns what is asked for; `asked_by_words` calls it alone."""
-
-    @wraps(build)
-    def command(**options: Any) -> int:
-        return execute(with_options(build(**options), options), execution_options(options))
-
-    return command
-
-
-def asked_by_words(command: click.Command, name: str, words: Sequence[str]) -> RunSpec:
-    """Return what a command made by `running` would run.
-
-    Raises: SpecError for words that are wrong; what the command itself refuses.
-    """
-    build: Callable[..., RunSpec] = getattr(command.callback, "__wrapped__")  # noqa: B009
-    try:
-        context = command.make_context(name, list(words))
-    except click.ClickException as problem:
-        raise SpecError(problem.format_message()) from None
-    with context:
-        return with_options(build(**context.params), context.params)
-
-
-def with_options(spec: RunSpec, options: Mapping[str, Any]) -> RunSpec:
-    """Return `spec` with the values of `run_options` or `harness_options`.
-
-    Raises: SpecError when an engine option is not of the form NAME=VALUE.
-    """
-    pairs = {}
-    for text in options["engine_options"]:
-        name, separator, value = text.partition("=")
-        if not separator or not name:
-            raise SpecError(f"--engine-option {text!r}: expected NAME=VALUE")
-        pairs[name] = value
-    fields = {name: options[name] for name in SPEC_FIELDS if name in options}
-    return replace(spec, engine_options=pairs, **fields)
-
-
-def execution_options(options: Mapping[str, Any]) -> ExecutionOptions:
-    """Return the part of `run_options` or `harness_options` that is no part of what is asked."""
+def execution_of(options: Mapping[str, Any]) -> ExecutionOptions:
+    """Return the values of `execution_options`."""
     return ExecutionOptions(dry_run=options["dry_run"], verbose=options["verbose"], limits=limits_of(options))
 
 
-def limits_of(options: Mapping[str, Any]) -> Limits:
-    """Return the values of `limit_options`."""
-    return Limits(**{f"{what}_s": options[f"{what}_timeout"] for what in _TIMEOUTS})
+def tell_all(outcomes: Iterable[RunOutcome]) -> int:
+    """Print the table and the paths of the files of each run, and return the highest exit status."""
+    return max([conclude(outcome) for outcome in outcomes])
 
 
-def execute(spec: RunSpec, execution: ExecutionOptions) -> int:
-    """Run `spec`, print its table and the paths of its files, and return the exit status.
-
-    Several batch sizes of an accuracy task are several runs: each must stand on its own.
-    """
-    if execution.dry_run:
-        return dump(spec)
-    return max([_run_one(single, execution) for single in singles(spec)])
+def typed() -> str:
+    """Return the command that was typed."""
+    return shlex.join(["modeltest", *sys.argv[1:]])
 
 
 def dump(spec: RunSpec) -> int:
@@ -288,30 +115,12 @@ def dump(spec: RunSpec) -> int:
     return 0
 
 
-def singles(spec: RunSpec) -> list[RunSpec]:
-    """Return the runs that `spec` asks for."""
-    if not isinstance(registry.task_of(spec), AccuracyTask):
-        return [spec]
-    return [replace(spec, batch_sizes=((size,),)) for size in spec.batch_sizes[0]]
-
-
-def _run_one(spec: RunSpec, execution: ExecutionOptions) -> int:
-    # Only here: the commands that run nothing stay quick.
-    from modeltest.run.planning.plan import plan
-    from modeltest.run.supervisor.launch import launch
+def how(execution: ExecutionOptions) -> How:
+    """Return how a run is carried out for somebody at a terminal, or for the log of one."""
+    from modeltest.library.carrying_out import How
     from modeltest.run.supervisor.progress import progress_for
-    from modeltest.run.supervisor.workers import Workers
 
-    progress = progress_for(sys.stderr.isatty())
-    command = shlex.join(["modeltest", *sys.argv[1:]])
-    outcome = launch(
-        plan(spec),
-        command=command,
-        progress=progress,
-        verbose=execution.verbose,
-        workers=Workers(execution.limits),
-    )
-    return conclude(outcome)
+    return How(progress_for(sys.stderr.isatty()), execution.limits, verbose=execution.verbose)
 
 
 def conclude(outcome: RunOutcome) -> int:
@@ -352,9 +161,3 @@ def show(directory: Path) -> None:
     from modeltest.tables import print_result
 
     print_result(read_result(directory), directory)
-
-
-def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
-    for option in reversed(options):
-        command = option(command)
-    return command

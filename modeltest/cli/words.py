@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,11 +15,12 @@ from click.core import ParameterSource
 
 from modeltest import registry
 from modeltest.api import RunSpec
-from modeltest.cli.execute import SPEC_FIELDS, execute, execution_options, run_options, singles, with_options
+from modeltest.cli.execute import dump, execution_of, execution_options, how, tell_all, typed
 from modeltest.cli.resume import go_on
 from modeltest.grammar.modes import all_modes
 from modeltest.grammar.parse import parse, usage
 from modeltest.models.profiles import model_keys
+from modeltest.options.runs import run_fields, run_options
 
 _VARIABLES = """\b
 Variables of MindIE that every timed run honours (docs/output.md):
@@ -50,6 +51,7 @@ Variables of MindIE that every timed run honours (docs/output.md):
     help="Run the Python code in the checkpoint. With --resume, of a run that does: say it again.",
 )
 @run_options
+@execution_options
 def run(words: tuple[str, ...], resume: Path | None, is_trusted: bool, **options: Any) -> int:
     """Run what the WORDS of run.sh ask for, exactly as the predecessor's."""
     if not words and resume is None:
@@ -57,37 +59,32 @@ def run(words: tuple[str, ...], resume: Path | None, is_trusted: bool, **options
         sys.exit(2)
     context = click.get_current_context()
     _refuse_unknown_options(words, context)
-    execution = execution_options(options)
+    execution = execution_of(options)
+    fields = run_fields(options)
+    asked: RunSpec | None = None
+    if words:
+        asked = parse(
+            words,
+            modes=all_modes(registry.declared_modes()),
+            model_keys=model_keys(),
+            engines=registry.engine_names(),
+        )
+        asked = replace(asked, trust_remote_code=asked.trust_remote_code or is_trusted, **fields)
     if resume is None:
-        return execute(_spec(words, options, is_trusted=is_trusted), execution)
-    asked = singles(_spec(words, options, is_trusted=is_trusted)) if words else []
-    is_trusted = is_trusted or any(spec.trust_remote_code for spec in asked)
-    typed = _typed_options(context, options)
-    return go_on(resume, words=asked, options=typed, execution=execution, is_trusted=is_trusted)
+        assert asked is not None
+        if execution.dry_run:
+            return dump(asked)
+        # Only here: the commands that run nothing stay quick.
+        from modeltest.library.carrying_out import carry_out
 
-
-def _spec(words: Sequence[str], options: Mapping[str, Any], *, is_trusted: bool) -> RunSpec:
-    spec = parse(
-        words,
-        modes=all_modes(registry.declared_modes()),
-        model_keys=model_keys(),
-        engines=registry.engine_names(),
-    )
-    trusts = spec.trust_remote_code or is_trusted
-    return with_options(replace(spec, trust_remote_code=trusts), options)
-
-
-def _typed_options(context: click.Context, options: Mapping[str, Any]) -> dict[str, object]:
-    """Return the fields of a spec that the command line asks for: not defaults, nor the environment.
-
-    Raises: SpecError for an engine option that is none.
-    """
-    spec = with_options(RunSpec(engine="", mode="", task="", model="", weights=""), options)
-    return {
-        name: getattr(spec, name)
-        for name in (*SPEC_FIELDS, "engine_options")
+        return tell_all(carry_out(asked, command=typed(), how=how(execution)))
+    is_trusted = is_trusted or (asked is not None and asked.trust_remote_code)
+    given = {
+        name: value
+        for name, value in fields.items()
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
+    return go_on(resume, asked=asked, options=given, execution=execution, is_trusted=is_trusted)
 
 
 def _refuse_unknown_options(words: Sequence[str], context: click.Context) -> None:

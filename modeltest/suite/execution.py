@@ -33,7 +33,7 @@ from modeltest.run.record.directory import (
 )
 from modeltest.run.supervisor.launch import RunOutcome, launch, resume
 from modeltest.run.supervisor.lock import hold
-from modeltest.run.supervisor.progress import Progress
+from modeltest.run.supervisor.progress import Progress, aloud
 from modeltest.run.supervisor.stop_signals import Held, check, hold_signals
 from modeltest.run.supervisor.workers import Workers
 from modeltest.run.worker.worker import INTERNAL_ERROR
@@ -165,9 +165,8 @@ class _Carrier:
         """Write every report of the suite, unless a second signal leaves no time, and return the suite."""
         try:
             if not signals.is_hurried:
-                with signals.answering(
-                    "the suite's reports are being written; the next signal leaves them out"
-                ):
+                text = "the suite's reports are being written; the next signal leaves them out"
+                with signals.answering(aloud(self._progress, text)):
                     write_suite_reports(self._directory, self._suite, tell=self._progress.line)
         except BaseException:
             if not signals.is_hurried:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from fnmatch import fnmatchcase
 from itertools import islice, product
 from pathlib import PurePath
 
 from modeltest.grammar.modes import did_you_mean
+from modeltest.options.asked import OptionKind
 from modeltest.suite.located_yaml import Located
 
 SECTIONS = ("name", "defaults", "models", "engines", "tasks", "include", "exclude", "overrides")
@@ -28,18 +28,6 @@ Resolve = Callable[[str], Sequence[str]]
 
 Fill = Callable[[str], str]
 """Returns a text with its variables replaced; raises ValueError naming one that is not set."""
-
-
-class OptionKind(Enum):
-    """What an option of the command line takes."""
-
-    FLAG = auto()
-    ONE = auto()
-    MANY = auto()
-    """It may be repeated."""
-
-    PAIRS = auto()
-    """Two numbers, such as 256,64; it may be repeated."""
 
 
 Catalogue = Mapping[str, Mapping[str, OptionKind]]

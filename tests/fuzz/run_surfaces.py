@@ -138,12 +138,12 @@ def _calibrations(places: Places) -> Iterator[Surface]:
 
 
 def _suites(places: Places) -> Iterator[Surface]:
-    from modeltest.cli.suite import _plan
+    from modeltest.library.suites import plan_suite
     from modeltest.suite.execution import begin_suite
 
     file = places.scratch / "nightly.yaml"
     file.write_text(SUITE, encoding="utf-8")
-    _, runs = _plan(file)
+    runs = plan_suite(file).runs
     folder, suite = begin_suite(
         runs[:3], name="nightly", file="nightly.yaml", command="x", output_dir=str(places.scratch / "suites")
     )
@@ -156,7 +156,7 @@ def _suites(places: Places) -> Iterator[Surface]:
         return json.dumps(to_plain(found), allow_nan=False, ensure_ascii=False).encode("utf-8")
 
     yield Surface("suite_json", [_read_bytes(folder, "suite.json")], _silent(enter))
-    yield of_file(places.scratch, "suite_yaml", SUITE.encode(), _plan, is_json=False)
+    yield of_file(places.scratch, "suite_yaml", SUITE.encode(), plan_suite, is_json=False)
 
 
 def _silent(enter: Enter) -> Enter:

@@ -11,13 +11,12 @@ from surface import Surface, of_file
 
 from modeltest import registry
 from modeltest.api import DatasetInfo, ModelTestError, SpecError
-from modeltest.cli.execute import asked_by_words
-from modeltest.cli.root import root
 from modeltest.cluster.rank_table import read_rank_table
 from modeltest.grammar.modes import all_modes
 from modeltest.grammar.parse import parse
 from modeltest.machine.rank_messages import Seal
 from modeltest.models.profiles import model_keys
+from modeltest.options.asked import COMMANDS, asked_by_words
 from modeltest.plain.contracts import to_plain
 from modeltest.run.planning.plan import plan
 
@@ -94,11 +93,10 @@ def _options(data: bytes) -> object:
         name, *words = shlex.split(_text(data)) or [""]
     except ValueError:
         return None  # a shell would ask for the rest
-    command = root.get_command(None, name)
-    if command is None or not hasattr(command.callback, "__wrapped__"):
+    if name not in COMMANDS:
         return None
     try:
-        return _planned(asked_by_words(command, name, words))
+        return _planned(asked_by_words(name, words))
     except click.exceptions.Exit:
         return None  # --help
 

@@ -32,7 +32,7 @@ from modeltest.run.record.journal import FILE_NAME, count_entries, end_of
 from modeltest.run.supervisor.asked_files import AskedFiles, asked_files, prepared
 from modeltest.run.supervisor.benchmark_file import write_benchmark
 from modeltest.run.supervisor.lock import hold
-from modeltest.run.supervisor.progress import Progress
+from modeltest.run.supervisor.progress import Progress, aloud
 from modeltest.run.supervisor.report_imports import importing_for_reports
 from modeltest.run.supervisor.stop_signals import Held, hold_signals, interrupt_behind
 from modeltest.run.supervisor.supervise import supervise
@@ -195,7 +195,8 @@ def _execute(work: _Work, workers: Workers, *, verbose: bool) -> RunOutcome:
 def _finish(work: _Work, status: RunStatus) -> RunResult:
     """Write reports and `run.json` of a run that has come to `status`; a signal that must wait is told so."""
     watch = work.watch
-    with work.signals.answering("the reports are being written; the next signal leaves them out"):
+    answer = aloud(watch.progress, "the reports are being written; the next signal leaves them out")
+    with work.signals.answering(answer):
         result = replace(read_result(watch.directory), status=status)
         return finish(result, watch.directory, tell=watch.progress.line)
 

@@ -43,6 +43,37 @@ def progress_for(stream_is_terminal: bool) -> Progress:
     return BarProgress() if stream_is_terminal else LineProgress()
 
 
+def told(*, is_told: bool) -> Progress:
+    """Return the progress that suits standard error, or one that says nothing to anybody."""
+    if not is_told:
+        return Silence()
+    return progress_for(sys.stderr is not None and sys.stderr.isatty())
+
+
+def aloud(progress: Progress, text: str) -> str:
+    """Return `text` where `progress` says something to somebody, and nothing otherwise."""
+    return "" if isinstance(progress, Silence) else text
+
+
+class Silence:
+    """Says nothing."""
+
+    def line(self, text: str) -> None:
+        """Say nothing."""
+
+    def phase(self, name: str) -> None:
+        """Say nothing."""
+
+    def start(self, done: int) -> None:
+        """Say nothing."""
+
+    def update(self, done: int, total: int | None, unit: str, note: str) -> None:
+        """Say nothing."""
+
+    def close(self) -> None:
+        """Say nothing."""
+
+
 class LineProgress:
     """Plain lines, at most one every `LINE_INTERVAL_S` and one at the end."""
 

@@ -84,7 +84,7 @@ class Held:
     @contextmanager
     def answering(self, answer: str) -> Iterator[None]:
         """Say `answer` at once when the first signal arrives inside the block, which goes on."""
-        before, self._answer = self._answer, f"{answer}\n"
+        before, self._answer = self._answer, f"{answer}\n" if answer else ""
         try:
             yield
         finally:
@@ -143,14 +143,28 @@ def _in_place() -> Held | None:
 
 @contextmanager
 def _installed(handler: Handler) -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in STOPPING}
+    replaced = {
+        number: former for number in STOPPING if _may_replace(number, former := signal.getsignal(number))
+    }
+    is_main = threading.current_thread() is threading.main_thread()  # no other may set handlers
     try:
-        if threading.current_thread() is threading.main_thread():
-            for number, former in before.items():
-                if former is not signal.SIG_IGN:  # nohup has SIGHUP ignored, a shell's background job SIGINT
-                    signal.signal(number, handler)
+        if is_main:
+            for number in replaced:
+                signal.signal(number, handler)
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, former in before.items():
+        if is_main:
+            for number, former in replaced.items():
                 signal.signal(number, former)
+
+
+def _may_replace(number: int, former: object) -> bool:
+    """Say whether `former` gives way while a run is carried out.
+
+    nohup has SIGHUP ignored, a shell's background job SIGINT: that stays. So does what a program in which
+    ModelTest is a library does at SIGTERM and SIGHUP; at Ctrl-C it is the run that is to be stopped, whatever
+    an event loop would do later.
+    """
+    if former is None or former is signal.SIG_IGN:
+        return False
+    return number == signal.SIGINT or former is signal.SIG_DFL or isinstance(former, (Raising, Held))

@@ -8,8 +8,8 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from modeltest.cli.execute import _TIMEOUTS
 from modeltest.cli.root import COMMANDS, root
+from modeltest.options.limits import TIMEOUTS
 from modeltest.run.worker import machine_errors
 from modeltest.run.worker.machine_errors import of_this_machine
 
@@ -47,7 +47,7 @@ def test_b6_no_numeric_option_takes_what_is_no_number_or_beyond_any_count(comman
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-1", "0", "1e30", "soon", "9" * 5000])
-@pytest.mark.parametrize("name", [f"MODELTEST_{what.upper()}_TIMEOUT" for what in _TIMEOUTS])
+@pytest.mark.parametrize("name", [f"MODELTEST_{what.upper()}_TIMEOUT" for what in TIMEOUTS])
 def test_b6_a_time_limit_in_a_variable_is_a_finite_number(name, text):
     command = ["accuracy", "--task", "boolq", "--split", "sample", "--model", "none", "--engine", "fake"]
     result = CliRunner().invoke(root, [*command, "--dry-run"], env={name: text})

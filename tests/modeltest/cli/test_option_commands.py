@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from modeltest.api import AccuracyTask, PrerequisiteError, SpecError
-from modeltest.cli.execute import PROTOCOLS
 from modeltest.cli.root import root
+from modeltest.options.runs import PROTOCOLS
 from modeltest.registry import load_task, task_names
 
 MODEL = ["--engine", "fake", "--model", "none", "--profile", "llama"]

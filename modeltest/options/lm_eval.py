@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from modeltest.api import LmEvalOptions, RunSpec, SpecError, TaskOptions
-from modeltest.cli.execute import harness_options, running
-from modeltest.cli.model_options import model_fields, model_options
-from modeltest.cli.number_types import count
+from modeltest.options.models import model_fields, model_options
+from modeltest.options.number_types import count
+from modeltest.options.runs import harness_options, run_fields
 
 
 @click.command("lm-eval")
@@ -39,7 +39,6 @@ from modeltest.cli.number_types import count
 @click.option("--confirm-run-unsafe-code", is_flag=True, help="Let tasks run code that the model wrote.")
 @model_options
 @harness_options
-@running
 def lm_eval(tasks: str, shots: int | None, batch_size: int, chat: bool, **options: Any) -> RunSpec:
     """Run tasks of lm-evaluation-harness on one of our engines.
 
@@ -67,4 +66,5 @@ def lm_eval(tasks: str, shots: int | None, batch_size: int, chat: bool, **option
         batch_sizes=((batch_size,),),
         chat=chat,
         **model_fields(options),
+        **run_fields(options),
     )

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from modeltest.api import GenerationOptions, RunSpec, Sampling, SpecError, TaskOptions
-from modeltest.cli.execute import harness_options, running
-from modeltest.cli.model_options import model_fields, model_options
-from modeltest.cli.number_types import SEED, count, decimal
+from modeltest.options.models import model_fields, model_options
+from modeltest.options.number_types import SEED, count, decimal
+from modeltest.options.runs import harness_options, run_fields
 
 PAGED = {"float16": "pa_fp16", "bfloat16": "pa_bf16"}
 """What `--engine pa` means, by the dtype of the checkpoint."""
@@ -63,7 +63,6 @@ _SAMPLING = ("temperature", "top_k", "top_p", "min_tokens_to_keep")
 @click.option("--random-seed", "seed", type=SEED, default=0, show_default=True)
 @model_options
 @harness_options
-@running
 def generate(batch_size: int, max_batch_size: int | None, chat: bool, seed: int, **options: Any) -> RunSpec:
     """Generate text for prompts of your own: a table of them, and generations.jsonl."""
     output_tokens, input_tokens = options["max_output_length"], options["max_input_length"]
@@ -89,6 +88,7 @@ def generate(batch_size: int, max_batch_size: int | None, chat: bool, seed: int,
         chat=chat,
         seed=seed,
         **model_fields(options),
+        **run_fields(options),
     )
 
 

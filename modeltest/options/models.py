@@ -10,10 +10,10 @@ import click
 
 from modeltest import registry
 from modeltest.api import DTYPE_WORDS, Cluster, Parallel, SpecError
-from modeltest.cli.number_types import count
 from modeltest.cluster.rank_table import read_rank_table
 from modeltest.grammar.modes import engine_word
 from modeltest.grammar.words import WordError, looks_like_list, read_count, read_kw_args, read_parallel
+from modeltest.options.number_types import count
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

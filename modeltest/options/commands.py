@@ -1,0 +1,175 @@
+"""What `accuracy`, `performance`, `precision` and `maxbs` ask for: the runs of the words of `run.sh`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from modeltest import registry
+from modeltest.api import (
+    PREDECESSOR_MODES,
+    AccuracyTask,
+    BatchRange,
+    Case,
+    RunSpec,
+    SpecError,
+    TaskOptions,
+)
+from modeltest.grammar.bounds import LONGEST_S
+from modeltest.grammar.modes import did_you_mean
+from modeltest.options.models import model_fields, model_options, prefill_options
+from modeltest.options.number_types import PAIRS, count, decimal
+from modeltest.options.prompts import dataset_options, prompts_asked, prompts_option
+from modeltest.options.runs import run_fields, run_options
+
+
+@click.command()
+@click.option("--task", "task_name", required=True, help="boolq, gsm8k, mmlu, ...: `modeltest list tasks`.")
+@click.option("--shots", type=count(lowest=0), default=0, show_default=True, metavar="N")
+@click.option("--split", type=click.Choice(("full", "sample")), default="full", show_default=True)
+@click.option("--batch-size", type=count(), default=8, show_default=True, metavar="N")
+@click.option("--chat", is_flag=True, help="Use the model's chat template.")
+@model_options
+@run_options
+def accuracy(task_name: str, shots: int, split: str, batch_size: int, chat: bool, **options: Any) -> RunSpec:
+    """Ask a model the questions of a dataset and score its answers."""
+    task = _accuracy_task(task_name)
+    modes = {mode.split: mode.word for mode in task.modes}
+    if split not in modes:
+        raise SpecError(f"task {task_name!r} has no split {split!r}; it has: {', '.join(sorted(modes))}")
+    return RunSpec(
+        mode=modes[split],
+        task=task_name,
+        split=split,
+        options=TaskOptions(shots=shots),
+        batch_sizes=((batch_size,),),
+        chat=chat,
+        **model_fields(options),
+        **run_fields(options),
+    )
+
+
+_BATCH_SIZES = click.option("--batch-size", "batch_sizes", type=count(), multiple=True, default=(1,))
+
+
+@click.command()
+@click.option("--case", "cases", **PAIRS, required=True, help="Input and output tokens.")
+@_BATCH_SIZES
+@dataset_options
+@prompts_option
+@prefill_options
+@click.option("--chat", is_flag=True, help="Lay the prompts out by the model's chat template.")
+@model_options
+@run_options
+def performance(
+    cases: tuple[tuple[int, int], ...],
+    batch_sizes: tuple[int, ...],
+    chat: bool,
+    prompt_input: str | None,
+    **options: Any,
+) -> RunSpec:
+    """Measure latency token by token; repeat --case and --batch-size for more.
+
+    Prompts are random token ids unless --dataset or --prompts says otherwise.
+    """
+    mode = "performance" if prompt_input is None else "performance_single"
+    asked = {name: options.pop(name) for name in ("dataset", "padding", "batches")}
+    prefill = {name: options.pop(name) for name in ("prefill_batch_size", "prefill_length")}
+    if prompt_input is not None and any(prefill.values()):
+        raise SpecError("--prefill-batch-size and --prefill-length do not go with --prompts: leave them out")
+    return RunSpec(
+        mode=mode,
+        task=mode,
+        cases=tuple(Case(*case) for case in cases),
+        batch_sizes=(batch_sizes,),
+        options=replace(prompts_asked(prompt_input=prompt_input, **asked), **prefill),
+        chat=chat,
+        **model_fields(options),
+        **run_fields(options),
+    )
+
+
+@click.command()
+@click.option("--case", "cases", **PAIRS, required=True, help="Input and output tokens.")
+@_BATCH_SIZES
+@prompts_option
+@click.option("--logprobs", is_flag=True, help="Also write the log-probability of every output token.")
+@click.option(
+    "--logits",
+    is_flag=True,
+    help="Also keep those of the whole vocabulary in each place, for modeltest compare; a large journal.",
+)
+@click.option("--chat", is_flag=True, help="Lay the prompts out by the model's chat template.")
+@model_options
+@run_options
+def precision(
+    cases: tuple[tuple[int, int], ...],
+    batch_sizes: tuple[int, ...],
+    chat: bool,
+    logprobs: bool,
+    logits: bool,
+    prompt_input: str | None,
+    **options: Any,
+) -> RunSpec:
+    """Write what the model says to given prompts, token by token, to compare devices and batch sizes."""
+    return RunSpec(
+        mode="precision_single",
+        task="precision_single",
+        cases=tuple(Case(*case) for case in cases),
+        batch_sizes=(batch_sizes,),
+        options=TaskOptions(prompt_input=prompt_input, logprobs=logprobs, logits=logits),
+        chat=chat,
+        **model_fields(options),
+        **run_fields(options),
+    )
+
+
+@click.command()
+@click.option("--case", "cases", **PAIRS, required=True, help="Input and output tokens.")
+@click.option("--range", "ranges", **PAIRS, help="Batch sizes searched; one per case.")
+@click.option(
+    "--limit-ms",
+    type=decimal(above=0, highest=LONGEST_S * 1000.0),
+    required=True,
+    help="Longest allowed time per non-first token.",
+)
+@model_options
+@run_options
+def maxbs(
+    cases: tuple[tuple[int, int], ...], ranges: tuple[tuple[int, int], ...], limit_ms: float, **options: Any
+) -> RunSpec:
+    """Find the largest batch whose time per token stays within a limit."""
+    ranges = ranges or ((1, 2048),)
+    if len(ranges) == 1:
+        ranges *= len(cases)
+    if len(ranges) != len(cases):
+        raise SpecError(
+            f"--range is given {len(ranges)} times for {len(cases)} cases: once, or once per case"
+        )
+    return RunSpec(
+        mode="performance_maxbs",
+        task="performance_maxbs",
+        cases=tuple(Case(*case) for case in cases),
+        options=TaskOptions(
+            batch_ranges=tuple(BatchRange(*pair) for pair in ranges), latency_limit_ms=limit_ms
+        ),
+        **model_fields(options),
+        **run_fields(options),
+    )
+
+
+def _accuracy_task(name: str) -> AccuracyTask:
+    """Return the task `name`.
+
+    Raises: SpecError for a word that is no task with questions; PrerequisiteError for one still to come.
+    """
+    installed = registry.task_names()
+    if name not in installed and name not in {mode.task for mode in PREDECESSOR_MODES}:
+        hint = did_you_mean(name, installed)
+        raise SpecError(f"unknown task {name!r:.80}; available: {', '.join(installed)}{hint}")
+    task = registry.load_task(name)
+    if not isinstance(task, AccuracyTask):
+        raise SpecError(f"task {name!r} asks no questions; it has a command of its own: `modeltest --help`")
+    return task
