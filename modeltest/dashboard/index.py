@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,17 @@ _ENTRY_COLUMNS = (
     *("directory", "signature", "run_sha256", "state", "problem", "started", "model", "task", "engine"),
     *("device", "verdict", "reasons", "warnings", "command", "facts", "report"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedRun:
+    """What tells whether a directory is still as it was indexed."""
+
+    key: int
+    signature: str
+    """Sizes and times of its files, or why it could not be read."""
+
+    run_sha256: str | None
 
 
 class Index:
@@ -88,10 +99,12 @@ class Index:
         """Yield the rows that `query` finds."""
         yield from self._connection.execute(query, values)
 
-    def signatures(self) -> Mapping[str, tuple[int, str, str | None]]:
-        """Return key, signature and digest of every run, by its directory."""
+    def indexed(self) -> Mapping[str, IndexedRun]:
+        """Return every run of the index by its directory."""
         found = self.rows("SELECT directory, run, signature, run_sha256 FROM runs")
-        return {row["directory"]: (row["run"], row["signature"], row["run_sha256"]) for row in found}
+        return {
+            row["directory"]: IndexedRun(row["run"], row["signature"], row["run_sha256"]) for row in found
+        }
 
     def store(self, entry: Entry, signature: str) -> int:
         """Write `entry` in place of what was known of its directory; return the key of the run.

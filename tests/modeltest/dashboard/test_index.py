@@ -106,7 +106,7 @@ def test_a_change_that_fails_is_as_if_it_had_not_begun(path):
         with suppress(KeyboardInterrupt), index.changing():
             index.store(ENTRY, "s")
             raise KeyboardInterrupt
-        assert index.signatures() == {}
+        assert index.indexed() == {}
 
 
 def test_an_index_of_another_version_is_refused_and_left_as_it_is(path):
