@@ -14,6 +14,7 @@ from typing import Any
 
 from modeltest.api import (
     ComparisonReport,
+    Demanding,
     Engine,
     Mode,
     ModelTestError,
@@ -103,6 +104,20 @@ def load_engine(name: str) -> Engine:
     """
     engine: Engine = _load(ENGINES, name)
     return engine
+
+
+def engine_obstacles() -> dict[str, str | None]:
+    """Return what stands in the way of each engine that does not run everywhere."""
+    found = {}
+    for name in engine_names():
+        try:
+            engine = load_engine(name)
+            with guard(f"engine {name!r} fails"):
+                if isinstance(engine, Demanding):
+                    found[name] = engine.obstacle()
+        except PrerequisiteError as problem:
+            found[name] = str(problem)
+    return found
 
 
 def words_served(*, but: Collection[str] = ()) -> dict[str, Collection[str]]:

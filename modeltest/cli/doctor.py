@@ -10,7 +10,6 @@ import click
 
 from modeltest import registry
 from modeltest.api import AccuracyTask, PrerequisiteError, RunSpec, SpecError, TaskOptions
-from modeltest.cli.show import dataset_states, engine_obstacles
 from modeltest.installation import install_command
 from modeltest.options.number_types import PAIRS, count
 from modeltest.version import __version__
@@ -57,6 +56,7 @@ def doctor(*, ascend: bool, **options: Any) -> None:
 
 
 def _describe_environment() -> None:
+    from modeltest.data.store import listed_datasets
     from modeltest.machine.machine import describe_machine
     from modeltest.tables import print_rows
 
@@ -67,9 +67,9 @@ def _describe_environment() -> None:
         (name, found or f"missing: {install_command(extra)}" if extra else found or "missing")
         for name, found, extra in packages
     ]
-    rows += [(f"engine {name}", why or "usable") for name, why in engine_obstacles().items()]
+    rows += [(f"engine {name}", why or "usable") for name, why in registry.engine_obstacles().items()]
     rows.append(("MindIE (ATB_SPEED_HOME_PATH)", _mindie()))
-    rows += [(f"dataset {name}", state) for name, state in dataset_states()]
+    rows += [(f"dataset {each.name}", each.state) for each in listed_datasets(None)]
     print_rows(("what", "found"), rows)
     if not all(_version(name) for name in ("torch", "transformers")):
         raise PrerequisiteError(f"torch and transformers are needed to run a model: {install_command('hf')}")

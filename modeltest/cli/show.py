@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from modeltest import registry
-from modeltest.api import AccuracyTask, Demanding, HarnessTask, OnRequest, PrerequisiteError, Task
+from modeltest.api import AccuracyTask, HarnessTask, OnRequest, PrerequisiteError, Task
 from modeltest.cli.execute import exit_status, show
 
 _STILL_GOING = (
@@ -94,7 +94,7 @@ def _engines() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
     from modeltest.grammar.modes import ENGINE_WORDS, OWN_ENGINES, engine_word, engines_of
 
     installed = registry.engine_names()
-    obstacles_here = engine_obstacles()
+    obstacles_here = registry.engine_obstacles()
     serving = registry.words_served(but=OWN_ENGINES)
     others = (engine_word(name, installed=installed) for name in installed if name not in OWN_ENGINES)
     rows = []
@@ -105,20 +105,6 @@ def _engines() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
         what = "; ".join([word.description, *(f"not {name}: {why}" for name, why in obstacles.items())])
         rows.append((word.word, word.dtype or "as the checkpoint", serves or "not installed", what))
     return ("word", "dtype", "engine here", "what it is"), rows
-
-
-def engine_obstacles() -> dict[str, str | None]:
-    """Return what stands in the way of each engine that does not run everywhere."""
-    found = {}
-    for name in registry.engine_names():
-        try:
-            engine = registry.load_engine(name)
-            with registry.guard(f"engine {name!r} fails"):
-                if isinstance(engine, Demanding):
-                    found[name] = engine.obstacle()
-        except PrerequisiteError as problem:
-            found[name] = str(problem)
-    return found
 
 
 def _tasks() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
@@ -176,10 +162,3 @@ def _reports() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
         else:
             rows.append((name, "of every run it suits"))
     return ("report", "written"), rows
-
-
-def dataset_states() -> Iterable[tuple[str, str]]:
-    """Return what is here of every dataset, by its name."""
-    from modeltest.data.store import listed_datasets
-
-    return [(each.name, each.state) for each in listed_datasets(None)]
