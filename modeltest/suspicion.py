@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from modeltest.api import AccuracySummary, Finding
+from modeltest.api import AccuracySummary, Finding, FindingCode
 from modeltest.compare.paired import at_most
-from modeltest.findings import BELOW_GUESSING, ONE_ANSWER
 
 RISK = 1e-3
 """Of a false alarm in one run; the two tests share it."""
@@ -42,10 +41,11 @@ def _below_guessing(summary: AccuracySummary, answered: int) -> Iterator[Finding
     p_value = at_most(correct, answered, rate)
     if p_value <= RISK / 2:
         yield Finding(
-            BELOW_GUESSING,
+            FindingCode.BELOW_GUESSING,
             {
                 "correct": correct,
                 "questions": answered,
+                "share": correct / answered,
                 "guess_rate": rate,
                 "p_value": p_value,
                 "answers": tuple(summary.answers),
@@ -65,7 +65,7 @@ def _one_answer(summary: AccuracySummary, answered: int) -> Iterator[Finding]:
     p_value = at_most(answered - count, answered, 1 - share)  # so few others, or fewer
     if p_value <= RISK / 2:
         yield Finding(
-            ONE_ANSWER,
+            FindingCode.ONE_ANSWER,
             {
                 "answer": answer,
                 "count": count,

@@ -27,6 +27,7 @@ def describe_run(result: RunResult) -> dict[str, object]:
         },
         "verdict": to_plain(result.verdict),
         "reasons": list(result.reasons),
+        "reason_codes": to_plain(result.reason_codes),
         "model": _describe_model(result),
         "engine": None if result.engine is None else _describe_engine(result.adapter, result.engine),
         "usage": None if result.usage is None else _describe_usage(result.usage, result.timing_s),

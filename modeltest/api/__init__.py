@@ -81,6 +81,7 @@ from modeltest.api.exchange import (
     Turn,
 )
 from modeltest.api.facts import DatasetInfo, EngineInfo, EngineUsage, HarmlessWeights, ModelInfo, RankUse
+from modeltest.api.findings import Finding, FindingCode, FindingValue
 from modeltest.api.hardware import BandwidthPeak, DevicePeaks, ModelWork, ProcessorUse
 from modeltest.api.metric_names import (
     FAMILIES,
@@ -95,7 +96,6 @@ from modeltest.api.modes import PREDECESSOR_MODES, Argument, Mode, modes_named, 
 from modeltest.api.report import OnRequest, Preparing, Report, WithoutTokens
 from modeltest.api.results import (
     AccuracySummary,
-    Finding,
     FirstDifference,
     FrequentFailure,
     GeneratedText,
@@ -213,6 +213,8 @@ __all__ = [
     "Evaluation",
     "Family",
     "Finding",
+    "FindingCode",
+    "FindingValue",
     "Finish",
     "FirstDifference",
     "FlatMetric",

@@ -8,6 +8,7 @@ from enum import Enum
 
 from modeltest.api.exchange import Completion, Finish, Measurement, Request
 from modeltest.api.facts import DatasetInfo, EngineInfo, EngineUsage, ModelInfo
+from modeltest.api.findings import Finding
 from modeltest.api.spec import Case, RunSpec
 from modeltest.api.timed_results import MaxBatchSummary, PerformanceSummary
 from modeltest.api.verdict import Verdict
@@ -58,14 +59,6 @@ class Sample:
     score: Score
     completion: Completion
     prompt_sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something to know of a result, as a code and values: `modeltest.findings` has the words."""
-
-    code: str
-    values: Mapping[str, str | int | float | tuple[str, ...] | tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +171,9 @@ class PrecisionOutput:
     first_difference: FirstDifference | None
     verdict: Verdict
     reasons: tuple[str, ...]
+    """In English; `reason_codes` are the same as values."""
+
+    reason_codes: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,8 +295,16 @@ class RunResult:
     summary: Summary | None = None
     verdict: Verdict | None = None
     reasons: tuple[str, ...] = ()
+    """Of the verdict, in English; `reason_codes` are the same as values."""
+
+    reason_codes: tuple[Finding, ...] = ()
+    """Nothing in runs of versions that recorded sentences alone."""
+
     warnings: tuple[str, ...] = ()
     """What may disturb the numbers, what timed cases say beside their verdicts, and all `findings`."""
+
+    warning_codes: tuple[Finding, ...] = ()
+    """The same as values; nothing in runs of versions that recorded sentences alone."""
 
     findings: tuple[Finding, ...] = ()
     """What is odd about the questions, the answers or the journal."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from modeltest.api.findings import Finding
 from modeltest.api.spec import Case
 from modeltest.api.verdict import Verdict
 
@@ -103,6 +104,12 @@ class CaseSummary:
     notes: tuple[str, ...] = ()
     """What a reader should know of the numbers, though it leaves the verdict as it is."""
 
+    reason_codes: tuple[Finding, ...] = ()
+    """`reasons` as values."""
+
+    note_codes: tuple[Finding, ...] = ()
+    """`notes` as values."""
+
 
 @dataclass(frozen=True, slots=True)
 class PerformanceSummary:
@@ -196,6 +203,12 @@ class MaxBatchCase:
     measured: tuple[CaseSummary, ...]
     line: LatencyLine | None = None
     """By which the search chose its batch sizes, in the end; `None` while nothing rises."""
+
+    reason_code: Finding | None = None
+    """`reason` as values; `None` in runs of versions that recorded the sentence alone."""
+
+    reason_codes: tuple[Finding, ...] = ()
+    """`reasons` as values."""
 
 
 @dataclass(frozen=True, slots=True)

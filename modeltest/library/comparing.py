@@ -7,12 +7,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-from modeltest.api import Comparison, Finding, GenerationSummary, SpecError
+from modeltest.api import Comparison, Finding, FindingCode, GenerationSummary, SpecError
 from modeltest.compare import runs
 from modeltest.compare.comparable import ALL, ALLOWABLE
 from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances
-from modeltest.findings import JOURNAL_WITHOUT_DIGESTS, sentences
+from modeltest.findings import with_warnings
 from modeltest.generate.generations import FILE_NAME as GENERATIONS
 from modeltest.generate.generations import read_lines
 from modeltest.library.runs import Run, load_run, with_kept_answers
@@ -60,8 +60,9 @@ def read_session(session: Session) -> RunToCompare:
     run = session if isinstance(session, Run) else load_run(session)
     result, directory = with_kept_answers(run.result, run.directory), run.directory
     if lacks_digests(directory / JOURNAL):
-        told = sentences([Finding(JOURNAL_WITHOUT_DIGESTS)])
-        result = replace(result, warnings=tuple(dict.fromkeys((*result.warnings, *told))))
+        unsealed = Finding(FindingCode.JOURNAL_WITHOUT_DIGESTS)
+        if unsealed not in result.findings:
+            result = with_warnings(result, [unsealed])
     is_generation = isinstance(result.summary, GenerationSummary)
     lines = read_lines(directory / GENERATIONS) if is_generation else None
     return RunToCompare(str(directory), result, lines)

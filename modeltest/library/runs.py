@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from modeltest import registry
 from modeltest.api import (
+    Finding,
+    FindingCode,
     HarnessSummary,
     KeepingAnswers,
     RunResult,
@@ -19,6 +21,7 @@ from modeltest.api import (
     Summary,
     Verdict,
 )
+from modeltest.findings import with_warnings
 from modeltest.library.frames import samples_frame, token_latency_frame, trials_frame
 from modeltest.run.record.directory import read_result
 
@@ -114,4 +117,5 @@ def with_kept_answers(result: RunResult, directory: Path) -> RunResult:
             "question was answered; its numbers are in the summary of run.json"
         )
     answers = task.kept_answers(directory)
-    return replace(result, samples=answers.samples, warnings=(*result.warnings, *answers.notes))
+    notes = [Finding(FindingCode.TEXT, {"text": note}) for note in answers.notes]
+    return with_warnings(replace(result, samples=answers.samples), notes)

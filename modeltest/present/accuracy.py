@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from modeltest.api import AccuracySummary, FlatMetric, Proportion, RunResult, Verdict
-from modeltest.findings import BELOW_GUESSING
+from modeltest.api import AccuracySummary, Finding, FindingCode, FlatMetric, Proportion, RunResult, Verdict
 from modeltest.present.cells import accuracy
 from modeltest.present.presentation import Check, Column, IntervalCell, Level, Phrase, Presentation, Row
 
@@ -82,20 +81,21 @@ class AccuracyPresentation(Presentation[AccuracySummary]):
 
     def judgement(
         self, summary: AccuracySummary, *, expected_questions: int | None, findings: frozenset[str]
-    ) -> tuple[Verdict, tuple[str, ...]]:
+    ) -> tuple[Verdict, tuple[Finding, ...]]:
         """Return INVALID where questions failed or were not asked, SUSPECT where guessing does better."""
         total = summary.micro.total
         if not total:
-            return Verdict.INVALID, ("no question was asked",)
+            return Verdict.INVALID, (Finding(FindingCode.NO_QUESTION_ASKED),)
         reasons = []
         if expected_questions is not None and total != expected_questions:
-            reasons.append(f"{total} of {expected_questions} questions were asked: the run was cut short")
+            asked = {"asked": total, "expected": expected_questions}
+            reasons.append(Finding(FindingCode.QUESTIONS_CUT_SHORT, asked))
         if summary.failed:
-            reasons.append(f"{summary.failed} of {total} questions failed{_mostly(summary)}")
+            reasons.append(_of_failures(summary))
         if reasons:
             return Verdict.INVALID, tuple(reasons)
-        if BELOW_GUESSING in findings:
-            return Verdict.SUSPECT, ("fewer questions are answered right than by guessing",)
+        if FindingCode.BELOW_GUESSING in findings:
+            return Verdict.SUSPECT, (Finding(FindingCode.WORSE_THAN_GUESSING),)
         return Verdict.VALID, ()
 
 
@@ -130,6 +130,14 @@ def _metric(case: str, proportion: Proportion, is_usable: bool) -> FlatMetric:
     return replace(metric, value=proportion.accuracy, low=proportion.low, high=proportion.high)
 
 
-def _mostly(summary: AccuracySummary) -> str:
+def _of_failures(summary: AccuracySummary) -> Finding:
     frequent = summary.frequent_failure
-    return "" if frequent is None else f", {frequent.count} of them so: {frequent.reason}"
+    return Finding(
+        FindingCode.QUESTIONS_FAILED,
+        {
+            "failed": summary.failed,
+            "questions": summary.micro.total,
+            "frequent": frequent.count if frequent else None,
+            "reason": frequent.reason if frequent else None,
+        },
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from modeltest.api import FlatMetric, GenerationSummary, RunResult, Verdict
+from modeltest.api import Finding, FindingCode, FlatMetric, GenerationSummary, RunResult, Verdict
 from modeltest.present.presentation import Check, Column, Phrase, Presentation, Row, Said
 
 _NAMED_PROMPTS = 3
@@ -47,13 +47,17 @@ class GenerationPresentation(Presentation[GenerationSummary]):
 
     def judgement(
         self, summary: GenerationSummary, *, expected_questions: int | None, findings: frozenset[str]
-    ) -> tuple[Verdict, tuple[str, ...]]:
+    ) -> tuple[Verdict, tuple[Finding, ...]]:
         """Return INVALID where prompts failed or were not asked."""
         failed = [text for text in summary.texts if text.error is not None]
-        reasons = [f"prompt {text.index} failed: {text.error}" for text in failed[:_NAMED_PROMPTS]]
+        reasons = [
+            Finding(FindingCode.PROMPT_FAILED, {"prompt": text.index, "error": text.error})
+            for text in failed[:_NAMED_PROMPTS]
+        ]
         if len(failed) > _NAMED_PROMPTS:
-            reasons.append(f"{len(failed)} of {summary.expected} prompts failed")
+            counts = {"failed": len(failed), "prompts": summary.expected}
+            reasons.append(Finding(FindingCode.PROMPTS_FAILED, counts))
         if len(summary.texts) != summary.expected or not summary.texts:
-            asked = f"{len(summary.texts)} of {summary.expected} prompts were asked"
-            reasons.append(f"{asked}: the run was cut short")
+            asked = {"asked": len(summary.texts), "expected": summary.expected}
+            reasons.append(Finding(FindingCode.PROMPTS_CUT_SHORT, asked))
         return Verdict.INVALID if reasons else Verdict.VALID, tuple(reasons)

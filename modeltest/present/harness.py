@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from modeltest.api import HIGHER, LOWER, FlatMetric, HarnessSummary, RunResult, Verdict
+from modeltest.api import HIGHER, LOWER, Finding, FindingCode, FlatMetric, HarnessSummary, RunResult, Verdict
 from modeltest.present.cells import number
 from modeltest.present.presentation import Check, Column, Phrase, Presentation, Row
 
@@ -57,8 +57,8 @@ class HarnessPresentation(Presentation[HarnessSummary]):
 
     def judgement(
         self, summary: HarnessSummary, *, expected_questions: int | None, findings: frozenset[str]
-    ) -> tuple[Verdict, tuple[str, ...]]:
+    ) -> tuple[Verdict, tuple[Finding, ...]]:
         """Return INVALID without a number: a harness that knows no failed answers gives none."""
         if summary.metrics:
             return Verdict.VALID, ()
-        return Verdict.INVALID, ("there is not one metric",)
+        return Verdict.INVALID, (Finding(FindingCode.NO_METRIC),)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from modeltest.api import (
     Case,
     CaseSummary,
+    Finding,
+    FindingCode,
     FlatMetric,
     MaxBatchCase,
     MaxBatchSummary,
@@ -14,6 +16,7 @@ from modeltest.api import (
     RunResult,
     Verdict,
 )
+from modeltest.findings import as_findings
 from modeltest.present.cells import number
 from modeltest.present.presentation import Check, Column, Phrase, Presentation, Row, Table, worst
 
@@ -71,9 +74,13 @@ class MaxBatchPresentation(Presentation[MaxBatchSummary]):
 
     def judgement(
         self, summary: MaxBatchSummary, *, expected_questions: int | None, findings: frozenset[str]
-    ) -> tuple[Verdict, tuple[str, ...]]:
+    ) -> tuple[Verdict, tuple[Finding, ...]]:
         """Return the worst verdict of the searches, and the reasons of all."""
-        reasons = (f"{each.case.shape}: {reason}" for each in summary.cases for reason in each.reasons)
+        reasons = (
+            Finding(FindingCode.IN_SEARCH, {"case": each.case.shape, "about": reason})
+            for each in summary.cases
+            for reason in as_findings(each.reasons, each.reason_codes)
+        )
         return worst(each.verdict for each in summary.cases), tuple(reasons)
 
     def timed_cases(self, summary: MaxBatchSummary) -> Iterator[CaseSummary]:

@@ -8,11 +8,14 @@ from modeltest.api import (
     METRIC_DEFINITIONS,
     CasePrompts,
     CaseSummary,
+    Finding,
+    FindingCode,
     FlatMetric,
     PerformanceSummary,
     RunResult,
     Verdict,
 )
+from modeltest.findings import as_findings
 from modeltest.present.cells import median
 from modeltest.present.presentation import Check, Column, Estimate, Phrase, Presentation, Row, worst
 
@@ -59,9 +62,13 @@ class PerformancePresentation(Presentation[PerformanceSummary]):
 
     def judgement(
         self, summary: PerformanceSummary, *, expected_questions: int | None, findings: frozenset[str]
-    ) -> tuple[Verdict, tuple[str, ...]]:
+    ) -> tuple[Verdict, tuple[Finding, ...]]:
         """Return the worst verdict of the cases, and the reasons of all."""
-        reasons = (f"{_name(case)}: {reason}" for case in summary.cases for reason in case.reasons)
+        reasons = (
+            in_case(case, reason)
+            for case in summary.cases
+            for reason in as_findings(case.reasons, case.reason_codes)
+        )
         return worst(case.verdict for case in summary.cases), tuple(reasons)
 
     def timed_cases(self, summary: PerformanceSummary) -> Sequence[CaseSummary]:
@@ -77,6 +84,14 @@ class PerformancePresentation(Presentation[PerformanceSummary]):
             if (prompts := case.prompts) is not None:
                 yield f"{_name(case)}: prompts of {_lengths(prompts)}; {prompts.available} to choose from"
                 yield from (f"  {note}" for note in prompts.notes)
+
+
+def in_case(case: CaseSummary, about: Finding) -> Finding:
+    """Return what was found of a case, with its name."""
+    return Finding(
+        FindingCode.IN_CASE,
+        {"case": case.case.shape, "batch_size": case.batch_size, "about": about},
+    )
 
 
 def _name(case: CaseSummary) -> str:

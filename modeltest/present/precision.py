@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from modeltest.api import FlatMetric, PrecisionOutput, PrecisionSummary, RunResult, Verdict
+from modeltest.api import (
+    Finding,
+    FindingCode,
+    FlatMetric,
+    PrecisionOutput,
+    PrecisionSummary,
+    RunResult,
+    Verdict,
+)
+from modeltest.findings import as_findings
 from modeltest.present.cells import in_one_line, said
 from modeltest.present.presentation import Check, Column, Phrase, Presentation, Row, Said, worst
 
@@ -52,12 +61,15 @@ class PrecisionPresentation(Presentation[PrecisionSummary]):
 
     def judgement(
         self, summary: PrecisionSummary, *, expected_questions: int | None, findings: frozenset[str]
-    ) -> tuple[Verdict, tuple[str, ...]]:
+    ) -> tuple[Verdict, tuple[Finding, ...]]:
         """Return the worst verdict of the outputs, and the reasons of all."""
         reasons = (
-            f"{each.case.shape} batch {each.batch_size}: {reason}"
+            Finding(
+                FindingCode.IN_CASE,
+                {"case": each.case.shape, "batch_size": each.batch_size, "about": reason},
+            )
             for each in summary.outputs
-            for reason in each.reasons
+            for reason in as_findings(each.reasons, each.reason_codes)
         )
         return worst(each.verdict for each in summary.outputs), tuple(reasons)
 

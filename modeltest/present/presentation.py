@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, Generic, TypeVar
 
-from modeltest.api import CaseSummary, Distribution, FlatMetric, Proportion, RunResult, Verdict
+from modeltest.api import CaseSummary, Distribution, Finding, FlatMetric, Proportion, RunResult, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Presentation(ABC, Generic[S]):
     @abstractmethod
     def judgement(
         self, summary: S, *, expected_questions: int | None, findings: frozenset[str]
-    ) -> tuple[Verdict, tuple[str, ...]]:
+    ) -> tuple[Verdict, tuple[Finding, ...]]:
         """Return whether the numbers may be used, and why not.
 
         `expected_questions` is how many an accuracy run was to ask, if that is known; `findings` are the

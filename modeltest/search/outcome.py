@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modeltest.api import Probe, ProbeDecision, SearchStatus
+from modeltest.api import Finding, FindingCode, Probe, ProbeDecision, SearchStatus
 from modeltest.search.batch_evidence import BatchEvidence
 from modeltest.search.evidence import Evidence
 from modeltest.search.max_batch import top_of
@@ -22,7 +22,7 @@ class SearchOutcome:
     status: SearchStatus
     max_batch: int | None
     bound: int | None
-    reason: str
+    reason: Finding
     is_sound: bool
     probes: tuple[Probe, ...]
 
@@ -54,33 +54,34 @@ def conclude(bounds: SearchRange, evidence: Evidence, *, is_finished: bool) -> S
 
 def _status(
     bounds: SearchRange, evidence: Evidence, best: int | None, *, is_finished: bool
-) -> tuple[SearchStatus, str, bool]:
+) -> tuple[SearchStatus, Finding, bool]:
     if best == bounds.highest:
-        return SearchStatus.RANGE_LIMITED, f"batch {best} is the end of the range", True
+        return SearchStatus.RANGE_LIMITED, Finding(FindingCode.END_OF_RANGE, {"batch_size": best}), True
     above = bounds.lowest if best is None else best + 1
-    limit = f"the limit of {evidence.limit_ms:g} ms"
+    at_limit = {"batch_size": above, "limit_ms": evidence.limit_ms}
     found, decision = evidence.of(above), evidence.decision(above)
     out_of_memory = SearchStatus.NONE_FEASIBLE if best is None else SearchStatus.MEMORY_LIMITED
     if decision is ProbeDecision.OUT_OF_MEMORY:
-        return out_of_memory, f"batch {above} ran out of memory", True
+        return out_of_memory, Finding(FindingCode.BATCH_OUT_OF_MEMORY, {"batch_size": above}), True
     if bounds.too_large is not None and above >= bounds.too_large:
-        text = f"batch {bounds.too_large} ran out of memory in a case with no more tokens"
-        return out_of_memory, text, True
+        easier = {"batch_size": bounds.too_large}
+        return out_of_memory, Finding(FindingCode.EASIER_CASE_OUT_OF_MEMORY, easier), True
     if decision is ProbeDecision.FAILED:
-        return SearchStatus.BORDERLINE, f"batch {above} failed and gave no reading", False
+        without = Finding(FindingCode.BATCH_WITHOUT_READING, {"batch_size": above})
+        return SearchStatus.BORDERLINE, without, False
     if decision is ProbeDecision.FAIL and len(found.trials_ms) >= evidence.effort.bound_trials:
         exceeds = SearchStatus.NONE_FEASIBLE if best is None else SearchStatus.FOUND
-        return exceeds, f"batch {above} exceeds {limit}", True
+        return exceeds, Finding(FindingCode.BATCH_EXCEEDS_LIMIT, at_limit), True
     if is_finished and above > top_of(bounds, evidence):
-        return out_of_memory, f"batch {above} is predicted not to fit in memory", True
+        predicted = Finding(FindingCode.BATCH_PREDICTED_NOT_TO_FIT, {"batch_size": above})
+        return out_of_memory, predicted, True
     if not is_finished:
         passing = max(evidence.passing(), default=None)
-        so_far = f"; batch {passing} passed so far" if passing is not None else ""
-        return SearchStatus.BORDERLINE, f"the search was cut short{so_far}", False
-    text = f"{len(found.trials_ms)} trials of batch {above} neither meet nor exceed {limit}"
+        return SearchStatus.BORDERLINE, Finding(FindingCode.SEARCH_CUT_SHORT, {"passing": passing}), False
+    undecided = Finding(FindingCode.BATCH_UNDECIDED, {**at_limit, "trials": len(found.trials_ms)})
     if decision in (ProbeDecision.PASS, ProbeDecision.OPEN) or not found.trials_ms:
-        text = f"the batches from {above} on differ from {limit} by less than the trials scatter"
-    return SearchStatus.BORDERLINE, text, best is not None
+        undecided = Finding(FindingCode.BATCHES_LOST_IN_SCATTER, at_limit)
+    return SearchStatus.BORDERLINE, undecided, best is not None
 
 
 def _probe(found: BatchEvidence, evidence: Evidence) -> Probe:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from modeltest.api import CaseSummary, Overhead, Verdict
+from modeltest.api import CaseSummary, Finding, FindingCode, Overhead, Verdict
+from modeltest.findings import sentences
 from modeltest.metrics import METRICS
 from modeltest.rank_statistics import overhead
 from modeltest.statistics import distribution
@@ -21,7 +22,7 @@ def summarize_case(
     readings: Sequence[TrialReading],
     *,
     expected_trials: int,
-    absence: str = "",
+    absence: Finding | None = None,
     hardware: Hardware = UNKNOWN_HARDWARE,
 ) -> CaseSummary:
     """Return the distributions over the measured trials and what they are worth.
@@ -36,11 +37,10 @@ def summarize_case(
     shortest = prompts.shortest if prompts else combination.case.input_tokens
     least = replace(combination, case=replace(combination.case, input_tokens=shortest))
     rates = achieved_rates(least, metrics, hardware)
-    faults = [problem for reading in readings for problem in reading.problems]
+    faults: list[Finding] = [problem for reading in readings for problem in reading.problems]
     if len(measured) < expected_trials and not faults:
-        faults = [
-            absence or f"{len(measured)} of {expected_trials} trials were measured: the run was cut short"
-        ]
+        counts = {"measured": len(measured), "expected": expected_trials}
+        faults = [absence or Finding(FindingCode.TRIALS_CUT_SHORT, counts)]
     faults += implausible(rates) if rates else ()
     noisy = noise(metrics, drifting)
     return CaseSummary(
@@ -55,7 +55,8 @@ def summarize_case(
         overhead=_overhead(readings),
         achieved=rates,
         verdict=Verdict.INVALID if faults else Verdict.NOISY if noisy else Verdict.VALID,
-        reasons=(*faults, *noisy),
+        reasons=sentences((*faults, *noisy)),
+        reason_codes=(*faults, *noisy),
         prompts=prompts,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from modeltest.api import Distribution, Drift, Overhead
+from modeltest.api import Distribution, Drift, Finding, FindingCode, Overhead
 from modeltest.rank_statistics import drift
 from modeltest.statistics import distribution, relative_half_width
 from modeltest.tasks.readings import WARMUP, TrialReading, of_phase, values_of
@@ -43,29 +43,31 @@ def is_precise(measured: Sequence[TrialReading]) -> bool:
     return not any(_imprecise({name: distribution(values_of(name, measured)) for name in WATCHED}))
 
 
-def precision_notes(readings: Sequence[TrialReading], metrics: Mapping[str, Distribution]) -> tuple[str, ...]:
+def precision_notes(
+    readings: Sequence[TrialReading], metrics: Mapping[str, Distribution]
+) -> tuple[Finding, ...]:
     """Return what a reader should know of how well the trials agree."""
     notes = []
     warmup = of_phase(WARMUP, readings)
     if warmup and not has_settled(warmup):
         notes.append(_unsettled(warmup))
-    wide = [f"{WATCHED[name]} ±{width:.1%}" for name, width in _imprecise(metrics)]
+    wide = tuple(
+        Finding(FindingCode.INTERVAL_WIDTH, {"metric": WATCHED[name], "half_width": width})
+        for name, width in _imprecise(metrics)
+    )
     if wide:
         trials = max(metrics[name].n for name in WATCHED)
         notes.append(
-            f"after {trials} trials the 95 % intervals are wide: {', '.join(wide)} of the median, "
-            f"±{PRECISE:.0%} was wanted"
+            Finding(FindingCode.INTERVALS_WIDE, {"trials": trials, "widths": wide, "wanted": PRECISE})
         )
     return tuple(notes)
 
 
-def overhead_notes(cost: Overhead | None) -> tuple[str, ...]:
+def overhead_notes(cost: Overhead | None) -> tuple[Finding, ...]:
     """Return that timing costs too much, where its interval leaves no doubt of it."""
     if cost is None or cost.low is None or cost.low <= COSTLY:
         return ()
-    return (
-        f"timing every token costs {cost.fraction:.1%} ({cost.low:.1%} at least): E2E is that much too long",
-    )
+    return (Finding(FindingCode.TIMING_COSTS, {"fraction": cost.fraction, "low": cost.low}),)
 
 
 def drifts(measured: Sequence[TrialReading]) -> dict[str, Drift]:
@@ -74,17 +76,21 @@ def drifts(measured: Sequence[TrialReading]) -> dict[str, Drift]:
     return {name: each for name, each in found.items() if each is not None}
 
 
-def noise(metrics: Mapping[str, Distribution], drifting: Mapping[str, Drift]) -> tuple[str, ...]:
+def noise(metrics: Mapping[str, Distribution], drifting: Mapping[str, Drift]) -> tuple[Finding, ...]:
     """Return why a case is NOISY: what varies too much between trials, and what drifts over them."""
     varying = [
-        f"{title} varies too much between trials: CV {cv:.1%} over {metrics[name].n} trials, "
-        f"at most {NOISY_CV:.0%} is allowed"
+        Finding(
+            FindingCode.VARIES,
+            {"metric": title, "cv": cv, "trials": metrics[name].n, "allowed": NOISY_CV},
+        )
         for name, title in WATCHED.items()
         if (cv := metrics[name].cv) is not None and cv > NOISY_CV
     ]
     changing = [
-        f"{WATCHED[name]} drifts over the trials, by {found.change:+.1%} from the first to the last "
-        f"(p = {found.p_value:.2g}): the clock rate or the temperature changes, or other work does"
+        Finding(
+            FindingCode.DRIFTS,
+            {"metric": WATCHED[name], "change": found.change, "p_value": found.p_value},
+        )
         for name, found in drifting.items()
         if found.p_value <= DRIFT_DOUBT / len(WATCHED) and abs(found.change) > DRIFT_CHANGE
     ]
@@ -100,14 +106,12 @@ def _last_difference(warmup: Sequence[TrialReading]) -> float | None:
     return abs(last - before) / before if before and last is not None else None
 
 
-def _unsettled(warmup: Sequence[TrialReading]) -> str:
+def _unsettled(warmup: Sequence[TrialReading]) -> Finding:
     difference = _last_difference(warmup)
     if difference is None:
-        return "one warm-up trial: nothing says whether it was enough"
-    return (
-        f"the warm-up did not settle: the last two of {len(warmup)} trials differ by {difference:.1%}, "
-        f"at most {SETTLED:.0%} was wanted"
-    )
+        return Finding(FindingCode.WARMUP_ALONE)
+    values = {"trials": len(warmup), "difference": difference, "wanted": SETTLED}
+    return Finding(FindingCode.WARMUP_UNSETTLED, values)
 
 
 def _imprecise(metrics: Mapping[str, Distribution]) -> Iterator[tuple[str, float]]:

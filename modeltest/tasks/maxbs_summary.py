@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from modeltest.api import Case, CaseSummary, LatencyLine, MaxBatchCase, SearchStatus, Verdict
+from modeltest.api import (
+    Case,
+    CaseSummary,
+    Finding,
+    FindingCode,
+    LatencyLine,
+    MaxBatchCase,
+    SearchStatus,
+    Verdict,
+)
+from modeltest.findings import sentence, sentences
 from modeltest.search import FULL_EFFORT, Evidence, SearchOutcome, SearchRange, conclude
 from modeltest.tasks.case_summary import summarize_case
 from modeltest.tasks.plausibility import Hardware, implausible
@@ -34,19 +44,22 @@ def summarize_search(
     }
     verdict, reasons = _judge(outcome, measured.get(outcome.max_batch or 0))
     line = evidence.latency_fit()
+    reason = _with_effort(outcome.reason, evidence)
     return MaxBatchCase(
         case=case,
         lowest=bounds.lowest,
         highest=bounds.highest,
         limit_ms=evidence.limit_ms,
         status=outcome.status,
-        reason=outcome.reason + _said_of_effort(evidence),
+        reason=sentence(reason),
+        reason_code=reason,
         max_batch=outcome.max_batch,
         latency_ms=answer.latency_ms if answer else None,
         high_ms=answer.high_ms if answer else None,
         bound=outcome.bound,
         verdict=verdict,
-        reasons=reasons,
+        reasons=sentences(reasons),
+        reason_codes=reasons,
         probes=outcome.probes,
         measured=tuple(measured.values()),
         line=LatencyLine(line.start_ms, line.slope_ms) if line else None,
@@ -59,7 +72,7 @@ def _summarize(combination: Combination, trials: Sequence[TrialReading], hardwar
     return summarize_case(combination, trials, expected_trials=measured, hardware=hardware)
 
 
-def _judge(outcome: SearchOutcome, answer: CaseSummary | None) -> tuple[Verdict, tuple[str, ...]]:
+def _judge(outcome: SearchOutcome, answer: CaseSummary | None) -> tuple[Verdict, tuple[Finding, ...]]:
     """Judge a search by how it ended; scatter of the answer's trials is part of its test already.
 
     A BORDERLINE answer was measured like any other; whether it is the largest is hidden in the scatter.
@@ -70,14 +83,21 @@ def _judge(outcome: SearchOutcome, answer: CaseSummary | None) -> tuple[Verdict,
     if outcome.status is not SearchStatus.BORDERLINE:
         return Verdict.VALID, ()
     verdict = Verdict.NOISY if outcome.is_sound else Verdict.INVALID
-    return verdict, (f"the search ended {outcome.status.value}: {outcome.reason}",)
+    ended = {"status": outcome.status.value, "about": outcome.reason}
+    return verdict, (Finding(FindingCode.SEARCH_ENDED, ended),)
 
 
-def _said_of_effort(evidence: Evidence) -> str:
+def _with_effort(reason: Finding, evidence: Evidence) -> Finding:
     effort = evidence.effort
     if effort == FULL_EFFORT:
-        return ""
-    return (
-        f" (--quick: {effort.answer_trials} trials of the answer instead of {FULL_EFFORT.answer_trials}, "
-        f"{effort.bound_trials} of the batch above it instead of {FULL_EFFORT.bound_trials})"
+        return reason
+    return Finding(
+        FindingCode.QUICK_SEARCH,
+        {
+            "about": reason,
+            "answer_trials": effort.answer_trials,
+            "full_answer_trials": FULL_EFFORT.answer_trials,
+            "bound_trials": effort.bound_trials,
+            "full_bound_trials": FULL_EFFORT.bound_trials,
+        },
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from modeltest.api import Measurement, Request, TokenPrompt, Trial
+from modeltest.api import Finding, FindingCode, Measurement, Request, TokenPrompt, Trial
 from modeltest.tasks.inputs import request_id
 from modeltest.tasks.shapes import Combination
 
@@ -44,30 +44,32 @@ def logprobs_trial(
     return Trial(combination.case_index, combination.batch_size, number, LOGPROBS, requests)
 
 
-def read_distributions(combination: Combination, measurement: Measurement) -> Distributions | str:
+def read_distributions(combination: Combination, measurement: Measurement) -> Distributions | Finding:
     """Return what was answered for each place, or what is wrong with `measurement`."""
     if measurement.error is not None or measurement.out_of_memory:
-        return f"no log-probabilities: {measurement.error or 'out of memory'}"
+        return Finding(FindingCode.LOGPROBS_FAILED, {"error": measurement.error})
     answers = {completion.request_id: completion for completion in measurement.completions}
     values = []
     for place in range(combination.case.output_tokens):
         answer = answers.get(request_id(combination.case, combination.batch_size, measurement.trial, place))
         if answer is None or answer.error or not answer.choice_logprobs:
-            return f"no log-probability of token {place}: {answer.error if answer else 'no answer came back'}"
+            said = answer.error if answer else None
+            return Finding(FindingCode.LOGPROB_MISSING, {"place": place, "error": said})
         values.append(answer.choice_logprobs)
     return tuple(values)
 
 
 def read_logprobs(
     combination: Combination, measurement: Measurement, output: Sequence[int]
-) -> tuple[float, ...] | str:
+) -> tuple[float, ...] | Finding:
     """Return the log-probability of every token of `output`, or what is wrong with `measurement`."""
     read = read_distributions(combination, measurement)
-    if isinstance(read, str):
+    if isinstance(read, Finding):
         return read
     found = []
     for place, (token, values) in enumerate(zip(output, read, strict=True)):
         if len(values) > 1 and token >= len(values):
-            return f"token {place} is {token}, the vocabulary asked for has {len(values)}"
+            outside = {"place": place, "token": token, "vocabulary": len(values)}
+            return Finding(FindingCode.TOKEN_OUTSIDE_VOCABULARY, outside)
         found.append(values[token] if len(values) > 1 else values[0])
     return tuple(found)

@@ -9,6 +9,8 @@ from modeltest.api import (
     Capability,
     CaseSummary,
     EngineInfo,
+    Finding,
+    FindingCode,
     Measurement,
     MeasurementTask,
     PerformanceSummary,
@@ -17,6 +19,7 @@ from modeltest.api import (
     Trial,
     modes_named,
 )
+from modeltest.findings import sentences
 from modeltest.tasks.case_summary import summarize_case
 from modeltest.tasks.interval_width import overhead_notes, precision_notes
 from modeltest.tasks.plausibility import Hardware
@@ -92,9 +95,10 @@ class Performance:
         for combination in combinations(spec):
             index, batch_size = combination.case_index, combination.batch_size
             found = readings.get((index, batch_size), ())
-            absence = ""
+            absence = None
             if _is_too_large(combination, too_large):
-                absence = f"not measured: batch {too_large[index]} ran out of memory"
+                larger = {"batch_size": too_large[index]}
+                absence = Finding(FindingCode.SMALLER_BATCH_OUT_OF_MEMORY, larger)
             cases.append(_summarize(combination, found, spec, engine, absence=absence))
             if any(reading.out_of_memory for reading in found):
                 too_large[index] = batch_size
@@ -107,7 +111,7 @@ def _summarize(
     spec: RunSpec,
     engine: EngineInfo | None,
     *,
-    absence: str,
+    absence: Finding | None,
 ) -> CaseSummary:
     plan = _plan(spec, engine, _available(readings), combination.batch_size)
     is_cut_short = next_phase(readings, plan) is not None
@@ -120,7 +124,7 @@ def _summarize(
         hardware=Hardware.of(engine, spec),
     )
     notes = precision_notes(readings, summary.metrics) + overhead_notes(summary.overhead)
-    return replace(summary, notes=notes)
+    return replace(summary, notes=sentences(notes), note_codes=notes)
 
 
 def _is_too_large(combination: Combination, too_large: Mapping[int, int]) -> bool:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modeltest.api import Achieved, Case, Distribution, EngineInfo, ModelWork, RunSpec
+from modeltest.api import (
+    Achieved,
+    Case,
+    Distribution,
+    EngineInfo,
+    Finding,
+    FindingCode,
+    ModelWork,
+    RunSpec,
+)
 from modeltest.tasks.shapes import Combination
 
 TOLERANCE = 0.3
@@ -63,16 +72,15 @@ def decode_step_bytes(case: Case, batch_size: int, work: ModelWork) -> float:
     return work.step_weight_bytes + batch_size * work.cache_token_bytes * looked_back
 
 
-def implausible(rates: Achieved) -> tuple[str, ...]:
+def implausible(rates: Achieved) -> tuple[Finding, ...]:
     """Return what no device like the one measured can have done."""
     of_rates = (
-        ("decoding reads", "GB/s", 1e9, rates.decode_bytes_per_s, rates.peak_bytes_per_s),
-        ("prefill computes", "TFLOP/s", 1e12, rates.prefill_flop_per_s, rates.peak_flop_per_s),
+        (FindingCode.DECODE_IMPLAUSIBLE, rates.decode_bytes_per_s, rates.peak_bytes_per_s),
+        (FindingCode.PREFILL_IMPLAUSIBLE, rates.prefill_flop_per_s, rates.peak_flop_per_s),
     )
     return tuple(
-        f"{what} {rate / unit:.3g} {name} at least by these times, and the device was measured at "
-        f"{peak / unit:.3g} {name}: they cannot be right"
-        for what, name, unit, rate, peak in of_rates
+        Finding(code, {"rate": rate, "peak": peak})
+        for code, rate, peak in of_rates
         if rate is not None and peak is not None and rate > peak * (1 + TOLERANCE)
     )
 

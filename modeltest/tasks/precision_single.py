@@ -10,6 +10,8 @@ from modeltest.api import (
     Capability,
     Completion,
     EngineInfo,
+    Finding,
+    FindingCode,
     FirstDifference,
     Measurement,
     MeasurementTask,
@@ -21,6 +23,7 @@ from modeltest.api import (
     Verdict,
     modes_named,
 )
+from modeltest.findings import sentence
 from modeltest.tasks.inputs import request_id
 from modeltest.tasks.output_logprobs import (
     LOGPROBS,
@@ -156,7 +159,7 @@ def distributions_by_prompt(
         case = spec.cases[measurement.case_index]
         combination = Combination(measurement.case_index, case, measurement.batch_size)
         read = read_distributions(combination, measurement)
-        if not isinstance(read, str):
+        if not isinstance(read, Finding):
             yield combination, measurement.trial - _logprobs_number(0), read
 
 
@@ -172,19 +175,18 @@ def _with_logprobs(
     output: PrecisionOutput, combination: Combination, trials: Mapping[int, Measurement]
 ) -> PrecisionOutput:
     measurement = trials.get(_logprobs_number(output.prompt))
-    read: tuple[float, ...] | str = "no log-probabilities were measured"
+    read: tuple[float, ...] | Finding = Finding(FindingCode.LOGPROBS_UNMEASURED)
     if measurement:
         read = read_logprobs(combination, measurement, output.output_tokens)
     if isinstance(read, tuple):
         return replace(output, logprobs=read)
-    reason = f"prompt {output.prompt}: {read}"
-    return replace(output, verdict=Verdict.INVALID, reasons=(*output.reasons, reason))
+    return _with_reason(output, Verdict.INVALID, read)
 
 
 def _outputs(combination: Combination, trials: Mapping[int, Measurement]) -> Iterator[PrecisionOutput]:
     measurement = trials.get(TRIAL)
     if measurement is None:
-        yield _faulty(combination, 0, "not measured: the run was cut short")
+        yield _faulty(combination, 0, Finding(FindingCode.NOT_MEASURED))
         return
     count = measurement.prompts.available if measurement.prompts else 1
     rows = {completion.request_id: completion for completion in measurement.completions}
@@ -201,22 +203,20 @@ def _fault(
     measurement: Measurement,
     rows: Mapping[str, Completion],
     numbers: Sequence[int],
-) -> str | None:
+) -> Finding | None:
     if measurement.out_of_memory:
-        return f"batch {combination.batch_size} ran out of memory"
+        return Finding(FindingCode.BATCH_OUT_OF_MEMORY, {"batch_size": combination.batch_size})
     if measurement.error is not None:
-        return measurement.error
+        return Finding(FindingCode.TEXT, {"text": measurement.error})
     for row in numbers:
         completion = rows.get(_name(combination, row))
         if completion is None:
-            return f"row {row} did not come back"
+            return Finding(FindingCode.ROW_MISSING, {"row": row})
         if completion.error is not None:
-            return f"row {row} failed: {completion.error}"
+            return Finding(FindingCode.ROW_FAILED, {"row": row, "error": completion.error})
         if len(completion.output_tokens) != combination.case.output_tokens:
-            return (
-                f"row {row} has {len(completion.output_tokens)} of {combination.case.output_tokens} "
-                "output tokens"
-            )
+            found, wanted = len(completion.output_tokens), combination.case.output_tokens
+            return Finding(FindingCode.ROW_OF_WRONG_LENGTH, {"row": row, "found": found, "wanted": wanted})
     return None
 
 
@@ -227,14 +227,7 @@ def _agreement(combination: Combination, prompt: int, rows: Mapping[int, Complet
         for row, completion in others
         if (difference := first_difference(row, first.output_tokens, completion.output_tokens))
     ]
-    reasons = []
-    if differences:
-        at = differences[0]
-        reasons.append(
-            f"prompt {prompt}: {len(differences)} of {len(rows)} rows differ from row {first_row}, the first "
-            f"is row {at.row} at token {at.token_index}: {at.found} instead of {at.expected}"
-        )
-    return PrecisionOutput(
+    output = PrecisionOutput(
         case=combination.case,
         batch_size=combination.batch_size,
         prompt=prompt,
@@ -245,8 +238,15 @@ def _agreement(combination: Combination, prompt: int, rows: Mapping[int, Complet
         rows=len(rows),
         rows_that_differ=len(differences),
         first_difference=differences[0] if differences else None,
-        verdict=Verdict.INVALID if reasons else Verdict.VALID,
-        reasons=tuple(reasons),
+        verdict=Verdict.VALID,
+        reasons=(),
+    )
+    if not differences:
+        return output
+    at = differences[0]
+    differing = {"differing": len(differences), "rows": len(rows), "first_row": first_row, "row": at.row}
+    return _with_reason(
+        output, Verdict.INVALID, Finding(FindingCode.ROWS_DIFFER, {**differing, **_tokens_at(at)})
     )
 
 
@@ -263,14 +263,26 @@ def _compared(output: PrecisionOutput, first: PrecisionOutput) -> PrecisionOutpu
     difference = first_difference(0, first.output_tokens, output.output_tokens)
     if difference is None:
         return output
-    reason = (
-        f"prompt {output.prompt}: the output differs from that of batch {first.batch_size} from token "
-        f"{difference.token_index} on: {difference.found} instead of {difference.expected}"
+    values = {"batch_size": first.batch_size, **_tokens_at(difference)}
+    return _with_reason(output, Verdict.NOISY, Finding(FindingCode.OUTPUT_DIFFERS_BY_BATCH, values))
+
+
+def _with_reason(output: PrecisionOutput, verdict: Verdict, about: Finding) -> PrecisionOutput:
+    reason = Finding(FindingCode.IN_PROMPT, {"prompt": output.prompt, "about": about})
+    return replace(
+        output,
+        verdict=verdict,
+        reasons=(*output.reasons, sentence(reason)),
+        reason_codes=(*output.reason_codes, reason),
     )
-    return replace(output, verdict=Verdict.NOISY, reasons=(*output.reasons, reason))
 
 
-def _faulty(combination: Combination, prompt: int, reason: str) -> PrecisionOutput:
+def _tokens_at(difference: FirstDifference) -> dict[str, int | None]:
+    found, expected = difference.found, difference.expected
+    return {"token_index": difference.token_index, "found": found, "expected": expected}
+
+
+def _faulty(combination: Combination, prompt: int, reason: Finding) -> PrecisionOutput:
     return PrecisionOutput(
         case=combination.case,
         batch_size=combination.batch_size,
@@ -283,7 +295,8 @@ def _faulty(combination: Combination, prompt: int, reason: str) -> PrecisionOutp
         rows_that_differ=0,
         first_difference=None,
         verdict=Verdict.INVALID,
-        reasons=(reason,),
+        reasons=(sentence(reason),),
+        reason_codes=(reason,),
     )
 
 

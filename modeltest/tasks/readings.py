@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from modeltest.api import Case, Completion, Measurement, TrialPrompts
+from modeltest.api import Case, Completion, Finding, FindingCode, Measurement, TrialPrompts
 from modeltest.metrics import METRICS, gaps_ns
 
 WARMUP = "warmup"
@@ -30,7 +30,7 @@ class TrialReading:
     elapsed_s: float | None
     peak_memory_bytes: int | None
     peak_host_memory_bytes: int | None
-    problems: tuple[str, ...]
+    problems: tuple[Finding, ...]
     has_failed: bool
     out_of_memory: bool
     prompts: TrialPrompts | None = None
@@ -48,7 +48,10 @@ def read_trial(measurement: Measurement, case: Case) -> TrialReading:
         peak_memory_bytes=measurement.peak_memory_bytes,
         peak_host_memory_bytes=measurement.peak_host_memory_bytes,
         problems=tuple(
-            f"{measurement.phase} trial {measurement.trial}: {problem}"
+            Finding(
+                FindingCode.IN_TRIAL,
+                {"phase": measurement.phase, "trial": measurement.trial, "about": problem},
+            )
             for problem in _problems(measurement, case.output_tokens)
         ),
         has_failed=measurement.error is not None
@@ -88,42 +91,50 @@ def _bare_s(rows: Sequence[Completion]) -> float | None:
     return max((row.end_ns for row in rows if row.end_ns is not None), default=0) / _NS_PER_S or None
 
 
-def _problems(measurement: Measurement, output_tokens: int) -> list[str]:
+def _problems(measurement: Measurement, output_tokens: int) -> list[Finding]:
     rows = measurement.completions
     if measurement.out_of_memory:
-        return [f"batch {measurement.batch_size} ran out of memory"]
+        return [Finding(FindingCode.BATCH_OUT_OF_MEMORY, {"batch_size": measurement.batch_size})]
     if measurement.error is not None:
-        return [measurement.error]
+        return [Finding(FindingCode.TEXT, {"text": measurement.error})]
     if len(rows) != measurement.batch_size:
-        return [f"{len(rows)} of {measurement.batch_size} rows came back"]
+        counts = {"rows": len(rows), "batch_size": measurement.batch_size}
+        return [Finding(FindingCode.ROWS_MISSING, counts)]
     failed = [row for row in rows if row.error is not None]
     if failed:
-        return [f"{len(failed)} of {len(rows)} rows failed, the first with: {failed[0].error}"]
+        values = {"failed": len(failed), "rows": len(rows), "error": failed[0].error}
+        return [Finding(FindingCode.ROWS_FAILED, values)]
     problems = _length_problems(rows, output_tokens)
     if measurement.phase == BARE:
         return problems + _end_problems(rows)
     return problems + _time_problems(measurement)
 
 
-def _length_problems(rows: Sequence[Completion], output_tokens: int) -> list[str]:
+def _length_problems(rows: Sequence[Completion], output_tokens: int) -> list[Finding]:
     wrong = [len(row.output_tokens) for row in rows if len(row.output_tokens) != output_tokens]
     if not wrong:
         return []
     return [
-        f"{len(wrong)} of {len(rows)} rows did not give the {output_tokens} tokens asked for, "
-        f"the first gave {wrong[0]}"
+        Finding(
+            FindingCode.ROWS_OF_WRONG_LENGTH,
+            {"wrong": len(wrong), "rows": len(rows), "wanted": output_tokens, "first": wrong[0]},
+        )
     ]
 
 
-def _time_problems(measurement: Measurement) -> list[str]:
+def _time_problems(measurement: Measurement) -> list[Finding]:
     rows = measurement.completions
     untimed = sum(len(row.token_times_ns) != len(row.output_tokens) for row in rows)
-    problems = [f"{untimed} of {len(rows)} rows do not have one time per token"] if untimed else []
+    problems = []
+    if untimed:
+        problems.append(Finding(FindingCode.ROWS_UNTIMED, {"untimed": untimed, "rows": len(rows)}))
     if any(gap < 0 for gap in gaps_ns(measurement)):
-        problems.append("token times run backwards")
+        problems.append(Finding(FindingCode.TIMES_BACKWARDS))
     return problems
 
 
-def _end_problems(rows: Sequence[Completion]) -> list[str]:
+def _end_problems(rows: Sequence[Completion]) -> list[Finding]:
     untimed = sum(row.end_ns is None or bool(row.token_times_ns) for row in rows)
-    return [f"{untimed} of {len(rows)} rows do not have an end time alone"] if untimed else []
+    if not untimed:
+        return []
+    return [Finding(FindingCode.ROWS_WITHOUT_END_ALONE, {"untimed": untimed, "rows": len(rows)})]

@@ -45,6 +45,7 @@ def _describe_output(output: PrecisionOutput) -> dict[str, object]:
         "prompt": output.prompt,
         "verdict": output.verdict.value,
         "reasons": list(output.reasons),
+        "reason_codes": to_plain(output.reason_codes),
         "rows": output.rows,
         "rows_that_differ": output.rows_that_differ,
         "first_difference": to_plain(output.first_difference),

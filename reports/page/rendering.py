@@ -8,12 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modeltest.api import Finding
+from modeltest.findings import ENGLISH, LANGUAGES, in_every_language
 from modeltest.plain.toml_file import read_toml
 from reports.page.extra import require_packages
 from reports.page.formats import FILTERS
 from reports.page.payload import PACKED, packed_json, script_json
 from reports.page.policy import policy
-from reports.page.texts import LANGUAGES, Texts, fill, load_texts
+from reports.page.texts import Texts, fill, load_texts
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -118,7 +120,7 @@ def _environment() -> Environment:
 
 
 def _functions(texts: Texts, language: str) -> dict[str, Any]:
-    """Return what templates call: `t` and `t_attribute` for words, `data` and `packed` for data."""
+    """Return what templates call: for words, for `sentences` of findings, and for data."""
     from markupsafe import Markup, escape
 
     def plain(key: str, /, **arguments: object) -> str:
@@ -131,6 +133,9 @@ def _functions(texts: Texts, language: str) -> dict[str, Any]:
     def t_attribute(name: str, key: str, /) -> Markup:
         return Markup('{}="{}" data-t-{}="{}"').format(Markup(name), plain(key), Markup(name), key)
 
+    def sentences(recorded: Sequence[str], findings: Sequence[Finding]) -> list[Markup]:
+        return [_said(each, language) for each in in_every_language(recorded, findings)]
+
     def data(name: str, value: object) -> Markup:
         content = Markup(script_json(value))
         return Markup('<script type="application/json" id="{}">{}</script>').format(escape(name), content)
@@ -139,4 +144,22 @@ def _functions(texts: Texts, language: str) -> dict[str, Any]:
         content = Markup(packed_json(value))
         return Markup('<script type="{}" id="{}">{}</script>').format(PACKED, escape(name), content)
 
-    return {"plain": plain, "t": t, "t_attribute": t_attribute, "data": data, "packed": packed}
+    return {
+        "plain": plain,
+        "t": t,
+        "t_attribute": t_attribute,
+        "sentences": sentences,
+        "data": data,
+        "packed": packed,
+    }
+
+
+def _said(by_language: Mapping[str, str], language: str) -> Markup:
+    """Return a sentence that page.js shows in the language of the page, where it is there in that."""
+    from markupsafe import Markup
+
+    shown = language if language in by_language else ENGLISH
+    if len(by_language) == 1:
+        return Markup('<span lang="{}">{}</span>').format(shown, by_language[shown])
+    span = Markup('<span lang="{}" data-said="{}">{}</span>')
+    return span.format(shown, script_json(by_language), by_language[shown])

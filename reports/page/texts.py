@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
+from modeltest.findings import LANGUAGES
 from modeltest.plain.toml_file import read_toml
 
-LANGUAGES = ("en", "zh")
 SHARED = "page"
 """The file whose texts every page has."""
 

@@ -12,6 +12,8 @@ from modeltest.api import (
     Completion,
     DatasetInfo,
     EngineInfo,
+    Finding,
+    FindingCode,
     Finish,
     FirstDifference,
     GeneratedText,
@@ -30,6 +32,7 @@ from modeltest.api import (
     TextPrompt,
     Verdict,
 )
+from modeltest.findings import sentences
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -281,6 +284,26 @@ OUTPUT = PrecisionOutput(
     *(Case(8, 2), 2, 0, (5, 6), (7, 8), (-0.5, -1.0), HOSTILE, 2, 1),
     *(FirstDifference(1, 0, 7, 9), Verdict.INVALID, (HOSTILE,)),
 )
+
+
+def test_a_reason_is_said_in_the_language_that_is_chosen(new_page, tmp_path):
+    reason = Finding(FindingCode.QUESTIONS_CUT_SHORT, {"asked": 90, "expected": 100})
+    recorded = replace(
+        run(),
+        reasons=(*sentences([reason]), HOSTILE),
+        reason_codes=(reason, Finding(FindingCode.TEXT, {"text": HOSTILE})),
+    )
+    page = new_page()
+    page.goto(RunPage().write(recorded, tmp_path)[0].as_uri())
+    first, second = page.locator(".verdict li span").all()
+    assert first.inner_text() == "90 of 100 questions were asked: the run was cut short"
+    page.locator("button[value=zh]").click()
+    assert first.inner_text() == "100 题中只问了 90 题：运行中途停止"
+    assert (first.get_attribute("lang"), second.get_attribute("lang")) == ("zh", "en")
+    assert "onerror" in second.inner_text()
+    assert page.evaluate("window.ran") is None
+    page.locator("button[value=en]").click()
+    assert first.inner_text() == "90 of 100 questions were asked: the run was cut short"
 
 
 @pytest.mark.parametrize(

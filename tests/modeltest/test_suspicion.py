@@ -3,8 +3,8 @@ from random import Random
 import pytest
 from made_answers import sample
 
-from modeltest.api import Finding, Verdict
-from modeltest.findings import BELOW_GUESSING, ONE_ANSWER, sentences
+from modeltest.api import Finding, FindingCode, Verdict
+from modeltest.findings import sentences
 from modeltest.plain.contracts import from_plain, to_plain
 from modeltest.run.ending.finish import judge
 from modeltest.summary import summarize_accuracy
@@ -26,7 +26,7 @@ def codes(found):
 def test_a11_accuracy_below_guessing_is_suspect_and_names_the_most_frequent_answers():
     found = summary(["T"] * 1500 + ["1"] * 776 + ["A"] * 4, ["B"] * 2276 + ["A"] * 4)
     (finding,) = suspicions(found)
-    assert finding.code == BELOW_GUESSING
+    assert finding.code == FindingCode.BELOW_GUESSING
     assert finding.values["correct"] == 4
     assert finding.values["questions"] == 2280
     assert finding.values["guess_rate"] == 0.25
@@ -35,11 +35,11 @@ def test_a11_accuracy_below_guessing_is_suspect_and_names_the_most_frequent_answ
     assert finding.values["counts"] == (1500, 776, 4)
     verdict, reasons = judge(found, expected_questions=2280)
     assert verdict is Verdict.SUSPECT
-    assert reasons == ("fewer questions are answered right than by guessing",)
+    assert reasons == (Finding(FindingCode.WORSE_THAN_GUESSING),)
     assert verdict.exit_status == 0
     (said,) = sentences([finding])
     assert said.startswith("0.18% of 2280 questions are answered right, guessing gives 25.00% (p = ")
-    assert "likely wrong; the most frequent answers: 'T' 1500, '1' 776, 'A' 4" in said
+    assert "likely wrong; the most frequent answers: 'T', '1', 'A' (1500, 776, 4 times)" in said
     assert from_plain(Finding, to_plain(finding)) == finding
 
 
@@ -49,7 +49,7 @@ def test_a11_accuracy_below_guessing_is_suspect_and_names_the_most_frequent_answ
 def test_a11_the_level_is_half_of_one_in_a_thousand(correct, is_suspect):
     # Of 100 questions with 4 choices guessing gets at most 11 with a probability of 0.00039, 12 with 0.00103.
     found = summary(["A"] * correct + ["B"] * (100 - correct), ["A"] * correct + ["D"] * (100 - correct))
-    assert (BELOW_GUESSING in codes(found)) is is_suspect
+    assert (FindingCode.BELOW_GUESSING in codes(found)) is is_suspect
 
 
 def test_a11_a_run_that_guesses_is_hardly_ever_suspected():
@@ -71,7 +71,7 @@ def test_the_guess_rate_is_the_mean_over_questions_and_unknown_where_choices_are
 def test_a11_nearly_all_answers_alike_are_told_and_leave_the_verdict():
     expected = [LETTERS[number % 4] for number in range(100)]
     found = summary(["A"] * 100, expected)
-    assert codes(found) == [ONE_ANSWER]
+    assert codes(found) == [FindingCode.ONE_ANSWER]
     assert judge(found, expected_questions=100) == (Verdict.VALID, ())
     (said,) = sentences(suspicions(found))
     assert (

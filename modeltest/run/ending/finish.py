@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from modeltest.api import (
     AccuracySummary,
     AccuracyTask,
     Finding,
+    FindingCode,
     HarnessTask,
     MaxBatchSummary,
     MeasurementTask,
@@ -27,10 +28,11 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.data.card import load_card
-from modeltest.findings import JOURNAL_WITHOUT_DIGESTS, OF_QUESTIONS, sentences
+from modeltest.findings import OF_QUESTIONS, as_findings, sentences, with_warnings
 from modeltest.machine.disturbances import disturbances
 from modeltest.near_ties import NearTies
 from modeltest.present import presentation_of
+from modeltest.present.performance import in_case
 from modeltest.rounding import resolution_of
 from modeltest.run.ending.kept_answers import KeptAnswers
 from modeltest.run.ending.questions import Questions
@@ -57,14 +59,14 @@ def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = 
     result = judged(result, directory)
     if result.status == RunStatus.COMPLETE:
         result = replace(result, journal=end_of(directory / FILE_NAME))
-    left_out: list[str] = []
+    left_out: list[Finding] = []
 
     def broken(line: str) -> None:
-        left_out.append(line)
+        left_out.append(Finding(FindingCode.TEXT, {"text": line}))
         tell(line)
 
     write_reports(result, report_folder(result, directory), tell=tell, broken=broken)
-    result = replace(result, warnings=(*result.warnings, *left_out))
+    result = with_warnings(result, left_out)
     if result.status == RunStatus.COMPLETE:
         shutil.rmtree(directory / PARTIAL_FOLDER, ignore_errors=True)
     # Last: a process killed before this leaves a run that goes on, not one that lacks its reports.
@@ -82,12 +84,16 @@ def judged(result: RunResult, directory: Path) -> RunResult:
     verdict, reasons = judge(summary, expected_questions=asked)
     if result.status != RunStatus.COMPLETE:
         verdict, reasons = Verdict.INVALID, (_unfinished(result), *reasons)
+    reasons = (*reasons, *_given_up(result, summary))
+    warnings = (*_warnings(result, summary), *findings)
     return replace(
         result,
         summary=summary,
         verdict=verdict,
-        reasons=(*reasons, *_given_up(result, summary)),
-        warnings=(*_warnings(result, summary), *sentences(findings)),
+        reasons=sentences(reasons),
+        reason_codes=reasons,
+        warnings=sentences(warnings),
+        warning_codes=warnings,
         findings=findings,
         questions=_questions(result, summary),
     )
@@ -108,21 +114,23 @@ def report_folder(result: RunResult, directory: Path) -> Path:
     return folder
 
 
-def _given_up(result: RunResult, summary: Summary) -> Iterator[str]:
+def _given_up(result: RunResult, summary: Summary) -> Iterator[Finding]:
     """Say why questions or trials failed without having been tried to the end."""
     for lost in result.interruptions:
         if lost.given_up:
-            what = presentation_of(summary).unit
-            yield f"given up, {what} {_name_some(lost.suspects)}: {lost.reason}"
+            yield Finding(
+                FindingCode.GIVEN_UP,
+                {
+                    "unit": presentation_of(summary).unit,
+                    "names": lost.suspects[:_NAMED],
+                    "count": len(lost.suspects),
+                    "reason": lost.reason,
+                },
+            )
 
 
-def _name_some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _unfinished(result: RunResult) -> str:
-    return f"the run is {result.status}" + (f": {result.error}" if result.error else "")
+def _unfinished(result: RunResult) -> Finding:
+    return Finding(FindingCode.RUN_UNFINISHED, {"status": str(result.status), "error": result.error})
 
 
 def summarize(result: RunResult, directory: Path) -> Summary:
@@ -139,7 +147,7 @@ def summarize(result: RunResult, directory: Path) -> Summary:
     raise ModelTestError(f"task {task.name!r} summarizes nothing")
 
 
-def judge(summary: Summary, *, expected_questions: int | None = None) -> tuple[Verdict, tuple[str, ...]]:
+def judge(summary: Summary, *, expected_questions: int | None = None) -> tuple[Verdict, tuple[Finding, ...]]:
     """Return whether the numbers may be used, and why not.
 
     `expected_questions` is how many an accuracy run was to ask; `None` when it ended before that was known.
@@ -158,15 +166,15 @@ def _of_answers(summary: Summary) -> Iterable[Finding]:
 def _findings(summary: Summary, directory: Path) -> Iterator[Finding]:
     yield from _of_answers(summary)
     if lacks_digests(directory / FILE_NAME):
-        yield Finding(JOURNAL_WITHOUT_DIGESTS)
+        yield Finding(FindingCode.JOURNAL_WITHOUT_DIGESTS)
 
 
-def _warnings(result: RunResult, summary: Summary) -> tuple[str, ...]:
+def _warnings(result: RunResult, summary: Summary) -> tuple[Finding, ...]:
     """Return what may disturb a timed run, and what the cases have to say beside their verdicts."""
     if not isinstance(summary, PerformanceSummary | MaxBatchSummary):
         return ()
     cases = summary.cases if isinstance(summary, PerformanceSummary) else ()
-    notes = [f"{case.case.shape} batch {case.batch_size}: {note}" for case in cases for note in case.notes]
+    notes = [in_case(case, note) for case in cases for note in as_findings(case.notes, case.note_codes)]
     return (*disturbances(result.machine, result.engine), *notes)
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from modeltest.api import ChatPrompt, Finding, Request, TextPrompt
-from modeltest.findings import QUESTIONS_AMONG_SHOTS, REPEATED_QUESTIONS
+from modeltest.api import ChatPrompt, Finding, FindingCode, Request, TextPrompt
 
 NAMED = 5
 """So many questions are named; the published data of MMLU has 105 that repeat another."""
@@ -28,7 +27,10 @@ def leaks(requests: Iterable[Request]) -> Iterator[Finding]:
         seen.add(hash(question))
         if any(shot.startswith(question) for shot in shots):
             among_shots.append(request.id)
-    for code, found in ((QUESTIONS_AMONG_SHOTS, among_shots), (REPEATED_QUESTIONS, repeated)):
+    for code, found in (
+        (FindingCode.QUESTIONS_AMONG_SHOTS, among_shots),
+        (FindingCode.REPEATED_QUESTIONS, repeated),
+    ):
         if found:
             yield Finding(code, {"count": len(found), "questions": tuple(found[:NAMED])})
 

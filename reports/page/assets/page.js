@@ -11,9 +11,18 @@ const page = (() => {
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
   const text = (key, values = {}) => fill(texts[key][root.lang] ?? key, values);
 
+  // A sentence that is there by language; what was recorded without its values is there in English alone.
+  const say = (node, sentences) => {
+    node.lang = root.lang in sentences ? root.lang : "en";
+    node.textContent = sentences[node.lang];
+  };
+
   const translate = (within = document) => {
     for (const node of within.querySelectorAll("[data-t]")) {
       node.textContent = text(node.dataset.t, node.dataset.a ? JSON.parse(node.dataset.a) : {});
+    }
+    for (const node of within.querySelectorAll("[data-said]")) {
+      say(node, JSON.parse(node.dataset.said));
     }
     for (const name of ["aria-label", "placeholder", "title"]) {
       for (const node of within.querySelectorAll(`[data-t-${name}]`)) {
@@ -119,6 +128,12 @@ const page = (() => {
     return node;
   };
 
+  const said = (sentences) => {
+    const node = make("span", { "data-said": JSON.stringify(sentences) });
+    say(node, sentences);
+    return node;
+  };
+
   // Paper cannot be clicked: what is folded is printed too.
   let folded = [];
   addEventListener("beforeprint", () => {
@@ -133,5 +148,5 @@ const page = (() => {
   translate();
   press("language", root.lang);
   press("theme", root.dataset.themeChoice);
-  return { text, words, translate, data, make, makeSortable };
+  return { text, words, said, translate, data, make, makeSortable };
 })();

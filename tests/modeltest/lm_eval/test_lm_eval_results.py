@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from modeltest.api import HarnessMetric, ModelTestError, Verdict
+from modeltest.api import Finding, FindingCode, HarnessMetric, ModelTestError, Verdict
 from modeltest.lm_eval.results import RESULTS_FILE, read_summary, summarize
 from modeltest.run.ending.finish import judge
 
@@ -41,7 +41,7 @@ def test_no_metric_at_all_is_invalid():
     assert judge(summarize(RESULTS)) == (Verdict.VALID, ())
     verdict, (reason,) = judge(summarize({"results": {}}))
     assert verdict is Verdict.INVALID
-    assert "metric" in reason
+    assert reason == Finding(FindingCode.NO_METRIC)
 
 
 def test_the_file_is_read_as_its_package_writes_it(tmp_path):

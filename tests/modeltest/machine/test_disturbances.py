@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from modeltest.api import EngineInfo, ProcessorUse
+from modeltest.findings import sentence
 from modeltest.machine.disturbances import disturbances
 
 GIB = 2**30
@@ -25,7 +26,7 @@ def test_a_quiet_machine_has_no_disturbances():
 
 
 @pytest.mark.parametrize(
-    ("facts", "sentence"),
+    ("facts", "said"),
     [
         ({"load_1min": 2.5}, "the load was 2.5 on 8 processors before the run: end other work"),
         ({"cpu_governor": "powersave"}, "the cpu governor is powersave, which changes clock rates"),
@@ -36,22 +37,22 @@ def test_a_quiet_machine_has_no_disturbances():
         ({"sockets": 2}, "threads may wander between 2 sockets: numactl --cpunodebind=0"),
     ],
 )
-def test_what_the_host_says_disturbs(facts, sentence):
+def test_what_the_host_says_disturbs(facts, said):
     (found,) = disturbances({**QUIET, **facts}, ENGINE)
-    assert found.startswith(sentence)
+    assert sentence(found).startswith(said)
 
 
 def test_more_threads_than_processors_take_turns():
     use = ProcessorUse(threads=16, cpus=8)
     (found,) = disturbances(QUIET, replace(ENGINE, processors=use))
-    assert found == "16 threads take turns on 8 processors: OMP_NUM_THREADS=8"
+    assert sentence(found) == "16 threads take turns on 8 processors: OMP_NUM_THREADS=8"
 
 
 @pytest.mark.parametrize(("quota", "threads"), [(1.5, 1), (0.5, 1), (6.0, 6)])
 def test_threads_beyond_the_limit_of_the_container_stand_still(quota, threads):
     (found,) = disturbances({**QUIET, "cpu_quota": quota}, ENGINE)
-    assert found.startswith(f"8 threads share the time of {quota:g} processors")
-    assert f"OMP_NUM_THREADS={threads}," in found
+    assert sentence(found).startswith(f"8 threads share the time of {quota:g} processors")
+    assert f"OMP_NUM_THREADS={threads}," in sentence(found)
     assert disturbances({**QUIET, "cpu_quota": 8.0}, ENGINE) == ()
 
 

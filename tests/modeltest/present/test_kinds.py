@@ -4,7 +4,7 @@ from typing import get_args
 import pytest
 from accuracy_runs import accuracy_run
 
-from modeltest.api import FlatMetric, Summary, Verdict
+from modeltest.api import Finding, FindingCode, FlatMetric, Summary, Verdict
 from modeltest.present import Check, Column, Level, Phrase, Presentation, Row, flat_metrics, kinds
 from modeltest.present.presentation import worst
 from modeltest.run.ending.finish import judge
@@ -12,6 +12,8 @@ from reports.ci.junit_xml import checks
 from reports.ci.summary_md import sections
 from reports.page.texts import load_texts
 from reports.run_page.report import content_of, run_page
+
+TOO_HOT = Finding(FindingCode.TEXT, {"text": "too hot"})
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class WarmthPresentation(Presentation[Warmth]):
         yield FlatMetric("harness", summary.degrees if is_usable else None, "device")
 
     def judgement(self, summary, *, expected_questions, findings):
-        return (Verdict.VALID, ()) if summary.degrees < 100 else (Verdict.INVALID, ("too hot",))
+        return (Verdict.VALID, ()) if summary.degrees < 100 else (Verdict.INVALID, (TOO_HOT,))
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def test_a_new_kind_is_shown_everywhere_by_its_one_file(warm):
 
 def test_a_new_kind_judges_itself(warm):
     assert judge(warm.summary) == (Verdict.VALID, ())
-    assert judge(Warmth(120.0)) == (Verdict.INVALID, ("too hot",))
+    assert judge(Warmth(120.0)) == (Verdict.INVALID, (TOO_HOT,))
 
 
 def test_the_worst_verdict_counts_and_nothing_at_all_is_invalid():

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from simulated_engine import GIB, SimulatedEngine, search
 
 from modeltest.api import ProbeDecision, SearchStatus
+from modeltest.findings import sentence
 from modeltest.search import QUICK_EFFORT, Ask, Reading, SearchOutcome, SearchRange
 
 
@@ -24,7 +25,7 @@ def test_the_line_leads_to_the_answer() -> None:
     assert (outcome.status, outcome.max_batch, outcome.bound) == (SearchStatus.FOUND, 40, 41)
     assert _sizes(outcome)[:3] == [1, 4, 32]
     assert len(_sizes(outcome)) <= 6
-    assert outcome.reason == "batch 41 exceeds the limit of 50.5 ms"
+    assert sentence(outcome.reason) == "batch 41 exceeds the limit of 50.5 ms"
     assert outcome.is_sound
 
 
@@ -119,7 +120,7 @@ def test_out_of_memory_is_never_a_pass() -> None:
     for probe in outcome.probes:
         assert (probe.decision is ProbeDecision.OUT_OF_MEMORY) is (probe.batch_size > 100)
         assert (probe.latency_ms is None) is (probe.batch_size > 100 or not probe.trials_ms)
-    assert outcome.reason == "batch 101 ran out of memory"
+    assert sentence(outcome.reason) == "batch 101 ran out of memory"
 
 
 def test_what_would_not_fit_is_not_run_where_the_engine_tells_its_memory() -> None:
@@ -127,7 +128,7 @@ def test_what_would_not_fit_is_not_run_where_the_engine_tells_its_memory() -> No
     outcome, evidence = search(engine, 10**6)
     assert (outcome.status, outcome.max_batch, outcome.bound) == (SearchStatus.MEMORY_LIMITED, 100, 101)
     assert max(ask.batch_size for ask in engine.asked) == 100
-    assert outcome.reason == "batch 101 is predicted not to fit in memory"
+    assert sentence(outcome.reason) == "batch 101 is predicted not to fit in memory"
     assert evidence.memory_limit_bytes == GIB + 100_999
 
 
@@ -152,7 +153,7 @@ def test_a_failed_batch_bounds_the_answer_but_proves_no_limit() -> None:
     outcome, _ = search(_engine(fails_from=6), 50.5)
     assert (outcome.status, outcome.max_batch, outcome.bound) == (SearchStatus.BORDERLINE, 5, 6)
     assert not outcome.is_sound
-    assert outcome.reason == "batch 6 failed and gave no reading"
+    assert sentence(outcome.reason) == "batch 6 failed and gave no reading"
 
 
 def test_a_batch_that_fails_in_its_certificate_is_not_the_answer() -> None:
@@ -185,7 +186,7 @@ def test_none_feasible_rests_on_three_trials_of_the_lowest_batch() -> None:
     assert (outcome.status, outcome.max_batch, outcome.bound) == (SearchStatus.NONE_FEASIBLE, None, 1)
     assert [len(probe.trials_ms) for probe in outcome.probes] == [3]
     oom, _ = search(_engine(memory_rows=0), 50)
-    assert (oom.status, oom.reason) == (SearchStatus.NONE_FEASIBLE, "batch 1 ran out of memory")
+    assert (oom.status, sentence(oom.reason)) == (SearchStatus.NONE_FEASIBLE, "batch 1 ran out of memory")
 
 
 def test_a_batch_at_the_limit_is_borderline_and_counts_as_a_failure() -> None:
@@ -193,7 +194,7 @@ def test_a_batch_at_the_limit_is_borderline_and_counts_as_a_failure() -> None:
     assert (outcome.status, outcome.max_batch) == (SearchStatus.BORDERLINE, 39)
     assert _probe(outcome, 40).decision is ProbeDecision.BORDERLINE
     assert len(_probe(outcome, 40).trials_ms) < 7, "no trial could have decided it"
-    assert outcome.reason == "5 trials of batch 40 neither meet nor exceed the limit of 50 ms"
+    assert sentence(outcome.reason) == "5 trials of batch 40 neither meet nor exceed the limit of 50 ms"
     assert outcome.is_sound
 
 
@@ -223,7 +224,7 @@ def test_a_batch_above_that_is_lost_in_the_scatter_is_measured_once() -> None:
     above = _probe(outcome, outcome.max_batch + 1)
     assert len(above.trials_ms) == 1
     text = "the batches from {} on differ from the limit of 50 ms by less than the trials scatter"
-    assert outcome.reason == text.format(above.batch_size)
+    assert sentence(outcome.reason) == text.format(above.batch_size)
 
 
 def test_a_step_above_the_answer_is_measured_until_it_is_known() -> None:

@@ -60,6 +60,7 @@ def test_an_output_has_its_tokens_text_and_first_difference(tmp_path: Path) -> N
         "prompt": 0,
         "verdict": "VALID",
         "reasons": [],
+        "reason_codes": [],
         "rows": 2,
         "rows_that_differ": 0,
         "first_difference": None,

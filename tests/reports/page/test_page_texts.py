@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 import reports.page
+from modeltest.findings import LANGUAGES
 from reports.page.rendering import page_kinds
-from reports.page.texts import LANGUAGES, fill, load_texts
+from reports.page.texts import fill, load_texts
 
 FOLDER = Path(reports.page.__file__).parent
 SOURCES = [

@@ -13,6 +13,8 @@ from modeltest.api import (
     ChatPrompt,
     Completion,
     DatasetInfo,
+    Finding,
+    FindingCode,
     Finish,
     GeneratedText,
     GenerationSummary,
@@ -30,9 +32,11 @@ from modeltest.api import (
     Turn,
     Verdict,
 )
+from modeltest.findings import sentence, sentences
+from reports.page.texts import load_texts
 from reports.run_page.accuracy import _answers, _in_order, accuracy_content
 from reports.run_page.questions import columns
-from reports.run_page.report import RunPage
+from reports.run_page.report import RunPage, content_of, run_page
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -356,3 +360,39 @@ def test_no_two_elements_of_a_page_have_one_id(tmp_path, kind):
     page = page_of(runs[kind], tmp_path)
     ids = re.findall(r'<[^>]* id="([^"]+)"', re.sub(r"<(script|style)>.*?</\1>", "", page, flags=re.DOTALL))
     assert sorted(set(ids)) == sorted(ids)
+
+
+def chinese_page(result) -> str:
+    return run_page(result, content_of(result, load_texts(("run", "plot"))), language="zh")
+
+
+def test_reasons_warnings_and_the_end_of_a_search_are_said_in_both_languages():
+    searched = max_batch_run()
+    failed = Finding(FindingCode.QUESTIONS_CUT_SHORT, {"asked": 90, "expected": 100})
+    busy = Finding(FindingCode.MACHINE_BUSY, {"load": 3.2, "cpus": 4.0})
+    result = replace(
+        searched,
+        reasons=sentences([failed]),
+        reason_codes=(failed,),
+        warnings=sentences([busy]),
+        warning_codes=(busy,),
+    )
+    words = words_of(chinese_page(result))
+    assert "100 题中只问了 90 题：运行中途停止" in words
+    assert "运行前 4 个处理器上的负载为 3.2" in words
+    assert sentence(searched.summary.cases[0].reason_code, "zh") in words
+    in_english = run_page(result, content_of(result, load_texts(("run", "plot"))), language="en")
+    assert "90 of 100 questions were asked: the run was cut short" in words_of(in_english)
+    assert "100 题中只问了 90 题" in in_english  # for the button that changes the language
+
+
+def test_faults_of_cases_are_said_in_chinese():
+    words = words_of(chinese_page(out_of_memory_run()))
+    assert "内存耗尽" in words
+    assert "ran out of memory" not in words
+
+
+def test_what_an_older_run_recorded_without_values_is_shown_as_it_was_recorded():
+    older = replace(performance_run(), reasons=("so it was <b>recorded</b>",), reason_codes=())
+    page = chinese_page(older)
+    assert '<span lang="en">so it was &lt;b&gt;recorded&lt;/b&gt;</span>' in page

@@ -30,8 +30,10 @@ from modeltest.api import (
     RunResult,
     RunSpec,
     SearchStatus,
+    Summary,
     Verdict,
 )
+from modeltest.findings import sentences
 from modeltest.installation import install_command
 from modeltest.run.ending.finish import finish, judge, summarize
 
@@ -47,10 +49,15 @@ def accuracy(total: int, failed: int) -> AccuracySummary:
 
 def test_b4_the_most_frequent_reason_of_failure_is_among_the_reasons():
     failed = replace(accuracy(14, 5), frequent_failure=FrequentFailure("choice ' C' merges", 4))
-    assert judge(failed) == (
+    assert judged_in_words(failed) == (
         Verdict.INVALID,
         ("5 of 14 questions failed, 4 of them so: choice ' C' merges",),
     )
+
+
+def judged_in_words(summary: Summary, **expected: int) -> tuple[Verdict, tuple[str, ...]]:
+    verdict, reasons = judge(summary, **expected)
+    return verdict, sentences(reasons)
 
 
 def search(verdict: Verdict, *reasons: str) -> MaxBatchCase:
@@ -102,39 +109,39 @@ def test_any_question_that_quantised_weights_may_decide_is_near_a_tie(tmp_path):
     ],
 )
 def test_one_failed_question_spoils_an_accuracy_run(total, failed, verdict, reasons):
-    assert judge(accuracy(total, failed)) == (verdict, reasons)
+    assert judged_in_words(accuracy(total, failed)) == (verdict, reasons)
 
 
 def test_questions_that_were_never_asked_spoil_an_accuracy_run():
-    verdict, reasons = judge(accuracy(6, 0), expected_questions=10)
+    verdict, reasons = judged_in_words(accuracy(6, 0), expected_questions=10)
     assert verdict is Verdict.INVALID
     assert reasons == ("6 of 10 questions were asked: the run was cut short",)
-    assert judge(accuracy(10, 0), expected_questions=10) == (Verdict.VALID, ())
+    assert judged_in_words(accuracy(10, 0), expected_questions=10) == (Verdict.VALID, ())
 
 
 def test_a_performance_run_is_as_good_as_its_worst_case():
-    assert judge(PerformanceSummary((CASE,))) == (Verdict.VALID, ())
-    assert judge(PerformanceSummary((CASE, NOISY))) == (Verdict.NOISY, ("64x32 batch 8: CV 9%",))
-    verdict, reasons = judge(PerformanceSummary((BROKEN, NOISY)))
+    assert judged_in_words(PerformanceSummary((CASE,))) == (Verdict.VALID, ())
+    assert judged_in_words(PerformanceSummary((CASE, NOISY))) == (Verdict.NOISY, ("64x32 batch 8: CV 9%",))
+    verdict, reasons = judged_in_words(PerformanceSummary((BROKEN, NOISY)))
     assert verdict is Verdict.INVALID
     assert reasons == ("64x32 batch 16: out of memory", "64x32 batch 8: CV 9%")
 
 
 def test_a_performance_run_without_cases_is_invalid():
-    assert judge(PerformanceSummary(()))[0] is Verdict.INVALID
+    assert judged_in_words(PerformanceSummary(()))[0] is Verdict.INVALID
 
 
 def test_searches_are_as_good_as_the_worst_of_them():
     sound, open_end = search(Verdict.VALID), search(Verdict.NOISY, "the search ended BORDERLINE")
-    assert judge(MaxBatchSummary((sound,))) == (Verdict.VALID, ())
-    verdict, reasons = judge(MaxBatchSummary((sound, open_end)))
+    assert judged_in_words(MaxBatchSummary((sound,))) == (Verdict.VALID, ())
+    verdict, reasons = judged_in_words(MaxBatchSummary((sound, open_end)))
     assert verdict is Verdict.NOISY
     assert reasons == ("64x32: the search ended BORDERLINE",)
-    assert judge(MaxBatchSummary((sound, open_end, search(Verdict.INVALID))))[0] is Verdict.INVALID
+    assert judged_in_words(MaxBatchSummary((sound, open_end, search(Verdict.INVALID))))[0] is Verdict.INVALID
 
 
 def test_a_run_without_searches_is_invalid():
-    assert judge(MaxBatchSummary(()))[0] is Verdict.INVALID
+    assert judged_in_words(MaxBatchSummary(()))[0] is Verdict.INVALID
 
 
 OUTPUT = PrecisionOutput(Case(8, 3), 2, 0, (5,), (7,), None, None, 2, 0, None, Verdict.VALID, ())
@@ -152,11 +159,11 @@ OUTPUT = PrecisionOutput(Case(8, 3), 2, 0, (5,), (7,), None, None, 2, 0, None, V
 def test_a_precision_run_is_as_good_as_its_worst_output(
     outputs: tuple[PrecisionOutput, ...], verdict: Verdict
 ) -> None:
-    assert judge(PrecisionSummary(outputs))[0] is verdict
+    assert judged_in_words(PrecisionSummary(outputs))[0] is verdict
 
 
 def test_reasons_of_outputs_name_their_case_and_batch() -> None:
-    assert judge(PrecisionSummary((replace(OUTPUT, reasons=("rows differ",)),)))[1] == (
+    assert judged_in_words(PrecisionSummary((replace(OUTPUT, reasons=("rows differ",)),)))[1] == (
         "8x3 batch 2: rows differ",
     )
 

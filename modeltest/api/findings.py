@@ -1,0 +1,112 @@
+"""What is said of a result as values: a code and numbers. The sentences are in `modeltest.findings`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class FindingCode(str, Enum):
+    """Everything that is said of a result; `modeltest/sentences/` has the words and values of each."""
+
+    __hash__ = str.__hash__  # so that a code read from a file is found in a set of members
+
+    TEXT = "text"
+    """What somebody else says in words of their own: an engine, a library, a plug-in."""
+
+    # Where something was found; `about` is the finding.
+    IN_CASE = "in_case"
+    IN_SEARCH = "in_search"
+    IN_TRIAL = "in_trial"
+    IN_PROMPT = "in_prompt"
+
+    # Of the questions, their answers and the journal.
+    BELOW_GUESSING = "below_guessing"
+    JOURNAL_WITHOUT_DIGESTS = "journal_without_digests"
+    ONE_ANSWER = "one_answer"
+    QUESTIONS_AMONG_SHOTS = "questions_among_shots"
+    REPEATED_QUESTIONS = "repeated_questions"
+
+    # Why a run has the verdict that it has.
+    RUN_UNFINISHED = "run_unfinished"
+    GIVEN_UP = "given_up"
+    NO_QUESTION_ASKED = "no_question_asked"
+    QUESTIONS_CUT_SHORT = "questions_cut_short"
+    QUESTIONS_FAILED = "questions_failed"
+    WORSE_THAN_GUESSING = "worse_than_guessing"
+    PROMPT_FAILED = "prompt_failed"
+    PROMPTS_FAILED = "prompts_failed"
+    PROMPTS_CUT_SHORT = "prompts_cut_short"
+    NO_METRIC = "no_metric"
+
+    # Of timed trials.
+    TRIALS_CUT_SHORT = "trials_cut_short"
+    SMALLER_BATCH_OUT_OF_MEMORY = "smaller_batch_out_of_memory"
+    BATCH_OUT_OF_MEMORY = "batch_out_of_memory"
+    ROWS_MISSING = "rows_missing"
+    ROWS_FAILED = "rows_failed"
+    ROWS_OF_WRONG_LENGTH = "rows_of_wrong_length"
+    ROWS_UNTIMED = "rows_untimed"
+    ROWS_WITHOUT_END_ALONE = "rows_without_end_alone"
+    TIMES_BACKWARDS = "times_backwards"
+    VARIES = "varies"
+    DRIFTS = "drifts"
+    DECODE_IMPLAUSIBLE = "decode_implausible"
+    PREFILL_IMPLAUSIBLE = "prefill_implausible"
+    WARMUP_ALONE = "warmup_alone"
+    WARMUP_UNSETTLED = "warmup_unsettled"
+    INTERVALS_WIDE = "intervals_wide"
+    INTERVAL_WIDTH = "interval_width"
+    TIMING_COSTS = "timing_costs"
+
+    # How a max-batch search ended.
+    SEARCH_ENDED = "search_ended"
+    END_OF_RANGE = "end_of_range"
+    EASIER_CASE_OUT_OF_MEMORY = "easier_case_out_of_memory"
+    BATCH_WITHOUT_READING = "batch_without_reading"
+    BATCH_EXCEEDS_LIMIT = "batch_exceeds_limit"
+    BATCH_PREDICTED_NOT_TO_FIT = "batch_predicted_not_to_fit"
+    SEARCH_CUT_SHORT = "search_cut_short"
+    BATCH_UNDECIDED = "batch_undecided"
+    BATCHES_LOST_IN_SCATTER = "batches_lost_in_scatter"
+    QUICK_SEARCH = "quick_search"
+
+    # Of the outputs of a precision run.
+    NOT_MEASURED = "not_measured"
+    ROW_MISSING = "row_missing"
+    ROW_FAILED = "row_failed"
+    ROW_OF_WRONG_LENGTH = "row_of_wrong_length"
+    ROWS_DIFFER = "rows_differ"
+    OUTPUT_DIFFERS_BY_BATCH = "output_differs_by_batch"
+    LOGPROBS_UNMEASURED = "logprobs_unmeasured"
+    LOGPROBS_FAILED = "logprobs_failed"
+    LOGPROB_MISSING = "logprob_missing"
+    TOKEN_OUTSIDE_VOCABULARY = "token_outside_vocabulary"
+
+    # What about the machine disturbs times.
+    MACHINE_BUSY = "machine_busy"
+    GOVERNOR_CHANGES_CLOCK = "governor_changes_clock"
+    LITTLE_MEMORY = "little_memory"
+    THREADS_TAKE_TURNS = "threads_take_turns"
+    THREADS_WANDER = "threads_wander"
+    CPU_QUOTA = "cpu_quota"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something to know of a result, as a code and values: `modeltest.findings` has the words.
+
+    Decide on the code and the values, never on a sentence. A code that is not in `FindingCode`, of a plug-in
+    or a later version, is shown by its values.
+    """
+
+    code: str
+    values: Mapping[str, FindingValue] = field(default_factory=dict)
+
+
+FindingValue = str | int | float | Finding | tuple[str, ...] | tuple[int, ...] | tuple[Finding, ...] | None
+"""`None`: there is none, and the part of the sentence that has it is left out."""
