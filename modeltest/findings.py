@@ -10,7 +10,7 @@ written:
 | `{answer:quoted}` | in quotation marks, and not at length |
 | `{size:GiB:.1f}` | in a larger unit: `giga`, `tera` or `GiB` |
 | `{error:or:no answer}` | as it is, and where it is `None` so |
-| `{low:if: ({low:.2%})}` | only where there is a value, and it is not 0 |
+| `{low:if: ({low:.2%})}` | only where there is a value, 0 too, and no empty text or list |
 | `{count:plural:question is\\|questions are}` | the first where the value is 1 |
 | `{phase:choose:warmup=warm-up\\|bare=end}` | the text of the value, or else the value |
 | `{names}` | the names, or other findings, with commas between |
@@ -123,7 +123,7 @@ class _Words(Formatter):
         """Return a value as the spec says; see the head of this module."""
         name, _, rest = format_spec.partition(":")
         if name == "if":
-            return rest if value else ""
+            return "" if value in (None, "", ()) else rest
         if value is None:
             return rest if name == "or" else ""
         if isinstance(value, Finding):

@@ -34,6 +34,7 @@ from modeltest.api import (
     TaskOptions,
 )
 from modeltest.data.card import load_card
+from modeltest.findings import sentences
 from modeltest.run.ending.finish import finish, judge, summarize
 from modeltest.run.record.directory import RUN_FILE, create_run_directory, read_result, write_result
 from modeltest.run.record.journal import FILE_NAME, JournalWriter
@@ -124,7 +125,8 @@ def write_run(
         summary = summarize(read, place)
         expected = result.dataset.records if result.dataset else None
         verdict, reasons = judge(summary, expected_questions=expected)
-        write_result(place, replace(read, summary=summary, verdict=verdict, reasons=reasons))
+        result = replace(read, summary=summary, verdict=verdict)
+        write_result(place, replace(result, reasons=sentences(reasons), reason_codes=reasons))
     return place
 
 
@@ -138,7 +140,9 @@ def write_odd_runs(directory: Path, plan: Plan, *, seed: int = 0) -> list[Path]:
         (partial, {"status": "partial", "error": "interrupted after 120 questions"}),
     ):
         result = read_result(path)
-        write_result(path, replace(result, summary=None, verdict=None, reasons=(), **changes))
+        write_result(
+            path, replace(result, summary=None, verdict=None, reasons=(), reason_codes=(), **changes)
+        )
     text = (damaged / RUN_FILE).read_text(encoding="utf-8")
     (damaged / RUN_FILE).write_text(text[: len(text) // 2], encoding="utf-8")
     return whole

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
+from modeltest.api.findings import Finding
 from modeltest.api.spec import Case
 
 
@@ -56,6 +57,9 @@ class Gate:
 
     questions_needed: int | None = None
     """How many questions would decide an INCONCLUSIVE gate; `None` where that is not known."""
+
+    statement_code: Finding | None = None
+    """`statement` as values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +315,8 @@ class Comparison:
     performance: tuple[MetricComparison, ...] = ()
     max_batch: tuple[MaxBatchComparison, ...] = ()
     modeltest_version: str | None = None
+    note_codes: tuple[Finding, ...] = ()
+    """`notes` as values."""
 
     @property
     def level(self) -> str:

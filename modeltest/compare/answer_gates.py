@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from modeltest.api import AccuracyComparison, Gate, GateOutcome, PairedAccuracy
+from modeltest.api import AccuracyComparison, Finding, FindingCode, Gate, GateOutcome, PairedAccuracy
+from modeltest.compare.comparable import OtherTokens
 from modeltest.compare.paired import at_least, at_most, lower_bound, questions_needed
 from modeltest.compare.tolerances import (
     MAX_WIDE_FLIPS,
     MOST_UNANSWERED,
     Tolerances,
 )
+from modeltest.findings import sentence
 from modeltest.rounding import Resolution
 
 _NAMED = 3
@@ -34,34 +36,57 @@ def answer_gates(
 
 def failure_gate(found: AccuracyComparison) -> Gate:
     """Return whether the candidate answers every question that the reference answers."""
-    failed = len(found.failed_in_candidate)
+    failed = found.failed_in_candidate
+    statement = Finding(FindingCode.CANDIDATE_ANSWERED_ALL)
     if failed:
-        named = ", ".join(found.failed_in_candidate[:_NAMED]) + (", ..." if failed > _NAMED else "")
-        statement = f"the candidate failed on {failed} questions that the reference answered: {named}"
-    else:
-        statement = "the candidate answered every question that the reference answered"
+        statement = Finding(FindingCode.CANDIDATE_FAILED, {"failed": len(failed), "names": failed[:_NAMED]})
     outcome = GateOutcome.FAIL if failed else GateOutcome.PASS
-    return Gate("failures", "", outcome, statement, float(failed), 0.0, "questions")
+    return Gate(
+        name="failures",
+        part="",
+        outcome=outcome,
+        statement=sentence(statement),
+        value=float(len(failed)),
+        limit=0.0,
+        unit="questions",
+        statement_code=statement,
+    )
 
 
-def token_gate(differing: str | None, questions: int) -> Gate:
-    """Return whether one checkpoint read the same token ids in all prompts; `differing` says where not.
+def token_gate(differing: OtherTokens | None, questions: int) -> Gate:
+    """Return whether one checkpoint read the same token ids in all prompts; `differing` are those it did not.
 
     No statistics: a port that reads another text than it was given is broken, whatever it answers.
     """
-    if differing is None:
-        statement = f"all {questions} equal prompts became the same tokens"
-        return Gate("tokens", "", GateOutcome.PASS, statement, 0.0, 0.0, "questions")
-    count, statement = float(differing.split()[0]), f"{differing}; it is the same checkpoint"
-    return Gate("tokens", "", GateOutcome.FAIL, statement, count, 0.0, "questions")
+    outcome, count = GateOutcome.PASS, 0
+    statement = Finding(FindingCode.SAME_TOKENS, {"questions": questions})
+    if differing is not None:
+        outcome, count = GateOutcome.FAIL, differing.prompts
+        statement = Finding(FindingCode.OTHER_TOKENS_OF_ONE_CHECKPOINT, {"about": differing.finding})
+    return Gate(
+        name="tokens",
+        part="",
+        outcome=outcome,
+        statement=sentence(statement),
+        value=float(count),
+        limit=0.0,
+        unit="questions",
+        statement_code=statement,
+    )
 
 
 def suspected(gate: Gate) -> Gate:
     """Return a gate that does not let accuracy pass, of runs of which one is SUSPECT; it still fails."""
     if gate.name not in _OF_ACCURACY or gate.outcome is not GateOutcome.PASS:
         return gate
-    statement = f"guessing would beat one of the runs, so that nothing is kept to: {gate.statement}"
-    return replace(gate, outcome=GateOutcome.INCONCLUSIVE, statement=statement)
+    about = gate.statement_code or Finding(FindingCode.TEXT, {"text": gate.statement})
+    statement = Finding(FindingCode.GUESSING_BEATS_A_RUN, {"about": about})
+    return replace(
+        gate,
+        outcome=GateOutcome.INCONCLUSIVE,
+        statement=sentence(statement),
+        statement_code=statement,
+    )
 
 
 def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
@@ -73,26 +98,30 @@ def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
     overall, allowed = found.overall, tolerances.max_drop
     table, total = overall.table, overall.table.questions
     if overall.difference is None:
+        nothing = Finding(FindingCode.NO_COMMON_ANSWER)
         return Gate(
-            *("accuracy", "", GateOutcome.INCONCLUSIVE, "no question was answered by both runs"),
-            *(None, -allowed, "fraction"),
+            name="accuracy",
+            part="",
+            outcome=GateOutcome.INCONCLUSIVE,
+            statement=sentence(nothing),
+            value=None,
+            limit=-allowed,
+            unit="fraction",
+            statement_code=nothing,
         )
     low = lower_bound(table.reference_only, table.candidate_only, total, confidence=tolerances.confidence)
     needed = None
     if not found.flips and not table.reference_only and not table.candidate_only:
         outcome = GateOutcome.PASS
-        statement = f"all {total} answers are identical, so that accuracy is the same on these questions"
+        statement = Finding(FindingCode.ALL_ANSWERS_IDENTICAL, {"questions": total})
     elif low > -allowed:
         outcome = GateOutcome.PASS
-        statement = (
-            f"accuracy changes by {overall.difference:+.2%}; {_excluded(low)} is excluded "
-            f"({tolerances.confidence:.0%}), {allowed:.2%} are allowed"
-        )
+        statement = _excluded(low, overall.difference, tolerances)
     elif is_drop(overall, tolerances):
         outcome = GateOutcome.FAIL
-        statement = (
-            f"accuracy drops by {-overall.difference:.2%}, {allowed:.2%} are allowed, and chance does not "
-            f"explain it (McNemar p = {overall.p_value:.2g})"
+        statement = Finding(
+            FindingCode.ACCURACY_DROPS,
+            {"drop": -overall.difference, "allowed": allowed, "p_value": overall.p_value},
         )
     else:
         outcome = GateOutcome.INCONCLUSIVE
@@ -101,20 +130,33 @@ def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
             max_drop=allowed,
             confidence=tolerances.confidence,
         )
-        statement = (
-            f"accuracy changes by {overall.difference:+.2%}, and on {total} questions a drop of up to "
-            f"{-low:.2%} cannot be excluded ({tolerances.confidence:.0%}); {allowed:.2%} are allowed"
-            + (f"; about {needed} questions would tell" if needed else "")
+        statement = Finding(
+            FindingCode.DROP_NOT_EXCLUDED,
+            {
+                "difference": overall.difference,
+                "questions": total,
+                "drop": -low,
+                "confidence": tolerances.confidence,
+                "allowed": allowed,
+                "needed": needed or None,
+            },
         )
     if outcome is GateOutcome.PASS and found.unanswered > MOST_UNANSWERED * total:
         outcome = GateOutcome.INCONCLUSIVE
-        statement = (
-            f"neither run gave an answer to {found.unanswered} of {total} questions: an accuracy that "
-            f"changes by {overall.difference:+.2%} says nothing of the model"
+        statement = Finding(
+            FindingCode.MANY_UNANSWERED,
+            {"unanswered": found.unanswered, "questions": total, "difference": overall.difference},
         )
     return Gate(
-        *("accuracy", "", outcome, statement, overall.difference, -allowed, "fraction"),
+        name="accuracy",
+        part="",
+        outcome=outcome,
+        statement=sentence(statement),
+        value=overall.difference,
+        limit=-allowed,
+        unit="fraction",
         questions_needed=needed,
+        statement_code=statement,
     )
 
 
@@ -137,15 +179,23 @@ def subject_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
     p_value, worst = min(worse, default=(1.0, ""))
     count = len(found.subjects)
     if p_value <= tolerances.risk:
-        names = ", ".join(subject for p, subject in sorted(worse) if p <= tolerances.risk)
+        names = tuple(subject for p, subject in sorted(worse) if p <= tolerances.risk)
         outcome = GateOutcome.FAIL
-        statement = f"worse beyond chance, looked at among {count} subjects (Holm): {names}"
+        statement = Finding(FindingCode.SUBJECTS_WORSE, {"subjects": count, "names": names})
     else:
         outcome = GateOutcome.PASS
-        statement = f"no subject of {count} is worse beyond chance (Holm" + (
-            f"; the worst is {worst}, p = {p_value:.2g})" if worst else ")"
-        )
-    return Gate("subjects", "", outcome, statement, p_value, tolerances.risk, "p-value")
+        values = {"subjects": count, "worst": worst or None, "p_value": p_value}
+        statement = Finding(FindingCode.NO_SUBJECT_WORSE, values)
+    return Gate(
+        name="subjects",
+        part="",
+        outcome=outcome,
+        statement=sentence(statement),
+        value=p_value,
+        limit=tolerances.risk,
+        unit="p-value",
+        statement_code=statement,
+    )
 
 
 def flip_gate(found: AccuracyComparison, tolerances: Tolerances, resolution: Resolution) -> Gate:
@@ -161,11 +211,15 @@ def flip_gate(found: AccuracyComparison, tolerances: Tolerances, resolution: Res
     if allowed is None:
         allowed = MAX_WIDE_FLIPS if by_margin else resolution.flips
     total = found.questions - found.unanswered
-    what = "differently with a wide margin" if by_margin else "differently"
-    beside = f" and {found.near_tie_flips} near a tie" if found.near_tie_flips else ""
-    unanswered = f", neither run answers {found.unanswered} others" if found.unanswered else ""
-    statement = (
-        f"{flips} of {total} questions are answered {what}{beside}{unanswered}; {allowed:.2%} are allowed"
+    statement = Finding(
+        FindingCode.ANSWERS_DIFFER_WIDELY if by_margin else FindingCode.ANSWERS_DIFFER,
+        {
+            "flips": flips,
+            "questions": total,
+            "near_ties": found.near_tie_flips or None,
+            "unanswered": found.unanswered or None,
+            "allowed": allowed,
+        },
     )
     needed = None
     if flips and total and at_least(flips, total, allowed) <= tolerances.risk:
@@ -177,10 +231,20 @@ def flip_gate(found: AccuracyComparison, tolerances: Tolerances, resolution: Res
     else:
         outcome = GateOutcome.INCONCLUSIVE
         needed = _needed_for(flips, total, allowed, tolerances.risk)
-        statement += f"; about {needed} questions would tell" if needed else "; too few questions to tell"
+        if needed:
+            statement = Finding(FindingCode.MORE_QUESTIONS_WOULD_TELL, {"about": statement, "needed": needed})
+        else:
+            statement = Finding(FindingCode.TOO_FEW_QUESTIONS, {"about": statement})
     return Gate(
-        *("answers", "", outcome, statement, flips / total if total else None, allowed, "fraction"),
+        name="answers",
+        part="",
+        outcome=outcome,
+        statement=sentence(statement),
+        value=flips / total if total else None,
+        limit=allowed,
+        unit="fraction",
         questions_needed=needed,
+        statement_code=statement,
     )
 
 
@@ -193,16 +257,33 @@ def divergence_gate(found: AccuracyComparison, tolerances: Tolerances, resolutio
     if divergence is None:
         raise ValueError("there are no distributions to judge")
     allowed = resolution.mean_kl if tolerances.max_kl is None else tolerances.max_kl
-    statement = (
-        f"the mean KL divergence of the choices is {divergence.mean_kl:.2g} nats, {allowed:.2g} are allowed; "
-        f"the largest is {divergence.max_kl:.2g} ({divergence.max_kl_question})"
+    statement = Finding(
+        FindingCode.CHOICES_DIVERGE,
+        {
+            "mean": divergence.mean_kl,
+            "allowed": allowed,
+            "largest": divergence.max_kl,
+            "question": divergence.max_kl_question,
+        },
     )
     outcome = GateOutcome.PASS if divergence.mean_kl <= allowed else GateOutcome.FAIL
-    return Gate("divergence", "", outcome, statement, divergence.mean_kl, allowed, "nats")
+    return Gate(
+        name="divergence",
+        part="",
+        outcome=outcome,
+        statement=sentence(statement),
+        value=divergence.mean_kl,
+        limit=allowed,
+        unit="nats",
+        statement_code=statement,
+    )
 
 
-def _excluded(low: float) -> str:
-    return "any drop" if low >= 0 else f"a drop of {-low:.2%} or more"
+def _excluded(low: float, difference: float, tolerances: Tolerances) -> Finding:
+    common = {"difference": difference, "confidence": tolerances.confidence, "allowed": tolerances.max_drop}
+    if low >= 0:
+        return Finding(FindingCode.ANY_DROP_EXCLUDED, common)
+    return Finding(FindingCode.DROP_EXCLUDED, {**common, "drop": -low})
 
 
 def _needed_for(flips: int, total: int, allowed: float, risk: float) -> int | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from modeltest.api import (
     AccuracySummary,
+    Finding,
+    FindingCode,
     HarnessSummary,
     RunDifference,
     RunResult,
@@ -234,18 +236,33 @@ def prompts_with_tokens(reference: Mapping[str, Answer], candidate: Mapping[str,
     ]
 
 
-def tokenization_note(reference: Mapping[str, Answer], candidate: Mapping[str, Answer]) -> str | None:
+@dataclass(frozen=True, slots=True)
+class OtherTokens:
+    """How many equal prompts became different tokens, and what to say of it."""
+
+    prompts: int
+    finding: Finding
+
+
+def tokenization_note(reference: Mapping[str, Answer], candidate: Mapping[str, Answer]) -> OtherTokens | None:
     """Return what to say where equal prompts became different tokens: often the cause of everything else."""
     told = prompts_with_tokens(reference, candidate)
     differing = [name for name in told if reference[name].encoded != candidate[name].encoded]
     if not differing:
         return None
     one, other = reference[differing[0]], candidate[differing[0]]
-    return (
-        f"{len(differing)} equal prompts became different tokens, such as {differing[0]}: {one.encoded[0]} "
-        f"beginning {list(one.first_tokens)}, in the candidate {other.encoded[0]} beginning "
-        f"{list(other.first_tokens)}"
+    finding = Finding(
+        FindingCode.OTHER_TOKENS,
+        {
+            "prompts": len(differing),
+            "question": differing[0],
+            "reference_tokens": one.encoded[0],
+            "reference_begins": tuple(one.first_tokens),
+            "candidate_tokens": other.encoded[0],
+            "candidate_begins": tuple(other.first_tokens),
+        },
     )
+    return OtherTokens(len(differing), finding)
 
 
 def refuse(differences: Iterable[RunDifference], allowed: Iterable[str]) -> tuple[RunDifference, ...]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from modeltest.api import (
     Case,
+    Finding,
+    FindingCode,
     Gate,
     GateOutcome,
     OutputAgreement,
@@ -19,6 +21,7 @@ from modeltest.api import (
 from modeltest.compare.divergence import CRITERION_MAX, CRITERION_RARE, CRITERION_SHARE, meets_criterion
 from modeltest.compare.outputs import Output, OutputPair
 from modeltest.compare.tolerances import Tolerances
+from modeltest.findings import sentence
 from modeltest.tasks.output_logprobs import Distributions
 from modeltest.tasks.precision_single import distributions_by_prompt
 
@@ -113,11 +116,16 @@ def criterion_gate(found: OutputAgreement) -> Gate:
     divergence = found.divergence
     if divergence is None:
         raise ValueError("there are no log-probabilities to judge")
-    least = "" if divergence.is_whole else "at least "
-    statement = (
-        f"the largest KL divergence of {divergence.tokens} tokens is {least}{divergence.max_kl:.2g}, and "
-        f"{least}{divergence.share_above:.2%} of them are above {CRITERION_RARE:g}; {CRITERION_MAX:g} and "
-        f"{CRITERION_SHARE:.1%} are allowed"
+    statement = Finding(
+        FindingCode.TOKENS_DIVERGE if divergence.is_whole else FindingCode.TOKENS_DIVERGE_AT_LEAST,
+        {
+            "tokens": divergence.tokens,
+            "largest": divergence.max_kl,
+            "share": divergence.share_above,
+            "rare": CRITERION_RARE,
+            "allowed": CRITERION_MAX,
+            "allowed_share": CRITERION_SHARE,
+        },
     )
     if not meets_criterion(divergence):
         outcome = GateOutcome.FAIL
@@ -125,25 +133,46 @@ def criterion_gate(found: OutputAgreement) -> Gate:
         outcome = GateOutcome.PASS
     else:
         outcome = GateOutcome.INCONCLUSIVE
-        statement += "; whole distributions would tell (precision with --logits)"
-    return Gate("criterion", "", outcome, statement, divergence.max_kl, CRITERION_MAX, "nats")
+        statement = Finding(FindingCode.WHOLE_DISTRIBUTIONS_WOULD_TELL, {"about": statement})
+    return Gate(
+        name="criterion",
+        part="",
+        outcome=outcome,
+        statement=sentence(statement),
+        value=divergence.max_kl,
+        limit=CRITERION_MAX,
+        unit="nats",
+        statement_code=statement,
+    )
 
 
 def identity_gate(found: OutputAgreement, min_identical: float | None) -> Gate:
     """Return whether enough outputs are identical; without a limit only identical ones are above doubt."""
     share = found.identical / found.outputs
-    statement = f"{found.identical} of {found.outputs} outputs are identical"
-    if found.earliest_divergence is not None:
-        statement += f", the others part from token {found.earliest_divergence} on at the earliest"
+    values = {
+        "identical": found.identical,
+        "outputs": found.outputs,
+        "earliest": found.earliest_divergence,
+    }
+    statement = Finding(FindingCode.OUTPUTS_IDENTICAL, values)
     if min_identical is not None:
         outcome = GateOutcome.PASS if share >= min_identical else GateOutcome.FAIL
-        statement += f"; {min_identical:.2%} are asked for"
+        statement = Finding(FindingCode.OUTPUTS_ASKED_FOR, {"about": statement, "asked": min_identical})
     elif share == 1:
         outcome = GateOutcome.PASS
     else:
         outcome = GateOutcome.INCONCLUSIVE
-        statement += "; whether rounding explains that, outputs alone cannot tell"
-    return Gate("outputs", "", outcome, statement, share, min_identical, "fraction")
+        statement = Finding(FindingCode.OUTPUTS_ALONE_CANNOT_TELL, {"about": statement})
+    return Gate(
+        name="outputs",
+        part="",
+        outcome=outcome,
+        statement=sentence(statement),
+        value=share,
+        limit=min_identical,
+        unit="fraction",
+        statement_code=statement,
+    )
 
 
 def _by_name(summary: PrecisionSummary) -> dict[str, PrecisionOutput]:

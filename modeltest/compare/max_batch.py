@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import floor
 
-from modeltest.api import Gate, GateOutcome, MaxBatchCase, MaxBatchComparison, MaxBatchSummary
+from modeltest.api import (
+    Finding,
+    FindingCode,
+    Gate,
+    GateOutcome,
+    MaxBatchCase,
+    MaxBatchComparison,
+    MaxBatchSummary,
+)
+from modeltest.findings import sentence
 
 
 def compare_searches(
@@ -26,9 +35,16 @@ def max_batch_gates(found: Sequence[MaxBatchComparison], *, tolerance: float) ->
         part = f"{each.case.shape} within {each.limit_ms:g} ms"
         least = _least(each, tolerance)
         value = None if each.candidate_batch is None else float(each.candidate_batch)
+        statement = _statement(each, least)
         yield Gate(
-            *("max_batch", part, _outcome(each, least), _statement(each, least), value),
-            *(float(least), "requests"),
+            name="max_batch",
+            outcome=_outcome(each, least),
+            statement=sentence(statement),
+            part=part,
+            value=value,
+            limit=float(least),
+            unit="requests",
+            statement_code=statement,
         )
 
 
@@ -63,15 +79,14 @@ def _outcome(each: MaxBatchComparison, least: int) -> GateOutcome:
     return GateOutcome.INCONCLUSIVE
 
 
-def _statement(each: MaxBatchComparison, least: int) -> str:
-    text = f"{_shown(each.reference_batch)} ({each.reference_status}) -> "
-    text += f"{_shown(each.candidate_batch)} ({each.candidate_status})"
-    if each.candidate_bound is not None:
-        text += f", {each.candidate_bound} does not do"
+def _statement(each: MaxBatchComparison, least: int) -> Finding:
+    found = {
+        "reference": each.reference_batch,
+        "reference_status": each.reference_status,
+        "candidate": each.candidate_batch,
+        "candidate_status": each.candidate_status,
+        "bound": each.candidate_bound,
+    }
     if least == 0:
-        return f"{text}; the reference has no batch to keep to"
-    return f"{text}; at least {least} is asked for"
-
-
-def _shown(batch: int | None) -> str:
-    return "none" if batch is None else str(batch)
+        return Finding(FindingCode.NO_BATCH_TO_KEEP_TO, found)
+    return Finding(FindingCode.MAX_BATCHES, {**found, "least": least})

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from modeltest.api import METRIC_DEFINITIONS, Case, Gate, GateOutcome, MetricComparison, RunResult
+from modeltest.api import (
+    METRIC_DEFINITIONS,
+    Case,
+    Finding,
+    FindingCode,
+    Gate,
+    GateOutcome,
+    MetricComparison,
+    RunResult,
+)
 from modeltest.compare.resampling import Change, change
 from modeltest.compare.soundness import ALL_SOUND, Unsound
 from modeltest.compare.tolerances import FLOORS, RELATIVE_TOLERANCE, Tolerances
+from modeltest.findings import sentence
 from modeltest.tasks.readings import MEASURE, of_phase, read_trials, values_of
 
 SHOWN = (*FLOORS, "output_tokens_per_s", "decode_tokens_per_s")
@@ -101,18 +111,35 @@ def _gate(
 ) -> Gate:
     part = f"{each.case.shape} batch {each.batch_size} {each.metric}"
     interval = each.ratio_interval
-    change_text = f"{each.reference:.4g} -> {each.candidate:.4g} {each.unit} (x{each.ratio:.3f}"
-    change_text += f", {interval.low:.3f} .. {interval.high:.3f})" if interval else ")"
-    allowed = f"x{1 + tolerance:.3f} or {floor:g} {each.unit} are allowed"
     outcome = GateOutcome.INCONCLUSIVE if verdict else _outcome(each, tolerance, floor)
-    said = {
-        GateOutcome.PASS: "",
-        GateOutcome.FAIL: f"slower beyond doubt ({confidence:.0%}): ",
-        GateOutcome.INCONCLUSIVE: f"{verdict} numbers decide nothing: " if verdict else "too noisy to tell: ",
-    }
+    statement = Finding(
+        FindingCode.LATENCY_CHANGE,
+        {
+            "reference": each.reference,
+            "candidate": each.candidate,
+            "unit": each.unit,
+            "ratio": each.ratio,
+            "low": interval.low if interval else None,
+            "high": interval.high if interval else None,
+            "allowed": 1 + tolerance,
+            "floor": floor,
+        },
+    )
+    if verdict:
+        statement = Finding(FindingCode.NUMBERS_DECIDE_NOTHING, {"verdict": verdict, "about": statement})
+    elif outcome is GateOutcome.FAIL:
+        statement = Finding(FindingCode.SLOWER_BEYOND_DOUBT, {"confidence": confidence, "about": statement})
+    elif outcome is GateOutcome.INCONCLUSIVE:
+        statement = Finding(FindingCode.TOO_NOISY, {"about": statement})
     return Gate(
-        *("latency", part, outcome, f"{said[outcome]}{change_text}; {allowed}"),
-        *(each.ratio, 1 + tolerance, "ratio"),
+        name="latency",
+        outcome=outcome,
+        statement=sentence(statement),
+        part=part,
+        value=each.ratio,
+        limit=1 + tolerance,
+        unit="ratio",
+        statement_code=statement,
     )
 
 

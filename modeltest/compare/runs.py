@@ -10,6 +10,8 @@ from modeltest.api import (
     AccuracySummary,
     ComparedRun,
     Comparison,
+    Finding,
+    FindingCode,
     Gate,
     GateOutcome,
     GenerationSummary,
@@ -52,6 +54,7 @@ from modeltest.compare.performance import compare_sessions, latency_gates, read_
 from modeltest.compare.sessions import RunToCompare, together, warnings_of
 from modeltest.compare.soundness import Unsound, unsound_shapes
 from modeltest.compare.tolerances import Tolerances
+from modeltest.findings import sentences
 from modeltest.rounding import resolution_of
 from modeltest.version import __version__
 
@@ -178,7 +181,7 @@ def _accuracy(sides: _Sides) -> Comparison:
     if told and _is_one_checkpoint(*sides.results) and "prompts" not in sides.allow:
         gates.insert(gates[0].name == "failures", token_gate(note, len(told)))
         note = None
-    comparison = _comparison("accuracy", sides, gates, notes=(note,) if note else ())
+    comparison = _comparison("accuracy", sides, gates, notes=(note.finding,) if note else ())
     return replace(comparison, accuracy=found)
 
 
@@ -212,8 +215,7 @@ def _performance(sides: _Sides) -> Comparison:
         raise SpecError("the runs have no case and batch size in common that was measured")
     gates = list(latency_gates(found, confidence=sides.tolerances.confidence, unsound=sides.unsound))
     notes = [
-        f"one session on the side of the {side}: what differs from session to session is not in the "
-        "interval; measure again and give the runs with --reference and --candidate, or use --calibration"
+        Finding(FindingCode.ONE_SESSION, {"side": side})
         for side, runs in (("reference", reference), ("candidate", candidate))
         if len(runs) == 1 and sides.tolerances.calibration is None
     ]
@@ -265,7 +267,8 @@ _COMPARE: Mapping[str, Callable[[_Sides], Comparison]] = {
 }
 
 
-def _comparison(kind: str, sides: _Sides, gates: Sequence[Gate], notes: Iterable[str] = ()) -> Comparison:
+def _comparison(kind: str, sides: _Sides, gates: Sequence[Gate], notes: Iterable[Finding] = ()) -> Comparison:
+    told = (*notes, *warnings_of(sides.reference, sides.candidate))
     return Comparison(
         kind=kind,
         task=sides.results[0].spec.task,
@@ -277,7 +280,8 @@ def _comparison(kind: str, sides: _Sides, gates: Sequence[Gate], notes: Iterable
         candidate=tuple(map(_describe, sides.candidate)),
         allowed=tuple(each for each in sides.differences if each.category),
         differences=tuple(each for each in sides.differences if not each.category),
-        notes=(*notes, *warnings_of(sides.reference, sides.candidate)),
+        notes=sentences(told),
+        note_codes=told,
         confidence=sides.tolerances.confidence,
         modeltest_version=__version__,
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from modeltest.api import RunDifference, RunResult
+from modeltest.api import Finding, FindingCode, RunDifference, RunResult
 from modeltest.compare.given_outputs import Line
+from modeltest.findings import as_findings
 
 SHOWN_WARNINGS = 3
 """Of a side; its runs have all of them."""
@@ -34,20 +35,26 @@ def together(differences: Iterable[RunDifference]) -> tuple[RunDifference, ...]:
     return tuple(replace(each, candidate=_listed(list(values[key]))) for key, each in found.items())
 
 
-def warnings_of(reference: Sequence[RunToCompare], candidate: Sequence[RunToCompare]) -> Iterator[str]:
+def warnings_of(reference: Sequence[RunToCompare], candidate: Sequence[RunToCompare]) -> Iterator[Finding]:
     """Yield what the runs warn of, with the side where it is one side's; of many the first."""
     sides = {"reference": _warnings(reference), "candidate": _warnings(candidate)}
     both = [warning for warning in sides["reference"] if warning in sides["candidate"]]
     yield from both
     for side, warnings in sides.items():
         own = [warning for warning in warnings if warning not in both]
-        yield from (f"{side}: {warning}" for warning in own[:SHOWN_WARNINGS])
+        told = own[:SHOWN_WARNINGS]
         if len(own) > SHOWN_WARNINGS:
-            yield f"{side}: {len(own) - SHOWN_WARNINGS} more warnings, in the summary.md of its runs"
+            told.append(Finding(FindingCode.MORE_WARNINGS, {"count": len(own) - SHOWN_WARNINGS}))
+        yield from (Finding(FindingCode.ON_A_SIDE, {"side": side, "about": each}) for each in told)
 
 
-def _warnings(runs: Sequence[RunToCompare]) -> list[str]:
-    return list(dict.fromkeys(warning for run in runs for warning in run.result.warnings))
+def _warnings(runs: Sequence[RunToCompare]) -> list[Finding]:
+    found: list[Finding] = []
+    for run in runs:
+        for warning in as_findings(run.result.warnings, run.result.warning_codes):
+            if warning not in found:
+                found.append(warning)
+    return found
 
 
 def _listed(values: Sequence[str]) -> str:

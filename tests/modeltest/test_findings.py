@@ -119,7 +119,7 @@ def _keys(node: ast.expr, within: ast.AST, module: ast.Module) -> set[str]:
 
 def _codes(node: ast.expr, within: ast.AST) -> set[str]:
     """Return the codes of a call: the one named there, or all that its function names."""
-    named = node if isinstance(node, ast.Attribute) else within
+    named = within if isinstance(node, ast.Name) else node
     return {
         FindingCode[each.attr].value
         for each in ast.walk(named)

@@ -31,7 +31,9 @@ def without_lost_lines(result: RunResult, journal: Path, *, status: RunStatus) -
         summary=None,
         verdict=None,
         reasons=(),
+        reason_codes=(),
         warnings=(),
+        warning_codes=(),
         journal=None,
     )
 

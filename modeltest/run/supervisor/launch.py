@@ -155,7 +155,7 @@ def resume(
 def _begun_again(result: RunResult, plan: Plan) -> RunResult:
     # An earlier version left the device that the word means to the engine.
     result = replace(result, spec=plan.spec, status=RunStatus.RUNNING, journal=None)
-    return replace(result, error=None, summary=None, verdict=None, reasons=())
+    return replace(result, error=None, summary=None, verdict=None, reasons=(), reason_codes=())
 
 
 @dataclass(frozen=True, slots=True)

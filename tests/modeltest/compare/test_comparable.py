@@ -37,6 +37,7 @@ from modeltest.compare.comparable import (
 from modeltest.compare.runs import compare_runs
 from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances
+from modeltest.findings import sentence
 from modeltest.tasks.inputs import request_id
 from modeltest.tasks.output_logprobs import LOGPROBS
 
@@ -181,7 +182,9 @@ def test_equal_prompts_that_became_other_tokens_are_pointed_out():
     one = answers(sample("s/0", "yes", prompt_tokens=(1, 5, 6)))
     other = answers(sample("s/0", "yes", prompt_tokens=(1, 1, 5, 6)))
     note = tokenization_note(one, other)
-    assert note == (
+    assert note is not None
+    assert note.prompts == 1
+    assert sentence(note.finding) == (
         "1 equal prompts became different tokens, such as s/0: 3 beginning [1, 5, 6], in the candidate 4 "
         "beginning [1, 1, 5]"
     )

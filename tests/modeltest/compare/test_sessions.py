@@ -6,6 +6,7 @@ from modeltest.api import RunDifference
 from modeltest.compare.runs import compare_runs
 from modeltest.compare.sessions import RunToCompare, together, warnings_of
 from modeltest.compare.tolerances import Tolerances
+from modeltest.findings import sentences
 
 
 def side(*warnings):
@@ -17,17 +18,17 @@ def side(*warnings):
 
 def test_a_warning_says_whose_it_is_and_that_of_both_is_told_once():
     found = warnings_of(side(("cut", "noisy")), side(("cut", "hot")))
-    assert list(found) == ["cut", "reference: noisy", "candidate: hot"]
+    assert sentences(found) == ("cut", "reference: noisy", "candidate: hot")
 
 
 def test_of_the_warnings_of_many_sessions_the_first_are_told():
     reference = side(("a", "b"), ("c",), ("d", "e"))
-    assert list(warnings_of(reference, side(()))) == [
+    assert sentences(warnings_of(reference, side(()))) == (
         "reference: a",
         "reference: b",
         "reference: c",
         "reference: 2 more warnings, in the summary.md of its runs",
-    ]
+    )
 
 
 def test_a_fact_that_differs_in_many_sessions_is_one_line():
