@@ -15,6 +15,7 @@ written:
 | `{phase:choose:warmup=warm-up\\|bare=end}` | the text of the value, or else the value |
 | `{names}` | the names, or other findings, with commas between |
 | `{names:of:{count}}` | as many names as there are, and how many more |
+| `{reasons:in turn}` | with semicolons between |
 | `{about}` | another finding, as a sentence in the same language |
 
 `None` is written as nothing.
@@ -42,6 +43,7 @@ FOLDER = Path(__file__).parent / "sentences"
 EXAMPLE = "example"
 
 _COMMAS = {ENGLISH: ", ", "zh": "、"}
+_STOPS = {ENGLISH: "; ", "zh": "；"}
 _QUOTED = 20
 _MORE = {ENGLISH: " and {} more", "zh": " 等，另有 {} 个"}
 
@@ -129,8 +131,9 @@ class _Words(Formatter):
         if isinstance(value, Finding):
             return sentence(value, self._language)
         if isinstance(value, tuple):
-            of_each = "" if name == "of" else format_spec
-            listed = _COMMAS[self._language].join(self.format_field(each, of_each) for each in value)
+            of_each = "" if name in ("of", "in turn") else format_spec
+            between = _STOPS if name == "in turn" else _COMMAS
+            listed = between[self._language].join(self.format_field(each, of_each) for each in value)
             more = int(rest) - len(value) if name == "of" else 0
             return listed + (_MORE[self._language].format(more) if more > 0 else "")
         return _FORMS[name](value, rest) if name in _FORMS else format(value, format_spec)

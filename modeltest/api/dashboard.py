@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from modeltest.api.findings import Finding
 from modeltest.api.metric_names import FlatMetric
 from modeltest.api.verdict import Verdict
 
@@ -63,6 +64,8 @@ class Compared:
     low: float | None = None
     high: float | None = None
     note: str = ""
+    note_code: Finding | None = None
+    """`note` as values, where it is known."""
 
 
 UNCOMPARED = Compared(Mark.UNCOMPARED)
@@ -131,7 +134,9 @@ class DashboardRun:
 
     verdict: Verdict | None = None
     reasons: tuple[str, ...] = ()
+    reason_codes: tuple[Finding, ...] = ()
     warnings: tuple[str, ...] = ()
+    warning_codes: tuple[Finding, ...] = ()
     command: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     """What else identifies it: fingerprint of the weights, versions, machine."""

@@ -84,6 +84,16 @@ class FindingCode(str, Enum):
     LOGPROB_MISSING = "logprob_missing"
     TOKEN_OUTSIDE_VOCABULARY = "token_outside_vocabulary"
 
+    # What a mark of a dashboard rests on.
+    NOT_COMPARABLE = "not_comparable"
+    NOT_IN_BOTH_RUNS = "not_in_both_runs"
+    RIGHT_BEFORE_AND_NOW = "right_before_and_now"
+    ONE_DECIDES_NOTHING = "one_decides_nothing"
+
+    # Of the runs of a suite.
+    RUN_OF_SUITE_ENDED = "run_of_suite_ended"
+    RUN_OF_SUITE_INVALID = "run_of_suite_invalid"
+
     # What a gate of a comparison rests on.
     CANDIDATE_FAILED = "candidate_failed"
     CANDIDATE_ANSWERED_ALL = "candidate_answered_all"

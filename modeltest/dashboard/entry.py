@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modeltest.api import (
+    Finding,
     FlatMetric,
     ModelTestError,
     RunResult,
@@ -62,7 +63,9 @@ class Entry:
     device: str = ""
     verdict: Verdict | None = None
     reasons: Sequence[str] = ()
+    reason_codes: Sequence[Finding] = ()
     warnings: Sequence[str] = ()
+    warning_codes: Sequence[Finding] = ()
     command: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     report: str | None = None
@@ -107,7 +110,9 @@ def _entry(directory: Path, result: RunResult, digest: str) -> Entry:
         device=device_of(result),
         verdict=result.verdict,
         reasons=result.reasons,
+        reason_codes=result.reason_codes,
         warnings=result.warnings,
+        warning_codes=result.warning_codes,
         command=result.command,
         facts=dict(_facts(result)),
         report=str(report) if report else None,

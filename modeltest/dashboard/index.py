@@ -33,7 +33,16 @@ _SCHEMA = Path(__file__).with_name("schema.sql")
 _ENTRY_COLUMNS = (
     *("directory", "signature", "run_sha256", "state", "problem", "started", "model", "task", "engine"),
     *("device", "verdict", "reasons", "warnings", "command", "facts", "report"),
+    *("reason_codes", "warning_codes"),
 )
+
+
+_ADDED_COLUMNS = (
+    ("runs", "reason_codes", "TEXT NOT NULL DEFAULT '[]'"),
+    ("runs", "warning_codes", "TEXT NOT NULL DEFAULT '[]'"),
+    ("comparisons", "note_code", "TEXT"),
+)
+"""Those that an index of an earlier version lacks: it gets them, empty until a run is read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +237,10 @@ class Index:
                     f"{self._path} is an index of version {version}, this ModelTest writes {VERSION}: "
                     "remove it, and the next call makes a new one from the run directories"
                 )
+            for table, column, kind in _ADDED_COLUMNS:
+                known = {row["name"] for row in self.rows(f"PRAGMA table_info({table})")}
+                if column not in known:
+                    self._execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
     def _refusal(self, problem: sqlite3.DatabaseError) -> ModelTestError:
         text = str(problem)
@@ -243,6 +256,6 @@ class Index:
 
 def _row_of(entry: Entry) -> dict[str, object]:
     plain = {name: to_plain(getattr(entry, name)) for name in _ENTRY_COLUMNS if name != "signature"}
-    for name in ("reasons", "warnings", "facts"):
+    for name in ("reasons", "reason_codes", "warnings", "warning_codes", "facts"):
         plain[name] = json.dumps(plain[name], ensure_ascii=False)
     return plain

@@ -14,6 +14,8 @@ from statistics import median
 from modeltest.api import (
     AccuracySummary,
     Compared,
+    Finding,
+    FindingCode,
     GateOutcome,
     Mark,
     MaxBatchSummary,
@@ -31,6 +33,7 @@ from modeltest.compare.performance import SHOWN, Shape, TrialValues, compare_ses
 from modeltest.compare.soundness import unsound_shapes
 from modeltest.compare.tolerances import FLOORS, RELATIVE_TOLERANCE, Tolerances
 from modeltest.dashboard.evidence import FAILED, RIGHT, Answers, Evidence
+from modeltest.findings import sentence
 from modeltest.present.max_batch import search_name
 
 JUDGED = frozenset({"accuracy", "max_batch", *FLOORS})
@@ -70,16 +73,26 @@ def compare_runs(reference: Side, candidate: Side, tolerances: Tolerances) -> Fo
     ]
     if different:
         first = different[0]
-        note = f"not comparable: {first.fact} {first.reference} | {first.candidate}"
-        return {("", ""): Compared(Mark.UNCOMPARED, note=note)}
+        note = Finding(
+            FindingCode.NOT_COMPARABLE,
+            {"fact": first.fact, "reference": first.reference, "candidate": first.candidate},
+        )
+        return {("", ""): noted(Compared(Mark.UNCOMPARED), note)}
     return dict(_COMPARE[kind](reference, candidate, tolerances))
 
 
 def found_for(found: Found, family: str, part: str) -> Compared:
     """Return what was found of one number; of runs that are not comparable, why."""
     return (
-        found.get((family, part)) or found.get(("", "")) or Compared(Mark.UNCOMPARED, note="not in both runs")
+        found.get((family, part))
+        or found.get(("", ""))
+        or noted(Compared(Mark.UNCOMPARED), Finding(FindingCode.NOT_IN_BOTH_RUNS))
     )
+
+
+def noted(compared: Compared, note: Finding) -> Compared:
+    """Return `compared` with what its mark rests on."""
+    return replace(compared, note=sentence(note), note_code=note)
 
 
 _Item = tuple[tuple[str, str], Compared]
@@ -99,19 +112,22 @@ def _compare_accuracy(reference: Side, candidate: Side, tolerances: Tolerances) 
         mark = Mark.REGRESSION
     elif is_drop(paired_accuracy(swapped), tolerances):
         mark = Mark.IMPROVEMENT
-    yield (
-        ("accuracy", ""),
-        Compared(
-            mark=mark,
-            change=overall.difference,
-            low=overall.interval.low if overall.interval else None,
-            high=overall.interval.high if overall.interval else None,
-            note=(
-                f"{table.questions} questions; right before only {table.reference_only}, "
-                f"now only {table.candidate_only}; McNemar p = {overall.p_value:.2g}"
-            ),
-        ),
+    compared = Compared(
+        mark=mark,
+        change=overall.difference,
+        low=overall.interval.low if overall.interval else None,
+        high=overall.interval.high if overall.interval else None,
     )
+    note = Finding(
+        FindingCode.RIGHT_BEFORE_AND_NOW,
+        {
+            "questions": table.questions,
+            "before": table.reference_only,
+            "now": table.candidate_only,
+            "p_value": overall.p_value,
+        },
+    )
+    yield (("accuracy", ""), noted(compared, note))
 
 
 def paired_table(reference: Answers, candidate: Answers) -> PairedTable:
@@ -152,30 +168,29 @@ def _compare_metric(
         return Compared(Mark.STEADY, change=ratio - 1)
     better, _ = _gated(shape, name, after, before, tolerances)
     interval = worse.ratio_interval
-    return Compared(
+    compared = Compared(
         mark=_mark(worse, better, tolerances),
         change=worse.ratio - 1,
         low=interval.low - 1 if interval else None,
         high=interval.high - 1 if interval else None,
-        note=note,
     )
+    return noted(compared, note) if note else compared
 
 
 def _without_verdict(compared: Compared, verdict: str | None) -> Compared:
     """Take a mark back that rests on numbers which are not VALID but `verdict`."""
     if verdict is None or compared.mark not in (Mark.REGRESSION, Mark.IMPROVEMENT):
         return compared
-    return replace(
-        compared, mark=Mark.DOUBTFUL, note=f"unclear: one of the two is {verdict}, which decides nothing"
-    )
+    doubt = Finding(FindingCode.ONE_DECIDES_NOTHING, {"verdict": verdict})
+    return noted(replace(compared, mark=Mark.DOUBTFUL), doubt)
 
 
 def _gated(
     shape: Shape, name: str, before: Sequence[float], after: Sequence[float], tolerances: Tolerances
-) -> tuple[MetricComparison | None, str]:
+) -> tuple[MetricComparison | None, Finding | None]:
     found = compare_sessions([_only(shape, name, before)], [_only(shape, name, after)], tolerances)
     gates = list(latency_gates(found, confidence=tolerances.confidence))
-    return (found[0], gates[0].statement) if found and gates else (None, "")
+    return (found[0], gates[0].statement_code) if found and gates else (None, None)
 
 
 def _only(shape: Shape, name: str, values: Sequence[float]) -> Mapping[Shape, TrialValues]:
@@ -209,7 +224,7 @@ def _compare_max_batch(reference: Side, candidate: Side, tolerances: Tolerances)
             change = one.candidate_batch / one.reference_batch - 1
         yield (
             ("max_batch", search_name(one.case, one.limit_ms)),
-            Compared(mark, change=change, note=worse.statement),
+            Compared(mark, change=change, note=worse.statement, note_code=worse.statement_code),
         )
 
 

@@ -14,6 +14,7 @@ from modeltest.api import (
     Compared,
     Dashboard,
     DashboardRun,
+    Finding,
     FlatMetric,
     History,
     Mark,
@@ -29,6 +30,7 @@ from modeltest.dashboard.earlier import heirs, joined
 from modeltest.dashboard.identity import history_key
 from modeltest.dashboard.index import Index
 from modeltest.dashboard.judge import JUDGED, Found, Side, compare_runs, found_for
+from modeltest.plain.contracts import from_plain, to_plain
 from modeltest.run.record.directory import read_result
 from modeltest.version import __version__
 
@@ -122,12 +124,18 @@ def _run(row: sqlite3.Row, metrics: tuple[FlatMetric, ...]) -> DashboardRun:
         history=history_key(*names) if has_history else None,
         verdict=Verdict(row["verdict"]) if row["verdict"] else None,
         reasons=tuple(json.loads(row["reasons"])),
+        reason_codes=_findings(row["reason_codes"]),
         warnings=tuple(json.loads(row["warnings"])),
+        warning_codes=_findings(row["warning_codes"]),
         command=row["command"],
         facts=json.loads(row["facts"]),
         metrics=metrics,
         report=row["report"],
     )
+
+
+def _findings(text: str) -> tuple[Finding, ...]:
+    return tuple(from_plain(Finding, each) for each in json.loads(text))
 
 
 def _accepted(index: Index) -> frozenset[int]:
@@ -146,7 +154,12 @@ class _Judge:
         self._sides: OrderedDict[int, Side | None] = OrderedDict()
         for row in index.rows("SELECT * FROM comparisons"):
             self._known.setdefault((row["reference"], row["run"]), {})[row["family"], row["part"]] = Compared(
-                Mark(row["mark"]), change=row["change"], low=row["low"], high=row["high"], note=row["note"]
+                Mark(row["mark"]),
+                change=row["change"],
+                low=row["low"],
+                high=row["high"],
+                note=row["note"],
+                note_code=from_plain(Finding, json.loads(row["note_code"])) if row["note_code"] else None,
             )
 
     def compare(self, reference: int, candidate: int, key: Key) -> Compared:
@@ -168,7 +181,8 @@ class _Judge:
         for reference, candidate in self._new:
             for (family, part), found in self._known[reference, candidate].items():
                 figures = (found.change, found.low, found.high)
-                yield (candidate, reference, family, part, found.mark.value, *figures, found.note)
+                code = json.dumps(to_plain(found.note_code)) if found.note_code else None
+                yield (candidate, reference, family, part, found.mark.value, *figures, found.note, code)
 
     def _compare(self, reference: int, candidate: int) -> Found:
         before, after = self._side(reference), self._side(candidate)

@@ -17,7 +17,9 @@ CREATE TABLE runs (
     command TEXT,
     facts TEXT NOT NULL DEFAULT '{}',
     report TEXT,
-    accepted INTEGER NOT NULL DEFAULT 0
+    accepted INTEGER NOT NULL DEFAULT 0,
+    reason_codes TEXT NOT NULL DEFAULT '[]',
+    warning_codes TEXT NOT NULL DEFAULT '[]'
 );
 
 CREATE TABLE metrics (
@@ -55,6 +57,7 @@ CREATE TABLE comparisons (
     low REAL,
     high REAL,
     note TEXT NOT NULL,
+    note_code TEXT,
     PRIMARY KEY (run, reference, family, part)
 ) WITHOUT ROWID;
 CREATE INDEX comparisons_by_reference ON comparisons (reference);

@@ -16,6 +16,7 @@ from modeltest.api import (
     RunState,
     Series,
 )
+from modeltest.findings import in_every_language
 from reports.page.formats import data_size, percent, significant
 
 SPARK_POINTS = 48
@@ -80,8 +81,11 @@ def run_view(dashboard: Dashboard, run: DashboardRun) -> dict[str, Any]:
             "started": run.started,
             "state": run.state.value,
             "verdict": run.verdict.value if run.verdict else None,
-            "reasons": [*([run.problem] if run.problem else []), *run.reasons],
+            "problem": run.problem,
+            "reasons": list(run.reasons),
+            "reason_codes": run.reason_codes,
             "warnings": list(run.warnings),
+            "warning_codes": run.warning_codes,
             "command": run.command,
             "device": run.device,
             "facts": dict(run.facts),
@@ -193,7 +197,7 @@ def _compared(dashboard: Dashboard, compared: Compared) -> dict[str, Any]:
         "low": _rounded(compared.low),
         "high": _rounded(compared.high),
         "reference": reference.started if reference else None,
-        "note": compared.note,
+        "note": _note(compared),
     }
 
 
@@ -220,8 +224,16 @@ def _point(point: Point, place: Mapping[int, int]) -> list[Any]:
         compared.mark.value[0],
         *map(_rounded, (compared.change, compared.low, compared.high)),
         reference,
-        compared.note,
+        _note(compared),
     ]
+
+
+def _note(compared: Compared) -> Mapping[str, str] | None:
+    """Return what the mark rests on, by language; `None` where there is nothing to say."""
+    if not compared.note:
+        return None
+    codes = [compared.note_code] if compared.note_code else []
+    return in_every_language([compared.note], codes)[0]
 
 
 def _history_runs(runs: Sequence[DashboardRun], pages: PageOf) -> list[dict[str, Any]]:
@@ -245,7 +257,7 @@ def _history_run(run: DashboardRun, pages: PageOf) -> dict[str, Any]:
         "state": run.state.value,
         "verdict": run.verdict.value if run.verdict else None,
         "problem": run.problem,
-        "reasons": list(run.reasons),
+        "reasons": list(in_every_language(run.reasons, run.reason_codes)),
         "command": run.command,
         "directory": run.directory,
         "facts": dict(run.facts),

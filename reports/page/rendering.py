@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modeltest.api import Finding
 from modeltest.findings import ENGLISH, LANGUAGES, in_every_language
+from modeltest.findings import sentences as in_words
 from modeltest.plain.toml_file import read_toml
 from reports.page.extra import require_packages
 from reports.page.formats import FILTERS
@@ -136,6 +137,9 @@ def _functions(texts: Texts, language: str) -> dict[str, Any]:
     def sentences(recorded: Sequence[str], findings: Sequence[Finding]) -> list[Markup]:
         return [_said(each, language) for each in in_every_language(recorded, findings)]
 
+    def spoken(findings: Sequence[Finding]) -> list[Markup]:
+        return sentences(in_words(findings), findings)
+
     def data(name: str, value: object) -> Markup:
         content = Markup(script_json(value))
         return Markup('<script type="application/json" id="{}">{}</script>').format(escape(name), content)
@@ -149,6 +153,7 @@ def _functions(texts: Texts, language: str) -> dict[str, Any]:
         "t": t,
         "t_attribute": t_attribute,
         "sentences": sentences,
+        "spoken": spoken,
         "data": data,
         "packed": packed,
     }

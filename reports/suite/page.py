@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from modeltest.api import RunResult, SuiteResult, SuiteRun
+from modeltest.api import Finding, RunResult, SuiteResult, SuiteRun
 from modeltest.machine.files import write_text
 from reports.page import render, require_packages
 from reports.suite.problems import problems
@@ -34,7 +34,7 @@ class SuitePage:
 
 
 def suite_page(
-    suite: SuiteResult, pages: Mapping[str, str | None], wrong: Sequence[str], language: str | None = None
+    suite: SuiteResult, pages: Mapping[str, str | None], wrong: Sequence[Finding], language: str | None = None
 ) -> str:
     """Return the page as HTML.
 

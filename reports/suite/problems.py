@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from modeltest.api import RunResult, SuiteResult, Verdict
+from modeltest.api import Finding, FindingCode, RunResult, SuiteResult, Verdict
+from modeltest.findings import as_findings
 
 _NAMED_REASONS = 3
 
 
-def problems(suite: SuiteResult, results: Mapping[str, RunResult]) -> list[str]:
+def problems(suite: SuiteResult, results: Mapping[str, RunResult]) -> list[Finding]:
     """Return the error of each run that has one, and of those that are INVALID why they are."""
-    lines = []
+    found = []
     for run in suite.runs:
         if run.error:
-            lines.append(f"{run.name}: {run.error}")
+            found.append(Finding(FindingCode.RUN_OF_SUITE_ENDED, {"run": run.name, "error": run.error}))
         elif run.verdict is Verdict.INVALID:
-            reasons = results[run.name].reasons if run.name in results else ()
+            reasons = tuple(_reasons(results[run.name])) if run.name in results else ()
             more = len(reasons) - _NAMED_REASONS
-            named = "; ".join(reasons[:_NAMED_REASONS]) + (f"; and {more} more" if more > 0 else "")
-            lines.append(f"{run.name}: INVALID{': ' if named else ''}{named}")
-    return lines
+            found.append(
+                Finding(
+                    FindingCode.RUN_OF_SUITE_INVALID,
+                    {
+                        "run": run.name,
+                        "reasons": reasons[:_NAMED_REASONS],
+                        "more": more if more > 0 else None,
+                    },
+                )
+            )
+    return found
+
+
+def _reasons(result: RunResult) -> Sequence[Finding]:
+    return as_findings(result.reasons, result.reason_codes)

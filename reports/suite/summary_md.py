@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from modeltest.api import RunResult, SuiteResult, SuiteRun, SuiteStatus, Verdict
+from modeltest.findings import sentences
 from modeltest.machine.files import write_text
 from reports.ci.summary_md import MARKS, limited, sections
 from reports.markdown import bullets, details, escape, quoted, table
@@ -37,7 +38,7 @@ def _parts(suite: SuiteResult, results: Mapping[str, RunResult]) -> Iterator[str
     header = ("run", "engine", "verdict", "exit status", "loads", "result")
     yield table(header, [_row(run) for run in suite.runs[:MOST_ROWS]], has_numbers=False)
     if wrong := problems(suite, results):
-        yield f"**What went wrong**\n\n{bullets(wrong)}"
+        yield f"**What went wrong**\n\n{bullets(sentences(wrong))}"
     for run in suite.runs:
         result = results.get(run.name)
         if result is not None and result.summary is not None:

@@ -226,6 +226,7 @@ def written(text: str, language: str = ENGLISH, **values: object) -> str:
         ("{names}", {"names": ("a", "b")}, "a, b"),
         ("{names:of:{n}}", {"names": ("a", "b"), "n": 5}, "a, b and 3 more"),
         ("{names:of:{n}}", {"names": ("a", "b"), "n": 2}, "a, b"),
+        ("{names:in turn}", {"names": ("a", "b")}, "a; b"),
     ],
 )
 def test_values_are_written_as_the_table_of_the_module_says(text, values, expected):

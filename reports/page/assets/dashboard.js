@@ -33,7 +33,7 @@
     const { compared } = row;
     if (!compared || compared.change === null) return make("span", { class: "faint" }, numbers.UNKNOWN);
     const tone = { regression: "bad", improvement: "good" }[row.mark] ?? "";
-    return make("span", { class: tone, title: compared.note }, numbers.change(compared.change, row.unit));
+    return make("span", { class: tone, title: compared.note && page.sentence(compared.note) }, numbers.change(compared.change, row.unit));
   };
 
   // What got worse and still is: one line per history, by its number that changed most.

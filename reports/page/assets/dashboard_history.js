@@ -2,7 +2,7 @@
 // One history: a chart per number, all at the same run; beside them what is known of that run.
 (async () => {
   const { runs, series } = await page.data("history");
-  const { make, words } = page;
+  const { make, said, words } = page;
   const SHOWN_RUNS = 60;
 
   for (const each of series) {
@@ -51,7 +51,7 @@
         record.low === null ? null : make("small", {}, ` ${numbers.interval(record.low, record.high, each.unit)}`)),
       record.change === null ? null : make("span", { class: `detail-change ${tone}` }, numbers.change(record.change, each.unit),
         record.changeLow === null ? null : make("small", {}, ` ${numbers.changeInterval(record.changeLow, record.changeHigh, each.unit)}`)),
-      record.note && (record.changeLow === null || each.family === "accuracy") && record.mark !== "s" ? make("span", { class: "detail-note", lang: "en" }, record.note) : null);
+      record.note && (record.changeLow === null || each.family === "accuracy") && record.mark !== "s" ? make("span", { class: "detail-note" }, said(record.note)) : null);
   };
 
   const differences = (run, reference) => {
@@ -72,7 +72,7 @@
         make("span", { class: `badge tone-${tone}` }, one.state === "complete" && one.verdict ? one.verdict : words(`dashboard.state.${one.state}`))),
       one.weights_changed ? make("p", { class: "faint small" }, words("dashboard.weights_changed")) : null,
       one.problem ? make("p", { class: "problem", lang: "en" }, one.problem) : null,
-      ...one.reasons.slice(0, 3).map((reason) => make("p", { class: "problem", lang: "en" }, reason)),
+      ...one.reasons.slice(0, 3).map((reason) => make("p", { class: "problem" }, said(reason))),
       one.page ? make("p", {}, make("a", { href: one.page }, words(one.has_report ? "dashboard.open_report" : "dashboard.open_run"))) : null,
       make("ul", { class: "plain detail-list" }, ...records.map(([each, record]) => comparison(each, record))),
       reference === undefined ? null : make("p", { class: "detail-reference" }, words("dashboard.beside"), " ",

@@ -12,9 +12,10 @@ const page = (() => {
   const text = (key, values = {}) => fill(texts[key][root.lang] ?? key, values);
 
   // A sentence that is there by language; what was recorded without its values is there in English alone.
+  const sentence = (sentences) => sentences[root.lang] ?? sentences.en;
   const say = (node, sentences) => {
     node.lang = root.lang in sentences ? root.lang : "en";
-    node.textContent = sentences[node.lang];
+    node.textContent = sentence(sentences);
   };
 
   const translate = (within = document) => {
@@ -148,5 +149,5 @@ const page = (() => {
   translate();
   press("language", root.lang);
   press("theme", root.dataset.themeChoice);
-  return { text, words, said, translate, data, make, makeSortable };
+  return { text, words, said, sentence, translate, data, make, makeSortable };
 })();

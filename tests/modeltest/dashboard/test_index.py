@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from modeltest.api import Case, FlatMetric, RunState, SpecError, Verdict
+from modeltest.api import Case, Finding, FindingCode, FlatMetric, RunState, SpecError, Verdict
 from modeltest.dashboard.entry import Entry
 from modeltest.dashboard.evidence import Answers, Evidence, ShapeTrials
 from modeltest.dashboard.index import APPLICATION_ID, FILE_NAME, VERSION, Index
@@ -87,7 +87,7 @@ def test_equal_questions_are_kept_once(path):
 def test_a_run_that_is_forgotten_leaves_nothing(path):
     one, other = write(path, ENTRY, replace(ENTRY, directory="/runs/b"))
     with Index(path) as index, index.changing():
-        index.insert("comparisons", [(other, one, "accuracy", "", "steady", 0.0, None, None, "")])
+        index.insert("comparisons", [(other, one, "accuracy", "", "steady", 0.0, None, None, "", None)])
         index.forget([one])
     for table in ("runs", "metrics", "evidence", "comparisons"):
         assert ask(path, f"SELECT count(*) FROM {table} WHERE run = ?", one) == [(0,)]
@@ -117,6 +117,20 @@ def test_an_index_of_another_version_is_refused_and_left_as_it_is(path):
     with pytest.raises(SpecError, match=r"index of version 9, this ModelTest writes 1: remove it"):
         Index(path)
     assert ask(path, "SELECT count(*) FROM runs") == [(1,)]
+
+
+def test_an_index_that_lacks_later_columns_gets_them_and_keeps_what_it_has(path):
+    write(path, ENTRY)
+    connection = sqlite3.connect(path)
+    for table, column in (("runs", "reason_codes"), ("runs", "warning_codes"), ("comparisons", "note_code")):
+        connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    connection.close()
+    with Index(path) as index, index.changing():
+        index.store(replace(ENTRY, directory="/runs/b", reason_codes=(Finding(FindingCode.NO_METRIC),)), "s")
+    assert ask(path, "SELECT reason_codes FROM runs ORDER BY run") == [
+        ("[]",),
+        ('[{"code": "no_metric", "values": {}}]',),
+    ]
 
 
 def test_the_database_of_another_program_is_refused(path):

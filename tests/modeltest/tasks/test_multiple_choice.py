@@ -12,6 +12,7 @@ from modeltest.api import (
     Argument,
     Completion,
     DatasetError,
+    FindingCode,
     Finish,
     Record,
     RunSpec,
@@ -21,7 +22,6 @@ from modeltest.api import (
     TaskData,
     TaskOptions,
 )
-from modeltest.findings import BELOW_GUESSING
 from modeltest.suspicion import suspicions
 from modeltest.tasks import ENGLISH, MultipleChoice, Wording, options_of
 from modeltest.tasks.answers import extract_answer
@@ -199,7 +199,7 @@ def test_fewer_right_answers_than_guessing_gives_are_suspicious(options):
     records = [record(options, "AB"[number % 2], number=number) for number in range(400)]
     chance = 400 // options
     codes = [each.code for each in suspicions(summary_of(records, chance // 3, spec("lm-eval")))]
-    assert BELOW_GUESSING in codes
+    assert FindingCode.BELOW_GUESSING in codes
     assert list(suspicions(summary_of(records, chance, spec("lm-eval")))) == []
 
 

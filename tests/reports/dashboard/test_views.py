@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 
 from dashboards import WORSE, dashboard, run, series
 
-from modeltest.api import History, Point, RunState
+from modeltest.api import Finding, FindingCode, History, Point, RunState
+from modeltest.findings import sentence, sentences
 from reports.dashboard.views import (
     SPARK_POINTS,
     headline_of,
@@ -11,6 +13,7 @@ from reports.dashboard.views import (
     run_view,
     runs_view,
 )
+from reports.page import render
 
 
 class Pages:
@@ -89,8 +92,8 @@ def test_a_history_has_its_whole_series_with_what_each_point_is_compared_with():
     (history,) = TWO.histories
     view = history_view(TWO, history, Pages())
     assert view["series"][0]["points"] == [
-        [0, 0.8, 0.7, 0.9, "u", None, None, None, None, ""],
-        [1, 0.7, 0.6, 0.8, "r", -0.1, -0.15, -0.05, 0, "10 questions"],
+        [0, 0.8, 0.7, 0.9, "u", None, None, None, None, None],
+        [1, 0.7, 0.6, 0.8, "r", -0.1, -0.15, -0.05, 0, {"en": "10 questions"}],
     ]
     assert [each["page"] for each in view["runs"]] == ["../reports/1.html", "../reports/2.html"]
 
@@ -116,8 +119,25 @@ def test_the_small_page_has_the_numbers_as_people_write_them():
 
 
 def test_what_ended_a_run_is_said_first():
-    view = run_view(TWO, run(1, 1, state=RunState.FAILED, problem="killed", reasons=("why",)))["run"]
-    assert view["reasons"] == ["killed", "why"]
+    failed = run(1, 1, state=RunState.FAILED, problem="killed", reasons=("why",))
+    view = run_view(TWO, failed)["run"]
+    assert (view["problem"], view["reasons"]) == ("killed", ["why"])
+    page = render("dashboard_run", run_view(TWO, failed), None)
+    assert page.index(">killed<") < page.index(">why<")
+
+
+def test_reasons_and_notes_are_there_in_both_languages():
+    reason = Finding(FindingCode.NO_METRIC)
+    note = Finding(FindingCode.NOT_IN_BOTH_RUNS)
+    runs = (run(1, 1), run(2, 2, reasons=sentences([reason]), reason_codes=(reason,)))
+    worse = replace(WORSE, note=sentence(note), note_code=note)
+    points = (Point(1, 0.8), Point(2, 0.7, compared=worse))
+    names = ("gemma", "gemma-7b", "full_BoolQ", "hf_fp32 (hf)", "cpu")
+    made = dashboard(*runs, histories=(History(*names, (1, 2), (series(*points),)),))
+    view = history_view(made, made.histories[0], Pages())
+    assert view["runs"][1]["reasons"] == [{"en": "there is not one metric", "zh": "没有任何指标"}]
+    assert view["series"][0]["points"][1][-1] == {"en": "not in both runs", "zh": "并非两次运行都有"}
+    assert "没有任何指标" in render("dashboard_run", run_view(made, runs[1]), "zh")
 
 
 def test_every_view_is_json():
