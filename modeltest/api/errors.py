@@ -6,6 +6,8 @@ one line and ends with `exit_code`; anything that is not a `ModelTestError` is a
 
 from __future__ import annotations
 
+from modeltest.api.findings import Finding
+
 _LONGEST = 6000
 _END = 300
 """Characters of a message, which may name a path or two, and how many of them are its end."""
@@ -19,6 +21,9 @@ class ModelTestError(Exception):
     exit_code = 1
     has_lines = False
     """Whether the message is a line and others below it, rather than one."""
+
+    finding: Finding | None = None
+    """The message as values, where it is one of those that are said in every language."""
 
     def __str__(self) -> str:
         """Return the message as any terminal and file can hold it, whatever names and values are in it."""

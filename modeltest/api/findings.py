@@ -90,6 +90,24 @@ class FindingCode(str, Enum):
     RIGHT_BEFORE_AND_NOW = "right_before_and_now"
     ONE_DECIDES_NOTHING = "one_decides_nothing"
 
+    # What stopped a run before its end, and when.
+    INTERRUPTED = "interrupted"
+    WORKER_HUNG = "worker_hung"
+    WORKER_KILLED = "worker_killed"
+    WORKER_KILLED_FOR_MEMORY = "worker_killed_for_memory"
+    WORKER_EXITED = "worker_exited"
+    DEVICE_FAILED = "device_failed"
+    SUPERVISOR_VANISHED = "supervisor_vanished"
+    LINES_LOST = "lines_lost"
+    WITH_HINT = "with_hint"
+    BEFORE_FIRST_BATCH = "before_first_batch"
+    AFTER_SOME = "after_some"
+    WHEN_ALL_WAS_DONE = "when_all_was_done"
+    NO_EXIT = "no_exit"
+    NOT_LOADED = "not_loaded"
+    NO_HEARTBEAT = "no_heartbeat"
+    NO_BATCH_ENDED = "no_batch_ended"
+
     # Of the runs of a suite.
     RUN_OF_SUITE_ENDED = "run_of_suite_ended"
     RUN_OF_SUITE_INVALID = "run_of_suite_invalid"

@@ -274,6 +274,9 @@ class Interruption:
     out_of_memory: bool = False
     """They are given up because they do not fit."""
 
+    reason_code: Finding | None = None
+    """`reason` as values; `None` in runs of versions that recorded the sentence alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
@@ -323,6 +326,9 @@ class RunResult:
     """sha256 of task files of lm-evaluation-harness that did not come with it, and of the code they name."""
 
     error: str | None = None
+    error_code: Finding | None = None
+    """`error` as values, where it is known: an error has words of its own."""
+
     interruptions: tuple[Interruption, ...] = ()
     """Every time it was stopped and went on, or could have."""
 

@@ -137,6 +137,9 @@ def _functions(texts: Texts, language: str) -> dict[str, Any]:
     def sentences(recorded: Sequence[str], findings: Sequence[Finding]) -> list[Markup]:
         return [_said(each, language) for each in in_every_language(recorded, findings)]
 
+    def by_language(texts_of_one: Mapping[str, str]) -> Markup:
+        return _said(texts_of_one, language)
+
     def spoken(findings: Sequence[Finding]) -> list[Markup]:
         return sentences(in_words(findings), findings)
 
@@ -154,6 +157,7 @@ def _functions(texts: Texts, language: str) -> dict[str, Any]:
         "t_attribute": t_attribute,
         "sentences": sentences,
         "spoken": spoken,
+        "by_language": by_language,
         "data": data,
         "packed": packed,
     }

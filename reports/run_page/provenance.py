@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from modeltest.api import RunResult, dtype_word
+from modeltest.findings import in_every_language
 from reports.page.formats import count, data_size, duration, percent, significant
 
 _MACHINE = (
@@ -148,7 +149,10 @@ def _course(result: RunResult) -> Iterator[Fact]:
         if usage.peak_memory_bytes is not None:
             yield Fact("run.peak_memory", data_size(usage.peak_memory_bytes))
     for stop in result.interruptions:
-        yield Fact("run.interruption", f"{stop.time}: {stop.reason} ({count(stop.done)})")
+        codes = [stop.reason_code] if stop.reason_code else []
+        (reason,) = in_every_language([stop.reason], codes)
+        told = {name: f"{stop.time}: {text} ({count(stop.done)})" for name, text in reason.items()}
+        yield Fact("run.interruption", told)
 
 
 def _joined(versions: Mapping[str, str]) -> str:

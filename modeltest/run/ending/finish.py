@@ -124,13 +124,15 @@ def _given_up(result: RunResult, summary: Summary) -> Iterator[Finding]:
                     "unit": presentation_of(summary).unit,
                     "names": lost.suspects[:_NAMED],
                     "count": len(lost.suspects),
-                    "reason": lost.reason,
+                    "reason": lost.reason_code or lost.reason,
                 },
             )
 
 
 def _unfinished(result: RunResult) -> Finding:
-    return Finding(FindingCode.RUN_UNFINISHED, {"status": str(result.status), "error": result.error})
+    return Finding(
+        FindingCode.RUN_UNFINISHED, {"status": str(result.status), "error": result.error_code or result.error}
+    )
 
 
 def summarize(result: RunResult, directory: Path) -> Summary:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from modeltest.api import Finding, FindingCode
+
 SLOWEST_BATCH_FACTOR = 10
 """A batch may take this many times as long as the slowest one so far, whatever the limit says."""
 
@@ -72,19 +74,21 @@ class Deadlines:
         elif kind == "done":
             self._advance(_Stage.DONE)
 
-    def overdue(self) -> str | None:
+    def overdue(self) -> Finding | None:
         """Return what the worker did not do in time, or `None` when all is well."""
         silent_s, stuck_s = self._now_s - self._heard_s, self._now_s - self._advanced_s
         limits = self._limits
         if self._stage is _Stage.DONE:
-            return f"no exit within {EXIT_S:g} s" if stuck_s > EXIT_S else None
+            return Finding(FindingCode.NO_EXIT, {"limit_s": EXIT_S}) if stuck_s > EXIT_S else None
         if self._stage is _Stage.LOADING:
-            return f"not loaded within {limits.load_s:g} s" if stuck_s > limits.load_s else None
+            if stuck_s > limits.load_s:
+                return Finding(FindingCode.NOT_LOADED, {"limit_s": limits.load_s})
+            return None
         if silent_s > limits.heartbeat_s:
-            return f"no heartbeat for {limits.heartbeat_s:g} s"
+            return Finding(FindingCode.NO_HEARTBEAT, {"limit_s": limits.heartbeat_s})
         allowed_s = max(limits.batch_s, SLOWEST_BATCH_FACTOR * self._slowest_s)
         if self._has_batches and stuck_s > allowed_s:
-            return f"no batch ended within {allowed_s:.3g} s"
+            return Finding(FindingCode.NO_BATCH_ENDED, {"limit_s": allowed_s})
         return None
 
     def _advance(self, stage: _Stage) -> None:

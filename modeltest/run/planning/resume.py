@@ -11,6 +11,8 @@ from modeltest.api import (
     AUTO_WORLD_SIZE,
     DatasetInfo,
     EngineInfo,
+    Finding,
+    FindingCode,
     Interruption,
     MeasurementTask,
     ModelInfo,
@@ -19,6 +21,7 @@ from modeltest.api import (
     RunSpec,
     SpecError,
 )
+from modeltest.findings import sentence
 from modeltest.grammar.modes import device_of
 from modeltest.machine.machine import describe_machine
 from modeltest.models.checkpoint import fingerprint_before
@@ -159,7 +162,8 @@ def other_run_error(directory: Path, difference: str) -> ModelTestError:
 
 def unrecorded_interruption(*, time: str, done: int) -> Interruption:
     """Return the record of a supervisor that was killed and could write none."""
-    return Interruption(time, "the supervisor ended without a word", done)
+    reason = Finding(FindingCode.SUPERVISOR_VANISHED)
+    return Interruption(time, sentence(reason), done, reason_code=reason)
 
 
 def _facts(value: DatasetInfo | EngineInfo, names: tuple[str, ...]) -> dict[str, object]:

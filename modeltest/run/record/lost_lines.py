@@ -9,7 +9,8 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from modeltest.api import AccuracySummary, Interruption, RunResult, RunStatus
+from modeltest.api import AccuracySummary, Finding, FindingCode, Interruption, RunResult, RunStatus
+from modeltest.findings import sentence
 from modeltest.run.record.journal import count_entries
 
 
@@ -21,13 +22,20 @@ def without_lost_lines(result: RunResult, journal: Path, *, status: RunStatus) -
     found = count_entries(journal)
     if found >= expected:
         return result
-    reason = f"{journal.name} has lost {expected - found} of the {expected} lines that it ended with"
+    reason = Finding(
+        FindingCode.LINES_LOST,
+        {"file": journal.name, "lost": expected - found, "lines": expected},
+    )
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return replace(
         result,
         status=status,
-        error=reason,
-        interruptions=(*result.interruptions, Interruption(now, reason, found)),
+        error=sentence(reason),
+        error_code=reason,
+        interruptions=(
+            *result.interruptions,
+            Interruption(now, sentence(reason), found, reason_code=reason),
+        ),
         summary=None,
         verdict=None,
         reasons=(),

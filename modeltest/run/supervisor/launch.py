@@ -13,8 +13,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO
 
-from modeltest.api import Interruption, ModelTestError, PrerequisiteError, RunResult, RunStatus, SpecError
+from modeltest.api import (
+    Finding,
+    FindingCode,
+    Interruption,
+    ModelTestError,
+    PrerequisiteError,
+    RunResult,
+    RunStatus,
+    SpecError,
+)
 from modeltest.cluster.place import TABLE_VARIABLE, node_of
+from modeltest.findings import sentence
 from modeltest.machine.machine import describe_machine
 from modeltest.run.ending.finish import finish, write_reports_of_failure
 from modeltest.run.planning.plan import Plan, can_go_on, plan, protocol_version, run_name
@@ -155,7 +165,9 @@ def resume(
 def _begun_again(result: RunResult, plan: Plan) -> RunResult:
     # An earlier version left the device that the word means to the engine.
     result = replace(result, spec=plan.spec, status=RunStatus.RUNNING, journal=None)
-    return replace(result, error=None, summary=None, verdict=None, reasons=(), reason_codes=())
+    return replace(
+        result, error=None, error_code=None, summary=None, verdict=None, reasons=(), reason_codes=()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +196,7 @@ def _execute(work: _Work, workers: Workers, *, verbose: bool) -> RunOutcome:
         interrupt = interrupt_behind(problem) or (work.signals.interrupt if work.signals.is_hurried else None)
         if interrupt is not None:
             return RunOutcome(watch.directory, _write_partial(work), interrupt)
-        _write_failure(work.plan, watch, reason=str(problem) or type(problem).__name__)
+        _write_failure(work.plan, watch, problem)
         raise
     finally:
         watch.progress.close()
@@ -242,11 +254,14 @@ def _write_partial(work: _Work) -> RunResult:
     broken.
     """
     plan, watch, signals = work.plan, work.watch, work.signals
-    stopped = Interruption(utc_now(), "interrupted", watch.done)
+    stop = Finding(FindingCode.INTERRUPTED, {"where": None})
+    stopped = Interruption(utc_now(), sentence(stop), watch.done, reason_code=stop)
+    error = Finding(FindingCode.INTERRUPTED, {"where": watch.where})
     result = replace(
         watch.result,
         status=RunStatus.PARTIAL,
-        error=f"interrupted {watch.where}",
+        error=sentence(error),
+        error_code=error,
         interruptions=(*watch.result.interruptions, stopped),
     )
     try:
@@ -276,8 +291,13 @@ def _left_out(watch: Watch) -> str:
     return f"no reports: `modeltest report {watch.directory}` writes those of what was done"
 
 
-def _write_failure(plan: Plan, watch: Watch, *, reason: str) -> None:
-    result = replace(watch.result, status=RunStatus.FAILED, error=reason)
+def _write_failure(plan: Plan, watch: Watch, problem: BaseException) -> None:
+    result = replace(
+        watch.result,
+        status=RunStatus.FAILED,
+        error=str(problem) or type(problem).__name__,
+        error_code=problem.finding if isinstance(problem, ModelTestError) else None,
+    )
     # When the disk is full, or a report is broken, the error at hand says more than this one would.
     with suppress(ModelTestError):
         write_result(watch.directory, result)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-from modeltest.api import DeviceError, EngineError, Interruption, ModelTestError
+from modeltest.api import DeviceError, EngineError, Finding, FindingCode, Interruption, ModelTestError
+from modeltest.findings import sentence
 
 SIGNALLED = 128
 """What a shell adds to the number of the signal that ended a process."""
@@ -22,7 +23,7 @@ class WorkerEnd:
     status: int
     """As `subprocess` has it: the number of a signal is negative."""
 
-    hang: str | None = None
+    hang: Finding | None = None
     """What it did not do in time; the supervisor ended it."""
 
     was_oom_killed: bool = False
@@ -73,29 +74,32 @@ def may_be_reloaded(end: WorkerEnd) -> bool:
     return end.status < 0 or end.is_started
 
 
-def describe(end: WorkerEnd) -> str:
-    """Return what happened to the worker, as the rest of a sentence on it."""
+def describe(end: WorkerEnd, where: Finding) -> Finding:
+    """Return what happened to the worker, and `where` in its work that was."""
     if end.hang:
-        return f"hung: {end.hang}"
+        return Finding(FindingCode.WORKER_HUNG, {"overdue": end.hang, "where": where})
     if end.said is not None:
-        return f"ended with an error of the device: {end.said}"
+        return Finding(FindingCode.DEVICE_FAILED, {"error": str(end.said), "where": where})
     if end.status < 0:
-        by_kernel = " (the kernel's out-of-memory killer)" if _is_oom(end) else ""
-        whose = "" if end.rank is None else f", its rank {end.rank}"
-        return f"was killed by {_signal_name(-end.status)}{by_kernel}{whose}"
-    return f"ended with status {end.status}"
+        return Finding(
+            FindingCode.WORKER_KILLED_FOR_MEMORY if _is_oom(end) else FindingCode.WORKER_KILLED,
+            {"signal": _signal_name(-end.status), "rank": end.rank, "where": where},
+        )
+    return Finding(FindingCode.WORKER_EXITED, {"status": end.status, "where": where})
 
 
-def interruption(end: WorkerEnd, flight: Flight, *, time: str, done: int, where: str) -> Interruption:
+def interruption(end: WorkerEnd, flight: Flight, *, time: str, done: int, where: Finding) -> Interruption:
     """Return the record of a lost worker.
 
     What was being run is given up when it was under way at an earlier loss too, or when the kernel killed it
     for want of memory: a trial is then out of memory, and no other trial of that size needs to be lost.
     """
     given_up = bool(flight.batch) and (flight.is_retry or _is_oom(end))
+    reason = describe(end, where)
     return Interruption(
         time=time,
-        reason=f"the worker {describe(end)} {where}",
+        reason=sentence(reason),
+        reason_code=reason,
         done=done,
         in_flight=0 if flight.batch else flight.taken,
         suspects=flight.batch,
@@ -104,17 +108,17 @@ def interruption(end: WorkerEnd, flight: Flight, *, time: str, done: int, where:
     )
 
 
-def failure_of(end: WorkerEnd, *, where: str, hint: str) -> ModelTestError:
+def failure_of(end: WorkerEnd, *, where: Finding, hint: str) -> ModelTestError:
     """Return the error to raise for a worker that is not replaced, with the exit status of the command."""
     if end.said is not None and not end.hang:
         failure = end.said
         failure.exit_code = end.status if end.status > 0 else end.said.exit_code
         return failure
-    text = f"the worker {describe(end)} {where}; {hint}"
-    if end.hang or -end.status in _CRASHES:
-        return EngineError(text)
-    failure = ModelTestError(text)
-    if end.status:
+    finding = Finding(FindingCode.WITH_HINT, {"about": describe(end, where), "hint": hint})
+    is_of_engine = bool(end.hang) or -end.status in _CRASHES
+    failure = (EngineError if is_of_engine else ModelTestError)(sentence(finding))
+    failure.finding = finding
+    if end.status and not is_of_engine:
         failure.exit_code = end.status if end.status > 0 else SIGNALLED - end.status
     return failure
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO
 
-from modeltest.api import HarnessTask
+from modeltest.api import Finding, FindingCode, HarnessTask
 from modeltest.cluster.place import node_of
+from modeltest.findings import sentence
 from modeltest.run.planning.plan import Plan, can_go_on
 from modeltest.run.planning.trust import resume_command
 from modeltest.run.record.directory import LOG_FILE
@@ -39,7 +40,7 @@ def supervise(
         end = workers.run(plan, watch, log, trace_folder=trace_folder)
         if succeeded(end):
             if end.status:
-                watch.progress.line(f"the worker {describe(end)} when all was done")
+                watch.progress.line(sentence(describe(end, Finding(FindingCode.WHEN_ALL_WAS_DONE))))
             return
         if not may_be_reloaded(end) or not can_go_on(plan.task):
             break

@@ -13,6 +13,7 @@ from modeltest.api import (
     EngineInfo,
     EngineUsage,
     Finding,
+    FindingCode,
     Interruption,
     ModelTestError,
     RankLost,
@@ -41,7 +42,10 @@ class Watch:
         self.loads = 0
         """How often a model was loaded for the run."""
 
-        self.where = f"after {done} questions or trials" if done else "before its first batch"
+        self.where = Finding(FindingCode.BEFORE_FIRST_BATCH)
+        """How far the run has come, as the end of a sentence."""
+        if done:
+            self._note_done(None, "questions or trials")
         self.begin_worker()
 
     def begin_worker(self) -> None:
@@ -104,14 +108,16 @@ class Watch:
 
     def _take_progress(self, event: Event) -> None:
         self.done = event["done"]
-        total = f" of {event['total']}" if event["total"] else ""
         if self._done_before is None:
             self._done_before = self.done
             self.progress.start(self.done)
         self.progress.update(self.done, event["total"], event["unit"], event.get("note", ""))
         self._flight = Flight(self._flight.taken)
         if self.done:
-            self.where = f"after {self.done}{total} {event['unit']}"
+            self._note_done(event["total"] or None, event["unit"])
+
+    def _note_done(self, total: int | None, unit: str) -> None:
+        self.where = Finding(FindingCode.AFTER_SOME, {"done": self.done, "total": total, "unit": unit})
 
     def _take_error(self, event: Event) -> None:
         failure = error_by_name(event["type"])(event["message"])

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from modeltest.api import (
+    Finding,
     GenerationOptions,
     HarnessTask,
     ModelTestError,
@@ -235,7 +236,7 @@ class _Worker:
             reap(self.process)
         self._closing.close()
 
-    def _follow(self, watch: Watch, deadlines: Deadlines) -> str | None:
+    def _follow(self, watch: Watch, deadlines: Deadlines) -> Finding | None:
         """Return what the process did not do in time; `None` when it has ended or is free."""
         try:
             while not has_ended(self.process):

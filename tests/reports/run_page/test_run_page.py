@@ -386,6 +386,17 @@ def test_reasons_warnings_and_the_end_of_a_search_are_said_in_both_languages():
     assert "100 题中只问了 90 题" in in_english  # for the button that changes the language
 
 
+def test_what_stopped_a_run_is_said_in_both_languages():
+    killed = Finding(
+        FindingCode.WORKER_KILLED,
+        {"signal": "SIGKILL", "rank": None, "where": Finding(FindingCode.BEFORE_FIRST_BATCH)},
+    )
+    stop = Interruption("2025-01-01T00:00:00+00:00", sentence(killed), 4, reason_code=killed)
+    page = chinese_page(replace(performance_run(), interruptions=(stop,)))
+    assert "2025-01-01T00:00:00+00:00: 在第一批之前工作进程被 SIGKILL 终止 (4)" in words_of(page)
+    assert "the worker was killed by SIGKILL before its first batch (4)" in page
+
+
 def test_faults_of_cases_are_said_in_chinese():
     words = words_of(chinese_page(out_of_memory_run()))
     assert "内存耗尽" in words

@@ -1,5 +1,6 @@
 import pytest
 
+from modeltest.findings import sentence
 from modeltest.run.pipes.deadlines import EXIT_S, RUNNING_PHASE, SLOWEST_BATCH_FACTOR, Deadlines, Limits
 
 LIMITS = Limits(heartbeat_s=10, load_s=100, batch_s=50)
@@ -19,7 +20,8 @@ class Played:
             self.deadlines.tick(self.now)
             if beating:
                 self.deadlines.hear("heartbeat")
-        return self.deadlines.overdue()
+        overdue = self.deadlines.overdue()
+        return None if overdue is None else sentence(overdue)
 
     def running(self) -> "Played":
         self.deadlines.hear("phase", RUNNING_PHASE)

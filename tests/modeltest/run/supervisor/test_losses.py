@@ -2,7 +2,17 @@ import signal
 
 import pytest
 
-from modeltest.api import DatasetError, DeviceError, EngineError, ModelTestError, OutOfMemory, SpecError
+from modeltest.api import (
+    DatasetError,
+    DeviceError,
+    EngineError,
+    Finding,
+    FindingCode,
+    ModelTestError,
+    OutOfMemory,
+    SpecError,
+)
+from modeltest.findings import sentence
 from modeltest.run.supervisor.losses import (
     Flight,
     WorkerEnd,
@@ -13,9 +23,11 @@ from modeltest.run.supervisor.losses import (
     succeeded,
 )
 
+AFTER_THREE = Finding(FindingCode.AFTER_SOME, {"done": 3, "total": None, "unit": "trials"})
+SILENT = Finding(FindingCode.NO_HEARTBEAT, {"limit_s": 9.0})
 KILLED = WorkerEnd(-signal.SIGKILL, is_started=True)
 OOM_KILLED = WorkerEnd(-signal.SIGKILL, was_oom_killed=True, is_started=True)
-HUNG = WorkerEnd(-signal.SIGTERM, hang="no heartbeat for 9 s", is_started=True)
+HUNG = WorkerEnd(-signal.SIGTERM, hang=SILENT, is_started=True)
 TRIAL = Flight(batch=("0/8/1",))
 AGAIN = Flight(batch=("0/8/1",), is_retry=True)
 
@@ -52,7 +64,9 @@ def test_an_error_that_would_come_again_is_not(end):
 def test_work_is_done_when_the_worker_says_so_however_it_exits():
     assert succeeded(WorkerEnd(0, is_done=True))
     assert succeeded(WorkerEnd(-signal.SIGSEGV, is_done=True))
-    assert succeeded(WorkerEnd(-signal.SIGKILL, hang="no exit within 60 s", is_done=True))
+    assert succeeded(
+        WorkerEnd(-signal.SIGKILL, hang=Finding(FindingCode.NO_EXIT, {"limit_s": 60.0}), is_done=True)
+    )
     assert not succeeded(WorkerEnd(0, is_started=True))
 
 
@@ -68,11 +82,11 @@ def test_work_is_done_when_the_worker_says_so_however_it_exits():
     ],
 )
 def test_what_happened_is_said(end, text):
-    assert describe(end) == text
+    assert sentence(describe(end, AFTER_THREE)) == f"the worker {text} after 3 trials"
 
 
 def lost(end, flight):
-    return interruption(end, flight, time="t", done=3, where="after 3 trials")
+    return interruption(end, flight, time="t", done=3, where=AFTER_THREE)
 
 
 def test_a_trial_is_tried_again_after_the_first_loss():
@@ -80,6 +94,8 @@ def test_a_trial_is_tried_again_after_the_first_loss():
     assert found.suspects == ("0/8/1",)
     assert not found.given_up
     assert found.reason == "the worker was killed by SIGKILL after 3 trials"
+    assert found.reason_code == describe(KILLED, AFTER_THREE)
+    assert sentence(describe(KILLED, AFTER_THREE), "zh") == "在完成 3 次测量之后工作进程被 SIGKILL 终止"
     assert found.done == 3
 
 
@@ -100,7 +116,7 @@ def test_a_trial_that_hung_or_crashed_twice_failed_and_is_not_called_out_of_memo
 
 
 def test_a_hung_worker_that_had_to_be_killed_is_not_out_of_memory():
-    end = WorkerEnd(-signal.SIGKILL, hang="no heartbeat for 9 s", was_oom_killed=True)
+    end = WorkerEnd(-signal.SIGKILL, hang=SILENT, was_oom_killed=True)
     assert not lost(end, TRIAL).given_up
 
 
@@ -115,23 +131,26 @@ def test_a_batch_asked_alone_that_ends_a_worker_again_is_given_up():
 
 
 def test_the_error_has_the_status_a_shell_would_see():
-    failure = failure_of(KILLED, where="after 3 trials", hint="h")
+    failure = failure_of(KILLED, where=AFTER_THREE, hint="h")
     assert failure.exit_code == 137
     assert str(failure) == "the worker was killed by SIGKILL after 3 trials; h"
-    assert failure_of(WorkerEnd(3), where="", hint="").exit_code == 3
-    assert failure_of(WorkerEnd(0), where="", hint="").exit_code == ModelTestError.exit_code
-    assert failure_of(HUNG, where="", hint="").exit_code == EngineError.exit_code
+    assert failure.finding == Finding(
+        FindingCode.WITH_HINT, {"about": describe(KILLED, AFTER_THREE), "hint": "h"}
+    )
+    assert failure_of(WorkerEnd(3), where=AFTER_THREE, hint="").exit_code == 3
+    assert failure_of(WorkerEnd(0), where=AFTER_THREE, hint="").exit_code == ModelTestError.exit_code
+    assert failure_of(HUNG, where=AFTER_THREE, hint="").exit_code == EngineError.exit_code
 
 
 @pytest.mark.parametrize(
     "number", [signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE]
 )
 def test_a_library_that_crashes_is_an_error_of_the_engine(number):
-    failure = failure_of(WorkerEnd(-number), where="while loading model", hint="h")
+    failure = failure_of(WorkerEnd(-number), where=AFTER_THREE, hint="h")
     assert failure.exit_code == 5
-    assert str(failure) == f"the worker was killed by {number.name} while loading model; h"
+    assert str(failure) == f"the worker was killed by {number.name} after 3 trials; h"
 
 
 def test_an_error_that_was_reported_is_raised_as_it_is():
     problem = SpecError("wrong word")
-    assert failure_of(WorkerEnd(2, said=problem), where="", hint="h") is problem
+    assert failure_of(WorkerEnd(2, said=problem), where=AFTER_THREE, hint="h") is problem
