@@ -124,6 +124,9 @@ class DashboardRun:
     problem: str | None = None
     """Why it cannot be read, or what ended it early."""
 
+    problem_code: Finding | None = None
+    """`problem` as values, where it is known."""
+
     started: str | None = None
     model: str = ""
     task: str = ""

@@ -90,6 +90,10 @@ class FindingCode(str, Enum):
     RIGHT_BEFORE_AND_NOW = "right_before_and_now"
     ONE_DECIDES_NOTHING = "one_decides_nothing"
 
+    # Why a run of a dashboard has no numbers.
+    COPY_OF_RUN = "copy_of_run"
+    PART_OF_ANOTHER_NODE = "part_of_another_node"
+
     # What stopped a run before its end, and when.
     INTERRUPTED = "interrupted"
     WORKER_HUNG = "worker_hung"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modeltest.api import (
     Finding,
+    FindingCode,
     FlatMetric,
     ModelTestError,
     RunResult,
@@ -26,6 +27,7 @@ from modeltest.dashboard.identity import (
     model_of,
     task_of,
 )
+from modeltest.findings import sentence
 from modeltest.present import flat_metrics
 from modeltest.run.record.directory import RUN_FILE, read_result
 
@@ -55,6 +57,7 @@ class Entry:
     directory: str
     state: RunState
     problem: str | None = None
+    problem_code: Finding | None = None
     run_sha256: str | None = None
     started: str | None = None
     model: str = ""
@@ -98,10 +101,12 @@ def is_followed(metric: FlatMetric) -> bool:
 def _entry(directory: Path, result: RunResult, digest: str) -> Entry:
     report = report_of(directory)
     state = RunState(result.status)
+    problem = _problem_of(result, state)
     return Entry(
         directory=str(directory),
         state=state,
-        problem=_problem_of(result, state),
+        problem=sentence(problem) if problem else None,
+        problem_code=problem,
         run_sha256=digest,
         started=result.started,
         model=model_of(result),
@@ -122,12 +127,14 @@ def _entry(directory: Path, result: RunResult, digest: str) -> Entry:
     )
 
 
-def _problem_of(result: RunResult, state: RunState) -> str | None:
+def _problem_of(result: RunResult, state: RunState) -> Finding | None:
     """Return what to say of a run that gave no numbers here."""
     cluster = result.spec.cluster
     if state is RunState.FOLLOWED and cluster is not None:
-        return f"the part of another node; the results are on the first one, {cluster.master_address}"
-    return result.error
+        return Finding(FindingCode.PART_OF_ANOTHER_NODE, {"address": cluster.master_address})
+    if result.error is None:
+        return None
+    return result.error_code or Finding(FindingCode.TEXT, {"text": result.error})
 
 
 def _facts(result: RunResult) -> Iterator[tuple[str, str]]:

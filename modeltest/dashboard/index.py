@@ -33,13 +33,14 @@ _SCHEMA = Path(__file__).with_name("schema.sql")
 _ENTRY_COLUMNS = (
     *("directory", "signature", "run_sha256", "state", "problem", "started", "model", "task", "engine"),
     *("device", "verdict", "reasons", "warnings", "command", "facts", "report"),
-    *("reason_codes", "warning_codes"),
+    *("reason_codes", "warning_codes", "problem_code"),
 )
 
 
 _ADDED_COLUMNS = (
     ("runs", "reason_codes", "TEXT NOT NULL DEFAULT '[]'"),
     ("runs", "warning_codes", "TEXT NOT NULL DEFAULT '[]'"),
+    ("runs", "problem_code", "TEXT"),
     ("comparisons", "note_code", "TEXT"),
 )
 """Those that an index of an earlier version lacks: it gets them, empty until a run is read again."""
@@ -256,6 +257,6 @@ class Index:
 
 def _row_of(entry: Entry) -> dict[str, object]:
     plain = {name: to_plain(getattr(entry, name)) for name in _ENTRY_COLUMNS if name != "signature"}
-    for name in ("reasons", "reason_codes", "warnings", "warning_codes", "facts"):
+    for name in ("reasons", "reason_codes", "warnings", "warning_codes", "facts", "problem_code"):
         plain[name] = json.dumps(plain[name], ensure_ascii=False)
     return plain

@@ -15,6 +15,7 @@ from modeltest.api import (
     Dashboard,
     DashboardRun,
     Finding,
+    FindingCode,
     FlatMetric,
     History,
     Mark,
@@ -30,6 +31,7 @@ from modeltest.dashboard.earlier import heirs, joined
 from modeltest.dashboard.identity import history_key
 from modeltest.dashboard.index import Index
 from modeltest.dashboard.judge import JUDGED, Found, Side, compare_runs, found_for
+from modeltest.findings import sentence
 from modeltest.plain.contracts import from_plain, to_plain
 from modeltest.run.record.directory import read_result
 from modeltest.version import __version__
@@ -72,9 +74,7 @@ def _runs(index: Index) -> dict[int, DashboardRun]:
         if row["run_sha256"] is not None and run.state is not RunState.UNREADABLE:
             original = originals.setdefault(row["run_sha256"], run.directory)
             if original != run.directory:
-                run = replace(
-                    run, state=RunState.COPY, problem=f"the same run as {original}", history=None, metrics=()
-                )
+                run = _copied(run, original)
         found[run.key] = run
     heir_of = _heirs(index, found.values())
     return {key: joined(run, heir_of) for key, run in found.items()}
@@ -116,6 +116,7 @@ def _run(row: sqlite3.Row, metrics: tuple[FlatMetric, ...]) -> DashboardRun:
         directory=row["directory"],
         state=state,
         problem=row["problem"],
+        problem_code=_finding(row["problem_code"]),
         started=row["started"],
         model=row["model"],
         task=row["task"],
@@ -132,6 +133,23 @@ def _run(row: sqlite3.Row, metrics: tuple[FlatMetric, ...]) -> DashboardRun:
         metrics=metrics,
         report=row["report"],
     )
+
+
+def _copied(run: DashboardRun, original: str) -> DashboardRun:
+    problem = Finding(FindingCode.COPY_OF_RUN, {"original": original})
+    return replace(
+        run,
+        state=RunState.COPY,
+        problem=sentence(problem),
+        problem_code=problem,
+        history=None,
+        metrics=(),
+    )
+
+
+def _finding(text: str | None) -> Finding | None:
+    plain = json.loads(text or "null")
+    return None if plain is None else from_plain(Finding, plain)
 
 
 def _findings(text: str) -> tuple[Finding, ...]:
@@ -159,7 +177,7 @@ class _Judge:
                 low=row["low"],
                 high=row["high"],
                 note=row["note"],
-                note_code=from_plain(Finding, json.loads(row["note_code"])) if row["note_code"] else None,
+                note_code=_finding(row["note_code"]),
             )
 
     def compare(self, reference: int, candidate: int, key: Key) -> Compared:

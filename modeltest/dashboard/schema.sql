@@ -19,7 +19,8 @@ CREATE TABLE runs (
     report TEXT,
     accepted INTEGER NOT NULL DEFAULT 0,
     reason_codes TEXT NOT NULL DEFAULT '[]',
-    warning_codes TEXT NOT NULL DEFAULT '[]'
+    warning_codes TEXT NOT NULL DEFAULT '[]',
+    problem_code TEXT
 );
 
 CREATE TABLE metrics (

@@ -10,6 +10,7 @@ from modeltest.api import (
     Compared,
     Dashboard,
     DashboardRun,
+    Finding,
     History,
     Mark,
     Point,
@@ -82,6 +83,7 @@ def run_view(dashboard: Dashboard, run: DashboardRun) -> dict[str, Any]:
             "state": run.state.value,
             "verdict": run.verdict.value if run.verdict else None,
             "problem": run.problem,
+            "problem_code": run.problem_code,
             "reasons": list(run.reasons),
             "reason_codes": run.reason_codes,
             "warnings": list(run.warnings),
@@ -228,12 +230,13 @@ def _point(point: Point, place: Mapping[int, int]) -> list[Any]:
     ]
 
 
+def _by_language(text: str | None, code: Finding | None) -> Mapping[str, str] | None:
+    return in_every_language([text], [code] if code else [])[0] if text else None
+
+
 def _note(compared: Compared) -> Mapping[str, str] | None:
     """Return what the mark rests on, by language; `None` where there is nothing to say."""
-    if not compared.note:
-        return None
-    codes = [compared.note_code] if compared.note_code else []
-    return in_every_language([compared.note], codes)[0]
+    return _by_language(compared.note, compared.note_code)
 
 
 def _history_runs(runs: Sequence[DashboardRun], pages: PageOf) -> list[dict[str, Any]]:
@@ -256,7 +259,7 @@ def _history_run(run: DashboardRun, pages: PageOf) -> dict[str, Any]:
         "started": run.started,
         "state": run.state.value,
         "verdict": run.verdict.value if run.verdict else None,
-        "problem": run.problem,
+        "problem": _by_language(run.problem, run.problem_code),
         "reasons": list(in_every_language(run.reasons, run.reason_codes)),
         "command": run.command,
         "directory": run.directory,
@@ -277,6 +280,7 @@ def _run_row(run: DashboardRun, pages: PageOf, marks: Mapping[int, str]) -> dict
         "verdict": run.verdict.value if run.verdict else None,
         "mark": marks.get(run.key),
         "problem": run.problem,
+        "said_problem": _by_language(run.problem, run.problem_code),
         "directory": run.directory,
         "page": pages.page_of(run.key),
         "history": run.history,

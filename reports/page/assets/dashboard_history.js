@@ -71,7 +71,7 @@
       make("p", { class: "detail-head" }, make("strong", {}, numbers.time(one.started)), " ",
         make("span", { class: `badge tone-${tone}` }, one.state === "complete" && one.verdict ? one.verdict : words(`dashboard.state.${one.state}`))),
       one.weights_changed ? make("p", { class: "faint small" }, words("dashboard.weights_changed")) : null,
-      one.problem ? make("p", { class: "problem", lang: "en" }, one.problem) : null,
+      one.problem ? make("p", { class: "problem" }, said(one.problem)) : null,
       ...one.reasons.slice(0, 3).map((reason) => make("p", { class: "problem" }, said(reason))),
       one.page ? make("p", {}, make("a", { href: one.page }, words(one.has_report ? "dashboard.open_report" : "dashboard.open_run"))) : null,
       make("ul", { class: "plain detail-list" }, ...records.map(([each, record]) => comparison(each, record))),

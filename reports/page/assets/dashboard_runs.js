@@ -22,7 +22,7 @@
     { key: "state", label: "dashboard.outcome", value: (row) => `${row.state} ${row.verdict ?? ""}`, cell: badge },
     { key: "mark", label: "dashboard.mark.head", value: (row) => row.mark, cell: (row) => make("span", { class: `sign sign-${row.mark ?? "none"}` }, make("span", { class: "visually-hidden" }, row.mark ? words(`dashboard.mark.${row.mark}`) : "")) },
     { key: "directory", label: "dashboard.directory", value: (row) => row.directory,
-      cell: (row) => make("span", { class: "directory" }, make("span", { class: "mono" }, row.directory.split("/").pop()), row.problem ? make("span", { class: "problem" }, row.problem) : null) },
+      cell: (row) => make("span", { class: "directory" }, make("span", { class: "mono" }, row.directory.split("/").pop()), row.problem ? make("span", { class: "problem" }, page.said(row.said_problem)) : null) },
   ];
 
   let state;

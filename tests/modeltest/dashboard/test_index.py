@@ -122,7 +122,12 @@ def test_an_index_of_another_version_is_refused_and_left_as_it_is(path):
 def test_an_index_that_lacks_later_columns_gets_them_and_keeps_what_it_has(path):
     write(path, ENTRY)
     connection = sqlite3.connect(path)
-    for table, column in (("runs", "reason_codes"), ("runs", "warning_codes"), ("comparisons", "note_code")):
+    for table, column in (
+        ("runs", "reason_codes"),
+        ("runs", "warning_codes"),
+        ("runs", "problem_code"),
+        ("comparisons", "note_code"),
+    ):
         connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
     connection.close()
     with Index(path) as index, index.changing():

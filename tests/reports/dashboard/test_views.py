@@ -129,7 +129,9 @@ def test_what_ended_a_run_is_said_first():
 def test_reasons_and_notes_are_there_in_both_languages():
     reason = Finding(FindingCode.NO_METRIC)
     note = Finding(FindingCode.NOT_IN_BOTH_RUNS)
-    runs = (run(1, 1), run(2, 2, reasons=sentences([reason]), reason_codes=(reason,)))
+    told = {"reasons": sentences([reason]), "reason_codes": (reason,)}
+    vanished = Finding(FindingCode.SUPERVISOR_VANISHED)
+    runs = (run(1, 1), run(2, 2, problem=sentence(vanished), problem_code=vanished, **told))
     worse = replace(WORSE, note=sentence(note), note_code=note)
     points = (Point(1, 0.8), Point(2, 0.7, compared=worse))
     names = ("gemma", "gemma-7b", "full_BoolQ", "hf_fp32 (hf)", "cpu")
@@ -137,6 +139,9 @@ def test_reasons_and_notes_are_there_in_both_languages():
     view = history_view(made, made.histories[0], Pages())
     assert view["runs"][1]["reasons"] == [{"en": "there is not one metric", "zh": "没有任何指标"}]
     assert view["series"][0]["points"][1][-1] == {"en": "not in both runs", "zh": "并非两次运行都有"}
+    in_both = {"en": sentence(vanished), "zh": sentence(vanished, "zh")}
+    assert view["runs"][1]["problem"] == in_both
+    assert runs_view(made, Pages())["rows"][0]["said_problem"] == in_both
     assert "没有任何指标" in render("dashboard_run", run_view(made, runs[1]), "zh")
 
 
