@@ -9,7 +9,7 @@ from doc_blocks import ROOT, names_in, section, table_rows
 from modeltest import registry, rounding
 from modeltest.api import GateOutcome
 from modeltest.cli.compare import compare
-from modeltest.compare import bootstrap, divergence, tolerances
+from modeltest.compare import divergence, resampling, tolerances
 from modeltest.compare.calibration import FEWEST_SESSIONS, LEAST_TOLERANCE, RISK
 from modeltest.compare.comparable import ALLOWABLE
 from modeltest.compare.paired import POWER, mcnemar_p_value, paired_interval, questions_needed
@@ -50,7 +50,7 @@ def test_limits_are_those_of_the_code():
     assert f"above {divergence.CRITERION_RARE:.4f} for at most {divergence.CRITERION_SHARE * 100:g} %" in TEXT
     ttft, tpot, e2e = (tolerances.FLOORS[name] for name in ("ttft_ms", "tpot_ms", "e2e_s"))
     assert f"{ttft:g} ms of TTFT, {tpot:g} ms of TPOT, {e2e * 1000:g} ms of E2E" in TEXT
-    assert f"comes from {bootstrap.RESAMPLES} bootstrap samples" in TEXT
+    assert f"comes from {resampling.RESAMPLES} bootstrap samples" in TEXT
     assert f"The default of {tolerances.RELATIVE_TOLERANCE * 100:g} % is a guess" in TEXT
     assert f"more than it with a probability of {RISK * 100:g} %" in TEXT
     assert f"nor than {LEAST_TOLERANCE * 100:g} %" in TEXT
