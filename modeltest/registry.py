@@ -6,13 +6,15 @@ What others add may be broken. Whatever it raises becomes one line with its name
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any
 
 from modeltest.api import (
+    TASK_FILE_PREFIX,
     ComparisonReport,
     Demanding,
     Engine,
@@ -27,6 +29,7 @@ from modeltest.api import (
     Task,
 )
 from modeltest.entry_points import declared, owner_of
+from modeltest.task_files.named import refuse_changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +143,31 @@ def _words_of(name: str) -> Collection[str]:
 
 
 def load_task(name: str) -> Task:
-    """Return the task called `name`.
+    """Return the task called `name`, of a package or of a file (`file:/path/FILE`).
 
-    Raises: PrerequisiteError.
+    Raises: PrerequisiteError; SpecError for a file that describes no task.
     """
+    if name.startswith(TASK_FILE_PREFIX):
+        return _task_of_file(name)
     task: Task = _load(TASKS, name)
+    return task
+
+
+def task_of_run(spec: RunSpec, task_files: Mapping[str, str]) -> Task:
+    """Return the task of a run that has been recorded, with the digests of its task files.
+
+    Raises: as `load_task`; SpecError for a task file that is not what it was.
+    """
+    if spec.task_file is not None:
+        refuse_changed(spec, task_files)
+    return load_task(spec.task)
+
+
+def _task_of_file(name: str) -> Task:
+    # By its name, as every task is: what is found here stands above this module.
+    load = import_module("modeltest.task_files.load").load_task_file
+    with guard(f"task file {name.removeprefix(TASK_FILE_PREFIX)} cannot be imported"):
+        task: Task = load(name)
     return task
 
 
@@ -153,7 +176,7 @@ def task_of(spec: RunSpec) -> Task:
 
     Raises: PrerequisiteError, also for a mode that the grammar knows and no task serves yet.
     """
-    if spec.task not in task_names():
+    if spec.task_file is None and spec.task not in task_names():
         raise PrerequisiteError(
             f"the task {spec.task!r} of mode {spec.mode!r} is not available yet; "
             f"available: {', '.join(task_names())}"

@@ -73,11 +73,15 @@ def modeltest(place: Path, *words: str, **own: str) -> subprocess.CompletedProce
     return subprocess.run(command, cwd=place, env=variables, capture_output=True, text=True, check=False)
 
 
+EXAMPLES = "docs/examples/"
+
+
 def words_of_modeltest(command: Command) -> list[str] | None:
     """Return what follows `modeltest` or `bash run.sh`, which hands its words over; `None` for neither."""
     for start in (("modeltest",), ("bash", "run.sh"), ("run.sh",)):
         if command.words[: len(start)] == start:
-            return list(command.words[len(start) :])
+            examples = f"{ROOT}/{EXAMPLES}"  # commands are run elsewhere
+            return [word.replace(EXAMPLES, examples) for word in command.words[len(start) :]]
     return None
 
 

@@ -58,7 +58,8 @@ def write_checkpoint(name: str, directory: Path, write_tokenizer: Callable[[Path
 
 def dataset_texts(data_dir: str | None) -> Iterator[str]:
     """Yield every text of every row of the datasets, shots included; with no folder, of the samples."""
-    from modeltest.data.load import FULL, SAMPLE, load_dataset
+    from modeltest.data.load import load_dataset
+    from modeltest.data.loaded import FULL, SAMPLE
 
     split = SAMPLE if data_dir is None else FULL
     for name in DATASETS:

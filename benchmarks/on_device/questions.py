@@ -6,7 +6,8 @@ from typing import Any
 
 from modeltest import registry
 from modeltest.api import RunSpec, TaskData, TaskOptions
-from modeltest.data.load import FULL, SAMPLE, load_dataset
+from modeltest.data.load import load_dataset
+from modeltest.data.loaded import FULL, SAMPLE
 
 TASK = "mmlu"
 SHOTS = 5

@@ -92,7 +92,14 @@ from modeltest.api.metric_names import (
     FlatMetric,
     MetricDefinition,
 )
-from modeltest.api.modes import PREDECESSOR_MODES, Argument, Mode, modes_named, modes_of_word
+from modeltest.api.modes import (
+    PREDECESSOR_MODES,
+    Argument,
+    Mode,
+    mode_of_task_file,
+    modes_named,
+    modes_of_word,
+)
 from modeltest.api.report import OnRequest, Preparing, Report, WithoutTokens
 from modeltest.api.results import (
     AccuracySummary,
@@ -115,8 +122,10 @@ from modeltest.api.results import (
     Score,
     Summary,
 )
+from modeltest.api.rows_file import BringingRows, RowsFile
 from modeltest.api.spec import (
     AUTO_WORLD_SIZE,
+    TASK_FILE_PREFIX,
     UNSET_DEGREE,
     BatchRange,
     Case,
@@ -171,6 +180,7 @@ __all__ = [
     "MINDIE_KINDS",
     "OPTION_LETTERS",
     "PREDECESSOR_MODES",
+    "TASK_FILE_PREFIX",
     "UNCOMPARED",
     "UNSET_DEGREE",
     "AccuracyComparison",
@@ -181,6 +191,7 @@ __all__ = [
     "BandwidthPeak",
     "BatchRange",
     "Bounds",
+    "BringingRows",
     "CalibratedTolerance",
     "Calibration",
     "Capability",
@@ -278,6 +289,7 @@ __all__ = [
     "Report",
     "Request",
     "Reusable",
+    "RowsFile",
     "RunDifference",
     "RunResult",
     "RunSpec",
@@ -315,6 +327,7 @@ __all__ = [
     "WritingFiles",
     "dtype_word",
     "error_by_name",
+    "mode_of_task_file",
     "modes_named",
     "modes_of_word",
 ]

@@ -76,6 +76,11 @@ def modes_named(*words: str) -> tuple[Mode, ...]:
     return tuple(known[word] for word in words)
 
 
+def mode_of_task_file(word: str, task: str) -> Mode:
+    """Return the mode called `word` of the task file `task`: its name begins with `file:`."""
+    return Mode(word, task, "full", _SHOTS)
+
+
 def modes_of_word(word: str, *, task: str, takes_shots: bool) -> tuple[Mode, ...]:
     """Return the modes `full_WORD` and `sample_WORD` of a task, followed by BATCH, with SHOTS before it."""
     arguments = _SHOTS if takes_shots else _BATCH

@@ -323,7 +323,7 @@ class RunResult:
     modeltest_version: str | None = None
     protocol_version: str | None = None
     task_files: Mapping[str, str] = field(default_factory=dict)
-    """sha256 of task files of lm-evaluation-harness that did not come with it, and of the code they name."""
+    """sha256 of the task file of the run; of lm-eval, of those not its own, and of code that they name."""
 
     error: str | None = None
     error_code: Finding | None = None

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 UNSET_DEGREE = -1
 """A parallel degree left to the engine."""
 
+TASK_FILE_PREFIX = "file:"
+"""Begins the name of a task that no package brings: what follows is the absolute path of its file."""
+
 AUTO_WORLD_SIZE = 0
 """A world size taken from the model's profile."""
 
@@ -193,6 +196,11 @@ class RunSpec:
     output_dir: str = "outputs"
     data_dir: str | None = None
     engine_options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def task_file(self) -> str | None:
+        """The path of the file that describes the task; `None` for one that a package brings."""
+        return self.task[len(TASK_FILE_PREFIX) :] if self.task.startswith(TASK_FILE_PREFIX) else None
 
     def batch_sizes_of(self, case_index: int) -> tuple[int, ...]:
         """Return the batch sizes asked for in the case at `case_index`."""

@@ -52,18 +52,29 @@ def list_(what: str) -> None:
     help="Write this report only, and print the paths of its files; repeat it for more. Some, such as "
     "legacy, are written in no other way: `modeltest list reports`.",
 )
-def report(directory: Path, formats: tuple[str, ...]) -> int:
+@click.option(
+    "--trust-remote-code",
+    "is_trusted",
+    is_flag=True,
+    help="Run the task file of the run, which is Python and named by DIRECTORY.",
+)
+def report(directory: Path, formats: tuple[str, ...], is_trusted: bool) -> int:
     """Write the reports of the run in DIRECTORY anew, from run.json and samples.jsonl, without a model.
 
     Of a run that was cut short too: what it finished is counted, and its verdict is INVALID (exit status 1).
     A run that is still going is left alone (exit status 3).
     """
     from modeltest.run.ending.formats import reports_named
+    from modeltest.run.ending.questions import refuse_other_rows
     from modeltest.run.record.directory import LOG_FILE, read_result, refuse_links
     from modeltest.run.supervisor.lock import hold
+    from modeltest.task_files.named import allow_code
 
     reports_named(formats)  # a wrong word is told before a wrong directory
-    read_result(directory)  # a directory without a run gets no lock
+    found = read_result(directory)  # a directory without a run gets no lock
+    if is_trusted:
+        allow_code(found.spec)
+    refuse_other_rows(found)
     refuse_links(directory)
     with hold(directory / LOG_FILE, busy=_STILL_GOING):
         if formats:

@@ -21,6 +21,12 @@ from modeltest.grammar.modes import all_modes
 from modeltest.grammar.parse import parse, usage
 from modeltest.models.profiles import model_keys
 from modeltest.options.runs import run_fields, run_options
+from modeltest.options.task_files import modes_with_file
+
+_TASK_FILES = """\b
+MODE may be a task file, TOML or Python, that no package brings (docs/task-file.md):
+  run.sh pa_fp16 file:capitals.toml SHOTS BATCH MODEL WEIGHTS CHIPS
+"""
 
 _VARIABLES = """\b
 Variables of MindIE that every timed run honours (docs/output.md):
@@ -35,7 +41,7 @@ Variables of MindIE that every timed run honours (docs/output.md):
     "run",
     # Words such as -1 look like options; the grammar itself refuses what it does not know.
     context_settings={"ignore_unknown_options": True},
-    epilog=f"\b\n{usage(None)}\n\n{_VARIABLES}",
+    epilog=f"\b\n{usage(None)}\n\n{_TASK_FILES}\n{_VARIABLES}",
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 @click.option(
@@ -65,7 +71,7 @@ def run(words: tuple[str, ...], resume: Path | None, is_trusted: bool, **options
     if words:
         asked = parse(
             words,
-            modes=all_modes(registry.declared_modes()),
+            modes=modes_with_file(all_modes(registry.declared_modes()), words),
             model_keys=model_keys(),
             engines=registry.engine_names(),
         )

@@ -86,8 +86,15 @@ def _prompts_asked(run: RunResult) -> object:
     return None if options is None else [options.input_texts, options.input_file, options.repeat]
 
 
+def _task(run: RunResult) -> object:
+    """Return the task: of a task file what stands in it counts, and not where it lies."""
+    if run.spec.task_file is None:
+        return run.spec.task
+    return ", ".join(f"file {name} (sha256 {digest:.12})" for name, digest in run.task_files.items())
+
+
 _COMMON = (
-    Fact(TASK, "task", lambda run: run.spec.task),
+    Fact(TASK, "task", _task),
     Fact("dataset", "dataset", _dataset("name")),
     Fact("dataset", "split", _dataset("split")),
     Fact("dataset", "dataset sha256", _dataset("sha256")),

@@ -16,9 +16,10 @@ from modeltest.data.card import (
     Role,
     SplitCard,
 )
-from modeltest.data.load import DATA_DIR_VARIABLE, FULL, LoadedDataset, data_directory
+from modeltest.data.load import DATA_DIR_VARIABLE, data_directory
+from modeltest.data.loaded import FULL, LoadedDataset
 from modeltest.data.rows import files_sha256
-from modeltest.data.stored import StoredRecords
+from modeltest.data.stored import records_of
 
 _SPLIT = SplitCard(
     role=Role.EVALUATION, name="customize", files="customize.jsonl", columns=("question",), rows=0
@@ -54,7 +55,7 @@ def load_customize(data_dir: str | None, *, limit: int | None = None) -> LoadedD
             '{"question": "the prompt"}, or say with --data-dir or '
             f"{DATA_DIR_VARIABLE} which folder holds {CARD.name}/"
         )
-    records = StoredRecords(CARD, _SPLIT, {CARD.name: path}, limit=limit)
+    records = records_of(CARD, _SPLIT, {CARD.name: path}, limit=limit)
     for number, record in enumerate(records, start=1):
         if not record.fields["question"].strip():
             raise DatasetError(f"{path}: the question of row {number} is empty; expected a prompt")

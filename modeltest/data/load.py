@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from modeltest.api import DatasetError, DatasetInfo, Record, SpecError, TaskData
+from modeltest.api import (
+    AccuracyTask,
+    BringingRows,
+    DatasetError,
+    DatasetInfo,
+    Record,
+    RowsFile,
+    SpecError,
+    TaskData,
+)
 from modeltest.data.card import DatasetCard, Role, SplitCard, load_card
+from modeltest.data.file_rows import load_rows_file
+from modeltest.data.loaded import FULL, SAMPLE, LoadedDataset, joined_sha256
 from modeltest.data.rows import files_sha256, read_records
-from modeltest.data.stored import StoredRecords
+from modeltest.data.stored import records_of
 
-FULL = "full"
-SAMPLE = "sample"
 DATA_DIR_VARIABLE = "MODELTEST_DATA_DIR"
 
 _NAMED_FILES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedDataset:
-    """The rows of a run and which files they came from."""
-
-    data: TaskData
-    info: DatasetInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +66,47 @@ def load_dataset(
     shots = _shots_files(card, folder, evaluation.present, chosen) if shots_needed else None
     used = [files for files in (evaluation, shots) if files is not None]
     digests = [files_sha256(files.present.values()) for files in used]
-    records = StoredRecords(card, evaluation.split, chosen, limit=limit)
+    records = records_of(card, evaluation.split, chosen, limit=limit)
     info = DatasetInfo(
         name=name,
         split=split,
         path=str(folder),
-        sha256=digests[0] if len(digests) == 1 else _joined_sha256(digests),
+        sha256=joined_sha256(digests),
         official=split == FULL and digests == [files.split.sha256 for files in used],
         records=len(records),
         subjects=len(chosen),
     )
     facts = {subject: card.subjects[subject] for subject in chosen}
     return LoadedDataset(TaskData(records, _read_shots(card, shots, chosen), facts), info)
+
+
+def load_dataset_of(
+    task: AccuracyTask,
+    split: str,
+    *,
+    data_dir: str | None,
+    subjects: Collection[str] = (),
+    limit: int | None = None,
+    shots_needed: bool = False,
+) -> LoadedDataset:
+    """Read the dataset of `task`, or the rows that it brings.
+
+    Raises: as `load_dataset`.
+    """
+    if isinstance(task, BringingRows):
+        found: RowsFile = task.rows_file
+        return load_rows_file(found, limit=limit, shots_needed=shots_needed)
+    return load_dataset(
+        task.dataset, split, data_dir=data_dir, subjects=subjects, limit=limit, shots_needed=shots_needed
+    )
+
+
+def subjects_of(task: AccuracyTask) -> Mapping[str, Mapping[str, str]]:
+    """Return what the dataset card of `task` says of each subject; nothing where it brings its rows.
+
+    Raises: as `load_card`.
+    """
+    return {} if isinstance(task, BringingRows) else load_card(task.dataset).subjects
 
 
 def data_directory(data_dir: str | None) -> Path:
@@ -168,10 +197,6 @@ def _read_shots(
         for subject, path in files.present.items()
         if subject in chosen
     }
-
-
-def _joined_sha256(digests: list[str]) -> str:
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _incomplete(name: str, files: SplitFiles, folder: Path) -> str:

@@ -25,7 +25,9 @@ _BOOLEAN_WORDS = {"true": "yes", "false": "no"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
+    """A row as it stands in its file, and on which line."""
+
     line: int
     cells: Mapping[str, Any]
 
@@ -37,9 +39,9 @@ def read_records(
 
     Raises: DatasetError naming the file, the line and what was expected.
     """
-    rows = _csv_rows(card, split, path) if card.format is FileFormat.CSV else _jsonl_rows(path)
+    rows = _csv_rows(card, split, path) if card.format is FileFormat.CSV else jsonl_rows(path)
     empty = True
-    with _readable(path):
+    with readable(path):
         for number, row in enumerate(islice(rows, limit)):
             empty = False
             where = f"{path}, line {row.line}"
@@ -52,14 +54,18 @@ def files_sha256(paths: Iterable[Path]) -> str:
     """Return the sha256 over the files' bytes, one file after another."""
     digest = hashlib.sha256()
     for path in paths:
-        with _readable(path), path.open("rb") as file:
+        with readable(path), path.open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 digest.update(chunk)
     return digest.hexdigest()
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
+    """Make one error of all that reading the file at `path` may raise.
+
+    Raises: DatasetError.
+    """
     try:
         yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as problem:
@@ -85,26 +91,32 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
-def _csv_rows(card: DatasetCard, split: SplitCard, path: Path) -> Iterator[_Row]:
+def _csv_rows(card: DatasetCard, split: SplitCard, path: Path) -> Iterator[Row]:
+    columns = None if card.header else split.columns
+    for line, cells in csv_cells(path, _columns(split)):
+        where = f"{path}, line {line}"
+        if columns is None:
+            columns = _header(card, split, tuple(cells), where)
+            continue
+        if len(cells) != len(columns):
+            raise DatasetError(f"{where}: {len(cells)} columns; expected {len(columns)}: {','.join(columns)}")
+        yield Row(line, dict(zip(columns, cells, strict=True)))
+
+
+def csv_cells(path: Path, expected: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines of a CSV file that are not blank, with their numbers; `expected` says of what they are.
+
+    Raises: DatasetError for one that is no CSV.
+    """
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
-        columns = None if card.header else split.columns
         try:
             for cells in reader:
-                where = f"{path}, line {reader.line_num}"
-                if not cells:
-                    continue
-                if columns is None:
-                    columns = _header(card, split, tuple(cells), where)
-                    continue
-                if len(cells) != len(columns):
-                    raise DatasetError(
-                        f"{where}: {len(cells)} columns; expected {len(columns)}: {','.join(columns)}"
-                    )
-                yield _Row(reader.line_num, dict(zip(columns, cells, strict=True)))
+                if cells:
+                    yield reader.line_num, cells
         except csv.Error as problem:
             raise DatasetError(
-                f"{path}, line {reader.line_num}: {problem}; expected CSV with {_columns(split)}"
+                f"{path}, line {reader.line_num}: {problem}; expected CSV with {expected}"
             ) from problem
 
 
@@ -116,11 +128,15 @@ def _header(card: DatasetCard, split: SplitCard, columns: tuple[str, ...], where
     return columns
 
 
-def _jsonl_rows(path: Path) -> Iterator[_Row]:
+def jsonl_rows(path: Path) -> Iterator[Row]:
+    """Yield the JSON objects of a file, one a line.
+
+    Raises: DatasetError for a line that is none.
+    """
     with _open_text(path) as file:
         for line, text in enumerate(file, 1):
             if text.strip():
-                yield _Row(line, _json_object(text, f"{path}, line {line}"))
+                yield Row(line, _json_object(text, f"{path}, line {line}"))
 
 
 def _open_text(path: Path) -> TextIO:

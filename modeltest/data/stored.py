@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from modeltest.api import Record
@@ -11,28 +11,37 @@ from modeltest.data.rows import read_records
 
 
 class StoredRecords(Collection[Record]):
-    """The records of some files, at most `limit` of each, in the order of the files.
+    """The records that `read` yields, from the beginning at each call.
 
     All are read once when it is made, so that a malformed row is found before anything is asked.
 
     Raises: DatasetError.
     """
 
-    def __init__(
-        self, card: DatasetCard, split: SplitCard, files: Mapping[str, Path], *, limit: int | None
-    ) -> None:
-        self._card = card
-        self._split = split
-        self._files = files
-        self._limit = limit
+    def __init__(self, read: Callable[[], Iterator[Record]]) -> None:
+        self._read = read
         self._count = sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[Record]:
-        for subject, path in self._files.items():
-            yield from read_records(self._card, self._split, subject, path, limit=self._limit)
+        return self._read()
 
     def __len__(self) -> int:
         return self._count
 
     def __contains__(self, record: object) -> bool:
         return any(record == each for each in self)
+
+
+def records_of(
+    card: DatasetCard, split: SplitCard, files: Mapping[str, Path], *, limit: int | None
+) -> StoredRecords:
+    """Return the records of some files, at most `limit` of each, in the order of the files.
+
+    Raises: DatasetError.
+    """
+
+    def read() -> Iterator[Record]:
+        for subject, path in files.items():
+            yield from read_records(card, split, subject, path, limit=limit)
+
+    return StoredRecords(read)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modeltest import registry
 from modeltest.api import AccuracyTask, DatasetError, Request, RunSpec, SpecError, TextPrompt
-from modeltest.data.load import load_dataset
+from modeltest.data.load import load_dataset_of
 from modeltest.doctor.checkpoint import Need
 from modeltest.doctor.token_counts import token_counts
 
@@ -51,8 +51,8 @@ def longest_prompt(spec: RunSpec) -> Need:
 
 
 def _requests(task: AccuracyTask, spec: RunSpec) -> Iterator[Request]:
-    data = load_dataset(
-        task.dataset, spec.split, data_dir=spec.data_dir, shots_needed=bool(spec.options.shots)
+    data = load_dataset_of(
+        task, spec.split, data_dir=spec.data_dir, shots_needed=bool(spec.options.shots)
     ).data
     # As text: what a chat template adds is some tokens a turn.
     return task.requests(data, replace(spec, chat=False))

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 
-from modeltest.api import PREDECESSOR_MODES, Argument, Mode, Parallel, RunSpec, SpecError
+from modeltest.api import (
+    PREDECESSOR_MODES,
+    Argument,
+    Mode,
+    Parallel,
+    RunSpec,
+    SpecError,
+    mode_of_task_file,
+)
 
 
 def to_words(spec: RunSpec, *, modes: Mapping[str, Mode] | None = None) -> list[str]:
@@ -17,10 +25,12 @@ def to_words(spec: RunSpec, *, modes: Mapping[str, Mode] | None = None) -> list[
     Raises: SpecError for an unknown mode.
     """
     known = {mode.word: mode for mode in PREDECESSOR_MODES} if modes is None else modes
+    if spec.task_file is not None:
+        known = {spec.mode: mode_of_task_file(spec.task, spec.task)}
     if spec.mode not in known:
         raise SpecError(f"the mode {spec.mode!r} is unknown, so its words cannot be written")
     arguments = (word for argument in known[spec.mode].arguments for word in _WRITERS[argument](spec))
-    return [spec.engine, spec.mode, *arguments, *_model_words(spec), *_place_words(spec)]
+    return [spec.engine, known[spec.mode].word, *arguments, *_model_words(spec), *_place_words(spec)]
 
 
 def _model_words(spec: RunSpec) -> list[str]:

@@ -16,6 +16,7 @@ from modeltest.run.record.directory import read_result
 from modeltest.run.supervisor.launch import RunOutcome, launch, resume
 from modeltest.run.supervisor.progress import Progress
 from modeltest.run.supervisor.workers import Workers
+from modeltest.task_files.named import allow_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,5 +63,6 @@ def go_on(directory: Path, *, asked: Mapping[str, object], is_trusted: bool, how
     refuse_other_words(directory, spec, asked)
     if not is_trusted:
         refuse_unsaid_trust(directory, [spec])
+    allow_code(spec)
     workers = Workers(how.limits)
     return resume(directory, progress=how.progress, verbose=how.verbose, workers=workers)

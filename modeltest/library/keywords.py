@@ -57,13 +57,14 @@ class _OfOwnTasks(_OfEveryRun, total=False):
 
 
 class _AccuracyRequired(TypedDict):
-    task: str
     model: Path
 
 
 class AccuracyKeywords(_AccuracyRequired, _OfOwnTasks, total=False):
-    """Those of `modeltest accuracy`."""
+    """Those of `modeltest accuracy`, which takes a `task` or a `task_file`."""
 
+    task: str | None
+    task_file: Path | None
     shots: int | None
     split: Literal["full", "sample"] | None
     batch_size: int | None

@@ -29,6 +29,7 @@ from modeltest.suite.located_yaml import read_yaml
 from modeltest.suite.matrix import Asked, Catalogue, expand
 from modeltest.suite.paths import checkpoints, filled
 from modeltest.suite.planning import plan_runs
+from modeltest.task_files.named import allow_code
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -120,7 +121,11 @@ def plan_suite(file: Path) -> PlannedSuite:
     Raises: SpecError naming the line of what is wrong.
     """
     matrix = expand(
-        read_yaml(file), catalogue(), resolve=checkpoints, fill=lambda text: filled(text, os.environ)
+        read_yaml(file),
+        catalogue(),
+        resolve=checkpoints,
+        fill=lambda text: filled(text, os.environ),
+        place=lambda path: str(file.absolute().parent / Path(path).expanduser()),
     )
     if not matrix.runs:
         raise SpecError(f"{file} asks for no run: it has no task, or every one is excluded")
@@ -148,6 +153,8 @@ def go_on(directory: Path, *, is_trusted: bool, how: How) -> SuiteOutcome:
     """
     if not is_trusted:
         refuse_unsaid_trust(directory, specs_left(directory))
+    for spec in specs_left(directory):
+        allow_code(spec)
     return _carry_out(directory, how)
 
 

@@ -13,6 +13,7 @@ from modeltest.api import (
     AccuracyTask,
     BatchRange,
     Case,
+    Mode,
     RunSpec,
     SpecError,
     TaskOptions,
@@ -23,25 +24,35 @@ from modeltest.options.models import model_fields, model_options, prefill_option
 from modeltest.options.number_types import PAIRS, count, decimal
 from modeltest.options.prompts import dataset_options, prompts_asked, prompts_option
 from modeltest.options.runs import run_fields, run_options
+from modeltest.options.task_files import named_task_file
 
 
 @click.command()
-@click.option("--task", "task_name", required=True, help="boolq, gsm8k, mmlu, ...: `modeltest list tasks`.")
+@click.option("--task", "task_name", help="boolq, gsm8k, mmlu, ...: `modeltest list tasks`.")
+@click.option(
+    "--task-file",
+    metavar="FILE",
+    help="Or a task that a file describes, FILE.toml or FILE.py, with its rows beside it: docs/task-file.md.",
+)
 @click.option("--shots", type=count(lowest=0), default=0, show_default=True, metavar="N")
 @click.option("--split", type=click.Choice(("full", "sample")), default="full", show_default=True)
 @click.option("--batch-size", type=count(), default=8, show_default=True, metavar="N")
 @click.option("--chat", is_flag=True, help="Use the model's chat template.")
 @model_options
 @run_options
-def accuracy(task_name: str, shots: int, split: str, batch_size: int, chat: bool, **options: Any) -> RunSpec:
-    """Ask a model the questions of a dataset and score its answers."""
-    task = _accuracy_task(task_name)
-    modes = {mode.split: mode.word for mode in task.modes}
-    if split not in modes:
-        raise SpecError(f"task {task_name!r} has no split {split!r}; it has: {', '.join(sorted(modes))}")
+def accuracy(shots: int, split: str, batch_size: int, chat: bool, **options: Any) -> RunSpec:
+    """Ask a model the questions of a dataset and score its answers.
+
+    \b
+    A task without any package is a file (docs/task-file.md), such as capitals.toml:
+      name = "capitals"
+      kind = "choices"          # or yes_no, generation
+      data = "capitals.jsonl"   # {"question": "...", "A": "...", "B": "...", "answer": "B"}
+    """
+    mode = _mode_asked(options["task_name"], options["task_file"], split, shots=shots)
     return RunSpec(
-        mode=modes[split],
-        task=task_name,
+        mode=mode.word,
+        task=mode.task,
         split=split,
         options=TaskOptions(shots=shots),
         batch_sizes=((batch_size,),),
@@ -158,6 +169,22 @@ def maxbs(
         **model_fields(options),
         **run_fields(options),
     )
+
+
+def _mode_asked(name: str | None, file: str | None, split: str, *, shots: int) -> Mode:
+    """Return the mode of the task called `name`, or of that in `file`.
+
+    Raises: SpecError, also for both or none of them; DatasetError for rows of the file that do not fit.
+    """
+    if (name is None) == (file is None):
+        raise SpecError("give --task NAME, or --task-file FILE for a task that a file describes; not both")
+    if file is not None:
+        modes = {"full": named_task_file(file, shots=shots > 0).mode}
+    else:
+        modes = {mode.split: mode for mode in _accuracy_task(str(name)).modes}
+    if split not in modes:
+        raise SpecError(f"task {name or file!r} has no split {split!r}; it has: {', '.join(sorted(modes))}")
+    return modes[split]
 
 
 def _accuracy_task(name: str) -> AccuracyTask:

@@ -17,7 +17,15 @@ def read_toml(path: Path) -> dict[str, Any]:
 
     Raises: ValueError naming the place when it is not TOML; OSError when it cannot be read.
     """
+    return parse_toml(path.read_text(encoding="utf-8"))
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return what `text` says.
+
+    Raises: ValueError naming the place when it is not TOML.
+    """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(text)
     except RecursionError:
         raise ValueError("values lie too deep in each other") from None

@@ -26,6 +26,12 @@ Options = dict[str, Located]
 Resolve = Callable[[str], Sequence[str]]
 """Returns the checkpoints a text stands for; raises ValueError saying why there are none."""
 
+BESIDE_THE_SUITE = ("task-file",)
+"""Options whose paths are relative to the suite file: such files belong to it."""
+
+Place = Callable[[str], str]
+"""Returns a path as it is to be typed, of one that is relative to the suite file."""
+
 Fill = Callable[[str], str]
 """Returns a text with its variables replaced; raises ValueError naming one that is not set."""
 
@@ -74,16 +80,20 @@ class _Cell:
     task: Located
 
 
-def expand(document: Located, catalogue: Catalogue, *, resolve: Resolve, fill: Fill) -> Matrix:
+def expand(
+    document: Located, catalogue: Catalogue, *, resolve: Resolve, fill: Fill, place: Place = str
+) -> Matrix:
     """Return the runs that `document` asks for.
 
     Raises: SpecError naming the line of what is wrong.
     """
-    return _Expansion(document, catalogue, resolve, fill).matrix()
+    return _Expansion(document, catalogue, resolve, fill, place).matrix()
 
 
 class _Expansion:
-    def __init__(self, document: Located, catalogue: Catalogue, resolve: Resolve, fill: Fill) -> None:
+    def __init__(
+        self, document: Located, catalogue: Catalogue, resolve: Resolve, fill: Fill, place: Place
+    ) -> None:
         self._sections = document.mapping("a suite")
         for name, value in self._sections.items():
             if name not in SECTIONS:
@@ -93,7 +103,7 @@ class _Expansion:
             raise document.error("a suite needs `tasks`, or runs of its own under `include`")
         self._catalogue = catalogue
         self._known = sorted({name for options in catalogue.values() for name in options})
-        self._resolve, self._fill = resolve, fill
+        self._resolve, self._fill, self._place = resolve, fill, place
         self._notes: list[str] = []
 
     def matrix(self) -> Matrix:
@@ -269,7 +279,9 @@ class _Expansion:
 
     def _words(self, cell: _Cell) -> Iterator[str]:
         for name, value in cell.options.items():
-            yield from _words_of(name, value, self._catalogue[cell.command][name])
+            is_beside = name in BESIDE_THE_SUITE and isinstance(value.value, str)
+            typed = Located(self._place(value.value), value.where) if is_beside else value
+            yield from _words_of(name, typed, self._catalogue[cell.command][name])
 
 
 def _words_of(name: str, value: Located, kind: OptionKind) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from modeltest.api import (
     Summary,
     Verdict,
 )
-from modeltest.data.card import load_card
+from modeltest.data.load import subjects_of
 from modeltest.findings import OF_QUESTIONS, as_findings, sentences, with_warnings
 from modeltest.machine.disturbances import disturbances
 from modeltest.near_ties import NearTies
@@ -136,11 +136,14 @@ def _unfinished(result: RunResult) -> Finding:
 
 
 def summarize(result: RunResult, directory: Path) -> Summary:
-    """Return the headline numbers of the journalled samples or measurements, or of a harness's own files."""
-    task = registry.load_task(result.spec.task)
+    """Return the headline numbers of the journalled samples or measurements, or of a harness's own files.
+
+    Raises: SpecError where the task file of the run has changed since.
+    """
+    task = registry.task_of_run(result.spec, result.task_files)
     if isinstance(task, AccuracyTask):
         samples = NearTies(result.samples, margin=resolution_of(result).near_tie)
-        summary = task.summarize(samples, _subjects(task.dataset))
+        summary = task.summarize(samples, subjects_of(task))
         return samples.noted_in(summary) if isinstance(summary, AccuracySummary) else summary
     if isinstance(task, MeasurementTask):
         return task.summarize_measurements(result.measurements, result.spec, result.engine)
@@ -228,7 +231,3 @@ def _questions(result: RunResult, summary: Summary) -> Iterable[Question]:
     if result.dataset is None or not isinstance(summary, AccuracySummary):
         return ()
     return Questions(result.spec, result.dataset)
-
-
-def _subjects(dataset: str) -> Mapping[str, Mapping[str, str]]:
-    return load_card(dataset).subjects

@@ -7,9 +7,40 @@ from contextlib import suppress
 from pathlib import Path
 
 from modeltest import registry
-from modeltest.api import AccuracyTask, DatasetInfo, ModelTestError, Question, RunSpec
-from modeltest.data.load import load_dataset
+from modeltest.api import (
+    AccuracyTask,
+    BringingRows,
+    DatasetInfo,
+    ModelTestError,
+    Question,
+    RunResult,
+    RunSpec,
+    SpecError,
+)
+from modeltest.data.load import load_dataset_of
 from modeltest.run.record.identity import prompt_digest
+
+
+def refuse_other_rows(result: RunResult) -> None:
+    """Refuse to write reports of a run whose task file, or the rows beside it, have changed since.
+
+    Raises: SpecError naming what has; DatasetError for rows that are gone.
+    """
+    task = registry.task_of_run(result.spec, result.task_files) if result.spec.task_file else None
+    if result.dataset is None or not isinstance(task, AccuracyTask) or not isinstance(task, BringingRows):
+        return
+    now = load_dataset_of(
+        task,
+        result.spec.split,
+        data_dir=None,
+        limit=result.spec.limit,
+        shots_needed=bool(result.spec.options.shots),
+    ).info
+    if now.sha256 != result.dataset.sha256:
+        raise SpecError(
+            f"the rows in {now.path} are not those of the run: their sha256 is {now.sha256:.12}, then it was "
+            f"{result.dataset.sha256:.12}; bring them back, or start a new run"
+        )
 
 
 class Questions(Iterable[Question]):
@@ -32,13 +63,15 @@ class Questions(Iterable[Question]):
         task = registry.load_task(self._spec.task)
         if not isinstance(task, AccuracyTask):
             return
-        loaded = load_dataset(
-            task.dataset,
+        loaded = load_dataset_of(
+            task,
             self._spec.split,
             data_dir=str(Path(self._dataset.path).parent),
             subjects=self._spec.subjects,
             limit=self._spec.limit,
             shots_needed=bool(self._spec.options.shots),
         )
+        if loaded.info.sha256 != self._dataset.sha256:
+            return  # other rows than those that were asked
         for request in task.requests(loaded.data, self._spec):
             yield Question(request, prompt_digest(request.prompt))

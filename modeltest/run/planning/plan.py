@@ -11,6 +11,7 @@ from modeltest.api import (
     AUTO_WORLD_SIZE,
     MINDIE_KINDS,
     AccuracyTask,
+    BringingRows,
     Capability,
     Demanding,
     Engine,
@@ -59,6 +60,8 @@ def plan(spec: RunSpec) -> Plan:
     spec = replace(spec, device=spec.device or device_of(spec.engine))
     task = registry.task_of(spec)
     _check_mode(spec, task)
+    if spec.subjects and isinstance(task, BringingRows):
+        raise SpecError(f"the rows of task {task.name!r} are of no subjects; leave out --subject")
     task.check(spec)
     refuse_untrusted_tasks(spec)
     table = checked_table(spec)

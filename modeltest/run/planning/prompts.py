@@ -27,7 +27,8 @@ from modeltest.api import (
 )
 from modeltest.data.card import load_card
 from modeltest.data.customize import CARD, load_customize
-from modeltest.data.load import FULL, LoadedDataset, load_dataset
+from modeltest.data.load import load_dataset
+from modeltest.data.loaded import FULL, LoadedDataset
 from modeltest.tasks.given_prompts import is_list, parse_prompts
 from modeltest.tasks.prompt_sources import GivenPrompts
 from modeltest.tasks.prompts import lay_out

@@ -27,6 +27,7 @@ from modeltest.machine.machine import describe_machine
 from modeltest.models.checkpoint import fingerprint_before
 from modeltest.plain.contracts import to_plain
 from modeltest.run.planning.plan import Plan, can_go_on, protocol_version
+from modeltest.task_files.named import digests
 from modeltest.version import __version__
 
 _MACHINE_FACTS = ("architecture", "processor", "cpus")
@@ -98,6 +99,8 @@ def refuse_other_run(directory: Path, result: RunResult, plan: Plan) -> None:
         "engine plug-in": plan.engine.name,
         **(_checkpoint_of(plan.model) if result.model.files else _as_before(result, plan)),
     }
+    then |= _task_files(result.task_files)
+    now |= _task_files(digests(plan.spec) if plan.spec.task_file else result.task_files)
     then |= _written_of(result.model, other=plan.model)
     now |= _written_of(plan.model, other=result.model)
     for name in now.keys() - then.keys():
@@ -109,6 +112,10 @@ def refuse_other_run(directory: Path, result: RunResult, plan: Plan) -> None:
         then |= {name: result.machine.get(name) for name in _MACHINE_FACTS}
         now |= {name: machine.get(name) for name in _MACHINE_FACTS}
     _refuse(directory, then, now)
+
+
+def _task_files(digests: Mapping[str, str]) -> dict[str, object]:
+    return {f"task file {name}": digest for name, digest in digests.items()}
 
 
 def _checkpoint_of(model: ModelInfo) -> dict[str, object]:

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from modeltest.api import LmEvalOptions, RunSpec, SpecError
-from modeltest.lm_eval.task_files import NONE, task_files
+from modeltest.lm_eval.task_files import task_files
 from modeltest.models.code_files import UNREADABLE, CodeFile, digest_of, named, named_code
+from modeltest.task_files.named import digests, is_code
 
 TRUST_OPTION = "--trust-remote-code"
 
@@ -22,6 +23,9 @@ def code_of(spec: RunSpec) -> Iterator[str]:
     """Yield, in words, each code beyond ModelTest's own that the run of `spec` would run."""
     if spec.trust_remote_code:
         yield f"the code that comes with the weights in {named_code(Path(spec.weights).expanduser())}"
+    if is_code(spec):
+        path = Path(str(spec.task_file))
+        yield f"the task file {named([CodeFile(str(path), digest_of(path))])}"
     harness = spec.options.lm_eval
     if harness is not None and (code := _code_of_tasks(harness)):
         yield f"the code that task files name: {code}"
@@ -30,19 +34,22 @@ def code_of(spec: RunSpec) -> Iterator[str]:
 
 
 def digests_of_tasks(spec: RunSpec) -> dict[str, str]:
-    """Return the sha256 of every task file of the run that is not of the harness, and of the code they name.
+    """Return the sha256 of every task file of the run, and of the code that they name.
 
-    Files are named by their path in the folder that holds them all, so that a copy elsewhere has equal names.
+    What came with lm-evaluation-harness is none of them. Files are named by their path in the folder that
+    holds them all, so that a copy elsewhere has equal names.
 
     Raises: SpecError for a task file that cannot be read.
     """
     harness = spec.options.lm_eval
-    found = NONE if harness is None else task_files(harness)
+    if harness is None:
+        return dict(digests(spec))
+    found = task_files(harness)
     paths = [*found.files, *found.code]
     folder = os.path.commonpath([path.parent for path in paths]) if paths else ""
-    digests = {os.path.relpath(path, folder): digest_of(path) for path in paths}
-    digests |= {name: _digest_of(path) for name, path in found.elsewhere.items()}
-    return {name: digest or UNREADABLE for name, digest in digests.items()}
+    of_files = {os.path.relpath(path, folder): digest_of(path) for path in paths}
+    of_files |= {name: _digest_of(path) for name, path in found.elsewhere.items()}
+    return {name: digest or UNREADABLE for name, digest in of_files.items()}
 
 
 def refuse_untrusted_tasks(spec: RunSpec) -> None:

@@ -131,4 +131,4 @@ def read_result(directory: Path) -> RunResult:
 
 def recorded_of(result: RunResult) -> Recorded:
     """Return what a journal is held against."""
-    return Recorded(result.journal, result.spec)
+    return Recorded(result.journal, result.spec, result.task_files)

@@ -150,7 +150,7 @@ def _read_lines(
 
     Raises: ModelTestError.
     """
-    digest, earlier, checks, number = RunningDigest(), EarlierLines(), LineChecks(recorded.spec), 0
+    digest, earlier, checks, number = RunningDigest(), EarlierLines(), LineChecks(recorded), 0
     end = recorded.end
     begin = f'{{"{_KINDS[kind]}":'.encode()
     for number, line in _numbered_lines(path):

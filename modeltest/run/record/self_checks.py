@@ -6,9 +6,9 @@ the others too. Pure, but for looking up the task whose rule a score follows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from modeltest import registry
@@ -20,6 +20,7 @@ from modeltest.api import (
     Sample,
     Score,
     SelfChecking,
+    SpecError,
 )
 from modeltest.run.record.identity import trial_name
 
@@ -36,12 +37,16 @@ class Recorded:
     spec: RunSpec | None = None
     """What was asked for: it decides which rule the scores follow, and which cases there are."""
 
+    task_files: Mapping[str, str] = field(default_factory=dict)
+    """The digest of the file with that rule, if it is in none of a package."""
+
 
 class LineChecks:
     """Holds one journal's lines against each other, in their order."""
 
-    def __init__(self, spec: RunSpec | None) -> None:
-        self._rule = _rule_of(spec)
+    def __init__(self, recorded: Recorded) -> None:
+        spec = recorded.spec
+        self._rule = _rule_of(recorded)
         self._cases = len(spec.cases) if spec is not None and spec.cases else None
         self._questions: set[str] = set()
         self._trials: set[str] = set()
@@ -87,12 +92,16 @@ class LineChecks:
             raise ValueError(f"trial {name} has {rows} rows, more than its batch size")
 
 
-def _rule_of(spec: RunSpec | None) -> Rule | None:
-    """Return the rule by which the task of `spec` checks a score; `None` where there is none, or no task."""
+def _rule_of(recorded: Recorded) -> Rule | None:
+    """Return the rule by which the task of a run checks a score; `None` where there is none, or no task.
+
+    A task file that is gone, has changed or is code that nobody has trusted is none.
+    """
+    spec = recorded.spec
     if spec is None:
         return None
-    with suppress(PrerequisiteError):
-        task = registry.load_task(spec.task)
+    with suppress(PrerequisiteError, SpecError):
+        task = registry.task_of_run(spec, recorded.task_files)
         if isinstance(task, SelfChecking):
             return partial(task.contradiction, spec)
     return None

@@ -29,7 +29,8 @@ from modeltest.api import (
     ModelTestError,
     RunResult,
 )
-from modeltest.data.load import LoadedDataset, load_dataset
+from modeltest.data.load import load_dataset_of
+from modeltest.data.loaded import LoadedDataset
 from modeltest.plain.contracts import to_plain
 from modeltest.run.nodes.ranks import end_with_launcher, own_rank, status_without_ranks, tell_launcher
 from modeltest.run.pipes.deadlines import RUNNING_PHASE
@@ -48,6 +49,7 @@ from modeltest.run.worker.machine_errors import known_error
 from modeltest.run.worker.measurement import Measured, run_measurements
 from modeltest.run.worker.resumed import answered_in, begun_questions, trials_lost
 from modeltest.run.worker.tracing import trials_to_trace, write_traces
+from modeltest.task_files.named import allow_code
 
 INTERNAL_ERROR = 70
 """Exit status of a defect in ModelTest or an engine (EX_SOFTWARE of sysexits.h)."""
@@ -157,6 +159,7 @@ def _as_follower(directory: Path, events: EventWriter) -> int:
 
 def _execute(directory: Path, serving: ServingEngine, events: EventWriter) -> None:
     result = read_result(directory)
+    allow_code(result.spec)  # whoever started this worker has named it, or said that it may run
     task = registry.load_task(result.spec.task)
     engine = serving.engine(_engine_name(result))
     run = _Run(directory, result, serving, engine, events, is_timed=isinstance(task, MeasurementTask))
@@ -213,8 +216,8 @@ def _ask(run: _Run, task: AccuracyTask) -> None:
 def _load_dataset(run: _Run, task: AccuracyTask) -> LoadedDataset:
     spec = run.result.spec
     run.events.send("phase", name="reading dataset")
-    dataset = load_dataset(
-        task.dataset,
+    dataset = load_dataset_of(
+        task,
         spec.split,
         data_dir=spec.data_dir,
         subjects=spec.subjects,

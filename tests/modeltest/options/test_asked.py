@@ -160,14 +160,15 @@ def test_a_value_that_begins_with_a_dash_stays_a_value():
     ("options", "message"),
     [
         ({"limt": 5}, "accuracy has no option 'limt'; did you mean limit"),
-        ({"zzz": 5}, "accuracy has no option 'zzz'; it has task, shots, split"),
+        ({"zzz": 5}, "accuracy has no option 'zzz'; it has task, task_file, shots, split"),
         ({"limit": 0}, r"'--limit': 0 is not in the range"),
         ({"limit": 2.5}, r"'--limit': '2.5' is not a valid integer"),
         ({"limit": True}, "limit is a text or a number, not True"),
         ({"limit": [1, 2]}, r"limit is a text or a number, not \[1, 2\]"),
         ({"chat": 1}, "chat is True or False, not 1"),
         ({"dtype": "int3"}, "'int3' is not one of 'fp32', 'bf16', 'fp16'"),
-        ({"task": None}, "Missing option '--task'"),
+        ({"task": None}, "give --task NAME, or --task-file FILE"),
+        ({"model": None}, "Missing option '--model'"),
         ({"task": "boolk"}, "unknown task 'boolk'"),
     ],
 )
