@@ -30,7 +30,7 @@ def read_questions(data_dir: str | None, limit: int) -> TaskData:
     """
     split = split_of(data_dir)
     return load_dataset(
-        *(TASK, split), data_dir=data_dir, subjects=SUBJECTS[split], limit=limit, shots_needed=True
+        TASK, split, data_dir=data_dir, subjects=SUBJECTS[split], limit=limit, shots_needed=True
     ).data
 
 
@@ -38,7 +38,11 @@ def spec_of(order: dict[str, Any]) -> RunSpec:
     """Return the run that an order asks for: prompts as lm-evaluation-harness words them."""
     split = split_of(order["data_dir"])
     return RunSpec(
-        *("hf", f"{split}_MMLU", TASK, "auto", order["model"]),
+        "hf",
+        f"{split}_MMLU",
+        TASK,
+        "auto",
+        order["model"],
         dtype=order["dtype"],
         device=order["device"],
         options=TaskOptions(shots=SHOTS),

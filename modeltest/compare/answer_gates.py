@@ -126,7 +126,9 @@ def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
     else:
         outcome = GateOutcome.INCONCLUSIVE
         needed = questions_needed(
-            *(table.reference_only, table.candidate_only, total),
+            table.reference_only,
+            table.candidate_only,
+            total,
             max_drop=allowed,
             confidence=tolerances.confidence,
         )

@@ -31,9 +31,25 @@ PATIENCE_S = 60.0
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _ENTRY_COLUMNS = (
-    *("directory", "signature", "run_sha256", "state", "problem", "started", "model", "task", "engine"),
-    *("device", "verdict", "reasons", "warnings", "command", "facts", "report"),
-    *("reason_codes", "warning_codes", "problem_code"),
+    "directory",
+    "signature",
+    "run_sha256",
+    "state",
+    "problem",
+    "started",
+    "model",
+    "task",
+    "engine",
+    "device",
+    "verdict",
+    "reasons",
+    "warnings",
+    "command",
+    "facts",
+    "report",
+    "reason_codes",
+    "warning_codes",
+    "problem_code",
 )
 
 

@@ -55,9 +55,13 @@ class MaxBatchPresentation(Presentation[MaxBatchSummary]):
         for each in summary.cases:
             yield Row(
                 (
-                    *(each.case.shape, f"{each.lowest}..{each.highest}", f"{each.limit_ms:g}"),
-                    *("-" if each.max_batch is None else str(each.max_batch), number(each.latency_ms)),
-                    *(each.status.value, each.verdict.value),
+                    each.case.shape,
+                    f"{each.lowest}..{each.highest}",
+                    f"{each.limit_ms:g}",
+                    "-" if each.max_batch is None else str(each.max_batch),
+                    number(each.latency_ms),
+                    each.status.value,
+                    each.verdict.value,
                 )
             )
 

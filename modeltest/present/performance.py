@@ -102,10 +102,14 @@ def _cells(case: CaseSummary) -> tuple[str | Estimate, ...]:
     metrics = case.metrics
     tpot = metrics.get("tpot_ms")
     return (
-        *(case.case.shape, str(case.batch_size), str(case.trials)),
-        *(Estimate(metrics.get("ttft_ms")), Estimate(tpot)),
+        case.case.shape,
+        str(case.batch_size),
+        str(case.trials),
+        Estimate(metrics.get("ttft_ms")),
+        Estimate(tpot),
         "-" if tpot is None or tpot.cv is None else f"{tpot.cv:.1%}",
-        *(Estimate(metrics.get("e2e_s")), Estimate(metrics.get("output_tokens_per_s"), is_secondary=True)),
+        Estimate(metrics.get("e2e_s")),
+        Estimate(metrics.get("output_tokens_per_s"), is_secondary=True),
         case.verdict.value,
     )
 

@@ -60,7 +60,10 @@ def _row(run: SuiteRun) -> Sequence[str]:
     if run.status in (SuiteStatus.FAILED, SuiteStatus.REFUSED):
         verdict = f"{MARKS[Verdict.INVALID]} {run.status.value}"
     return (
-        *(escape(run.name), escape(run.adapter or "-"), verdict),
-        *("-" if run.exit_status is None else str(run.exit_status), str(run.loads)),
+        escape(run.name),
+        escape(run.adapter or "-"),
+        verdict,
+        "-" if run.exit_status is None else str(run.exit_status),
+        str(run.loads),
         quoted(run.headline or run.error or ""),
     )

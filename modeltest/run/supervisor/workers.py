@@ -44,14 +44,36 @@ POLL_S = 0.2
 FREE_FIELDS: Mapping[type, frozenset[str]] = {
     RunSpec: frozenset(
         {
-            *("mode", "task", "split", "batch_sizes", "cases", "protocol", "seed", "subjects", "limit"),
-            *("quick", "min_trials", "case_budget_s", "output_dir", "data_dir", "known_as"),
+            "mode",
+            "task",
+            "split",
+            "batch_sizes",
+            "cases",
+            "protocol",
+            "seed",
+            "subjects",
+            "limit",
+            "quick",
+            "min_trials",
+            "case_budget_s",
+            "output_dir",
+            "data_dir",
+            "known_as",
         }
     ),
     TaskOptions: frozenset(
         {
-            *("shots", "context_tokens", "batch_ranges", "latency_limit_ms", "prefill_batch_size"),
-            *("prefill_length", "prompt_source", "prompt_input", "logprobs", "logits", "lm_eval"),
+            "shots",
+            "context_tokens",
+            "batch_ranges",
+            "latency_limit_ms",
+            "prefill_batch_size",
+            "prefill_length",
+            "prompt_source",
+            "prompt_input",
+            "logprobs",
+            "logits",
+            "lm_eval",
         }
     ),
     GenerationOptions: frozenset({"max_new_tokens", "input_texts", "input_file", "repeat", "stop"}),
