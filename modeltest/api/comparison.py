@@ -9,6 +9,8 @@ from typing import Protocol, runtime_checkable
 
 from modeltest.api.findings import Finding
 from modeltest.api.spec import Case
+from modeltest.api.timed_results import SearchStatus
+from modeltest.api.verdict import Verdict
 
 
 class GateOutcome(str, Enum):
@@ -75,7 +77,7 @@ class ComparedRun:
     device: str | None
     dtype: str | None
     quantize: str | None
-    verdict: str | None
+    verdict: Verdict | None
     command: str | None
 
 
@@ -279,8 +281,8 @@ class MaxBatchComparison:
     candidate_batch: int | None
     reference_bound: int | None
     candidate_bound: int | None
-    reference_status: str
-    candidate_status: str
+    reference_status: SearchStatus
+    candidate_status: SearchStatus
     difference: int | None
 
 

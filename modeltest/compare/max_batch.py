@@ -57,8 +57,8 @@ def _compare(reference: MaxBatchCase, candidate: MaxBatchCase) -> MaxBatchCompar
         candidate_batch=candidate.max_batch,
         reference_bound=reference.bound,
         candidate_bound=candidate.bound,
-        reference_status=reference.status.value,
-        candidate_status=candidate.status.value,
+        reference_status=reference.status,
+        candidate_status=candidate.status,
         difference=(candidate.max_batch or 0) - (reference.max_batch or 0) if known else None,
     )
 
@@ -82,9 +82,9 @@ def _outcome(each: MaxBatchComparison, least: int) -> GateOutcome:
 def _statement(each: MaxBatchComparison, least: int) -> Finding:
     found = {
         "reference": each.reference_batch,
-        "reference_status": each.reference_status,
+        "reference_status": each.reference_status.value,
         "candidate": each.candidate_batch,
-        "candidate_status": each.candidate_status,
+        "candidate_status": each.candidate_status.value,
         "bound": each.candidate_bound,
     }
     if least == 0:

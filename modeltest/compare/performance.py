@@ -13,6 +13,7 @@ from modeltest.api import (
     GateOutcome,
     MetricComparison,
     RunResult,
+    Verdict,
 )
 from modeltest.compare.resampling import Change, change
 from modeltest.compare.soundness import ALL_SOUND, Unsound
@@ -107,7 +108,7 @@ _UNITS = {definition.name: definition.unit for definition in METRIC_DEFINITIONS}
 
 
 def _gate(
-    each: MetricComparison, tolerance: float, floor: float, confidence: float, verdict: str | None
+    each: MetricComparison, tolerance: float, floor: float, confidence: float, verdict: Verdict | None
 ) -> Gate:
     part = f"{each.case.shape} batch {each.batch_size} {each.metric}"
     interval = each.ratio_interval
@@ -126,7 +127,9 @@ def _gate(
         },
     )
     if verdict:
-        statement = Finding(FindingCode.NUMBERS_DECIDE_NOTHING, {"verdict": verdict, "about": statement})
+        statement = Finding(
+            FindingCode.NUMBERS_DECIDE_NOTHING, {"verdict": verdict.value, "about": statement}
+        )
     elif outcome is GateOutcome.FAIL:
         statement = Finding(FindingCode.SLOWER_BEYOND_DOUBT, {"confidence": confidence, "about": statement})
     elif outcome is GateOutcome.INCONCLUSIVE:

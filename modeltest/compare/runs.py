@@ -299,6 +299,6 @@ def _describe(run: RunToCompare) -> ComparedRun:
         device=result.engine.device if result.engine else None,
         dtype=result.engine.dtype if result.engine else result.spec.dtype,
         quantize=result.model.quantize,
-        verdict=result.verdict.value if result.verdict else None,
+        verdict=result.verdict,
         command=result.command,
     )

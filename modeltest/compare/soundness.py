@@ -14,7 +14,7 @@ from modeltest.api import Case, PerformanceSummary, RunResult, Verdict
 Shape = tuple[Case, int]
 """A case and a batch size."""
 
-Unsound = Mapping[Shape, str]
+Unsound = Mapping[Shape, Verdict]
 """Those whose numbers decide nothing, and what they are instead of VALID."""
 
 ALL_SOUND: Unsound = MappingProxyType({})
@@ -22,11 +22,11 @@ ALL_SOUND: Unsound = MappingProxyType({})
 
 def unsound_shapes(runs: Iterable[RunResult], allow: Collection[str] = ()) -> Unsound:
     """Return what is not VALID in any of `runs`, but for what `allow` names: `noisy`, `invalid`."""
-    found: dict[Shape, str] = {}
+    found: dict[Shape, Verdict] = {}
     for run in runs:
         for shape, verdict in _verdicts(run):
             if verdict is not Verdict.VALID and verdict.value.lower() not in allow:
-                found.setdefault(shape, verdict.value)
+                found.setdefault(shape, verdict)
     return found
 
 

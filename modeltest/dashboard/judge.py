@@ -24,6 +24,7 @@ from modeltest.api import (
     PerformanceSummary,
     RunResult,
     Summary,
+    Verdict,
 )
 from modeltest.compare.accuracy import paired_accuracy
 from modeltest.compare.answer_gates import is_drop
@@ -177,11 +178,11 @@ def _compare_metric(
     return noted(compared, note) if note else compared
 
 
-def _without_verdict(compared: Compared, verdict: str | None) -> Compared:
+def _without_verdict(compared: Compared, verdict: Verdict | None) -> Compared:
     """Take a mark back that rests on numbers which are not VALID but `verdict`."""
     if verdict is None or compared.mark not in (Mark.REGRESSION, Mark.IMPROVEMENT):
         return compared
-    doubt = Finding(FindingCode.ONE_DECIDES_NOTHING, {"verdict": verdict})
+    doubt = Finding(FindingCode.ONE_DECIDES_NOTHING, {"verdict": verdict.value})
     return noted(replace(compared, mark=Mark.DOUBTFUL), doubt)
 
 

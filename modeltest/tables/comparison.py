@@ -251,7 +251,7 @@ def _batches(found: Sequence[MaxBatchComparison]) -> Table:
             _batch(each.candidate_batch),
             "-" if each.difference is None else f"{each.difference:+d}",
             _batch(each.candidate_bound),
-            f"{each.reference_status} -> {each.candidate_status}",
+            f"{each.reference_status.value} -> {each.candidate_status.value}",
         )
         for each in found
     ]

@@ -208,8 +208,8 @@ def _batches(found: Sequence[MaxBatchComparison]) -> Iterator[str]:
     rows = [
         (
             f"{each.case.shape} within {each.limit_ms:g} ms",
-            f"{_token(each.reference_batch, none='-')} ({each.reference_status})",
-            f"{_token(each.candidate_batch, none='-')} ({each.candidate_status})",
+            f"{_token(each.reference_batch, none='-')} ({each.reference_status.value})",
+            f"{_token(each.candidate_batch, none='-')} ({each.candidate_status.value})",
             "-" if each.difference is None else f"{each.difference:+d}",
         )
         for each in found

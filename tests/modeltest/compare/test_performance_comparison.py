@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from modeltest.api import CalibratedTolerance, Calibration, Case, GateOutcome
+from modeltest.api import CalibratedTolerance, Calibration, Case, GateOutcome, Verdict
 from modeltest.compare.calibration import calibrate, calibration_differences, tolerance_of
 from modeltest.compare.performance import compare_sessions, latency_gates
 from modeltest.compare.tolerances import Tolerances
@@ -180,6 +180,6 @@ def test_too_few_sessions_calibrate_nothing():
 def test_a10_numbers_that_are_not_valid_neither_pass_nor_fail(tpot):
     sides = [session() for _ in range(3)], [session(tpot=tpot) for _ in range(3)]
     found = compare_sessions(*sides, Tolerances())
-    gates = list(latency_gates(found, confidence=0.95, unsound={SHAPE: "NOISY"}))
+    gates = list(latency_gates(found, confidence=0.95, unsound={SHAPE: Verdict.NOISY}))
     assert {gate.outcome for gate in gates} == {GateOutcome.INCONCLUSIVE}
     assert all(gate.statement.startswith("NOISY numbers decide nothing: ") for gate in gates)

@@ -21,7 +21,7 @@ def run_with(verdict: Verdict, step_ms: float = 10.0):
 def test_parts_that_are_not_valid_in_any_run_are_named():
     assert unsound_shapes([run_with(Verdict.VALID)]) == {}
     runs = [run_with(Verdict.VALID), run_with(Verdict.NOISY), run_with(Verdict.INVALID)]
-    assert unsound_shapes(runs) == {SHAPE: "NOISY"}
+    assert unsound_shapes(runs) == {SHAPE: Verdict.NOISY}
     assert unsound_shapes(runs, ("noisy",)) == {SHAPE: "INVALID"}
     assert unsound_shapes(runs, ("noisy", "invalid")) == {}
 

@@ -4,7 +4,7 @@ import pytest
 from made_answers import sample
 from made_runs import accuracy_result, performance_result, precision_result
 
-from modeltest.api import Case, Comparison, Gate, GateOutcome, MaxBatchComparison
+from modeltest.api import Case, Comparison, Gate, GateOutcome, MaxBatchComparison, SearchStatus
 from modeltest.compare.runs import compare_runs
 from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances
@@ -50,7 +50,7 @@ def test_outputs_show_where_they_part():
 
 @pytest.mark.parametrize("outcome", GateOutcome)
 def test_searches_show_both_answers(outcome):
-    found = MaxBatchComparison(Case(8, 4), 50.0, 64, 60, 65, 61, "FOUND", "FOUND", -4)
+    found = MaxBatchComparison(Case(8, 4), 50.0, 64, 60, 65, 61, SearchStatus.FOUND, SearchStatus.FOUND, -4)
     gate = Gate("max_batch", "8x4 within 50 ms", outcome, "why", 60.0, 61.0, "requests")
     one = compare(precision_result(), precision_result())
     comparison = Comparison(
