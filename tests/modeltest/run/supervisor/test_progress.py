@@ -3,7 +3,7 @@ import io
 import pytest
 
 from modeltest.run.supervisor import progress
-from modeltest.run.supervisor.progress import BarProgress, LineProgress, progress_for
+from modeltest.run.supervisor.progress import BarProgress, LineProgress, Silence, aloud, progress_for, told
 
 
 @pytest.fixture
@@ -106,3 +106,20 @@ def test_what_an_earlier_worker_did_tells_nothing_of_the_rate(clock, capsys):
     clock.now = 10.0
     lines.update(120, 140, "questions", "")
     assert capsys.readouterr().err.splitlines()[-1] == "120/140 questions, 2.0/s, 0:10 left"
+
+
+def test_who_does_not_want_to_be_told_hears_nothing(capfd):
+    silent = told(is_told=False)
+    silent.phase("running")
+    silent.start(0)
+    silent.update(1, 2, "questions", "")
+    silent.line("said")
+    silent.close()
+    assert capfd.readouterr() == ("", "")
+    assert (aloud(silent, "now"), aloud(LineProgress(), "now")) == ("", "now")
+
+
+def test_a_program_without_standard_error_may_ask_to_be_told(monkeypatch):
+    monkeypatch.setattr(progress.sys, "stderr", None)
+    assert isinstance(told(is_told=True), LineProgress)
+    assert isinstance(told(is_told=False), Silence)

@@ -158,3 +158,39 @@ def test_an_interrupt_is_found_behind_what_was_made_of_it():
     problem.__context__.__cause__ = Stopped(signal.SIGTERM)
     assert interrupt_behind(problem).number == signal.SIGTERM
     assert interrupt_behind(ValueError()) is None
+
+
+def test_a_first_signal_is_answered_aloud_only_where_there_is_an_answer(capfd):
+    for answer in ("", "reports are written"):
+        with hold_signals() as held, held.answering(answer):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert held.number == signal.SIGTERM
+        assert capfd.readouterr().err == (f"{answer}\n" if answer else "")
+
+
+def test_what_a_program_does_at_a_request_to_end_stays_but_ctrl_c_stops_the_run():
+    seen = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, lambda arrived, _: seen.append(arrived))
+    try:
+        with hold_signals() as held:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+        assert held.number == signal.SIGINT
+        assert seen == [signal.SIGTERM]
+        os.kill(os.getpid(), signal.SIGINT)
+        assert seen == [signal.SIGTERM, signal.SIGINT]
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with hold_signals() as held:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert held.number is None
+    finally:
+        signal.signal(signal.SIGHUP, former)
