@@ -3,12 +3,12 @@
     python benchmarks/spec_walk.py -- accuracy --task boolq --split sample --engine fake --model none
 
 A run is carried out for real, with `sys.setprofile` in the process of the command and in its worker. What is
-asked is a `RunSpec`, the `Plan` made of it, or the `RunResult` that records what came of it so far, which is
-how a worker gets to know it. A function is a station of the walk when it
+asked is a `RunSpec` or the `Plan` made of it; the `RunResult` that records what came of it carries it to the
+worker and to the end of the run. A function is a station of the walk when it
 
-- returns one of these, alone or several: it makes or changes what is asked, or
-- receives one, by itself or as a field of a dataclass, and while it is at work the worker is started or a
-  file is written into the directory of the run: it hands on.
+- returns what is asked, once or several times: it makes or changes it, or
+- receives what is asked or what carries it, by itself or as a field of a dataclass, and while it is at work
+  the worker is started or a file is written into the directory of the run: it hands on.
 
 So a function that looks at a spec and says something of it is none: a check, a name for the directory. What
 writes and reads the files is where the walk ends: `modeltest.run.record`, `modeltest.plain` and the reports.
@@ -37,8 +37,8 @@ PROJECT = ("modeltest", "engines", "reports")
 ASKED = {
     ("modeltest.api.spec", "RunSpec"),
     ("modeltest.run.planning.plan", "Plan"),
-    ("modeltest.api.results", "RunResult"),
 }
+CARRIERS = {*ASKED, ("modeltest.api.results", "RunResult")}
 FILES = ("modeltest.run.record.", "modeltest.plain.", "reports.")
 """What writes files of a run and reads them back."""
 
@@ -187,11 +187,11 @@ def _is_asked(value: object) -> bool:
 
 
 def _holds(value: object) -> bool:
-    if _is_asked(value):
+    if _is_asked(value) or _kind(value) in CARRIERS:
         return True
     if not is_dataclass(value) or isinstance(value, type):
         return False
-    return any(_kind(getattr(value, each.name, None)) in ASKED for each in fields(value))
+    return any(_kind(getattr(value, each.name, None)) in CARRIERS for each in fields(value))
 
 
 def _writes(_: object, mode: object, flags: int) -> bool:
