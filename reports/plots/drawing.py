@@ -115,6 +115,7 @@ def make_plot(
         # Names in Chinese are boxes in the PNG where no font has them; the SVG and the page have the text.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = draw(words)
+        _lay_out(figure)
         svg = _svg(figure)
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=_PNG_DPI, metadata={"Software": None})
@@ -159,6 +160,12 @@ def legend_above_all(figure: Figure, axes: Axes) -> None:
     """Say what the series of `axes` are above all panels: they share them, and keep their width."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=6, borderaxespad=0.2, columnspacing=1.6)
+
+
+def _lay_out(figure: Figure) -> None:
+    """Give everything its place once: `savefig` does so for every file anew, and draws all of it for that."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)
 
 
 def _svg(figure: Figure) -> str:
