@@ -114,12 +114,12 @@ def interrupted(tmp_path, number=signal.SIGINT):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_the_worker_and_leaves_a_run_to_go_on_with(tmp_path, capfd, number):
-    before = handlers()
+    before, started_earlier = handlers(), set(children())
     stopped = interrupted(tmp_path, number)
     assert isinstance(stopped, KeyboardInterrupt)
     assert str(stopped.directory) in str(stopped)
     assert handlers() == before
-    assert children() == []
+    assert set(children()) <= started_earlier  # such as a browser that other tests share
     assert capfd.readouterr() == ("", "")
     begun = modeltest.load_run(stopped.directory)
     assert begun.status == RunStatus.PARTIAL
