@@ -108,7 +108,7 @@ def test_words_arrive_unchanged(machine: Machine, words: list[str]) -> None:
     assert machine.command_words() == words
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), max_size=4))
 def test_any_words_arrive_unchanged(machine: Machine, words: list[str]) -> None:
     machine.add_python("python3")

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from made_answers import answers, sample
 
@@ -84,7 +84,6 @@ def test_generated_tokens_are_compared_as_far_as_both_go():
 
 
 @given(ANSWERS, st.randoms())
-@settings(deadline=None)
 def test_the_order_of_the_samples_changes_nothing(rows, random):
     one = [sample(f"s{index % 3}/{index}", first) for index, (first, _) in enumerate(rows)]
     other = [sample(f"s{index % 3}/{index}", second) for index, (_, second) in enumerate(rows)]
@@ -95,7 +94,6 @@ def test_the_order_of_the_samples_changes_nothing(rows, random):
 
 
 @given(ANSWERS)
-@settings(deadline=None)
 def test_swapping_the_runs_changes_the_sign_alone(rows):
     one = answers(*(sample(f"s/{index}", first) for index, (first, _) in enumerate(rows)))
     other = answers(*(sample(f"s/{index}", second) for index, (_, second) in enumerate(rows)))

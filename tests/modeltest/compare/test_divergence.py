@@ -1,7 +1,7 @@
 from math import exp, inf, log
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modeltest.compare.divergence import (
@@ -34,7 +34,6 @@ def test_the_divergence_is_zero_of_equal_distributions_and_never_negative(refere
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_the_divergence_is_scipys(data):
     stats = pytest.importorskip("scipy.stats")
     size = data.draw(st.integers(2, 5))

@@ -30,7 +30,7 @@ def test_the_exact_test_counts_the_ways_to_part_the_questions(reference_only, ca
 
 
 @given(st.integers(0, 500), st.integers(0, 500))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_exact_test_is_scipys_binomial_test(reference_only, candidate_only):
     stats = pytest.importorskip("scipy.stats")
     different = reference_only + candidate_only
@@ -52,7 +52,6 @@ def test_without_a_different_question_the_interval_is_that_of_the_formula():
 
 
 @given(COUNTS)
-@settings(deadline=None)
 def test_swapping_the_runs_mirrors_the_interval(counts):
     reference_only, candidate_only, questions = counts
     one = paired_interval(reference_only, candidate_only, questions, confidence=0.95)
@@ -62,7 +61,6 @@ def test_swapping_the_runs_mirrors_the_interval(counts):
 
 
 @given(COUNTS)
-@settings(deadline=None)
 def test_the_interval_holds_the_difference_and_stays_in_range(counts):
     reference_only, candidate_only, questions = counts
     found = paired_interval(reference_only, candidate_only, questions, confidence=0.95)
@@ -151,7 +149,7 @@ def test_holm_multiplies_by_what_is_left_and_never_falls():
 
 
 @given(st.integers(0, 300), st.integers(1, 300), st.sampled_from([0.001, 0.01, 0.5]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_binomial_tails_are_scipys(count, total, share):
     stats = pytest.importorskip("scipy.stats")
     count = min(count, total)

@@ -49,7 +49,7 @@ def test_the_tails_of_many_values_are_those_asked_for_and_of_few_smaller():
 
 
 @given(TIMES, TIMES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_interval_holds_the_ratio_and_the_same_data_gives_it_again(reference, candidate):
     found = change(reference, candidate, confidence=0.95)
     assert found.ratio_interval.low <= found.ratio * (1 + 1e-12)

@@ -262,7 +262,7 @@ def test_an_empty_range_is_refused() -> None:
             SearchRange(lowest, highest)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.floats(0.01, 3),
     st.floats(5, 200),
@@ -304,7 +304,7 @@ def test_whatever_the_engine_does_the_answer_was_certified_and_the_questions_are
     assert len(evidence) <= 25
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(0, 60))
 def test_a_search_cut_short_goes_on_as_if_it_had_not_been(seed: int, kept: int) -> None:
     engine = _engine(noise=0.02, seed=seed)

@@ -187,7 +187,7 @@ def test_a_borderline_answer_may_be_used_with_care() -> None:
     assert "5 trials of batch 40 neither meet nor exceed the limit of 50 ms" in case.reasons[0]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 70), st.integers(0, 70), st.booleans())
 def test_the_summary_says_what_the_search_did(limit: int, memory: int, quick: bool) -> None:
     spec = max_batch_spec((2, 2), limit_ms=limit + 0.5, quick=quick)
@@ -202,7 +202,7 @@ def test_the_summary_says_what_the_search_did(limit: int, memory: int, quick: bo
     assert truth - (3 if quick else 2) <= (case.max_batch or 0) <= truth
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 60))
 def test_a_search_cut_short_never_claims_more_than_was_certified(kept: int) -> None:
     spec = max_batch_spec((2, 2), limit_ms=50.5, quick=False)

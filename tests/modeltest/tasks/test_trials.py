@@ -106,7 +106,7 @@ def test_trials_are_numbered_through_all_phases() -> None:
     assert [trial.trial for trial in trials] == list(range(len(trials)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.floats(0.0, 0.05), st.integers(0, 30))
 def test_a_replayed_run_is_asked_for_the_same_trials(seed: int, spread: float, kept: int) -> None:
     """The measurements so far, sent again, lead to the same next trial, as a resumed run needs."""
@@ -123,7 +123,7 @@ def test_a_replayed_run_is_asked_for_the_same_trials(seed: int, spread: float, k
     assert again[:same] == trials[:same]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.floats(0.0, 0.05))
 def test_a_finished_case_is_precise_or_has_the_most_trials(seed: int, spread: float) -> None:
     draw = random.Random(seed)

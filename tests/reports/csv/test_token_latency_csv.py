@@ -121,7 +121,7 @@ _TRIALS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(_TRIALS)
 def test_recomputation_agrees_for_any_times(
     tmp_path_factory: pytest.TempPathFactory, trials: list[tuple[int, int, int]]

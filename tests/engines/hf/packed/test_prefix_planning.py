@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.common.token_rows import Row
@@ -104,7 +104,6 @@ def _many_rows(draw):
     return rows
 
 
-@settings(deadline=None)
 @given(_many_rows(), st.integers(1, 6), st.sampled_from([6, 20, 64, 1000]))
 def test_every_row_is_fed_whole_and_once_from_what_is_there(rows, max_rows, max_tokens):
     whole: dict[int, tuple[int, ...]] = {}
@@ -131,14 +130,12 @@ def test_every_row_is_fed_whole_and_once_from_what_is_there(rows, max_rows, max_
     assert not held
 
 
-@settings(deadline=None)
 @given(_many_rows())
 def test_sharing_never_feeds_more_than_the_rows(rows):
     fed = _fed_tokens(list(plan(rows, max_rows=4, max_tokens=1000)))
     assert fed <= sum(len(row.ids) for row in rows)
 
 
-@settings(deadline=None)
 @given(_many_rows(), st.integers(1, 6), st.integers(1, 6))
 def test_what_is_shared_does_not_depend_on_the_batch_size(rows, one, other):
     first, second = (

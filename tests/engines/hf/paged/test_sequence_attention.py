@@ -51,7 +51,7 @@ lengths_of_rows = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(lengths_of_rows, st.one_of(st.none(), st.integers(1, 12)))
 def test_rows_attend_to_their_own_keys_only(pairs, window):
     torch.manual_seed(0)
