@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from modeltest.api import AccuracyTask, Completion, Record, RunSpec, Score, TaskData
+from modeltest.api import AccuracyTask, Record
 from modeltest.task_files.answers import LONGEST, answer_in, expected_answer
 from modeltest.task_files.declaration import Compare, Declaration, Kind
 from modeltest.tasks import MultipleChoice, QuestionTask, YesNo
 from modeltest.tasks.number_answers import are_close
-from modeltest.tasks.scoring import category_of, contradiction_of, failed_score, score_text
 
 
 class FileChoices(MultipleChoice):
@@ -48,24 +47,12 @@ class FileGeneration(QuestionTask):
         found = answer_in(self._declaration, text)
         return found if found is None or len(found) <= LONGEST else f"{found[: LONGEST - 1]}…"
 
-    def score(self, record: Record, data: TaskData, completion: Completion, spec: RunSpec) -> Score:
-        """Judge one completion by the rule of the file."""
-        category = category_of(record, data)
-        expected = expected_answer(self._declaration, record.fields["answer"]) or ""
-        if completion.error or completion.text is None:
-            error = completion.error or "the engine gave no text"
-            return failed_score(record, error, category=category, expected=expected)
-        predicted = self.answer(completion.text, record)
-        correct = self._agree(predicted, expected)
-        return score_text(
-            record, completion, predicted, correct=correct, category=category, expected=expected
-        )
+    def expected(self, record: Record) -> str:
+        """Return the answer of a row, in the form in which answers compare."""
+        return expected_answer(self._declaration, record.fields["answer"]) or ""
 
-    def contradiction(self, spec: RunSpec, score: Score, choice_logprobs: Sequence[float]) -> str | None:
-        """Return what in a score cannot be: right is the expected answer."""
-        return contradiction_of(score, agree=self._agree)
-
-    def _agree(self, predicted: str | None, expected: str) -> bool:
+    def agree(self, predicted: str | None, expected: str) -> bool:
+        """Say whether an answer is the right one, as a text or as a number."""
         if self._declaration.compare is Compare.NUMBER:
             return are_close(predicted, expected)
         return predicted == expected

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 from modeltest.api import (
     FEWEST_OPTIONS,
@@ -19,7 +18,6 @@ from modeltest.api import (
     Completion,
     DatasetError,
     Finish,
-    Mode,
     Prompt,
     Record,
     Request,
@@ -28,12 +26,12 @@ from modeltest.api import (
     Score,
     SpecError,
     TaskData,
-    modes_of_word,
 )
 from modeltest.summary import summarize_accuracy
 from modeltest.tasks.answers import extract_answer
+from modeltest.tasks.dataset_task import DatasetTask
 from modeltest.tasks.prompts import WorkedExample, lay_out
-from modeltest.tasks.protocols import LM_EVAL, PROTOCOLS, check_protocol, first_shots, shot_count
+from modeltest.tasks.protocols import LM_EVAL, first_shots, shot_count
 from modeltest.tasks.scoring import category_of, contradiction_of, failed_score, score_choices, score_text
 
 FEW_SHOT_TOKENS = 20
@@ -73,40 +71,19 @@ ENGLISH = Wording(
 """Source: MMLU in MindIE-LLM tests/modeltest and in lm-evaluation-harness 0.4.13 tasks/mmlu/default."""
 
 
-class MultipleChoice:
+class MultipleChoice(DatasetTask):
     """A task of questions with two to ten options, by subject; a subclass gives names and, if need be, words.
 
     Three ways to ask. modeltest with shots: generate, the first character is the answer. modeltest without
-    shots: generate a reasoning and extract the answer. lm-eval: the likeliest of the letters. A subclass
-    whose `word` is `Colours` serves the modes `full_Colours` and `sample_Colours`, with SHOTS and BATCH.
+    shots: generate a reasoning and extract the answer. lm-eval: the likeliest of the letters.
     """
 
-    name: str
-    title: str
-    dataset: str
-    word: str
-    """What follows `full_` and `sample_` in the modes."""
-
-    modes: tuple[Mode, ...]
     wording: Wording = ENGLISH
     option_count: int | None = None
     """How many options every question has; `None`: each as many as its record says."""
 
-    protocols = PROTOCOLS
     groups: Mapping[str, str] = MappingProxyType({})
     """Title of a group of subjects -> the field of the subject table that is "true" in it."""
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        super().__init_subclass__(**arguments)
-        if hasattr(cls, "word") and "modes" not in vars(cls):
-            cls.modes = modes_of_word(cls.word, task=cls.name, takes_shots=True)
-
-    def check(self, spec: RunSpec) -> None:
-        """Refuse an unknown protocol or a negative number of shots.
-
-        Raises: SpecError.
-        """
-        check_protocol(spec)
 
     def requires(self, spec: RunSpec) -> frozenset[Capability]:
         """Return generation, or choice log-probabilities for lm-eval."""

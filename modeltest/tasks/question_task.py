@@ -5,52 +5,36 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 from modeltest.api import (
     AccuracySummary,
     Capability,
     Completion,
-    Mode,
     Record,
     Request,
     RunSpec,
     Sample,
     Score,
     TaskData,
-    modes_of_word,
 )
 from modeltest.summary import summarize_accuracy
+from modeltest.tasks.dataset_task import DatasetTask
 from modeltest.tasks.prompts import WorkedExample, lay_out
-from modeltest.tasks.protocols import MODELTEST, check_protocol, first_shots, shot_count
+from modeltest.tasks.protocols import MODELTEST, first_shots, shot_count
 from modeltest.tasks.scoring import category_of, contradiction_of, failed_score, score_text
 
 
-class QuestionTask(ABC):
+class QuestionTask(DatasetTask, ABC):
     """Questions that a model answers in its own words; a subclass names the dataset and has two methods.
 
-    A subclass whose `word` is `Colours` serves the modes `full_Colours` and `sample_Colours`. One that
-    `takes_shots` shows the first worked examples of each subject, from the split of the dataset with them.
+    One that `takes_shots` shows the first worked examples of each subject, from the split of the dataset with
+    them. Where an answer need not be given to the letter, it has `expected` or `agree` of its own too.
     """
 
-    name: str
-    title: str
-    dataset: str
-    word: str
-    """What follows `full_` and `sample_` in the modes."""
-
     takes_shots = False
-    """Whether the word SHOTS follows the modes."""
-
     max_new_tokens = 32
     stop: tuple[str, ...] = ()
     protocols: Mapping[str, str] = MappingProxyType({MODELTEST: "1"})
-    modes: tuple[Mode, ...]
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if hasattr(cls, "word") and "modes" not in vars(cls):
-            cls.modes = modes_of_word(cls.word, task=cls.name, takes_shots=cls.takes_shots)
 
     @abstractmethod
     def prompt(self, record: Record) -> str:
@@ -58,14 +42,15 @@ class QuestionTask(ABC):
 
     @abstractmethod
     def answer(self, text: str, record: Record) -> str | None:
-        """Return the answer that a text holds, in the form of the record's `answer`; `None` without one."""
+        """Return the answer that a text holds, in the form of `expected`; `None` without one."""
 
-    def check(self, spec: RunSpec) -> None:
-        """Refuse an unknown protocol or a negative number of shots.
+    def expected(self, record: Record) -> str:
+        """Return the right answer, in the form in which answers compare."""
+        return record.fields["answer"]
 
-        Raises: SpecError.
-        """
-        check_protocol(spec, self.protocols)
+    def agree(self, predicted: str | None, expected: str) -> bool:
+        """Say whether an answer is the right one."""
+        return predicted == expected
 
     def requires(self, spec: RunSpec) -> frozenset[Capability]:
         """Return generation."""
@@ -85,15 +70,19 @@ class QuestionTask(ABC):
 
     def score(self, record: Record, data: TaskData, completion: Completion, spec: RunSpec) -> Score:
         """Judge one completion: right is the expected answer."""
-        category, expected = category_of(record, data), record.fields["answer"]
+        category, expected = category_of(record, data), self.expected(record)
         if completion.error or completion.text is None:
-            return failed_score(record, completion.error or "the engine gave no text", category=category)
+            error = completion.error or "the engine gave no text"
+            return failed_score(record, error, category=category, expected=expected)
         predicted = self.answer(completion.text, record)
-        return score_text(record, completion, predicted, correct=predicted == expected, category=category)
+        correct = self.agree(predicted, expected)
+        return score_text(
+            record, completion, predicted, correct=correct, category=category, expected=expected
+        )
 
     def contradiction(self, spec: RunSpec, score: Score, choice_logprobs: Sequence[float]) -> str | None:
         """Return what in a score cannot be: right is the expected answer."""
-        return contradiction_of(score)
+        return contradiction_of(score, agree=self.agree)
 
     def summarize(
         self, samples: Iterable[Sample], data_subjects: Mapping[str, Mapping[str, str]]

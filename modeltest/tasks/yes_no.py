@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from modeltest.api import (
     AccuracySummary,
     Capability,
     ChoiceRule,
     Completion,
-    Mode,
     Record,
     Request,
     RunSpec,
     Sample,
     Score,
     TaskData,
-    modes_of_word,
 )
 from modeltest.summary import summarize_accuracy
+from modeltest.tasks.dataset_task import DatasetTask
 from modeltest.tasks.prompts import WorkedExample, lay_out
-from modeltest.tasks.protocols import LM_EVAL, PROTOCOLS, check_protocol, first_shots, shot_count
+from modeltest.tasks.protocols import LM_EVAL, first_shots, shot_count
 from modeltest.tasks.scoring import category_of, contradiction_of, score_choices
 
 MODELTEST_ANSWERS = ("yes", "no")
@@ -30,26 +28,11 @@ LM_EVAL_ANSWERS = ("no", "yes")
 """The order decides ties: the first choice wins one."""
 
 
-class YesNo(ABC):
+class YesNo(DatasetTask, ABC):
     """A task whose records have the answer "yes" or "no"; a subclass says how a question is asked.
 
-    The two protocols differ in how a choice is scored, and both say "no" on a tie. A subclass whose `word` is
-    `Colours` serves the modes `full_Colours` and `sample_Colours`, with SHOTS and BATCH.
+    The two protocols differ in how a choice is scored, and both say "no" on a tie.
     """
-
-    name: str
-    title: str
-    dataset: str
-    word: str
-    """What follows `full_` and `sample_` in the modes."""
-
-    modes: tuple[Mode, ...]
-    protocols = PROTOCOLS
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        super().__init_subclass__(**arguments)
-        if hasattr(cls, "word") and "modes" not in vars(cls):
-            cls.modes = modes_of_word(cls.word, task=cls.name, takes_shots=True)
 
     @abstractmethod
     def prompt(self, record: Record) -> str:
@@ -61,13 +44,6 @@ class YesNo(ABC):
         Raises: SpecError when there are fewer.
         """
         return first_shots(data.shots.get(record.subject, ()), count, subject=record.subject)
-
-    def check(self, spec: RunSpec) -> None:
-        """Refuse an unknown protocol or a negative number of shots.
-
-        Raises: SpecError.
-        """
-        check_protocol(spec)
 
     def requires(self, spec: RunSpec) -> frozenset[Capability]:
         """Return choice log-probabilities: nothing is generated."""
