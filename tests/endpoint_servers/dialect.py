@@ -46,6 +46,9 @@ class Settings:
     breaks_after: int | None = None
     """Each stream ends cleanly after so many tokens: without a reason, without [DONE]."""
 
+    tells_key: bool = False
+    """A key that is refused is repeated in the refusal."""
+
     fails_after: int | None = None
     """Each stream tells an error after so many tokens, in the stream, whose status was 200."""
 
@@ -83,6 +86,9 @@ Route = Callable[[Exchange], Awaitable[None]]
 
 class Dialect:
     """One kind of server. A subclass has `routes` and the body of its refusals."""
+
+    invalid_status = 400
+    """Of a body that lacks what is wanted."""
 
     def __init__(self, model: MadeModel, settings: Settings, log: Log) -> None:
         self.model, self.settings, self._log = model, settings, log
@@ -134,14 +140,15 @@ class Dialect:
         except Refused as problem:
             await answer.send(problem.status, self.refusal(problem))
         except (KeyError, TypeError, ValueError) as problem:
-            said = Refused(500, f"{type(problem).__name__}: {problem}", "InternalServerError")
+            said = Refused(self.invalid_status, f"{type(problem).__name__}: {problem}")
             await answer.send(said.status, self.refusal(said))
 
     def _check_key(self, asked: Asked) -> None:
         key = self.settings.api_key
         is_open = key is None or asked.path in self.open_paths
-        if not is_open and asked.headers.get("authorization") != f"Bearer {key}":
-            raise Refused(401, "Unauthorized", "key")
+        given = asked.headers.get("authorization", "")
+        if not is_open and given != f"Bearer {key}":
+            raise Refused(401, f"Wrong key: {given}" if self.settings.tells_key else "Unauthorized", "key")
 
     def read(self, exchange: Exchange) -> dict[str, Any]:
         """Return the JSON of the request without what this server ignores."""
@@ -169,6 +176,12 @@ class Dialect:
                 param="input_tokens",
             )
         return min(wanted, room, self.settings.most_tokens or wanted)
+
+    async def pause(self, tokens: int) -> None:
+        """Wait as long as a plain answer of `tokens` takes."""
+        wait_ms = self.settings.first_ms + self.settings.gap_ms * max(tokens - 1, 0)
+        if wait_ms:
+            await asyncio.sleep(wait_ms / 1000)
 
     async def send_stream(self, exchange: Exchange, events: Iterable[Sending], *, done: bool = True) -> None:
         """Send `events` as a stream: at the pace of the settings, each at its own deadline."""

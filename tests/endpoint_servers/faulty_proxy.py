@@ -114,6 +114,7 @@ class Proxy:
     async def _one(self, asked: Asked, answer: Answer) -> None:
         rule = self._script.next(asked)
         line = {"number": self._script.number, "path": asked.path, "fault": rule.get("fault")}
+        line["received_ns"] = asked.received_ns
         line["reached"] = rule.get("fault") not in {*STATUSES, "reset_before", "refuse"}
         self._busy += 1
         try:

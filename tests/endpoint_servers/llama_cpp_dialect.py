@@ -15,7 +15,10 @@ from openai_dialect import SAMPLING, OpenAIDialect
 class LlamaCppDialect(OpenAIDialect):
     """Token ids as prompt and `ignore_eos`; log-probabilities of what was said, none of the prompt."""
 
-    takes = SAMPLING | {"ignore_eos", "logprobs", "top_logprobs", "stream_options", "max_completion_tokens"}
+    takes = SAMPLING | {
+        *("ignore_eos", "logprobs", "top_logprobs", "stream_options", "max_completion_tokens"),
+        "logit_bias",
+    }
 
     def routes(self) -> Mapping[tuple[str, str], Route]:
         """Return what is answered, by method and path."""

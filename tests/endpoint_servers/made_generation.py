@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from made_model import END_IDS, MadeModel, decode, token_bytes
@@ -24,6 +24,8 @@ class Wish:
     stop_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
     min_tokens: int = 0
+    bias: Mapping[int, float] = field(default_factory=dict)
+    """What is added to the logit of a token, by its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Step:
 
     token: int
     row: np.ndarray
-    """Log-probabilities it was chosen by [vocabulary]."""
+    """Log-probabilities of the model [vocabulary], before anything is added or forbidden."""
 
     text: str = ""
 
@@ -65,10 +67,13 @@ def generated(model: MadeModel, prompt: Sequence[int], wish: Wish) -> Generation
     while len(steps) < wish.max_tokens:
         row = model.next_logprobs(ids)
         ends = set() if wish.ignore_eos else set(END_IDS)
+        drawn_from = row
+        if wish.bias or len(steps) < wish.min_tokens:
+            drawn_from = row.copy()
+            drawn_from[list(wish.bias)] += list(wish.bias.values())
         if len(steps) < wish.min_tokens:
-            row = row.copy()
-            row[[*END_IDS, *wish.stop_ids]] = -9999.0
-        token = _chosen(row, wish, rng)
+            drawn_from[[*END_IDS, *wish.stop_ids]] = -9999.0
+        token = _chosen(drawn_from, wish, rng)
         ids.append(token)
         steps.append(Step(token, row))
         if len(steps) < wish.min_tokens:

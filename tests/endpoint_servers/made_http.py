@@ -24,6 +24,8 @@ REASONS = {
 }
 
 
+LIMIT_BYTES = 1 << 26
+
 SETTLED = "/is-settled"
 """Answered by every server of these tests, once all that it answered before is written down."""
 
@@ -39,7 +41,7 @@ class Asked:
 
     body: bytes
     received_ns: int
-    """When its last byte was read, on the monotonic clock."""
+    """When its last byte came, on the monotonic clock: not when there was time to look at it."""
 
 
 class Answer:
@@ -99,6 +101,17 @@ def as_event(value: Any) -> bytes:
     return b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
 
 
+class StampedReader(asyncio.StreamReader):
+    """Notes when the last bytes came."""
+
+    last_ns = 0
+
+    def feed_data(self, data: bytes) -> None:
+        """Take bytes from the socket."""
+        self.last_ns = time.monotonic_ns()
+        super().feed_data(data)
+
+
 Handler = Callable[[Asked, Answer], Awaitable[None]]
 
 
@@ -119,7 +132,12 @@ async def serve(handler: Handler, port: int) -> asyncio.Server:
         with suppress(ConnectionError):
             await writer.wait_closed()
 
-    return await asyncio.start_server(connection, "127.0.0.1", port, limit=1 << 26)
+    loop = asyncio.get_running_loop()
+
+    def protocol() -> asyncio.StreamReaderProtocol:
+        return asyncio.StreamReaderProtocol(StampedReader(limit=LIMIT_BYTES), connection)
+
+    return await loop.create_server(protocol, "127.0.0.1", port)
 
 
 async def read_request(reader: asyncio.StreamReader) -> Asked | None:
@@ -134,7 +152,8 @@ async def read_request(reader: asyncio.StreamReader) -> Asked | None:
         body = await _chunked_body(reader)
     else:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Asked(method, path, headers, body, time.monotonic_ns())
+    received_ns = reader.last_ns if isinstance(reader, StampedReader) else time.monotonic_ns()
+    return Asked(method, path, headers, body, received_ns)
 
 
 def parsed_head(data: bytes) -> tuple[str, dict[str, str]]:

@@ -20,6 +20,7 @@ class MindieDialect(OpenAIDialect):
     takes = SAMPLING | {"ignore_eos", "stop_token_ids", "logprobs", "top_logprobs"}
     lists_of_prompts = False
     most_logprobs = 5
+    invalid_status = 422
     usage_with_last_token = True
     delta_role: Mapping[str, str] = {"role": "assistant"}
 
@@ -65,11 +66,11 @@ class MindieDialect(OpenAIDialect):
         await exchange.answer.send(200, {"stopped": True})
 
     async def _info(self, exchange: Exchange) -> None:
-        told = {"docker_label": None, "model_id": self.settings.model_name, "version": "2.2.RC1"}
-        limits = {"max_input_length": self.settings.context - 1, "max_total_tokens": self.settings.context}
-        await exchange.answer.send(
-            200, {**told, **limits, "models": [{"model_id": self.settings.model_name}]}
-        )
+        settings = self.settings
+        told = {"docker_label": None, "max_best_of": 1, "max_concurrent_requests": 200, "version": "2.2.RC1"}
+        model = {"model_id": settings.model_name, "max_total_tokens": settings.context, "dtype": "float16"}
+        told |= {"models": [model], "max_input_length": settings.context - 1}
+        await exchange.answer.send(200, told)
 
     async def _config(self, exchange: Exchange) -> None:
         await exchange.answer.send(

@@ -57,6 +57,7 @@ class OpenAIDialect(Dialect):
             return
         made = [self._generated(body, prompt) for prompt in prompts]
         exchange.output_tokens = sum(len(each.steps) for each in made)
+        await self.pause(max(len(each.steps) for each in made))
         choices = [self._choice(body, index, each) for index, each in enumerate(made)]
         await exchange.answer.send(200, self._whole("text_completion", choices, self._usage(made)))
 
@@ -73,6 +74,7 @@ class OpenAIDialect(Dialect):
             return
         made = self._generated(body, prompt, default=self.settings.context)
         exchange.output_tokens = len(made.steps)
+        await self.pause(len(made.steps))
         thought, said = self._parted(body, made.steps)
         message = {"role": "assistant", "content": _text(said)}
         if self.settings.reasoning:
@@ -140,6 +142,7 @@ class OpenAIDialect(Dialect):
             stop_ids=tuple(body.get("stop_token_ids", ())),
             ignore_eos=bool(body.get("ignore_eos")),
             min_tokens=body.get("min_tokens", 0),
+            bias=_bias(body.get("logit_bias", {})),
         )
 
     def _generated(
@@ -294,6 +297,11 @@ class OpenAIDialect(Dialect):
         whole = {"id": "made-1", "object": kind, "created": int(time.time())}
         whole |= {"model": self.settings.model_name, "choices": choices}
         return whole if usage is None else {**whole, "usage": usage}
+
+
+def _bias(value: Any) -> dict[int, float]:
+    """Return the bias by id: of an object, or of a list of pairs as llama.cpp takes it."""
+    return {int(token): float(each) for token, each in (value.items() if isinstance(value, dict) else value)}
 
 
 def _text(steps: Sequence[Step]) -> str:

@@ -18,7 +18,7 @@ class SglangDialect(OpenAIDialect):
 
     takes = SAMPLING | {
         *("echo", "logprobs", "top_logprobs", "ignore_eos", "min_tokens", "stop_token_ids"),
-        *("stream_options", "return_token_ids", "max_completion_tokens"),
+        *("stream_options", "return_token_ids", "max_completion_tokens", "logit_bias"),
     }
 
     def routes(self) -> Mapping[tuple[str, str], Route]:

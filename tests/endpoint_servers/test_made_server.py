@@ -76,6 +76,21 @@ def test_a_stream_of_vllm_has_ids_usage_and_an_end(served):
     assert (usage["choices"], usage["usage"]["completion_tokens"], done) == ([], 12, "[DONE]")
 
 
+def test_a_bias_makes_an_end_likely_and_leaves_the_log_probabilities(served):
+    for dialect, bias in (
+        ("vllm", {str(END_ID): 100}),
+        ("sglang", {str(END_ID): 100}),
+        ("llama_cpp", [[END_ID, 100]]),
+    ):
+        body = {**GREEDY, "prompt": IDS, "logit_bias": bias, "logprobs": 1}
+        _, answer = ask(served(dialect), "/v1/completions", body)
+        (choice,) = answer["choices"]
+        assert (choice["finish_reason"], choice["text"]) == ("stop", "")
+        told = choice["logprobs"]
+        logprob = told["content"][0]["logprob"] if "content" in told else told["token_logprobs"][0]
+        assert logprob == pytest.approx(MODEL.next_logprobs(IDS)[END_ID])
+
+
 def test_a_chunk_may_carry_several_tokens_comments_and_no_choice(served):
     port = served("vllm", "--tokens-per-chunk", "4", "--keep-alive", "--empty-choice")
     more = {"stream": True, "return_token_ids": True}

@@ -18,6 +18,7 @@ class TgiDialect(OpenAIDialect):
     takes = (SAMPLING - {"top_k"}) | {"stream_options", "logprobs", "top_logprobs"}
     id_prompts = False
     most_logprobs = 5
+    invalid_status = 422
 
     def routes(self) -> Mapping[tuple[str, str], Route]:
         """Return what is answered, by method and path."""
@@ -62,6 +63,7 @@ class TgiDialect(OpenAIDialect):
         told = {
             "model_id": self.settings.model_name,
             "version": "3.3.6-dev0",
+            "docker_label": None,
             "router": "text-generation-router",
         }
         limits = {"max_input_tokens": self.settings.context - 1, "max_total_tokens": self.settings.context}

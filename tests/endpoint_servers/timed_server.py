@@ -20,7 +20,7 @@ from typing import Any
 
 from dialect import Sending
 from made_generation import Generation, Step
-from made_http import Log
+from made_http import Answer, Asked, Log
 from made_model import MadeModel, decode, encode
 from made_server import add_options, run, settings_of
 from vllm_dialect import VllmDialect
@@ -33,9 +33,14 @@ class TimedDialect(VllmDialect):
 
     def __init__(self, *words: Any) -> None:
         super().__init__(*words)
-        self._rendered: dict[tuple[str, int], list[Sending]] = {}
+        self._rendered: dict[tuple[Any, ...], list[Sending]] = {}
         row = self.model.next_logprobs([0])
         self._words = [Step(token, row, decode([token])) for token in encode(_TEXT, special=False)]
+
+    async def handle(self, asked: Asked, answer: Answer) -> None:
+        """Let all requests of a batch arrive before any is looked at: their times are those of the socket."""
+        await asyncio.sleep(self.settings.first_ms / 4000)
+        await super().handle(asked, answer)
 
     def _generated(
         self, body: dict[str, Any], prompt: Sequence[int], default: int | None = None
@@ -52,8 +57,7 @@ class TimedDialect(VllmDialect):
             yield from events
             return
         yield next(events)  # the first chunk tells the prompt's ids
-        options = {name: value for name, value in body.items() if name != "prompt"}
-        known = (json.dumps(options, sort_keys=True), len(prompt))
+        known = (body.get("max_tokens"), len(prompt), json.dumps(body.get("stream_options")))
         if known not in self._rendered:
             self._rendered[known] = list(events)
         yield from self._rendered[known]

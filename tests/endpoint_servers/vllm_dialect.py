@@ -19,7 +19,7 @@ class VllmDialect(OpenAIDialect):
     takes = SAMPLING | {
         *("echo", "logprobs", "top_logprobs", "logprob_token_ids", "prompt_logprobs", "ignore_eos"),
         *("min_tokens", "stop_token_ids", "stream_options", "return_token_ids", "add_special_tokens"),
-        *("return_tokens_as_token_ids", "max_completion_tokens"),
+        *("return_tokens_as_token_ids", "max_completion_tokens", "logit_bias"),
     }
     reasoning_field = "reasoning"
 
