@@ -15,10 +15,10 @@ from typing import Any
 
 from faults.injected import FAULTS, GROUPED_HEADS, LEARNED_POSITIONS, TUNED_ON, WINDOW, Fault, graded
 
+from engines.common.probe_text import probe_ids
 from engines.hf.beliefs import ways
 from engines.hf.beliefs.limits import limits_of
 from engines.hf.beliefs.model_trial import Distance, ModelTrial, Plain, Way
-from engines.hf.beliefs.probe_tree import probe_ids
 from engines.hf.model.forward import Forward
 from engines.hf.packed.tree_forward import TreeForward
 from engines.hf.paged.loop import PagedLoop

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from engines.common.encoding import Encoded, Encoder, encode_window
+from engines.common.text_config import vocabulary_size
 from engines.common.text_tokens import TextTokens
 from engines.hf.answering.answers import choose
 from engines.hf.answering.rows import PaddedRows, RowFeeder, tree_feeder
 from engines.hf.model.checkpoint_loading import load_checkpoint
 from engines.hf.model.forward import Forward
-from engines.hf.model.text_config import vocabulary_size
 from engines.hf.paged.probe import paged_rows
 from modeltest.api import AccuracyTask, RunSpec, TaskOptions
 from modeltest.data.load import load_dataset

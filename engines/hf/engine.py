@@ -267,9 +267,9 @@ class HFEngine:
 
     def _load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         from engines.common.encoding import Encoder
+        from engines.common.text_config import vocabulary_size
         from engines.common.text_tokens import TextTokens
         from engines.hf.model.checkpoint_loading import load_checkpoint
-        from engines.hf.model.text_config import vocabulary_size
 
         begin = time.perf_counter()
         seed_everything(self._device, spec.seed)
@@ -295,8 +295,8 @@ class HFEngine:
 
     def _described(self, spec: RunSpec) -> EngineInfo:
         from engines.common.device_peaks import peaks_for
-        from engines.hf.model.model_work import model_work
-        from engines.hf.model.text_config import vocabulary_size
+        from engines.common.model_work import model_work
+        from engines.common.text_config import vocabulary_size
 
         loaded = self._loaded
         assert loaded is not None

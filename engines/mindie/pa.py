@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.common.device import peak_memory_bytes
+from engines.common.rows_asked import rows_asked
 from engines.mindie.degrees import check_degrees, check_pipeline
 from engines.mindie.engine import MindieEngine
 from engines.mindie.environment import MindieOptions, check_mindie
 from engines.mindie.lora import check_lora
-from engines.mindie.timed_sizes import KeyValueMemory, TimedSizes, rows_asked
+from engines.mindie.timed_sizes import KeyValueMemory, TimedSizes
 from modeltest.api import (
     Capability,
     Completion,

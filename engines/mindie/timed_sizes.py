@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engines.common.rows_asked import rows_asked
 from engines.mindie.sizes import RunnerSize
 from modeltest.api import Case, RunSpec
 
@@ -121,16 +122,6 @@ class TimedSizes:
         own = [case for case in holding if case.input_tokens == asked.input_tokens]
         found = min(own or holding, key=lambda case: (case.input_tokens, case.output_tokens), default=None)
         return found or Case(asked.input_tokens, asked.output_tokens)
-
-
-def rows_asked(spec: RunSpec, case_index: int) -> tuple[int, int]:
-    """Return the fewest and the most rows that `spec` may ask of a case in one batch."""
-    ranges = spec.options.batch_ranges
-    if ranges:
-        bounds = ranges[0] if len(ranges) == 1 else ranges[case_index]
-        return bounds.lowest, bounds.highest
-    sizes = spec.batch_sizes_of(case_index) if spec.batch_sizes else (1,)
-    return min(sizes), max(sizes)
 
 
 def _count(config: Mapping[str, Any], names: tuple[str, ...]) -> int | None:

@@ -27,7 +27,7 @@ class EngineWord:
 _REFERENCE = "cpu"
 """Where a reference is computed, unless another device is demanded: beside what it is a reference for."""
 
-_PAGED = ("mindie_pa", "hf_paged", "hf")
+_PAGED = ("mindie_pa", "vllm", "hf_paged", "hf")
 
 ENGINE_WORDS: tuple[EngineWord, ...] = (
     EngineWord("pa_fp16", "float16", _PAGED, "paged attention, float16"),
@@ -38,6 +38,9 @@ ENGINE_WORDS: tuple[EngineWord, ...] = (
     EngineWord("hf_fp32", "float32", ("hf",), "transformers, float32: the reference", _REFERENCE),
     EngineWord("hf_bf16", "bfloat16", ("hf",), "transformers, bfloat16", _REFERENCE),
     EngineWord("hf_fp16", "float16", ("hf",), "transformers, float16", _REFERENCE),
+    EngineWord("vllm_fp32", "float32", ("vllm",), "vLLM, float32"),
+    EngineWord("vllm_bf16", "bfloat16", ("vllm",), "vLLM, bfloat16"),
+    EngineWord("vllm_fp16", "float16", ("vllm",), "vLLM, float16"),
     EngineWord("fake", None, ("fake",), "no model: answers made up from a seed"),
     EngineWord("openai", None, ("openai",), "an OpenAI-compatible endpoint"),
 )

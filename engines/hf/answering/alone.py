@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from engines.common.completions import completion
 from engines.common.encoding import Encoded
+from engines.common.endings import ends_of
 from engines.common.memory import attempt
 from engines.hf.answering.answers import generated
-from engines.hf.model.endings import ends_of
 from engines.hf.model.forward import NOT_A_NUMBER, Forward
 from modeltest.api import Completion
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from engines.common.completions import completion
+from engines.common.completions import generated as said
 from engines.common.encoding import Encoded
-from engines.common.stops import cut_at
+from engines.common.endings import ends_of
 from engines.common.token_rows import ChoiceRow, Reading, choice_rows
 from engines.hf.answering.rows import RowFeeder
-from engines.hf.model.endings import ends_of, text_of
 from engines.hf.model.forward import NOT_A_NUMBER, Forward, Generation
-from modeltest.api import Completion, Finish
+from modeltest.api import Completion
 
 if TYPE_CHECKING:
     from engines.hf.model.checkpoint_loading import Loaded
@@ -125,14 +125,4 @@ def generated(
     """Return the completion of a generation."""
     if NOT_A_NUMBER in tokens:
         return completion(encoded, error="the model's logits are not numbers (NaN)")
-    # Text of a timed run is never read, and decoding thousands of rows takes longer than measuring.
-    text = None if encoded.request.ignore_eos else text_of(loaded, tokens)
-    if text is not None:
-        text = cut_at(text, encoded.request.stop)
-    return completion(
-        encoded,
-        text=text,
-        output_tokens=tokens,
-        token_times_ns=times_ns[: len(tokens)],
-        finish=Finish.STOP if ended else Finish.LENGTH,
-    )
+    return said(encoded, tokens, ended, loaded, times_ns=times_ns)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from engines.common.completions import completion
 from engines.common.device import give_back_free_memory
 from engines.common.encoding import Encoded
+from engines.common.endings import ends_of
 from engines.common.token_rows import Row
 from engines.hf.answering.answers import generated
 from engines.hf.answering.drafts import Drafts
-from engines.hf.model.endings import ends_of
 from engines.hf.model.forward import NOT_A_NUMBER, greedy
 from engines.hf.packed.packed import PackedRows, Work
 from engines.hf.packed.prefix_planning import Pack, plan

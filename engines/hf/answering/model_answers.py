@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from engines.common.completions import completion
 from engines.common.device import is_out_of_memory
 from engines.common.memory import attempt, in_halves, out_of_memory_text
+from engines.common.probe_text import probe_ids
 from engines.hf.answering.alone import generate_alone
 from engines.hf.answering.answers import choose, generate_padded
 from engines.hf.answering.generating import generate_packed
@@ -15,7 +16,6 @@ from engines.hf.answering.rows import AloneRows, PaddedRows, RowFeeder, tree_fee
 from engines.hf.beliefs import ways
 from engines.hf.beliefs.choosing import Choosing, Feeding
 from engines.hf.beliefs.model_trial import ModelTrial, NotCausal, Plain
-from engines.hf.beliefs.probe_tree import probe_ids
 from engines.hf.model.forward import Forward
 from engines.hf.packed.tree_forward import TreeForward
 from modeltest.api import Completion, EngineError, EngineUsage, OutOfMemory

@@ -5,19 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Any
 
 from engines.common.token_rows import Row
 from engines.hf.packed.prefix_planning import Pack, Segment
-
-TEXT = (
-    "The sea is salt because rivers carry salt to it from the land, and the sun takes the water away again "
-    "but leaves the salt where it was. In 1872 a ship of 2,300 tons set out to measure how much: it took 77 "
-    "samples, and the chemist who weighed them found the same shares everywhere. "
-    "海水之所以是咸的，是因为河流把盐带进了海里。\n"
-    "Question: which of these is the largest?\nA. a lake\nB. a pond\nC. an ocean\nD. a well\nAnswer: C\n"
-)
-"""What is tried is text, since trained models say of made-up ids what they never say of text."""
 
 SMALLEST_LIMIT = 12
 """The limit of a trial at load. A pass of fewer tokens would hardly be faster, and show less."""
@@ -96,17 +86,6 @@ def probe_tree(text_ids: Sequence[int], limit: int = SMALLEST_LIMIT) -> ProbeTre
             _other(text, {second[0], text[own + _PAST + 2]}, SMALLEST_LIMIT + 2 + _PAST, limit + 25),
         ),
     )
-
-
-def probe_ids(tokenizer: Any, vocabulary_size: int) -> tuple[int, ...]:
-    """Return the tokens of the text, as the tokenizer begins one and without what it may put behind.
-
-    A tokenizer that knows too few words of it gets ids that stride through the vocabulary.
-    """
-    ids = tuple(token for token in tokenizer(TEXT)["input_ids"][:-1] if token < vocabulary_size)
-    if len(set(ids)) >= 16:
-        return ids
-    return tuple(token * 7 % vocabulary_size for token in range(1, 128))
 
 
 def _other(text: Sequence[int], than: Collection[int], length: int, begin: int) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from engines.hf.model.text_config import text_config
+from engines.common.text_config import text_config
 
 KEYS_VALUES = "past_key_values"
 CACHE_NAMES = (KEYS_VALUES, "cache_params", "state", "mems")

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from engines.common.code_choice import decide, implementations
 from engines.common.device import is_out_of_memory, refuse_dtype
+from engines.common.endings import eos_token_ids
+from engines.common.text_config import text_config
 from engines.common.tokenizer_loading import end_of_turn_ids, load_tokenizer
 from engines.common.tokenizer_trials import try_vocabulary
 from engines.hf.model.leftover_weights import leftover_notes
-from engines.hf.model.text_config import text_config
 from engines.hf.model.transformers_versions import dtype_argument
 from engines.hf.ranks.tensor_parallel import split_arguments, take_over
 from modeltest.api import (
@@ -81,7 +82,8 @@ def load_checkpoint(spec: RunSpec, info: ModelInfo, device: str, split_by: RankG
     return Loaded(
         model=model,
         tokenizer=tokenizer,
-        eos_token_ids=_eos_token_ids(model, tokenizer) | end_of_turn_ids(tokenizer, spec, info),
+        eos_token_ids=eos_token_ids(getattr(model, "generation_config", None), tokenizer, model.config)
+        | end_of_turn_ids(tokenizer, spec, info),
         pad_token_id=_pad_token_id(tokenizer),
         dtype=str(model.dtype).removeprefix("torch."),
         context_tokens=spec.max_position_embeddings or info.max_position_embeddings,
@@ -163,25 +165,6 @@ def _stretch_context(transformers: Any, config: Any, spec: RunSpec) -> None:
             )
     if not any(getattr(config, sign, None) for sign in _ROTARY_SIGNS):
         setattr(config, field, wanted)
-
-
-def _eos_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Return the tokens that end a text.
-
-    Raises: EngineError where one is no number of a token.
-    """
-    for source in (getattr(model, "generation_config", None), tokenizer, model.config):
-        ids = getattr(source, "eos_token_id", None)
-        if ids is None:
-            continue
-        listed = ids if isinstance(ids, (list, tuple)) else [ids]
-        if wrong := [each for each in listed if type(each) is not int]:
-            # It would equal no token, and no answer would end before its limit.
-            raise EngineError(
-                f"the checkpoint names eos_token_id {wrong[0]!r:.80}; the number of a token is needed"
-            )
-        return frozenset(listed)
-    return frozenset()
 
 
 def _pad_token_id(tokenizer: Any) -> int:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engines.common.device import StepClock, synchronize
+from engines.common.endings import Ends
 from engines.hf.model.carried_cache import KEYS_VALUES, Carried, Carrying, carrying_of
-from engines.hf.model.endings import Ends
 from engines.hf.model.transformers_versions import keep_argument
 from engines.hf.ranks.operations import ALONE, Ranks
 from modeltest.api import EngineError

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from engines.hf.model.text_config import layer_count
+from engines.common.text_config import layer_count
 
 
 class LastLayer:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from engines.common.memory import attempt
+from engines.common.text_config import text_config
 from engines.common.token_rows import Row
-from engines.hf.model.text_config import text_config
 from engines.hf.packed.prefix_planning import Pack, plan
 from engines.hf.packed.tree_forward import TreeForward
 from engines.hf.ranks.operations import ALONE, Ranks

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engines.common.device import synchronize
+from engines.common.text_config import layer_count
 from engines.common.token_rows import Row
-from engines.hf.model.text_config import layer_count
 from engines.hf.packed.last_layer import LastLayer
 from engines.hf.packed.logits import LogitsAt
 from engines.hf.packed.partial_attention import Accumulator, attend

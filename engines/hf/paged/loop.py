@@ -10,8 +10,8 @@ from itertools import accumulate
 from typing import Any
 
 from engines.common.device import synchronize
+from engines.common.text_config import layer_count
 from engines.hf.model.forward import NOT_A_NUMBER, greedy
-from engines.hf.model.text_config import layer_count
 from engines.hf.packed.last_layer import LastLayer
 from engines.hf.packed.logits import LogitsAt
 from engines.hf.packed.tree_forward import UnsupportedAttention, refuse_unknown

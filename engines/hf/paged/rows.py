@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from engines.common.completions import completion
 from engines.common.device import empty_cache, is_out_of_memory
 from engines.common.encoding import Encoded
+from engines.common.endings import ends_of
 from engines.common.memory import out_of_memory_text
 from engines.common.token_rows import Row
 from engines.hf.answering.answers import generated
-from engines.hf.model.endings import ends_of
 from engines.hf.packed.packed import MIN_PACK_TOKENS, Fed
 from engines.hf.paged.continuous_batching import Room
 from engines.hf.paged.loop import Answered, Asked, PagedLoop

@@ -5,9 +5,10 @@ import torch
 from families import FAMILIES, FAMILY_BY_FAMILY_NAME, build
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from engines.common.probe_text import probe_ids
 from engines.hf.beliefs import ways
 from engines.hf.beliefs.model_trial import ModelTrial
-from engines.hf.beliefs.probe_tree import SMALLEST_LIMIT, probe_ids
+from engines.hf.beliefs.probe_tree import SMALLEST_LIMIT
 from engines.hf.model.forward import Forward
 from engines.hf.packed.tree_forward import TreeForward, UnsupportedAttention
 from engines.hf.paged.continuous_batching import obstacle

@@ -5,8 +5,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engines.common.rows_asked import rows_asked
 from engines.mindie.sizes import RunnerSize
-from engines.mindie.timed_sizes import KeyValueMemory, TimedSizes, rows_asked
+from engines.mindie.timed_sizes import KeyValueMemory, TimedSizes
 from modeltest.api import BatchRange, Case, RunSpec, TaskOptions
 
 SPEC = RunSpec(engine="pa_fp16", mode="performance", task="performance", model="m", weights="w")

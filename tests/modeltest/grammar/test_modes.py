@@ -93,14 +93,17 @@ def test_a_plugin_cannot_change_the_words_after_a_mode():
 @pytest.mark.parametrize(
     ("word", "dtype", "engines"),
     [
-        ("pa_fp16", "float16", ("mindie_pa", "hf_paged", "hf")),
-        ("pa_bf16", "bfloat16", ("mindie_pa", "hf_paged", "hf")),
+        ("pa_fp16", "float16", ("mindie_pa", "vllm", "hf_paged", "hf")),
+        ("pa_bf16", "bfloat16", ("mindie_pa", "vllm", "hf_paged", "hf")),
         ("fa", None, ("mindie_fa", "hf")),
         ("basic", None, ("hf",)),
         ("hf", None, ("hf",)),
         ("hf_fp32", "float32", ("hf",)),
         ("hf_bf16", "bfloat16", ("hf",)),
         ("hf_fp16", "float16", ("hf",)),
+        ("vllm_fp32", "float32", ("vllm",)),
+        ("vllm_bf16", "bfloat16", ("vllm",)),
+        ("vllm_fp16", "float16", ("vllm",)),
         ("fake", None, ("fake",)),
         ("openai", None, ("openai",)),
     ],
@@ -114,17 +117,24 @@ def test_an_engine_word_names_dtype_and_engines(word, dtype, engines):
 
 def test_an_engine_of_another_package_comes_behind_the_one_that_the_word_means():
     serving = {"tides": ("pa_fp16", "fa"), "shoals": ("pa_fp16",)}
-    assert engines_of("pa_fp16", serving=serving) == ("mindie_pa", "shoals", "tides", "hf_paged", "hf")
+    assert engines_of("pa_fp16", serving=serving) == (
+        "mindie_pa",
+        "shoals",
+        "tides",
+        "vllm",
+        "hf_paged",
+        "hf",
+    )
     assert engines_of("fa", serving=serving) == ("mindie_fa", "tides", "hf")
-    assert engines_of("pa_bf16", serving=serving) == ("mindie_pa", "hf_paged", "hf")
+    assert engines_of("pa_bf16", serving=serving) == ("mindie_pa", "vllm", "hf_paged", "hf")
 
 
 def test_our_own_engines_serve_the_words_they_are_declared_for_alone():
-    assert engines_of("pa_fp16", serving={"fake": ("pa_fp16",)}) == ("mindie_pa", "hf_paged", "hf")
+    assert engines_of("pa_fp16", serving={"fake": ("pa_fp16",)}) == ("mindie_pa", "vllm", "hf_paged", "hf")
 
 
 def test_engine_words_are_unique():
-    assert len({engine.word for engine in ENGINE_WORDS}) == len(ENGINE_WORDS) == 10
+    assert len({engine.word for engine in ENGINE_WORDS}) == len(ENGINE_WORDS) == 13
 
 
 def test_an_unknown_engine_lists_what_there_is_and_what_was_meant():
@@ -132,7 +142,7 @@ def test_an_unknown_engine_lists_what_there_is_and_what_was_meant():
         engine_word("pb")
     assert str(caught.value) == (
         "unknown engine 'pb'; available: basic, fa, fake, hf, hf_bf16, hf_fp16, hf_fp32, openai, pa_bf16, "
-        "pa_fp16; did you mean pa_bf16?"
+        "pa_fp16, vllm_bf16, vllm_fp16, vllm_fp32; did you mean pa_bf16?"
     )
     assert caught.value.exit_code == 2
 

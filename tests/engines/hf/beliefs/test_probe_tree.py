@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.hf.beliefs.probe_tree import REPLAYED_STEPS, SMALLEST_LIMIT, probe_ids, probe_tree
+from engines.common.probe_text import probe_ids
+from engines.hf.beliefs.probe_tree import REPLAYED_STEPS, SMALLEST_LIMIT, probe_tree
 
 
 @given(

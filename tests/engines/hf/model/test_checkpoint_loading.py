@@ -1,7 +1,6 @@
 """What loading makes of a checkpoint's config."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from families import FAMILY_BY_FAMILY_NAME, build
@@ -9,7 +8,7 @@ from family_sweep import Plain, prompts, spec_of
 
 from engines.hf.engine import HFEngine
 from engines.hf.model import checkpoint_loading
-from modeltest.api import EngineError, Request, SpecError, TokenPrompt
+from modeltest.api import Request, SpecError, TokenPrompt
 from modeltest.models.checkpoint import inspect_checkpoint
 
 
@@ -45,16 +44,3 @@ def test_learned_positions_are_not_stretched(tmp_path):
     spec = replace(spec_of("hf_fp32", directory), max_position_embeddings=1024)
     with pytest.raises(SpecError, match="512 positions this model has learned"):
         checkpoint_loading.load_checkpoint(spec, inspect_checkpoint(spec), "cpu")
-
-
-@pytest.mark.parametrize("wrong", ["2", True, 2.0, [2, None]])
-def test_an_end_of_text_that_is_no_token_is_refused(wrong):
-    model = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=wrong), config=SimpleNamespace())
-    with pytest.raises(EngineError, match="the number of a token is needed"):
-        checkpoint_loading._eos_token_ids(model, SimpleNamespace())
-
-
-def test_an_end_of_text_may_be_one_token_or_several():
-    for ids, expected in ((2, {2}), ([2, 7], {2, 7})):
-        model = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=ids), config=SimpleNamespace())
-        assert checkpoint_loading._eos_token_ids(model, SimpleNamespace()) == expected

@@ -126,9 +126,11 @@ def _paged_word(demo_model, **changes):
 
 
 @pytest.mark.skipif(obstacle() is not None, reason=f"hf_paged: {obstacle()}")
-def test_the_first_adapter_that_can_serve_is_chosen(demo_model):
+def test_the_first_adapter_that_can_serve_is_chosen(demo_model, monkeypatch):
+    monkeypatch.setattr("engines.vllm.engine.obstacle", lambda _: "it is Monday")
     made = plan(_paged_word(demo_model))
-    assert (made.engine.name, list(made.passed_over)) == ("hf_paged", ["mindie_pa"])
+    assert (made.engine.name, list(made.passed_over)) == ("hf_paged", ["mindie_pa", "vllm"])
+    assert made.passed_over["vllm"] == "it is Monday"
 
 
 def test_an_adapter_that_cannot_serve_is_passed_over_with_its_reason(demo_model, monkeypatch):

@@ -2,7 +2,7 @@ import types
 
 import pytest
 
-from engines.hf.model.model_work import model_work
+from engines.common.model_work import model_work
 
 torch = pytest.importorskip("torch")
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.common.encoding import Encoded
-from engines.hf.model.endings import ends_of
-from modeltest.api import Request, TokenPrompt
+from engines.common.endings import ends_of, eos_token_ids
+from modeltest.api import EngineError, Request, TokenPrompt
 
 
 class Added:
@@ -88,3 +88,21 @@ def test_a_long_answer_is_not_read_again_for_every_token():
     tokenizer = Bytes()
     assert _end(_ends(("Question:",), tokenizer=tokenizer), _tokens("a" * 500)) is None
     assert max(tokenizer.decoded) == len("Question:") + 8
+
+
+@pytest.mark.parametrize("wrong", ["2", True, 2.0, [2, None]])
+def test_an_end_of_text_that_is_no_token_is_refused(wrong):
+    with pytest.raises(EngineError, match="the number of a token is needed"):
+        eos_token_ids(SimpleNamespace(eos_token_id=wrong))
+
+
+def test_an_end_of_text_may_be_one_token_or_several_of_the_first_source_that_names_any():
+    for ids, expected in ((2, {2}), ([2, 7], {2, 7})):
+        sources = (
+            None,
+            SimpleNamespace(),
+            SimpleNamespace(eos_token_id=ids),
+            SimpleNamespace(eos_token_id=5),
+        )
+        assert eos_token_ids(*sources) == expected
+    assert eos_token_ids(None) == frozenset()

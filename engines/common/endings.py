@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from engines.common.encoding import Encoded
 from engines.common.stops import stop_ids
-
-if TYPE_CHECKING:
-    from engines.hf.model.checkpoint_loading import Loaded
+from modeltest.api import EngineError
 
 _BROKEN_CHARACTER = "\ufffd"
 """What a tokenizer says for a character whose bytes are not all there yet."""
@@ -21,7 +19,38 @@ Ends = Callable[[int, int, list[int]], bool]
 """Says of a row, its newest token and all its new tokens whether it ends there."""
 
 
-def ends_of(batch: Sequence[Encoded], loaded: Loaded) -> Ends:
+class Speaking(Protocol):
+    """What is needed of a loaded checkpoint to say where its answers end."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, of transformers."""
+
+    @property
+    def eos_token_ids(self) -> frozenset[int]:
+        """The tokens that end a text."""
+
+
+def eos_token_ids(*sources: Any) -> frozenset[int]:
+    """Return the tokens that end a text: those of the first of `sources` that names some.
+
+    Raises: EngineError where one is no number of a token.
+    """
+    for source in sources:
+        ids = getattr(source, "eos_token_id", None)
+        if ids is None:
+            continue
+        listed = ids if isinstance(ids, (list, tuple)) else [ids]
+        if wrong := [each for each in listed if type(each) is not int]:
+            # It would equal no token, and no answer would end before its limit.
+            raise EngineError(
+                f"the checkpoint names eos_token_id {wrong[0]!r:.80}; the number of a token is needed"
+            )
+        return frozenset(listed)
+    return frozenset()
+
+
+def ends_of(batch: Sequence[Encoded], loaded: Speaking) -> Ends:
     """Return the rule that says whether row `row` of `batch` ends with the newest of its new tokens."""
     all_stops = {one.request.stop for one in batch}
     special = {stops: stop_ids(loaded.tokenizer, stops) for stops in all_stops}
@@ -47,7 +76,7 @@ def ends_of(batch: Sequence[Encoded], loaded: Loaded) -> Ends:
     return ends
 
 
-def text_of(loaded: Loaded, tokens: Sequence[int]) -> str:
+def text_of(loaded: Speaking, tokens: Sequence[int]) -> str:
     """Return the text of tokens, without special ones."""
     text: str = loaded.tokenizer.decode(tokens, skip_special_tokens=True)
     return text

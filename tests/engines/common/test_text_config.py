@@ -6,8 +6,8 @@ import pytest
 from families import FAMILY_BY_FAMILY_NAME, build
 from family_sweep import CHOICES, Plain, prompts, spec_of
 
+from engines.common.text_config import layer_count, text_config, vocabulary_size
 from engines.hf.engine import HFEngine
-from engines.hf.model.text_config import layer_count, text_config, vocabulary_size
 from modeltest.api import Request, TokenPrompt
 from modeltest.models.checkpoint import inspect_checkpoint
 

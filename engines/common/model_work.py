@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from engines.hf.model.text_config import text_config
+from engines.common.text_config import text_config
 from modeltest.api import ModelWork
 
 _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
@@ -29,7 +29,7 @@ def model_work(model: Any, *, split: int = 1) -> ModelWork:
     return ModelWork(
         parameters=sum(weight.numel() for weight in model.parameters()),
         step_weight_bytes=round(sum(w.numel() * w.element_size() * _share(name, share) for name, w in read)),
-        cache_token_bytes=_cache_token_bytes(config, model.dtype.itemsize) // split,
+        cache_token_bytes=cache_token_bytes(config, model.dtype.itemsize) // split,
         cache_window_tokens=_window(config),
         token_flop=round(
             sum(
@@ -39,6 +39,23 @@ def model_work(model: Any, *, split: int = 1) -> ModelWork:
             )
         ),
     )
+
+
+def cache_token_bytes(config: Any, item_bytes: int) -> int:
+    """Return what the keys and values of one token take in all layers; 0 where that is not known.
+
+    `config` is of the text decoder, `item_bytes` the size of one number.
+    """
+    layers = getattr(config, "num_hidden_layers", None)
+    heads = getattr(config, "num_attention_heads", None)
+    hidden = getattr(config, "hidden_size", None)
+    if not layers or not heads or not hidden or getattr(config, "kv_lora_rank", None) or _is_mixed(config):
+        return 0  # compressed, or unlike what is known: nothing is claimed
+    narrow = getattr(config, "num_key_value_heads", None) or (
+        1 if getattr(config, "multi_query", False) else heads
+    )
+    dimension = getattr(config, "head_dim", None) or hidden // heads
+    return int(2 * layers * narrow * dimension * item_bytes)
 
 
 def _read_weights(model: Any) -> Iterator[tuple[str, Any]]:
@@ -71,19 +88,6 @@ def _expert_share(config: Any) -> float:
 
 def _share(name: str, of_experts: float) -> float:
     return of_experts if ".experts." in name else 1.0
-
-
-def _cache_token_bytes(config: Any, item_bytes: int) -> int:
-    layers = getattr(config, "num_hidden_layers", None)
-    heads = getattr(config, "num_attention_heads", None)
-    hidden = getattr(config, "hidden_size", None)
-    if not layers or not heads or not hidden or getattr(config, "kv_lora_rank", None) or _is_mixed(config):
-        return 0  # compressed, or unlike what is known: nothing is claimed
-    narrow = getattr(config, "num_key_value_heads", None) or (
-        1 if getattr(config, "multi_query", False) else heads
-    )
-    dimension = getattr(config, "head_dim", None) or hidden // heads
-    return int(2 * layers * narrow * dimension * item_bytes)
 
 
 def _is_mixed(config: Any) -> bool:

@@ -1,0 +1,31 @@
+"""The contract of engines, on vLLM with a tiny model; runs where vLLM is installed."""
+
+import pytest
+
+from modeltest.api import Case
+from modeltest.testing import EngineContract
+
+pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
+
+
+class TestVLLM(EngineContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def loaded(cls, llama, start_vllm):
+        found = start_vllm(llama)
+        yield found
+        found.engine.close()
+
+
+class TestTimedVLLM(EngineContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def loaded(cls, llama, start_vllm):
+        found = start_vllm(
+            llama,
+            cases=(Case(64, 40),),
+            batch_sizes=((3,),),
+            engine_options={"compile": "no"},
+        )
+        yield found
+        found.engine.close()
