@@ -117,6 +117,7 @@ class Dialect:
                 path=asked.path,
                 status=answer.status,
                 is_whole=answer.is_whole,
+                client_port=answer.writer.get_extra_info("peername")[1],
                 has_key=bool(asked.headers.get("authorization")),
                 headers={k: v for k, v in asked.headers.items() if k != "authorization"},
                 body=exchange.body,

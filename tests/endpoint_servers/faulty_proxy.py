@@ -13,6 +13,11 @@ server, the status that the client was told.
     reset_after    resets the connection behind the first event, or in the middle of a plain answer
     429, 500, 503  answers with that status; with `retry_after` seconds if given
     wrong_model    answers 404, as a server does that does not know the model
+    html           answers 200 with a page instead of JSON, as a gateway may
+    error_200      answers 200 with an error in the body
+    redirect       answers 307: ask the server itself instead
+    closes         closes the connection behind a whole answer, without having said so
+    crlf           ends the lines of events as HTTP does
     cut            ends a stream behind `events` events as if it were whole; breaks a plain answer off
     split_utf8     sends the answer in two pieces wherever a character has several bytes
     merge          makes one event of each two that carry tokens
@@ -36,7 +41,8 @@ from typing import Any
 from made_http import SETTLED, Answer, Asked, Log, as_chunk, head, parsed_head, read_request
 
 GENERATING = ("/completions", "/generate", "/generate_stream", "/infer", "/infer_token", "/completion")
-STATUSES = {"429": 429, "500": 500, "503": 503, "wrong_model": 404}
+STATUSES = {"429": 429, "500": 500, "503": 503, "wrong_model": 404, "error_200": 200}
+NOT_REACHING = frozenset({*STATUSES, "html", "redirect", "reset_before", "refuse"})
 _HOP = frozenset({"connection", "keep-alive", "host", "content-length", "transfer-encoding"})
 
 
@@ -115,7 +121,7 @@ class Proxy:
         rule = self._script.next(asked)
         line = {"number": self._script.number, "path": asked.path, "fault": rule.get("fault")}
         line["received_ns"] = asked.received_ns
-        line["reached"] = rule.get("fault") not in {*STATUSES, "reset_before", "refuse"}
+        line["reached"] = rule.get("fault") not in NOT_REACHING
         self._busy += 1
         try:
             await self._answered(asked, answer, rule)
@@ -134,9 +140,18 @@ class Proxy:
         if fault in STATUSES:
             await self._refused(answer, rule)
             return
+        if fault == "html":
+            await answer.send_bytes(200, b"<html>Please log in</html>", {"Content-Type": "text/html"})
+            return
+        if fault == "redirect":
+            location = f"http://127.0.0.1:{self._target}{asked.path}"
+            await answer.send_bytes(307, b"", {"Location": location})
+            return
         if fault == "delay":
             await asyncio.sleep(rule.get("seconds", 0.5))
         await self._forwarded(asked, answer, rule)
+        if fault == "closes":
+            raise BrokenOff
 
     async def _refuse(self, seconds: float) -> None:
         assert self._server is not None
@@ -241,6 +256,9 @@ async def _harmed(events: AsyncIterator[bytes], rule: dict[str, Any]) -> AsyncIt
     fault, place, held = rule.get("fault"), 0, b""
     async for event in events:
         place += 1
+        if fault == "crlf":
+            yield event.replace(b"\n", b"\r\n")
+            continue
         if fault == "cut" and place > rule.get("events", 2):
             return
         if fault in ("merge", "coalesce"):

@@ -102,6 +102,22 @@ def test_answers_in_other_pieces_say_the_same(proxy):
         assert chunks[-1]["finish_reason"] == "length"
 
 
+def test_a_gateway_may_answer_in_place_of_the_server(server, proxy):
+    before = len(server.lines())
+    for fault, status in (("html", 200), ("error_200", 200), ("redirect", 307)):
+        proxy.arm({"fault": fault, "at": [1]})
+        got, data = ask_raw(proxy.port, PATH, PLAIN)
+        assert (got, b"choices" in data) == (status, False)
+    assert len(server.lines()) == before
+
+
+def test_a_connection_is_closed_behind_an_answer_and_lines_may_end_otherwise(proxy):
+    proxy.arm({"fault": "closes", "at": [1]}, {"fault": "crlf", "at": [2]})
+    assert ask(proxy.port, PATH, PLAIN)[0] == 200
+    data = ask_raw(proxy.port, PATH, STREAM)[1]
+    assert data.count(b"\r\n\r\n") == len(events(data.replace(b"\r\n", b"\n"))) == 13
+
+
 def test_only_long_requests_are_counted_where_it_is_said(server, tmp_path):
     with faulty_proxy(tmp_path, server, "--counts-from", "300") as proxy:
         proxy.arm({"fault": "500", "every": 1})
