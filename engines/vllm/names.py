@@ -159,15 +159,16 @@ class Core:
         if ask.is_watched or output.finished:
             answer.times_ns += [now_ns] * (len(new) if ask.is_watched else 1)
         answer.is_finished = bool(output.finished)
-        if not output.finished:
+        if not output.finished and ask.ends is None:
             return
+        # A row that is told to end does so without another word of the engine.
         answer.ended = said.finish_reason == "stop"
         answer.reused_tokens = int(output.num_cached_tokens or 0)
+        _take_statistics(output.metrics, answer, clock_ns)
         if said.logprobs:
             answer.logprobs = {token: one.logprob for token, one in said.logprobs[0].items()}
         if output.prompt_logprobs is not None and ask.scores_row:
             answer.row_logprobs = _row_logprobs(output.prompt_logprobs, answer.reused_tokens)
-        _take_statistics(output.metrics, answer, clock_ns)
 
     @property
     def _skips(self) -> bool:

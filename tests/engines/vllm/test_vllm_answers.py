@@ -103,3 +103,17 @@ def test_drawn_tokens_come_again_when_the_run_begins_again(loaded):
     loaded.engine.begin(spec, info)
     assert first == second
     assert len(set(first)) > 1
+
+
+def test_what_is_reused_is_counted_of_rows_that_end_early_too(loaded):
+    requests = [
+        Request(str(i), prompt, max_new_tokens=9, first_character_only=True)
+        for i, prompt in enumerate(QUESTIONS)
+    ]
+    complete(loaded.engine, requests)
+    before = loaded.engine.usage()
+    again = complete(loaded.engine, requests).values()
+    after = loaded.engine.usage()
+    fed = sum(len(one.prompt_tokens) + len(one.output_tokens) - 1 for one in again)
+    assert (after.reused_tokens - before.reused_tokens) > 0.8 * fed
+    assert after.reused_tokens - before.reused_tokens + after.computed_tokens - before.computed_tokens == fed
