@@ -66,7 +66,7 @@ class OpenAIDialect(Dialect):
         body = self._taken(exchange)
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
-            raise Refused(400, "messages are missing", param="messages")
+            raise Refused(400, "Cannot apply chat template to an empty conversation.")
         self.check(body)
         prompt = encode(lay_out(messages), special=False)
         if body.get("stream"):
@@ -87,7 +87,8 @@ class OpenAIDialect(Dialect):
     def check(self, body: dict[str, Any]) -> None:
         """Refuse what this kind of server refuses."""
         if body.get("stream_options") and not body.get("stream"):
-            raise Refused(400, "Stream options can only be defined when `stream=True`.")
+            why = "Stream options can only be defined when `stream=True`."
+            raise Refused(400, why, param="stream_options")
 
     def echoed(self, body: dict[str, Any]) -> bool:
         """Say whether the prompt is to be told as well."""
@@ -125,7 +126,7 @@ class OpenAIDialect(Dialect):
     def _in_vocabulary(self, ids: list[int]) -> list[int]:
         wrong = next((one for one in ids if not 0 <= one < VOCABULARY), None)
         if wrong is not None:
-            raise Refused(400, f"Token id {wrong} is out of vocabulary", param="prompt")
+            raise Refused(400, f"Token id {wrong} is out of vocabulary")
         return ids
 
     def wish(self, body: dict[str, Any], prompt: Sequence[int], default: int) -> Wish:
@@ -293,9 +294,13 @@ class OpenAIDialect(Dialect):
             usage["completion_tokens_details"] = {"reasoning_tokens": len(thought)}
         return usage
 
+    def whole_extra(self, choices: list[Any]) -> dict[str, Any]:
+        """Return what else this kind of server tells of an answer or a chunk with these choices."""
+        return {}
+
     def _whole(self, kind: str, choices: list[Any], usage: Any) -> dict[str, Any]:
         whole = {"id": "made-1", "object": kind, "created": int(time.time())}
-        whole |= {"model": self.settings.model_name, "choices": choices}
+        whole |= {"model": self.settings.model_name, "choices": choices, **self.whole_extra(choices)}
         return whole if usage is None else {**whole, "usage": usage}
 
 

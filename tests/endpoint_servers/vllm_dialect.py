@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,15 @@ class VllmDialect(OpenAIDialect):
         *("return_tokens_as_token_ids", "max_completion_tokens", "logit_bias"),
     }
     reasoning_field = "reasoning"
+
+    def __init__(self, *words: Any) -> None:
+        super().__init__(*words)
+        self._fingerprint = f"vllm-0.32.0-{secrets.token_hex(4)}"  # another with each start
+
+    def whole_extra(self, choices: list[Any]) -> dict[str, Any]:
+        """Return what tells one start of the server from another, which the last chunk has."""
+        is_last = not choices or choices[0].get("finish_reason") is not None
+        return {"system_fingerprint": self._fingerprint} if is_last else {}
 
     def routes(self) -> Mapping[tuple[str, str], Route]:
         """Return what is answered, by method and path."""
@@ -58,9 +68,10 @@ class VllmDialect(OpenAIDialect):
         if body.get("max_tokens") == 0 and not echo and "messages" not in body:
             raise Refused(400, "max_tokens must be at least 1, got 0.", param="max_tokens")
         if "max_tokens" in body and body.get("min_tokens", 0) > max(body["max_tokens"], 0):
-            raise Refused(400, "min_tokens must be less than or equal to max_tokens.", param="min_tokens")
+            raise Refused(400, "min_tokens must be less than or equal to max_tokens.")
         if body.get("stream") and body.get("prompt_logprobs") is not None:
-            raise Refused(400, "`prompt_logprobs` are not available when `stream=True`.")
+            why = "`prompt_logprobs` are not available when `stream=True`."
+            raise Refused(400, why, param="prompt_logprobs")
         for name in ("logprobs", "top_logprobs", "prompt_logprobs"):
             if int(body.get(name, 0)) > self.most_logprobs:
                 raise Refused(
