@@ -44,8 +44,11 @@ def tpot_ms(measurement: Measurement) -> float | None:
 
 
 def itl_ms(measurement: Measurement) -> float | None:
-    """Return the inter-token latency: the median over all gaps of all rows."""
-    if not _is_decoded(measurement):
+    """Return the inter-token latency: the median over all gaps of all rows.
+
+    Where tokens of a row came together, in one piece of a stream, when each was made is not known.
+    """
+    if not _is_decoded(measurement) or tokens_together(measurement):
         return None
     return median(gaps_ns(measurement)) / _NS_PER_MS
 
@@ -91,6 +94,11 @@ def gaps_ns(measurement: Measurement) -> Iterator[int]:
     for row in measurement.completions:
         for earlier, later in pairwise(row.token_times_ns):
             yield later - earlier
+
+
+def tokens_together(measurement: Measurement) -> int:
+    """Return how many tokens came at the very time of the one before them in their row."""
+    return sum(gap == 0 for gap in gaps_ns(measurement))
 
 
 _COMPUTE: dict[str, Callable[[Measurement], float | None]] = {

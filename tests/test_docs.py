@@ -20,6 +20,7 @@ from doc_blocks import (
 )
 
 import engines.fake
+from engines.endpoint.transport.options import EndpointOptions
 from engines.fake import FakeOptions
 from engines.mindie.environment import MindieOptions
 from modeltest.api import (
@@ -393,6 +394,11 @@ def test_options_of_the_fake_engine_are_those_it_describes():
             assert not default.isdigit()
 
 
+def test_every_option_of_the_engine_openai_is_documented():
+    text = section(ROOT / "docs" / "endpoints.md", "Options")
+    assert [name for name in EndpointOptions.__dataclass_fields__ if f"`{name}`" not in text] == []
+
+
 def test_engine_options_in_the_documents_exist():
     shown = {
         name
@@ -400,7 +406,8 @@ def test_engine_options_in_the_documents_exist():
         for name in re.findall(r"--engine-option (\w+)=", path.read_text(encoding="utf-8"))
     }
     assert shown
-    assert shown <= {*FakeOptions.__dataclass_fields__, *MindieOptions.__dataclass_fields__}
+    known = (FakeOptions, MindieOptions, EndpointOptions)
+    assert shown <= {field for options in known for field in options.__dataclass_fields__}
 
 
 def test_the_changelog_has_an_entry_for_what_is_not_released():

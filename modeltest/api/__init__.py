@@ -43,6 +43,7 @@ from modeltest.api.engine import (
     Demanding,
     Engine,
     Following,
+    NamingModel,
     Reusable,
     ServingWords,
     Tokenizer,
@@ -80,7 +81,19 @@ from modeltest.api.exchange import (
     TrialPrompts,
     Turn,
 )
-from modeltest.api.facts import DatasetInfo, EngineInfo, EngineUsage, HarmlessWeights, ModelInfo, RankUse
+from modeltest.api.facts import (
+    Ability,
+    ClientUse,
+    DatasetInfo,
+    EngineInfo,
+    EngineUsage,
+    HarmlessWeights,
+    ModelInfo,
+    RankUse,
+    ServedModel,
+    mean_distance,
+    other_weights,
+)
 from modeltest.api.findings import Finding, FindingCode, FindingValue
 from modeltest.api.hardware import BandwidthPeak, DevicePeaks, ModelWork, ProcessorUse
 from modeltest.api.metric_names import (
@@ -183,6 +196,7 @@ __all__ = [
     "TASK_FILE_PREFIX",
     "UNCOMPARED",
     "UNSET_DEGREE",
+    "Ability",
     "AccuracyComparison",
     "AccuracySummary",
     "AccuracyTask",
@@ -201,6 +215,7 @@ __all__ = [
     "ChatPrompt",
     "ChoiceDivergence",
     "ChoiceRule",
+    "ClientUse",
     "Cluster",
     "Compared",
     "ComparedRun",
@@ -261,6 +276,7 @@ __all__ = [
     "ModelInfo",
     "ModelTestError",
     "ModelWork",
+    "NamingModel",
     "OnRequest",
     "OutOfMemory",
     "OutputAgreement",
@@ -301,6 +317,7 @@ __all__ = [
     "SearchStatus",
     "SelfChecking",
     "Series",
+    "ServedModel",
     "ServingWords",
     "SiteBuilder",
     "SpecError",
@@ -327,7 +344,9 @@ __all__ = [
     "WritingFiles",
     "dtype_word",
     "error_by_name",
+    "mean_distance",
     "mode_of_task_file",
     "modes_named",
     "modes_of_word",
+    "other_weights",
 ]

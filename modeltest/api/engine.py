@@ -128,6 +128,17 @@ class Tokenizing(Protocol):
 
 
 @runtime_checkable
+class NamingModel(Protocol):
+    """What an engine may offer beside `Engine` that needs no weights: it asks for a model by a name."""
+
+    def served_model(self, spec: RunSpec) -> ModelInfo:
+        """Return what is known of the model that `spec.weights` means, before it is asked; nothing secret.
+
+        Raises: SpecError.
+        """
+
+
+@runtime_checkable
 class Demanding(Protocol):
     """What an engine may offer beside `Engine` that does not run on every machine."""
 

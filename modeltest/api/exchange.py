@@ -133,12 +133,26 @@ class Completion:
     choice_is_greedy: tuple[bool, ...] = ()
     """Whether greedy decoding would have said the choice, for engines that know."""
 
+    output_count: int | None = None
+    """How many output tokens there were, of a server that does not say which."""
+
     token_times_ns: tuple[int, ...] = ()
     end_ns: int | None = None
+    sent_ns: int | None = None
+    """Of a timed request to a server: from the submission of the batch until it was written."""
+
+    first_byte_ns: int | None = None
+    """Of a timed request to a server: until the first byte of its answer was read."""
+
     finish: Finish | None = None
     dropped_shots: int = 0
     cut_prompt_tokens: int = 0
     error: str | None = None
+
+    @property
+    def output_length(self) -> int:
+        """How many output tokens there were, whether or not they are known."""
+        return len(self.output_tokens) if self.output_count is None else self.output_count
 
 
 @dataclass(frozen=True, slots=True)

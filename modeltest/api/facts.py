@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modeltest.api.hardware import DevicePeaks, ModelWork, ProcessorUse
+
+_LEAST_TOLERANCE = 0.002
+"""Mean distance of log-probabilities below which two answers are of the same weights, however little the
+server's own scatter."""
+
+_NOISE_FACTOR = 4.0
+"""How many times its own scatter a server's log-probabilities may be away from those of an earlier time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,64 @@ class RankUse:
 
 
 @dataclass(frozen=True, slots=True)
+class Ability:
+    """Something that a server was asked for at load, and what came of it."""
+
+    name: str
+    is_there: bool | None
+    """`None`: there is no way to see it."""
+
+    seen: str
+    """What the answer showed, or what came instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """The model behind an endpoint, known again by what it says to fixed prompts."""
+
+    name: str
+    """What its server calls it."""
+
+    logprobs: tuple[float, ...] = ()
+    """Of the tokens of the fixed prompts; empty where the server tells none."""
+
+    noise: float | None = None
+    """By how much they differed, in the mean, between two times of asking at load."""
+
+    texts: tuple[str, ...] = ()
+    """The likeliest answers to the fixed prompts, where the server tells no log-probabilities."""
+
+    def tolerance(self) -> float:
+        """Return the mean distance up to which log-probabilities are of the same weights."""
+        return max(_LEAST_TOLERANCE, _NOISE_FACTOR * (self.noise or 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class ClientUse:
+    """What asking a server took. `None`: nothing of the kind happened, or the server does not say."""
+
+    requests: int
+    retries: int
+    prompt_tokens: int | None = None
+    """As the server counted them, and so the next ones."""
+
+    completion_tokens: int | None = None
+    cached_prompt_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    thinking_answers: int = 0
+    """Answers in front of which the model thought; what it thought is no part of them."""
+
+    shared_chunks: int = 0
+    """Pieces of timed streams that brought several tokens at once."""
+
+    send_lag_ms: float | None = None
+    """The longest time from the submission of a timed batch until a request of it was written."""
+
+    loop_lag_ms: float | None = None
+    """The longest time by which the client came too late to a moment it had set itself, in timed batches."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineInfo:
     """The engine and device really used, known after loading."""
 
@@ -105,6 +170,15 @@ class EngineInfo:
     implementations: Mapping[str, str] = field(default_factory=dict)
     """By which of its library's implementations the engine computes a part: `{"attention": "sdpa"}`."""
 
+    served: ServedModel | None = None
+    """Of an engine that asks a server."""
+
+    abilities: tuple[Ability, ...] = ()
+    """What the server was asked for at load."""
+
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    """By value of a `Capability` that the engine claims and this server has not: what was seen instead."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineUsage:
@@ -130,6 +204,9 @@ class EngineUsage:
     peak_memory_bytes: int | None = None
     """Of the device, or of the process where there is none; of the rank that needed most."""
 
+    client: ClientUse | None = None
+    """Of an engine that asks a server."""
+
     model_loads: int | None = None
     """How often the weights were loaded: a runner of fixed size is made anew for what it has no room for."""
 
@@ -145,3 +222,33 @@ class DatasetInfo:
     official: bool
     records: int
     subjects: int
+
+
+def other_weights(then: ServedModel, now: ServedModel) -> str | None:
+    """Return why `now` is not the model that was served `then`; `None` where nothing says so.
+
+    Batch sizes and the order of sums change log-probabilities a little, in bfloat16 more than in float32:
+    what is allowed is a multiple of what two times of asking at load showed. Texts must be equal.
+    """
+    if then.name != now.name:
+        return f"the served model was {then.name}, now it is {now.name}"
+    if bool(then.logprobs) != bool(now.logprobs):
+        return "log-probabilities of fixed prompts were told, now they are not, or the other way round"
+    if then.logprobs:
+        if len(then.logprobs) != len(now.logprobs):
+            return f"fixed prompts had {len(then.logprobs)} tokens, now they have {len(now.logprobs)}"
+        distance = mean_distance(then.logprobs, now.logprobs)
+        allowed = max(then.tolerance(), now.tolerance())
+        if not distance <= allowed:  # what is no number is not within it
+            return (
+                f"log-probabilities of fixed prompts differ by {distance:.2g} in the mean from those at the "
+                f"begin of the run, {allowed:.2g} is allowed: the server has other weights"
+            )
+    elif then.texts != now.texts:
+        return "the answers to fixed prompts are others: the server has other weights"
+    return None
+
+
+def mean_distance(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return the mean of the absolute differences of as many numbers; of none it is 0."""
+    return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / max(len(one), 1)

@@ -59,6 +59,7 @@ class FindingCode(str, Enum):
     INTERVALS_WIDE = "intervals_wide"
     INTERVAL_WIDTH = "interval_width"
     TIMING_COSTS = "timing_costs"
+    TOKENS_TOGETHER = "tokens_together"
 
     # How a max-batch search ended.
     SEARCH_ENDED = "search_ended"

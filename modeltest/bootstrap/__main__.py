@@ -13,8 +13,8 @@ from modeltest.bootstrap.choose import ready_interpreter
 from modeltest.bootstrap.in_place import COMPLETE_THIS, complete_this_python
 from modeltest.bootstrap.messages import NotReady, say
 
-RUN_EXTRAS = frozenset({"hf", "report"})
-CHECK_EXTRAS = frozenset({"dev", "hf", "report"})
+RUN_EXTRAS = frozenset({"endpoint", "hf", "report"})
+CHECK_EXTRAS = frozenset({"dev", "endpoint", "hf", "report"})
 
 
 def main(words: list[str]) -> int:

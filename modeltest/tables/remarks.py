@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modeltest.api import RunResult, RunStatus
+from modeltest.api import ClientUse, RunResult, RunStatus
 from modeltest.present import presentation_of
 
 
@@ -19,6 +19,8 @@ def remarks(result: RunResult) -> Iterable[str]:
 def _engine_lines(result: RunResult) -> Iterable[str]:
     """Say what of the time was inside the model, and what nobody should overlook."""
     usage, run_s = result.usage, result.timing_s.get("run")
+    if usage is not None and usage.client is not None:
+        yield from _client_lines(usage.client)
     if usage is None or usage.forward_s is None or not run_s:
         return
     text = f"{run_s:.3g} s, {usage.forward_s / run_s:.0%} of it in {usage.forward_calls} forward calls"
@@ -31,6 +33,21 @@ def _engine_lines(result: RunResult) -> Iterable[str]:
         yield f"{usage.alone_rows} rows were asked one by one, as docs/beliefs.md explains"
     if usage.model_loads is not None and usage.model_loads > 1:
         yield f"the model was loaded {usage.model_loads} times: see log.txt"
+
+
+def _client_lines(use: ClientUse) -> Iterable[str]:
+    """Say what asking a server took, and how late the client itself was."""
+    text = f"{use.requests} requests to the server, {use.retries} of them again"
+    if use.cached_prompt_tokens:
+        text += f"; {use.cached_prompt_tokens} prompt tokens out of its cache"
+    yield text
+    if use.thinking_answers:
+        yield f"{use.thinking_answers} answers came behind thoughts, which are no part of them"
+    if use.send_lag_ms is not None and use.loop_lag_ms is not None:
+        yield (
+            f"the client's own delay in timed batches: {use.send_lag_ms:.2f} ms at most until a request was "
+            f"written, {use.loop_lag_ms:.2f} ms at most behind a moment it had set itself"
+        )
 
 
 def _interruption_lines(result: RunResult) -> Iterable[str]:

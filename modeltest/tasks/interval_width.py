@@ -70,6 +70,12 @@ def overhead_notes(cost: Overhead | None) -> tuple[Finding, ...]:
     return (Finding(FindingCode.TIMING_COSTS, {"fraction": cost.fraction, "low": cost.low}),)
 
 
+def together_notes(measured: Sequence[TrialReading]) -> tuple[Finding, ...]:
+    """Return that tokens came in pieces of several: their inner times are not known, and none are made up."""
+    together, tokens = (sum(getattr(each, name) for each in measured) for name in ("together", "tokens"))
+    return (Finding(FindingCode.TOKENS_TOGETHER, {"share": together / tokens}),) if together else ()
+
+
 def drifts(measured: Sequence[TrialReading]) -> dict[str, Drift]:
     """Return the drift of each watched metric over the measured trials, where there are enough of them."""
     found = {name: drift(values_of(name, measured)) for name in WATCHED}

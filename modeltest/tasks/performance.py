@@ -21,7 +21,7 @@ from modeltest.api import (
 )
 from modeltest.findings import sentences
 from modeltest.tasks.case_summary import summarize_case
-from modeltest.tasks.interval_width import overhead_notes, precision_notes
+from modeltest.tasks.interval_width import overhead_notes, precision_notes, together_notes
 from modeltest.tasks.plausibility import Hardware
 from modeltest.tasks.prompt_sources import choose_prompts, least_trials
 from modeltest.tasks.readings import MEASURE, TrialReading, of_phase, read_trials
@@ -123,7 +123,11 @@ def _summarize(
         absence=absence,
         hardware=Hardware.of(engine, spec),
     )
-    notes = precision_notes(readings, summary.metrics) + overhead_notes(summary.overhead)
+    notes = (
+        *precision_notes(readings, summary.metrics),
+        *overhead_notes(summary.overhead),
+        *together_notes(of_phase(MEASURE, readings)),
+    )
     return replace(summary, notes=sentences(notes), note_codes=notes)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from modeltest.api import Case, Completion, Finding, FindingCode, Measurement, TrialPrompts
-from modeltest.metrics import METRICS, gaps_ns
+from modeltest.metrics import METRICS, gaps_ns, tokens_together
 
 WARMUP = "warmup"
 MEASURE = "measure"
@@ -34,6 +34,9 @@ class TrialReading:
     has_failed: bool
     out_of_memory: bool
     prompts: TrialPrompts | None = None
+    tokens: int = 0
+    together: int = 0
+    """Of all `tokens`, those that came at the very time of the one before them."""
 
 
 def read_trial(measurement: Measurement, case: Case) -> TrialReading:
@@ -60,6 +63,8 @@ def read_trial(measurement: Measurement, case: Case) -> TrialReading:
         or any(row.error is not None for row in rows),
         out_of_memory=measurement.out_of_memory,
         prompts=measurement.prompts,
+        tokens=sum(len(row.token_times_ns) for row in rows),
+        together=tokens_together(measurement),
     )
 
 
@@ -111,7 +116,7 @@ def _problems(measurement: Measurement, output_tokens: int) -> list[Finding]:
 
 
 def _length_problems(rows: Sequence[Completion], output_tokens: int) -> list[Finding]:
-    wrong = [len(row.output_tokens) for row in rows if len(row.output_tokens) != output_tokens]
+    wrong = [row.output_length for row in rows if row.output_length != output_tokens]
     if not wrong:
         return []
     return [
@@ -124,7 +129,7 @@ def _length_problems(rows: Sequence[Completion], output_tokens: int) -> list[Fin
 
 def _time_problems(measurement: Measurement) -> list[Finding]:
     rows = measurement.completions
-    untimed = sum(len(row.token_times_ns) != len(row.output_tokens) for row in rows)
+    untimed = sum(len(row.token_times_ns) != row.output_length for row in rows)
     problems = []
     if untimed:
         problems.append(Finding(FindingCode.ROWS_UNTIMED, {"untimed": untimed, "rows": len(rows)}))

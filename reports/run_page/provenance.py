@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from modeltest.api import RunResult, dtype_word
+from modeltest.api import ClientUse, RunResult, dtype_word
 from modeltest.findings import in_every_language
 from reports.page.formats import count, data_size, duration, percent, significant
 
@@ -84,6 +84,9 @@ def _engine(result: RunResult) -> Iterator[Fact]:
     yield Fact("run.context", None if engine.context_tokens is None else count(engine.context_tokens))
     yield Fact("run.implementations", _joined(engine.implementations))
     yield Fact("run.versions", _joined(engine.versions))
+    for ability in engine.abilities:
+        answer = {True: "✓", False: "✗", None: "?"}[ability.is_there]
+        yield Fact("run.ability", f"{ability.name} {answer} {ability.seen}")
     for note in engine.notes:
         yield Fact("run.note", note)
 
@@ -146,6 +149,8 @@ def _course(result: RunResult) -> Iterator[Fact]:
         ):
             value = getattr(usage, name)
             yield Fact(f"run.{name}", None if value is None else count(value))
+        if usage.client is not None:
+            yield from _client(usage.client)
         if usage.peak_memory_bytes is not None:
             yield Fact("run.peak_memory", data_size(usage.peak_memory_bytes))
     for stop in result.interruptions:
@@ -153,6 +158,15 @@ def _course(result: RunResult) -> Iterator[Fact]:
         (reason,) = in_every_language([stop.reason], codes)
         told = {name: f"{stop.time}: {text} ({count(stop.done)})" for name, text in reason.items()}
         yield Fact("run.interruption", told)
+
+
+def _client(use: ClientUse) -> Iterator[Fact]:
+    for name in ("requests", "retries", "cached_prompt_tokens", "reasoning_tokens", "thinking_answers"):
+        value = getattr(use, name)
+        yield Fact(f"run.{name}", None if value is None else count(value))
+    for name in ("send_lag_ms", "loop_lag_ms"):
+        value = getattr(use, name)
+        yield Fact(f"run.{name}", None if value is None else f"{significant(value, 3)} ms")
 
 
 def _joined(versions: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ from modeltest.api import (
     Following,
     HarnessTask,
     ModelInfo,
+    NamingModel,
     PrerequisiteError,
     RunSpec,
     SpecError,
@@ -105,7 +106,7 @@ def _chosen(spec: RunSpec, task: Task) -> Plan:
 
 def _plan_with(engine: Engine, spec: RunSpec, task: Task) -> Plan:
     check_prompts(spec, task, engine)
-    model = inspect_checkpoint(spec) if engine.needs_weights else _no_checkpoint(spec)
+    model = inspect_checkpoint(spec) if engine.needs_weights else _no_checkpoint(engine, spec)
     _check_quantized(engine, model)
     if spec.world_size == AUTO_WORLD_SIZE:
         spec = replace(spec, world_size=model.chips)
@@ -221,7 +222,9 @@ def _engines(word: str) -> list[str]:
     )
 
 
-def _no_checkpoint(spec: RunSpec) -> ModelInfo:
+def _no_checkpoint(engine: Engine, spec: RunSpec) -> ModelInfo:
+    if isinstance(engine, NamingModel):
+        return engine.served_model(spec)
     return ModelInfo(
         key=spec.model,
         name=spec.model,

@@ -20,6 +20,7 @@ from modeltest.api import (
     RunResult,
     RunSpec,
     SpecError,
+    other_weights,
 )
 from modeltest.findings import sentence
 from modeltest.grammar.modes import device_of
@@ -148,15 +149,18 @@ def refuse_other_dataset(directory: Path, then: DatasetInfo | None, now: Dataset
 
 
 def refuse_other_engine(directory: Path, then: EngineInfo | None, now: EngineInfo, *, is_timed: bool) -> None:
-    """Refuse to go on with another device, dtype or version or, for times, other processors or threads.
+    """Refuse to go on with another device, dtype or version, weights of a server or, for times, threads.
 
     What is not recorded yet cannot differ.
 
     Raises: SpecError.
     """
-    if then is not None:
-        names = (*_ENGINE_FACTS, "processors") if is_timed else _ENGINE_FACTS
-        _refuse(directory, _facts(then, names), _facts(now, names))
+    if then is None:
+        return
+    names = (*_ENGINE_FACTS, "processors") if is_timed else _ENGINE_FACTS
+    _refuse(directory, _facts(then, names), _facts(now, names))
+    if then.served and now.served and (difference := other_weights(then.served, now.served)):
+        raise other_run_error(directory, difference)
 
 
 def other_run_error(directory: Path, difference: str) -> ModelTestError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +16,7 @@ from modeltest.api import (
     Finding,
     FindingCode,
     Interruption,
+    ModelInfo,
     ModelTestError,
     RankLost,
     RunResult,
@@ -79,8 +81,9 @@ class Watch:
         engine = from_plain(EngineInfo, event["engine"])
         self.loads += event["is_new"]
         if self.result.engine is None:
-            self.progress.line(describe_engine(engine))
-        self.result = replace(self.result, engine=engine)
+            for line in (describe_engine(engine), *describe_abilities(engine)):
+                self.progress.line(line)
+        self.result = replace(self.result, engine=engine, model=_named(self.result.model, engine))
         write_result(self.directory, self.result)
 
     def _take_dataset(self, event: Event) -> None:
@@ -155,9 +158,30 @@ def describe_engine(engine: EngineInfo) -> str:
     return f"{used} ({versions})" if versions else used
 
 
+def describe_abilities(engine: EngineInfo) -> Iterator[str]:
+    """Yield what a server was found to be capable of, as lines of a table."""
+    if engine.abilities:
+        yield f"asked what it can, {engine.served.name if engine.served else 'the server'} showed:"
+    width = max((len(each.name) for each in engine.abilities), default=0)
+    for each in engine.abilities:
+        yield f"  {each.name:{width}}  {_ANSWERS[each.is_there]:3}  {each.seen}"
+    for name, seen in engine.lacking.items():
+        yield f"  not here: {name} ({seen})"
+
+
 def utc_now() -> str:
     """Return the time as `run.json` has it."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+_ANSWERS = {True: "yes", False: "no", None: "?"}
+
+
+def _named(model: ModelInfo, engine: EngineInfo) -> ModelInfo:
+    """Return the model by what its server calls it, unless its user gave it a name."""
+    if engine.served is None or model.identity:
+        return model
+    return replace(model, identity=engine.served.name)
 
 
 def _ranks(engine: EngineInfo) -> str:

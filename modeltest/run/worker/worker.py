@@ -20,6 +20,7 @@ from pathlib import Path
 from modeltest import registry
 from modeltest.api import (
     AccuracyTask,
+    Capability,
     Engine,
     EngineInfo,
     Following,
@@ -37,6 +38,7 @@ from modeltest.run.pipes.deadlines import RUNNING_PHASE
 from modeltest.run.pipes.events import EventWriter
 from modeltest.run.pipes.next_runs import next_runs
 from modeltest.run.pipes.variables import EVENTS, NEXT_RUNS, TRACE_FOLDER
+from modeltest.run.planning.found import refuse_lacking
 from modeltest.run.planning.lora import check_numbers
 from modeltest.run.planning.prompts import ReadPrompts, read_prompts, with_prompts
 from modeltest.run.planning.resume import refuse_other_dataset, refuse_other_engine
@@ -63,6 +65,7 @@ class _Run:
     engine: Engine
     events: EventWriter
     is_timed: bool
+    required: frozenset[Capability]
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -162,7 +165,15 @@ def _execute(directory: Path, serving: ServingEngine, events: EventWriter) -> No
     allow_code(result.spec)  # whoever started this worker has named it, or said that it may run
     task = registry.load_task(result.spec.task)
     engine = serving.engine(_engine_name(result))
-    run = _Run(directory, result, serving, engine, events, is_timed=isinstance(task, MeasurementTask))
+    run = _Run(
+        directory,
+        result,
+        serving,
+        engine,
+        events,
+        is_timed=isinstance(task, MeasurementTask),
+        required=task.requires(result.spec),
+    )
     if isinstance(task, AccuracyTask):
         _ask(run, task)
     elif isinstance(task, MeasurementTask):
@@ -297,6 +308,7 @@ def _with_engine(
     with nullcontext() if is_loaded else run.timed("load"):
         info = run.serving.ready(run.result.spec, run.result.model)
     refuse_other_engine(run.directory, run.result.engine, info, is_timed=run.is_timed)
+    refuse_lacking(info, run.result.spec, run.required)
     run.events.send("loaded", engine=to_plain(info), is_new=not is_loaded)
     run.events.send("phase", name=RUNNING_PHASE)
     with run.timed("run"):

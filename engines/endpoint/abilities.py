@@ -1,0 +1,286 @@
+"""What a server can, found out by asking it: each ability is believed when its effect was seen.
+
+Servers answer unknown fields with status 200 as if they were not there, so that a status says nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engines.endpoint.replies import Reply, ReplyError, echoed_logprobs, read_reply
+from engines.endpoint.server import CHAT, COMPLETIONS, Prompt, Server
+from engines.endpoint.transport.client import Unanswered
+from modeltest.api import Ability
+
+SENTENCE = "The sea is salt. The capital of France is"
+PLAIN_IDS = tuple(range(40, 52))
+"""Token ids that any vocabulary has."""
+
+FEW = 8
+"""Tokens of an answer that is looked at."""
+
+LONG = 48
+"""Tokens within which a chat model has answered and ended."""
+
+QUESTION = ({"role": "user", "content": "Answer with one word: is the sea salt?"},)
+
+_SHORT_ANSWERS = (
+    "Question: Is the sea salt? Answer with one word.\nAnswer:",
+    "One, two, three, four, five.",
+    "Yes or no? Is the sky green?\n",
+    "Thank you for reading. This is the end.",
+    "A: Good night.\nB: Good night.\n",
+)
+"""Prompts that some models answer briefly and end."""
+
+NEAR = 0.5
+"""Two ways of one server to tell one log-probability differ by less, in bfloat16 too; wrong ones by more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What the probes know of the model's tokens."""
+
+    ids: tuple[int, ...] = PLAIN_IDS
+    end_id: int | None = None
+    """The token that ends an answer."""
+
+    chat_ids: tuple[int, ...] | None = None
+    """`QUESTION` in the model's template."""
+
+
+class _NotSeenError(Exception):
+    """An ability has no effect; the text says what came instead."""
+
+
+async def find_out(server: Server, texts: Texts) -> None:
+    """Ask for each ability and note in `server.abilities` what was seen.
+
+    Raises: ServerGone; PrerequisiteError for a key that is refused.
+    """
+    probes = _Probes(server, texts)
+    for name, probe in probes.all().items():
+        server.abilities[name] = await _look(name, probe)
+
+
+async def _look(name: str, probe: Callable[[], Awaitable[str | None]]) -> Ability:
+    try:
+        seen = await probe()
+    except (_NotSeenError, ReplyError, Unanswered) as problem:
+        return Ability(name, False, str(problem))
+    if seen is None:
+        return Ability(name, None, "no way to see it; every answer is held against what was asked")
+    return Ability(name, True, seen)
+
+
+class _Probes:
+    """One small request or two for each ability, in an order in which later ones may use earlier ones."""
+
+    def __init__(self, server: Server, texts: Texts) -> None:
+        self._server = server
+        self._texts = texts
+        self._greedy = Reply()
+
+    def all(self) -> Mapping[str, Callable[[], Awaitable[str | None]]]:
+        """Return the probes by the names of what they look for."""
+        return {
+            "completions": self.completions,
+            "chat": self.chat,
+            "token_prompts": self.token_prompts,
+            "returned_ids": self.returned_ids,
+            "prompt_logprobs": self.prompt_logprobs,
+            "echo": self.echo,
+            "chosen_logprobs": self.chosen_logprobs,
+            "top_logprobs": self.top_logprobs,
+            "ignore_eos": self.ignore_eos,
+            "min_tokens": self.min_tokens,
+            "stop": self.stop,
+            "seed": self.seed,
+        }
+
+    async def completions(self) -> str:
+        """A text goes on."""
+        self._greedy = reply = await self._ask(SENTENCE, new_tokens=FEW)
+        if not reply.text and not reply.token_ids:
+            raise _NotSeenError("an empty answer")
+        return f"{SENTENCE.rsplit('.', 1)[-1].strip()!r} goes on {reply.text!r:.60}"
+
+    async def chat(self) -> str:
+        """A question in a conversation is answered."""
+        value = await self._value(CHAT, self._server.chat(QUESTION, new_tokens=FEW))
+        reply = read_reply(value)
+        if not reply.text and not reply.thoughts:
+            raise _NotSeenError("an empty answer")
+        return f"answers {reply.text or reply.thoughts!r:.60}" + (", thinks first" if reply.thoughts else "")
+
+    async def token_prompts(self) -> str:
+        """As many tokens are read as were sent."""
+        ids = self._texts.ids
+        reply = await self._ask(ids, new_tokens=1)
+        count = reply.usage.prompt_tokens
+        if count != len(ids):
+            raise _NotSeenError(f"{len(ids)} tokens were sent, the server counts {count}")
+        return f"{count} of {len(ids)} tokens read"
+
+    async def returned_ids(self) -> str:
+        """The ids of an answer come with it, as many as are counted."""
+        self._need("return_token_ids")
+        reply = await self._ask(self._texts.ids, new_tokens=FEW, return_token_ids=True)
+        count = reply.usage.completion_tokens
+        if reply.token_ids is None or (count is not None and len(reply.token_ids) != count):
+            raise _NotSeenError(f"{reply.token_ids} came for {count} tokens")
+        if reply.prompt_ids is not None and reply.prompt_ids != self._texts.ids:
+            raise _NotSeenError(f"the server read {reply.prompt_ids} for {self._texts.ids}")
+        return f"{len(reply.token_ids)} ids for {count} tokens"
+
+    async def prompt_logprobs(self) -> str:
+        """Each token of a prompt has a log-probability under its own id."""
+        self._need("prompt_logprobs")
+        ids = self._texts.ids
+        reply = await self._ask(ids, new_tokens=1, prompt_logprobs=0)
+        places = reply.prompt_logprobs
+        if len(places) != len(ids) or any(
+            not place or token not in place for place, token in zip(places[1:], ids[1:], strict=True)
+        ):
+            raise _NotSeenError(f"{len(places)} places came for {len(ids)} tokens")
+        return f"of {len(ids) - 1} tokens, by their ids"
+
+    async def echo(self) -> str:
+        """Each token of a prompt has a log-probability, in its order."""
+        self._need("echo")
+        ids = self._texts.ids
+        body = self._server.completion(ids, **echo_fields(self._server))
+        found = echoed_logprobs(await self._value(COMPLETIONS, body), ids)
+        return f"of {len(found) - 1} tokens"
+
+    async def chosen_logprobs(self) -> str:
+        """Unlikely tokens that are named have log-probabilities, those that a prompt with them has."""
+        self._need("logprob_token_ids")
+        ids, named = self._texts.ids, self._texts.ids[:2]
+        reply = await self._ask(ids, new_tokens=1, **chosen_fields(named))
+        if len(reply.top) != 1 or not set(named) <= set(reply.top[0]):
+            raise _NotSeenError(f"{sorted(reply.top[0]) if reply.top else 'nothing'} came for {list(named)}")
+        told = reply.top[0][named[0]]
+        longer = await self._last_logprob((*ids, named[0]))
+        if longer is not None and abs(longer - told) > NEAR:
+            raise _NotSeenError(f"{told:.3f}, where the prompt's own log-probabilities say {longer:.3f}")
+        return f"{told:.3f}" + ("" if longer is None else f", as prompt {longer:.3f}")
+
+    async def top_logprobs(self) -> str:
+        """The likeliest tokens are told by their ids."""
+        self._need("logprobs")
+        reply = await self._ask(self._texts.ids, new_tokens=1, **top_fields())
+        if len(reply.top) != 1 or len(reply.top[0]) < TOP:
+            raise _NotSeenError(f"{len(reply.top[0]) if reply.top else 0} of {TOP} came with an id")
+        return f"{len(reply.top[0])} of {TOP}"
+
+    async def ignore_eos(self) -> str | None:
+        """An answer that ends by itself goes on to its limit."""
+        self._need("ignore_eos")
+        prompt, fields, limit = await self._ending()
+        if prompt is None:
+            return None
+        reply = await self._ask(prompt, new_tokens=limit, ignore_eos=True, **fields)
+        if reply.usage.completion_tokens != limit:
+            raise _NotSeenError(f"{reply.usage.completion_tokens} of {limit} tokens came")
+        return f"{limit} of {limit} tokens behind an early end"
+
+    async def min_tokens(self) -> str | None:
+        """An answer that ends by itself has as many tokens as it must."""
+        self._need("min_tokens")
+        prompt, fields, limit = await self._ending()
+        if prompt is None:
+            return None
+        reply = await self._ask(prompt, new_tokens=limit, min_tokens=limit, **fields)
+        if reply.usage.completion_tokens != limit:
+            raise _NotSeenError(f"{reply.usage.completion_tokens} of {limit} tokens came")
+        return f"{limit} of {limit} tokens"
+
+    async def stop(self) -> str:
+        """An answer ends in front of a text that it would have said."""
+        text = self._greedy.text
+        place = text[len(text) // 2 :].strip()[:4]
+        if not place:
+            raise _NotSeenError("the answer is too short to be stopped")
+        reply = await self._ask(SENTENCE, new_tokens=FEW, stop=[place])
+        if reply.text != text.split(place, 1)[0]:
+            raise _NotSeenError(f"stopped at {place!r}: {reply.text!r:.60}")
+        return f"stopped at {place!r}: {reply.text!r:.60}"
+
+    async def seed(self) -> str:
+        """Equal seeds draw alike, others otherwise."""
+        self._need("seed")
+        drawn = [
+            (await self._ask(SENTENCE, new_tokens=2 * FEW, temperature=1.5, seed=seed)).text
+            for seed in (11, 11, 12, 13)
+        ]
+        if drawn[0] != drawn[1]:
+            raise _NotSeenError("one seed drew two texts")
+        if len(set(drawn)) == 1:
+            raise _NotSeenError("three seeds drew one text")
+        return f"{len(set(drawn))} texts of 3 seeds, one seed twice the same"
+
+    async def _ending(self) -> tuple[Prompt | None, dict[str, Any], int]:
+        """Return a prompt that is known to end early, what to send with it, and a limit it does not reach.
+
+        The token that ends an answer is made the likeliest; where that has no effect, prompts are tried
+        that a model may answer briefly.
+        """
+        if self._texts.end_id is not None and self._server.takes("logit_bias"):
+            fields = {"logit_bias": {str(self._texts.end_id): 100}}
+            reply = await self._ask(self._texts.ids, new_tokens=FEW, **fields)
+            if reply.usage.completion_tokens in (0, 1) and reply.finish == "stop":
+                return self._texts.ids, fields, FEW
+        asked: list[Prompt] = [*([self._texts.chat_ids] if self._texts.chat_ids else []), *_SHORT_ANSWERS]
+        replies = await asyncio.gather(*(self._ask(prompt, new_tokens=LONG) for prompt in asked))
+        for prompt, reply in zip(asked, replies, strict=True):
+            if reply.finish == "stop" and (reply.usage.completion_tokens or LONG) < LONG:
+                return prompt, {}, LONG
+        return None, {}, 0
+
+    async def _last_logprob(self, ids: Sequence[int]) -> float | None:
+        if not self._server.can("prompt_logprobs"):
+            return None
+        reply = await self._ask(ids, new_tokens=1, prompt_logprobs=0)
+        place = reply.prompt_logprobs[-1] if reply.prompt_logprobs else None
+        return place[ids[-1]].logprob if place and ids[-1] in place else None
+
+    async def _ask(self, prompt: Prompt, *, new_tokens: int, **fields: Any) -> Reply:
+        return read_reply(
+            await self._value(COMPLETIONS, self._server.completion(prompt, new_tokens=new_tokens, **fields))
+        )
+
+    async def _value(self, path: str, body: Mapping[str, Any]) -> Any:
+        reply = await self._server.client.probe(path, body)
+        if reply.status != 200:
+            raise _NotSeenError(f"status {reply.status}: {reply.text:.120}")
+        return reply.value
+
+    def _need(self, name: str) -> None:
+        if not self._server.takes(name):
+            raise _NotSeenError(f"{self._server.seen.dialect.name} has no field {name}")
+
+
+TOP = 20
+"""The most that vLLM tells unless it is started otherwise."""
+
+
+def echo_fields(server: Server) -> dict[str, Any]:
+    """Return what asks for the log-probabilities of a prompt in OpenAI's old way."""
+    asked = {"echo": True, "logprobs": 1, "new_tokens": server.seen.dialect.least_echo_tokens}
+    return asked | (
+        {"return_tokens_as_token_ids": True} if server.takes("return_tokens_as_token_ids") else {}
+    )
+
+
+def chosen_fields(ids: Sequence[int]) -> dict[str, Any]:
+    """Return what asks for the log-probabilities of the next token being one of `ids`."""
+    return {"logprobs": 1, "logprob_token_ids": list(ids), "return_tokens_as_token_ids": True}
+
+
+def top_fields() -> dict[str, Any]:
+    """Return what asks for the likeliest next tokens."""
+    return {"logprobs": TOP, "return_tokens_as_token_ids": True}

@@ -1,0 +1,137 @@
+"""Requests to completions: how each is asked of this server, and what all of them took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from engines.common.encoding import Encoded, encode_window
+from engines.endpoint.choices import CannotTellError, choose
+from engines.endpoint.fingerprint import served_model
+from engines.endpoint.generations import Drawing, generate
+from engines.endpoint.loading import Loaded
+from engines.endpoint.replies import ReplyError, Usage
+from engines.endpoint.timed import Lags, run_timed
+from engines.endpoint.transport.client import Unanswered
+from modeltest.api import ChatPrompt, ClientUse, Completion, EngineError, Request, RunSpec, other_weights
+
+Asked = Encoded | Request
+"""As token ids, or as it is: a text or a conversation that the server cuts itself."""
+
+_NS_PER_MS = 1e6
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What the server counted; `None` until it says something."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    thinking_answers: int = 0
+
+    def add(self, usage: Usage) -> None:
+        for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens"):
+            count = getattr(usage, name)
+            if count is not None:
+                setattr(self, name, (getattr(self, name) or 0) + count)
+
+
+class Answering:
+    """Asks one looked-at server."""
+
+    def __init__(self, loaded: Loaded, spec: RunSpec) -> None:
+        self._loaded, self._server = loaded, loaded.server
+        generation = spec.options.generation
+        sampling = generation.sampling if generation else None
+        self._drawing = Drawing(sampling, spec.seed) if sampling is not None else None
+        self._lags = Lags()
+        self._sums = _Sums()
+        self._server.client.on_return = self._refuse_others
+
+    def prepare(self, window: Sequence[Request]) -> tuple[list[Asked], list[Completion]]:
+        """Return requests as they are asked, those with tokens encoded, and those that cannot be."""
+        side = self._loaded.text_side
+        if side is None:
+            unscored = [one for one in window if one.choices]
+            failed = [Completion(one.id, error="choices need token ids") for one in unscored]
+            return [one for one in window if not one.choices], failed
+        as_they_are = [one for one in window if self._is_laid_out_there(one)]
+        known = {one.id for one in as_they_are}
+        encoded, failed = encode_window(side.encoder, [one for one in window if one.id not in known])
+        return [*encoded, *as_they_are], failed
+
+    def is_timed(self, asked: Asked) -> bool:
+        """Say whether a request is one of a timed batch."""
+        return isinstance(asked, Encoded) and asked.request.ignore_eos and not asked.choice_ids
+
+    async def time(self, batch: Sequence[Encoded]) -> list[Completion]:
+        """Return the completions of one timed batch."""
+        done = await run_timed(self._server, batch, self._lags)
+        for _, usage in done:
+            self._sums.add(usage)
+        return [completion for completion, _ in done]
+
+    def work(self, asked: Asked) -> Callable[[], Coroutine[Any, Any, Completion]]:
+        """Return what asks for one completion."""
+        return partial(self._answer, asked)
+
+    def use(self) -> ClientUse:
+        """Return what was asked for so far."""
+        sums, lags, client = self._sums, self._lags, self._server.client
+        return ClientUse(
+            requests=client.requests,
+            retries=client.retries,
+            prompt_tokens=sums.prompt_tokens,
+            completion_tokens=sums.completion_tokens,
+            cached_prompt_tokens=sums.cached_tokens,
+            reasoning_tokens=sums.reasoning_tokens,
+            thinking_answers=sums.thinking_answers,
+            shared_chunks=lags.shared_chunks,
+            send_lag_ms=lags.send_ns / _NS_PER_MS if lags.is_timed else None,
+            loop_lag_ms=lags.loop_ns / _NS_PER_MS if lags.is_timed else None,
+        )
+
+    def _is_laid_out_there(self, request: Request) -> bool:
+        side = self._loaded.text_side
+        has_template = side is not None and side.has_template
+        return isinstance(request.prompt, ChatPrompt) and not has_template and not request.choices
+
+    async def _answer(self, asked: Asked) -> Completion:
+        name = asked.request.id if isinstance(asked, Encoded) else asked.id
+        try:
+            if isinstance(asked, Encoded) and asked.choice_ids:
+                completion, usages = await choose(self._server, asked)
+                for usage in usages:
+                    self._sums.add(usage)
+                return completion
+            return await self._generated(asked)
+        except (Unanswered, ReplyError, CannotTellError) as problem:
+            return Completion(name, error=str(problem))
+
+    async def _generated(self, asked: Asked) -> Completion:
+        side = self._loaded.text_side
+        completion, reply = await generate(
+            self._server,
+            asked,
+            drawing=self._drawing,
+            tokenizer=side.raw if side is not None else None,
+            retokenize=self._server.client.options.retokenize,
+        )
+        self._sums.add(reply.usage)
+        self._sums.thinking_answers += bool(reply.thoughts)
+        return completion
+
+    async def _refuse_others(self) -> None:
+        """Look whether the server that was away serves what it did.
+
+        Raises: EngineError when it does not.
+        """
+        now = await served_model(self._server)
+        if difference := other_weights(self._loaded.served, now):
+            raise EngineError(
+                f"{self._server.client.address.base} was away and came back as another: {difference}"
+            )

@@ -1,0 +1,99 @@
+"""Which server this is and what it serves, then what it can: everything that is asked at load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engines.endpoint.dialects import LOOKED_AT, recognize
+from engines.endpoint.server import Server
+from engines.endpoint.transport.client import Client
+from modeltest.api import Capability, EngineError, PrerequisiteError
+
+_SHOWN_MODELS = 8
+
+
+async def find_server(client: Client, served_model: str | None) -> Server:
+    """Return the server behind `client` and the model that is asked: the one named, or the only one.
+
+    Raises: PrerequisiteError when there is no such model; EngineError when nothing answers as such a server.
+    """
+    reply = await client.probe("/models")
+    listed = reply.value.get("data") if isinstance(reply.value, dict) else None
+    entries = {
+        str(each["id"]): each
+        for each in listed or ()
+        if isinstance(each, dict) and isinstance(each.get("id"), str)
+    }
+    if reply.status != 200 and served_model is None:
+        raise EngineError(
+            f"{client.address.base}/models answers with status {reply.status}: {reply.text}; is the URL that "
+            "of an OpenAI-compatible interface, such as http://HOST:PORT/v1?"
+        )
+    model = served_model or _only(client, entries)
+    answers: dict[str, Any] = {}
+    for path in LOOKED_AT:
+        found = await client.probe(path)
+        if found.status == 200 and found.value is not None:
+            answers[path] = found.value
+    return Server(client, model, recognize(entries.get(model), answers))
+
+
+def _only(client: Client, entries: Mapping[str, Any]) -> str:
+    if len(entries) == 1:
+        return next(iter(entries))
+    names = ", ".join(sorted(entries)[:_SHOWN_MODELS]) or "none that it names"
+    raise PrerequisiteError(
+        f"{client.address.base} serves {len(entries)} models ({names}): name one with "
+        "--engine-option served_model=NAME"
+    )
+
+
+def refuse_unknown_model(server: Server) -> None:
+    """Refuse a model that the server answers nothing for.
+
+    Raises: PrerequisiteError with what it said.
+    """
+    if server.can("completions") or server.can("chat"):
+        return
+    said = server.abilities["completions"].seen
+    raise PrerequisiteError(
+        f"{server.client.address.base} completes nothing with model {server.model!r}: {said}; name the model "
+        "with --engine-option served_model=NAME"
+    )
+
+
+_NEEDS: Mapping[Capability, tuple[tuple[str, ...], ...]] = {
+    Capability.CHOICE_LOGPROBS: (
+        ("token_prompts",),
+        ("prompt_logprobs", "echo", "chosen_logprobs"),
+        ("text_side",),
+    ),
+    Capability.TOKEN_TIMES: (("token_prompts",), ("stream",), ("token_times",), ("vocabulary",)),
+    Capability.SAMPLE: (("seed",),),
+}
+"""By capability, of each group one ability at least must have been seen."""
+
+
+def lacking(server: Server, *, is_chat: bool) -> dict[str, str]:
+    """Return what this server cannot do of what the engine claims, and the probes that showed it."""
+    found = {
+        capability.value: "; ".join(
+            _said(server, group) for group in groups if not any(map(server.can, group))
+        )
+        for capability, groups in _NEEDS.items()
+    }
+    if not server.can("completions") and not (is_chat and server.can("chat")):
+        hint = "; it only chats: ask with chat" if server.can("chat") else ""
+        found[Capability.GENERATE.value] = _said(server, ("completions",)) + hint
+    ignoring = server.abilities["ignore_eos"]
+    if ignoring.is_there is False:
+        found[Capability.IGNORE_EOS.value] = _said(server, ("ignore_eos",))
+    return {name: said for name, said in found.items() if said}
+
+
+def _said(server: Server, group: tuple[str, ...]) -> str:
+    return ", ".join(
+        f"{name}: {server.abilities[name].seen if name in server.abilities else 'not looked for'}"
+        for name in group
+    )

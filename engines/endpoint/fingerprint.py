@@ -1,0 +1,79 @@
+"""A served model known again: the log-probabilities of fixed texts, asked twice to see how they scatter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from engines.endpoint.abilities import echo_fields
+from engines.endpoint.replies import ReplyError, read_reply
+from engines.endpoint.server import CHAT, COMPLETIONS, Server
+from engines.endpoint.transport.client import Unanswered
+from modeltest.api import EngineError, ServedModel, mean_distance
+
+TEXTS = (
+    "The lighthouse keeper counted the ships each evening and wrote their names into a ledger bound in green "
+    "cloth, which his daughter later gave to the museum in the harbour town.",
+    "To make bread, mix flour, water, salt and yeast, knead the dough for ten minutes, let it rise until it "
+    "has doubled in size, and bake it in a hot oven until the crust is brown.",
+    "def mean(values):\n    total = 0\n    for value in values:\n        total += value\n"
+    "    return total / len(values)\n",
+    "In 1869 Dmitri Mendeleev arranged the known elements by their atomic weight and left gaps for those "
+    "that had not been found yet.",
+)
+"""Fixed for good: runs of different versions are compared by them."""
+
+_ANSWER_TOKENS = 24
+
+
+async def served_model(server: Server) -> ServedModel:
+    """Ask what the model says to the fixed texts, all together and then one by one.
+
+    Raises: EngineError when the server does not answer.
+    """
+    try:
+        if server.can("prompt_logprobs") or server.can("echo"):
+            together = await asyncio.gather(*(_logprobs(server, text) for text in TEXTS))
+            alone = [await _logprobs(server, text) for text in TEXTS]
+            first, second = _joined(together), _joined(alone)
+            return ServedModel(server.model, first, mean_distance(first, second))
+        texts = [await _answer(server, text) for text in TEXTS]
+    except (Unanswered, ReplyError) as problem:
+        raise EngineError(f"{server.client.address.base} does not answer a fixed prompt: {problem}") from None
+    return ServedModel(server.model, texts=tuple(texts))
+
+
+def _joined(parts: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    return tuple(round(value, 6) for part in parts for value in part)
+
+
+async def _logprobs(server: Server, text: str) -> list[float]:
+    if server.can("prompt_logprobs"):
+        body = server.completion(text, new_tokens=1, prompt_logprobs=0)
+        places = read_reply(await _value(server, COMPLETIONS, body)).prompt_logprobs
+        return [max(each.logprob for each in place.values()) for place in places[1:] if place]
+    body = server.completion(text, **echo_fields(server))
+    value = await _value(server, COMPLETIONS, body)
+    count = read_reply(value).usage.prompt_tokens
+    try:
+        found = value["choices"][0]["logprobs"]["token_logprobs"]
+        return [float(each) for each in found[1:count]]
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise ReplyError("the answer has no log-probabilities of its prompt") from None
+
+
+async def _answer(server: Server, text: str) -> str:
+    if server.can("completions"):
+        body = server.completion(text, new_tokens=_ANSWER_TOKENS)
+        return read_reply(await _value(server, COMPLETIONS, body)).text
+    body = server.chat([{"role": "user", "content": text}], new_tokens=_ANSWER_TOKENS)
+    reply = read_reply(await _value(server, CHAT, body))
+    return reply.thoughts + reply.text
+
+
+async def _value(server: Server, path: str, body: dict[str, Any]) -> Any:
+    reply = await server.client.probe(path, body)
+    if reply.status != 200:
+        raise Unanswered(f"status {reply.status}: {reply.text}")
+    return reply.value

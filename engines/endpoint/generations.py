@@ -1,0 +1,113 @@
+"""Texts made by a server: what is asked, and what an answer is held against before it counts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engines.common.completions import completion
+from engines.common.encoding import Encoded
+from engines.common.stops import cut_at, stop_ids
+from engines.endpoint.choices import check_prompt
+from engines.endpoint.replies import Reply, ReplyError, read_reply
+from engines.endpoint.server import CHAT, COMPLETIONS, Server, sampling_fields
+from modeltest.api import ChatPrompt, Completion, Finish, Request, Sampling, TextPrompt, TokenPrompt
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How tokens are drawn; each request draws by a seed of its own, so that equal prompts differ."""
+
+    sampling: Sampling
+    seed: int
+
+    def seed_of(self, request_id: str) -> int:
+        """Return the seed of one request: the same in every run with the same seed."""
+        digest = hashlib.sha256(f"{self.seed}/{request_id}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") >> 1
+
+
+async def generate(
+    server: Server, asked: Encoded | Request, *, drawing: Drawing | None, tokenizer: Any, retokenize: bool
+) -> tuple[Completion, Reply]:
+    """Return the answer to a prompt of token ids, or to a request as it is: as text, or as a conversation.
+
+    Raises: Unanswered, ReplyError.
+    """
+    request = asked.request if isinstance(asked, Encoded) else asked
+    fields = _fields(server, request, drawing, tokenizer)
+    path, body = _body(server, asked, fields)
+    reply = read_reply(await server.client.post(path, body))
+    if isinstance(asked, Encoded):
+        check_prompt(reply.usage, len(asked.prompt_ids))
+    return _answered(asked, request, reply, tokenizer if retokenize else None), reply
+
+
+def _fields(server: Server, request: Request, drawing: Drawing | None, tokenizer: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if request.stop:
+        fields["stop"] = list(request.stop)
+        special = stop_ids(tokenizer, request.stop) if tokenizer is not None else ()
+        if special and server.takes("stop_token_ids"):
+            fields["stop_token_ids"] = sorted(special)  # no text shows these
+    if server.takes("return_token_ids"):
+        fields["return_token_ids"] = True
+    if request.ignore_eos and server.takes("ignore_eos"):
+        fields["ignore_eos"] = True
+    if drawing is not None:
+        fields |= sampling_fields(server, drawing.sampling, drawing.seed_of(request.id))
+    return fields
+
+
+def _body(server: Server, asked: Encoded | Request, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    if isinstance(asked, Encoded):
+        limit = asked.request.max_new_tokens
+        return COMPLETIONS, server.completion(asked.prompt_ids, new_tokens=limit, **fields)
+    prompt, limit = asked.prompt, asked.max_new_tokens
+    if isinstance(prompt, ChatPrompt):
+        turns = [{"role": turn.role, "content": turn.content} for turn in prompt.turns]
+        return CHAT, server.chat(turns, new_tokens=limit, **fields)
+    if isinstance(prompt, TokenPrompt):
+        raise ReplyError("the server takes no prompts of token ids")
+    assert isinstance(prompt, TextPrompt)
+    return COMPLETIONS, server.completion(prompt.text, new_tokens=limit, **fields)
+
+
+def _answered(asked: Encoded | Request, request: Request, reply: Reply, tokenizer: Any) -> Completion:
+    """Return the completion, or a failed one where the server's counts contradict what was asked."""
+    count = reply.usage.completion_tokens
+    ids: Sequence[int] | None = reply.token_ids
+    if ids is None and tokenizer is not None:
+        ids = tokenizer.encode(reply.text, add_special_tokens=False)
+    if error := _contradiction(request, reply, count):
+        return _made(asked, error=error)
+    return _made(
+        asked,
+        text=cut_at(reply.text, request.stop),
+        output_tokens=tuple(ids or ()),
+        output_count=None if ids else count,
+        finish=Finish.LENGTH if reply.finish == "length" else Finish.STOP,
+    )
+
+
+def _contradiction(request: Request, reply: Reply, count: int | None) -> str | None:
+    limit = request.max_new_tokens
+    if reply.finish is None:
+        return "the answer has no reason for its end"
+    if reply.finish not in ("stop", "length", "eos", "eos_token", "stop_sequence"):
+        return f"the server ended the answer for another reason: {reply.finish:.80}"
+    if count is None:
+        return None
+    if count > limit:
+        return f"at most {limit} tokens were asked for, the server made {count}"
+    if count < limit and (reply.finish == "length" or request.ignore_eos):
+        return f"{limit} tokens were asked for, the server made {count} and says that was the limit"
+    if reply.token_ids is not None and len(reply.token_ids) != count:
+        return f"the server counts {count} tokens and returns {len(reply.token_ids)}"
+    return None
+
+
+def _made(asked: Encoded | Request, **values: Any) -> Completion:
+    return completion(asked, **values) if isinstance(asked, Encoded) else Completion(asked.id, **values)

@@ -1,0 +1,45 @@
+"""What a server's streams say of their tokens, found out by asking for one."""
+
+from __future__ import annotations
+
+from engines.endpoint.abilities import FEW, Texts
+from engines.endpoint.chunks import Streamed, is_cumulative, read_stream, token_times
+from engines.endpoint.server import COMPLETIONS, Server
+from engines.endpoint.timed import stream_fields
+from engines.endpoint.transport.streaming import stream
+from modeltest.api import Ability
+
+_TOKENS = 2 * FEW
+
+
+async def find_out_streams(server: Server, texts: Texts) -> None:
+    """Ask for a stream and note in `server.abilities` what it showed."""
+    prompt = texts.ids if server.can("token_prompts") else "The sea is salt."
+    body = server.completion(prompt, new_tokens=_TOKENS, **stream_fields(server))
+    came = await stream(server.client, COMPLETIONS, body)
+    streamed = read_stream(came.pieces)
+    error = came.error or streamed.error
+    for ability in _seen(streamed, error):
+        server.abilities[ability.name] = ability
+
+
+def _seen(streamed: Streamed, error: str | None) -> list[Ability]:
+    if error is not None:
+        return [Ability("stream", False, error)]
+    chunks, ids, count = streamed.chunks, streamed.ids, streamed.usage.completion_tokens
+    found = token_times(streamed)
+    whole = f"{len(chunks)} chunks, then a reason for the end and the last event"
+    is_repeating = is_cumulative(chunk.text for chunk in chunks)
+    times = found if isinstance(found, str) else _sizes(found[0], found[1], len(chunks))
+    return [
+        Ability("stream", True, whole + (", each with the whole text so far" if is_repeating else "")),
+        Ability("stream_usage", count is not None, f"{count} tokens counted"),
+        Ability("stream_ids", ids is not None, f"{len(ids or ())} ids in {len(chunks)} chunks"),
+        Ability("token_times", not isinstance(found, str), times),
+    ]
+
+
+def _sizes(times: tuple[int, ...], shared: int, chunks: int) -> str:
+    if not shared:
+        return f"{len(times)} tokens in as many chunks"
+    return f"{len(times)} tokens in {chunks} chunks, {shared} of them with several"

@@ -1,0 +1,142 @@
+"""Timed batches: all requests sent together, streamed, and taken apart when the last has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from time import perf_counter_ns
+from typing import Any
+
+from engines.common.completions import completion
+from engines.common.encoding import Encoded
+from engines.endpoint.chunks import Streamed, read_stream, token_times
+from engines.endpoint.replies import Usage
+from engines.endpoint.server import COMPLETIONS, Server
+from engines.endpoint.transport.streaming import Stream, connect, stream
+from modeltest.api import Completion, Finish
+
+_TICK_S = 0.005
+_NS_PER_MS = 1e6
+
+
+@dataclass(slots=True)
+class Lags:
+    """How late the client was in timed batches; the longest of each."""
+
+    send_ns: int = 0
+    loop_ns: int = 0
+    shared_chunks: int = 0
+    is_timed: bool = False
+
+
+async def run_timed(server: Server, batch: Sequence[Encoded], lags: Lags) -> list[tuple[Completion, Usage]]:
+    """Ask for a timed batch, once: what fails of it fails the trial.
+
+    Connections are made before the clock starts. The answers are read from the sockets and left alone until
+    the last has ended; times are those of the reads.
+    """
+    await connect(server.client, len(batch))
+    bodies = [timed_body(server, encoded) for encoded in batch]
+    gc.collect()
+    with _collecting_nothing():
+        watch = asyncio.ensure_future(_watch_loop(lags))
+        begin_ns = perf_counter_ns()
+        try:
+            streams = await asyncio.gather(*(stream(server.client, COMPLETIONS, body) for body in bodies))
+        finally:
+            watch.cancel()
+    lags.is_timed = True
+    return [_completed(one, each, begin_ns, lags) for one, each in zip(batch, streams, strict=True)]
+
+
+def timed_body(server: Server, encoded: Encoded) -> dict[str, Any]:
+    """Return the body of a streamed completion of exactly the tokens asked for, which no cache serves."""
+    request = encoded.request
+    return server.completion(
+        encoded.prompt_ids, new_tokens=request.max_new_tokens, **stream_fields(server), **_fresh(server)
+    )
+
+
+def stream_fields(server: Server) -> dict[str, Any]:
+    """Return what asks for a stream that goes on to its limit and says all it can of its tokens."""
+    usage: dict[str, Any] = {"include_usage": True}
+    if server.takes("continuous_usage_stats") and not server.can("returned_ids"):
+        usage["continuous_usage_stats"] = True
+    fields: dict[str, Any] = {"stream": True, "stream_options": usage}
+    if server.takes("return_token_ids"):
+        fields["return_token_ids"] = True
+    if server.takes("ignore_eos"):
+        fields["ignore_eos"] = True
+    return fields
+
+
+def _fresh(server: Server) -> dict[str, Any]:
+    return {"cache_salt": secrets.token_hex(8)} if server.takes("cache_salt") else {}
+
+
+def _completed(encoded: Encoded, stream: Stream, begin_ns: int, lags: Lags) -> tuple[Completion, Usage]:
+    streamed = read_stream(stream.pieces)
+    usage = streamed.usage
+    if error := stream.error or streamed.error or wrong_count(encoded, usage):
+        return completion(encoded, error=error), usage
+    found = token_times(streamed)
+    if isinstance(found, str):
+        return completion(encoded, error=found), usage
+    times, shared = found
+    lags.shared_chunks += shared
+    ids = _ids(streamed, len(times))
+    limit = encoded.request.max_new_tokens
+    if len(times) != limit:
+        return completion(encoded, error=f"{len(times)} of {limit} tokens came"), usage
+    sent_ns = stream.sent_ns or begin_ns
+    lags.send_ns = max(lags.send_ns, sent_ns - begin_ns)
+    done = completion(
+        encoded,
+        output_tokens=ids or (),
+        output_count=None if ids else len(times),
+        token_times_ns=tuple(time_ns - begin_ns for time_ns in times),
+        sent_ns=sent_ns - begin_ns,
+        first_byte_ns=None if streamed.first_ns is None else streamed.first_ns - begin_ns,
+        finish=Finish.LENGTH,
+    )
+    if encoded.request.only_end_timed:
+        done = replace(done, token_times_ns=(), end_ns=done.token_times_ns[-1])
+    return done, usage
+
+
+def _ids(streamed: Streamed, count: int) -> tuple[int, ...] | None:
+    ids = streamed.ids
+    return ids if ids is not None and len(ids) == count else None
+
+
+def wrong_count(encoded: Encoded, usage: Usage) -> str | None:
+    """Return what a server's counts say against an answer that was to be computed whole."""
+    sent, read = len(encoded.prompt_ids), usage.prompt_tokens
+    if read is not None and read != sent:
+        return f"{sent} prompt tokens were sent, the server read {read}"
+    if usage.cached_tokens:
+        return f"{usage.cached_tokens} prompt tokens came from the server's cache: nothing is timed of them"
+    return None
+
+
+@contextmanager
+def _collecting_nothing() -> Iterator[None]:
+    """Keep Python from looking for garbage between two reads."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+async def _watch_loop(lags: Lags) -> None:
+    while True:
+        due_ns = perf_counter_ns() + int(_TICK_S * 1e9)
+        await asyncio.sleep(_TICK_S)
+        lags.loop_ns = max(lags.loop_ns, perf_counter_ns() - due_ns)
