@@ -3,7 +3,8 @@
 #   bash run.sh                   the help
 #   bash run.sh quickstart        the first run
 #   bash run.sh test [WORDS]      every check of the project; WORDS go to pytest
-# MODELTEST_PYTHON names the Python to start from, MODELTEST_VENV the environment to make (.venv here).
+# MODELTEST_PYTHON names the Python to start from, MODELTEST_VENV the environment to make (.venv here),
+# MODELTEST_ENGINE_PYTHON one with the packages of an engine, such as vLLM, that workers run in.
 # The exit status is the command's; 3 when no environment could be made ready.
 set -euo pipefail
 
@@ -46,6 +47,21 @@ fi
 
 if [[ -n ${MODELTEST_VENV:-} && $MODELTEST_VENV != /* ]]; then
     export MODELTEST_VENV=$PWD/$MODELTEST_VENV
+fi
+# The Python of an engine, wherever it is named, gets what ModelTest needs there.
+for ((number = 1; number <= $#; number++)); do
+    case ${!number} in
+    --engine-python=*)
+        export MODELTEST_ENGINE_PYTHON=${!number#*=}
+        ;;
+    --engine-python)
+        following=$((number + 1))
+        export MODELTEST_ENGINE_PYTHON=${!following-}
+        ;;
+    esac
+done
+if [[ -n ${MODELTEST_ENGINE_PYTHON-} && $MODELTEST_ENGINE_PYTHON != [/~]* ]]; then
+    export MODELTEST_ENGINE_PYTHON=$PWD/$MODELTEST_ENGINE_PYTHON
 fi
 python=$(cd -- "$root" && PYTHONSAFEPATH='' "$found" -m modeltest.bootstrap "${1-}") || exit "$?"
 

@@ -18,10 +18,19 @@ def install_command(extra: str) -> str:
     A checkout is named by its path, so that pip never looks for it anywhere else. A wheel is named as pip
     knows it: pip takes the one that is installed and adds what it lacks.
     """
-    is_checkout = (_ROOT / "pyproject.toml").is_file()
-    return pip_command(*(("-e", f"{_ROOT}[{extra}]") if is_checkout else (f"{DISTRIBUTION}[{extra}]",)))
+    return pip_command(*(("-e", f"{_ROOT}[{extra}]") if _is_checkout() else (f"{DISTRIBUTION}[{extra}]",)))
+
+
+def same_there(python: str, version: str) -> str:
+    """Return what to type to have this ModelTest, which is of `version`, in another interpreter, `python`."""
+    words = ("-e", str(_ROOT)) if _is_checkout() else (f"{DISTRIBUTION}=={version}",)
+    return shlex.join([python, "-m", "pip", "install", *words])
 
 
 def pip_command(*words: str) -> str:
     """Return `pip install WORDS` for the Python that is running: the `pip` on PATH may be another one's."""
     return shlex.join([sys.executable, "-m", "pip", "install", *words])
+
+
+def _is_checkout() -> bool:
+    return (_ROOT / "pyproject.toml").is_file()

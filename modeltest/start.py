@@ -16,9 +16,12 @@ _VARIABLE = "PYTHONPATH"
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 (pathlib is not loaded yet)
 
 
-def python_command(module: str, *words: str) -> list[str]:
-    """Return the command that calls `main(words)` of `module` in a process of its own."""
-    return [sys.executable, *start_words(module, *words)]
+def python_command(module: str, *words: str, python: "str | None" = None) -> list[str]:
+    """Return the command that calls `main(words)` of `module` in a process of its own.
+
+    In another interpreter, `python`, that is the module of the ModelTest which is installed there.
+    """
+    return [python or sys.executable, *start_words(module, *words)]
 
 
 def start_words(module: str, *words: str) -> list[str]:

@@ -34,6 +34,7 @@ os.environ["HF_MODULES_CACHE"] = _MODULES.name
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for _name in (
     "MODELTEST_DEVICE",
+    "MODELTEST_ENGINE_PYTHON",
     "MODELTEST_RANK_SECRET",
     "MODELTEST_DATA_DIR",
     "MODELTEST_OUTPUT_DIR",

@@ -221,6 +221,30 @@ def test_environment_named_by_a_relative_path_lies_where_the_user_stands(
     assert machine.noted("bootstrap")[1] == expected.format(home=machine.home)
 
 
+@pytest.mark.parametrize(
+    ("words", "variable", "expected"),
+    [
+        (["hf", "--engine-python", "/an env/python"], None, "/an env/python"),
+        (["hf", "--engine-python=/an env/python"], "/of variable", "/an env/python"),
+        (["hf", "--engine-python", "/one", "--engine-python", "/two"], None, "/two"),
+        (["hf"], "/of variable", "/of variable"),
+        (["hf"], "env/python", "{home}/env/python"),
+        (["hf", "--engine-python", "env/python"], None, "{home}/env/python"),
+        (["hf", "--engine-python", "~/env/python"], None, "~/env/python"),
+        (["hf", "--engine-python"], None, ""),
+        (["hf"], None, "unset"),
+    ],
+)
+def test_the_interpreter_of_an_engine_is_handed_on_by_whichever_name_it_has(
+    machine: Machine, words: list[str], variable: str | None, expected: str
+) -> None:
+    noting = 'printf %s "${MODELTEST_ENGINE_PYTHON-unset}" > "$NOTES/engine"\n'
+    machine.add_python("python3", STUB.replace("case $1 in\n", f"{noting}case $1 in\n"))
+    machine.run(words, variables={} if variable is None else {"MODELTEST_ENGINE_PYTHON": variable})
+    assert machine.command_words() == words, "the words are handed on unchanged"
+    assert (machine.notes / "engine").read_text() == expected.format(home=machine.home)
+
+
 def test_test_runs_the_checks_with_its_words(machine: Machine) -> None:
     machine.add_python("python3")
     done = machine.run(["test", "-k", "a or b"], variables={"COMMAND_STATUS": "1"})

@@ -159,6 +159,12 @@ class RunSpec:
     device: str | None = None
     """npu, cuda or cpu when one is demanded; `None` leaves it to the engine."""
 
+    engine_python: str | None = None
+    """The absolute path of the interpreter that workers run in, with its own ModelTest; `None`: this one.
+
+    Not the file behind its links: a virtual environment is known by the path of its interpreter.
+    """
+
     split: str = ""
     options: TaskOptions = field(default_factory=TaskOptions)
     batch_sizes: tuple[tuple[int, ...], ...] = ()

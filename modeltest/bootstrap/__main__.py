@@ -10,6 +10,12 @@ import sys
 from pathlib import Path
 
 from modeltest.bootstrap.choose import ready_interpreter
+from modeltest.bootstrap.engine_python import (
+    ENGINE_ALONE,
+    VARIABLE,
+    complete_engine_python,
+    complete_this_engine_python,
+)
 from modeltest.bootstrap.in_place import COMPLETE_THIS, complete_this_python
 from modeltest.bootstrap.messages import NotReady, say
 
@@ -24,11 +30,16 @@ def main(words: list[str]) -> int:
     command = words[1:2] if complete_this else words[:1]
     extras = CHECK_EXTRAS if command == ["test"] else RUN_EXTRAS
     try:
+        if complete_this and command == [ENGINE_ALONE]:
+            complete_this_engine_python(root)
+            return 0
         if complete_this:
             complete_this_python(root, extras)
             return 0
         venv = Path(os.environ.get("MODELTEST_VENV") or root / ".venv")
         python = ready_interpreter(root, venv.absolute(), extras)
+        if (engine_python := os.environ.get(VARIABLE)) and command not in ([], ["test"]):
+            complete_engine_python(root, Path(engine_python).expanduser())
     except NotReady as problem:
         say(str(problem))
         return 3

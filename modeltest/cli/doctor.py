@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from modeltest import registry
-from modeltest.api import AccuracyTask, PrerequisiteError, RunSpec, SpecError, TaskOptions
+from modeltest.api import AccuracyTask, ModelTestError, PrerequisiteError, RunSpec, SpecError, TaskOptions
 from modeltest.installation import install_command
 from modeltest.options.number_types import PAIRS, count
+from modeltest.run.pipes.variables import ENGINE_PYTHON
 from modeltest.version import __version__
 
 _PACKAGES = {
@@ -68,6 +69,7 @@ def _describe_environment() -> None:
         for name, found, extra in packages
     ]
     rows += [(f"engine {name}", why or "usable") for name, why in registry.engine_obstacles().items()]
+    rows.append((f"engine's own Python ({ENGINE_PYTHON})", _engine_python()))
     rows.append(("MindIE (ATB_SPEED_HOME_PATH)", _mindie()))
     rows += [(f"dataset {each.name}", each.state) for each in listed_datasets(None)]
     print_rows(("what", "found"), rows)
@@ -134,6 +136,22 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _engine_python() -> str:
+    import os
+
+    from modeltest.run.planning.other_python import OtherPython
+    from modeltest.run.planning.trust import named_interpreter
+
+    named = named_interpreter(os.environ)
+    if named is None:
+        return "not set"
+    try:
+        with OtherPython(named) as other:
+            return f"{named}: Python {other.interpreter.version} with this ModelTest"
+    except ModelTestError as problem:
+        return str(problem)
 
 
 def _mindie() -> str:

@@ -14,6 +14,7 @@ from modeltest.machine.rank_messages import SECRET_VARIABLE
 from modeltest.start import start_words
 
 WORKER_MODULE = "modeltest.run.worker.worker"
+TORCHRUN = "torch.distributed.run"
 
 DIRECTORY = "RUN_DIRECTORY"
 """Stands for the directory that the run makes on each node."""
@@ -61,7 +62,8 @@ def launch_lines(
         settings = [
             f"{name}={shlex.quote(value)}" for name, value in node_variables(there, table, variables).items()
         ]
-        torchrun = shlex.join(["torchrun", *torchrun_words(place, DIRECTORY)])
+        launcher = ["torchrun"] if spec.engine_python is None else [spec.engine_python, "-m", TORCHRUN]
+        torchrun = shlex.join([*launcher, *torchrun_words(place, DIRECTORY)])
         yield f"  starts  {' '.join([*settings, torchrun])}"
     if drawn_secret is None:
         yield f"{SECRET_VARIABLE} is set here and not shown: set it to the same on every node"

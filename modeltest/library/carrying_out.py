@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from modeltest.api import AccuracyTask, RunSpec
 from modeltest.run.pipes.deadlines import Limits
 from modeltest.run.planning.plan import plan
 from modeltest.run.planning.resume import refuse_other_words
-from modeltest.run.planning.trust import refuse_unsaid_trust
+from modeltest.run.planning.trust import named_interpreter, refuse_unsaid_trust
 from modeltest.run.record.directory import read_result
 from modeltest.run.supervisor.launch import RunOutcome, launch, resume
 from modeltest.run.supervisor.progress import Progress
@@ -62,7 +63,8 @@ def go_on(directory: Path, *, asked: Mapping[str, object], is_trusted: bool, how
     spec = read_result(directory).spec
     refuse_other_words(directory, spec, asked)
     if not is_trusted:
-        refuse_unsaid_trust(directory, [spec])
+        named = asked.get("engine_python") or named_interpreter(os.environ)
+        refuse_unsaid_trust(directory, [spec], interpreter=None if named is None else str(named))
     allow_code(spec)
     workers = Workers(how.limits)
     return resume(directory, progress=how.progress, verbose=how.verbose, workers=workers)

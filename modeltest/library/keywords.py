@@ -42,6 +42,7 @@ class _OfEveryRun(LimitKeywords, total=False):
     limit: int | None
     output: Path | None
     device: Literal["npu", "cuda", "cpu"] | None
+    engine_python: Path | None
     allow_dtype_cast: bool | None
     engine_option: Texts | None
 

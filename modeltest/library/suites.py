@@ -20,7 +20,7 @@ from modeltest.options.asked import (
     options_of,
 )
 from modeltest.options.runs import OUTPUT_DIR, OUTPUT_VARIABLE
-from modeltest.run.planning.trust import refuse_unsaid_trust
+from modeltest.run.planning.trust import named_interpreter, refuse_unsaid_trust
 from modeltest.run.record.directory import RUN_FILE
 from modeltest.run.supervisor.progress import told
 from modeltest.suite.execution import SuiteOutcome, begin_suite, specs_left
@@ -152,7 +152,8 @@ def go_on(directory: Path, *, is_trusted: bool, how: How) -> SuiteOutcome:
     Raises: SpecError when there is none, or when its code is not trusted again.
     """
     if not is_trusted:
-        refuse_unsaid_trust(directory, specs_left(directory))
+        named = named_interpreter(os.environ)
+        refuse_unsaid_trust(directory, specs_left(directory), interpreter=named)
     for spec in specs_left(directory):
         allow_code(spec)
     return _carry_out(directory, how)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from modeltest.api import SpecError
 from modeltest.options.number_types import SEED, count, seconds
+from modeltest.run.pipes.variables import ENGINE_PYTHON
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,6 +30,11 @@ def _name(_: click.Context, parameter: click.Parameter, text: str | None) -> str
             f"{text!r:.90} is no name; 1 to {_LONGEST_NAME} printable characters are", param=parameter
         )
     return text
+
+
+def _absolute(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    """Make a path absolute; links stay, as a virtual environment is known by the path of its interpreter."""
+    return None if text is None else str(Path(text).expanduser().absolute())
 
 
 _OWN_TASK_OPTIONS = (
@@ -104,6 +111,15 @@ _OPTIONS = (
         help="Demand a device; where it is absent the run ends with 3.",
     ),
     click.option(
+        "--engine-python",
+        envvar=ENGINE_PYTHON,
+        show_envvar=True,
+        callback=_absolute,
+        metavar="PATH",
+        help="The interpreter that the engine runs in, where its packages and ModelTest are installed.  "
+        "[default: this one]",
+    ),
+    click.option(
         "--allow-dtype-cast",
         is_flag=True,
         help="Load the checkpoint in the dtype asked for even if config.json names another.",
@@ -129,6 +145,7 @@ SPEC_FIELDS = (
     "min_trials",
     "case_budget_s",
     "device",
+    "engine_python",
     "allow_dtype_cast",
 )
 

@@ -48,7 +48,7 @@ _DONE_ALONE = 79
 _SIGNALLED = 128
 _PR_SET_PDEATHSIG = 1
 
-_OWN_TO_A_NODE = ("weights", "output_dir", "data_dir", "lora")
+_OWN_TO_A_NODE = ("weights", "output_dir", "data_dir", "lora", "engine_python")
 """Fields of a spec that name places of one machine."""
 
 
@@ -77,8 +77,9 @@ class RankEnd:
 def worker_command(directory: Path, spec: RunSpec, limits: Limits) -> list[str]:
     """Return the command that carries out the run in `directory`, or this node's part of it."""
     if spec.world_size == 1:
-        return python_command(WORKER_MODULE, str(directory))
-    return python_command("modeltest.run.nodes.ranks", str(directory), f"{limits.node_s:g}")
+        return python_command(WORKER_MODULE, str(directory), python=spec.engine_python)
+    patience = f"{limits.node_s:g}"
+    return python_command("modeltest.run.nodes.ranks", str(directory), patience, python=spec.engine_python)
 
 
 def own_rank() -> int:

@@ -8,3 +8,6 @@ NEXT_RUNS = "MODELTEST_NEXT_RUNS"
 
 TRACE_FOLDER = "MODELTEST_TRACE_FOLDER"
 """Where traces are written; empty or not set: there are none."""
+
+ENGINE_PYTHON = "MODELTEST_ENGINE_PYTHON"
+"""The user's: the interpreter that workers run in. `run.sh` adds ModelTest to it."""

@@ -13,7 +13,6 @@ from modeltest.api import (
     AccuracyTask,
     BringingRows,
     Capability,
-    Demanding,
     Engine,
     Following,
     HarnessTask,
@@ -30,7 +29,9 @@ from modeltest.cluster.rank_table import RankTable
 from modeltest.grammar.modes import OWN_ENGINES, device_of, engines_of
 from modeltest.machine.rank_messages import shared_secret
 from modeltest.models.checkpoint import inspect_checkpoint
+from modeltest.run.planning.judges import Judge, ThisPython, judging
 from modeltest.run.planning.lora import check_adapters
+from modeltest.run.planning.other_python import Interpreter
 from modeltest.run.planning.prompts import check_prompts
 from modeltest.run.planning.trust import refuse_untrusted_tasks
 
@@ -51,6 +52,9 @@ class Plan:
     table: RankTable | None = None
     """Of a run over several nodes."""
 
+    interpreter: Interpreter | None = None
+    """What the worker runs in where that is another Python than this one."""
+
 
 def plan(spec: RunSpec) -> Plan:
     """Choose the first engine that can serve the run and check everything that needs no model.
@@ -63,16 +67,19 @@ def plan(spec: RunSpec) -> Plan:
     _check_mode(spec, task)
     if spec.subjects and isinstance(task, BringingRows):
         raise SpecError(f"the rows of task {task.name!r} are of no subjects; leave out --subject")
-    task.check(spec)
-    refuse_untrusted_tasks(spec)
-    table = checked_table(spec)
-    if table is not None:
-        check_address(spec, table)
-        shared_secret(os.environ, len(table.servers))  # the launcher needs it: say so before it starts
-    return replace(_chosen(spec, task), table=table)
+    with judging(spec) as judge:
+        # Another harness is a package, which only the worker imports; our own tasks are here.
+        (judge if isinstance(task, HarnessTask) else ThisPython()).check_task(task, spec)
+        refuse_untrusted_tasks(spec)
+        table = checked_table(spec)
+        if table is not None:
+            check_address(spec, table)
+            shared_secret(os.environ, len(table.servers))  # the launcher needs it: say so before it starts
+        chosen = _chosen(spec, task, judge)
+        return replace(chosen, table=table, interpreter=judge.interpreter)
 
 
-def _chosen(spec: RunSpec, task: Task) -> Plan:
+def _chosen(spec: RunSpec, task: Task, judge: Judge) -> Plan:
     """Return the plan with the first engine that can serve it.
 
     Raises: SpecError, PrerequisiteError, EngineError.
@@ -82,20 +89,20 @@ def _chosen(spec: RunSpec, task: Task) -> Plan:
     tried: set[str] = set()
     for name in others:
         engine = registry.load_engine(name)
-        if isinstance(engine, Demanding) and (reason := engine.obstacle(spec)):
+        if reason := judge.obstacle(engine, spec):
             passed_over[name] = reason
             continue
         # An engine that is here but cannot do what the task is about is not replaced: the word means it.
         _check_capabilities(spec, task, engine)
         try:
-            return replace(_plan_with(engine, spec, task), passed_over=passed_over)
+            return replace(_plan_with(engine, spec, task, judge), passed_over=passed_over)
         except PrerequisiteError as problem:
             passed_over[name] = str(problem)
             tried.add(name)
     engine = registry.load_engine(last)
     try:
         _check_capabilities(spec, task, engine)
-        return replace(_plan_with(engine, spec, task), passed_over=passed_over)
+        return replace(_plan_with(engine, spec, task, judge), passed_over=passed_over)
     except (SpecError, PrerequisiteError) as problem:
         first = next(iter(passed_over), None)
         if first is None or (isinstance(problem, SpecError) and first not in tried):
@@ -104,14 +111,14 @@ def _chosen(spec: RunSpec, task: Task) -> Plan:
         raise type(problem)(f"{problem} (not with {first}: {passed_over[first]})") from problem
 
 
-def _plan_with(engine: Engine, spec: RunSpec, task: Task) -> Plan:
+def _plan_with(engine: Engine, spec: RunSpec, task: Task, judge: Judge) -> Plan:
     check_prompts(spec, task, engine)
     model = inspect_checkpoint(spec) if engine.needs_weights else _no_checkpoint(engine, spec)
     _check_quantized(engine, model)
     if spec.world_size == AUTO_WORLD_SIZE:
         spec = replace(spec, world_size=model.chips)
     _check_cases(spec, model)
-    engine.check(spec, model)
+    judge.check(engine, spec, model)
     _check_ranks(spec, engine)
     return Plan(spec, task, engine, model)
 

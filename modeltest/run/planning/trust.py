@@ -8,12 +8,14 @@ come from somebody else. So whoever resumes a run says it again.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from modeltest.api import LmEvalOptions, RunSpec, SpecError
 from modeltest.lm_eval.task_files import task_files
 from modeltest.models.code_files import UNREADABLE, CodeFile, digest_of, named, named_code
+from modeltest.run.pipes.variables import ENGINE_PYTHON
 from modeltest.task_files.named import digests, is_code
 
 TRUST_OPTION = "--trust-remote-code"
@@ -62,17 +64,29 @@ def refuse_untrusted_tasks(spec: RunSpec) -> None:
         raise SpecError(f"task files name code that would run: {code}; add {TRUST_OPTION} if you trust it")
 
 
-def refuse_unsaid_trust(directory: Path, specs: Iterable[RunSpec]) -> None:
+def refuse_unsaid_trust(directory: Path, specs: Iterable[RunSpec], *, interpreter: str | None = None) -> None:
     """Refuse to go on in `directory` with runs that trust code, which the user has not said now.
+
+    An interpreter that a run names is code as well: it is said by naming it again, as `interpreter`.
 
     Raises: SpecError naming the code.
     """
+    specs = list(specs)
     asked = list(dict.fromkeys(code for spec in specs for code in code_of(spec)))
+    others = {spec.engine_python for spec in specs} - {None, interpreter}
+    asked += [f"the interpreter {path}" for path in sorted(map(str, others))]
     if asked:
+        naming = f", or name the interpreter by {ENGINE_PYTHON}" if others else ""
         raise SpecError(
             f"going on in {directory} would run {'; '.join(asked)}: the directory says so, you have not; "
-            f"add {TRUST_OPTION} if you trust it"
+            f"add {TRUST_OPTION} if you trust it{naming}"
         )
+
+
+def named_interpreter(variables: Mapping[str, str]) -> str | None:
+    """Return the interpreter that the user's variables name."""
+    named = variables.get(ENGINE_PYTHON)
+    return str(Path(named).expanduser().absolute()) if named else None
 
 
 def _code_of_tasks(harness: LmEvalOptions) -> str:
@@ -89,4 +103,5 @@ def _digest_of(path: Path | None) -> str | None:
 def resume_command(directory: Path, spec: RunSpec) -> str:
     """Return what is typed to go on with the run of `spec` in `directory`."""
     trust = f" {TRUST_OPTION}" if any(code_of(spec)) else ""
-    return f"modeltest run --resume {directory}{trust}"
+    python = f" --engine-python {shlex.quote(spec.engine_python)}" if spec.engine_python else ""
+    return f"modeltest run --resume {directory}{trust}{python}"

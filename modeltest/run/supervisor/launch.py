@@ -102,7 +102,7 @@ def _begun(plan: Plan, command: str | None, directory: Path | None) -> tuple[Pat
         passed_over=plan.passed_over,
         engine=None,
         dataset=None,
-        machine=describe_machine(),
+        machine=_machine(plan),
         command=command,
         modeltest_version=__version__,
         protocol_version=protocol_version(plan),
@@ -111,10 +111,17 @@ def _begun(plan: Plan, command: str | None, directory: Path | None) -> tuple[Pat
     return directory, result
 
 
+def _machine(plan: Plan) -> dict[str, str | int | float | None]:
+    of_worker = {} if plan.interpreter is None else {"python": plan.interpreter.version}
+    return {**describe_machine(), **of_worker}
+
+
 def _opening(plan: Plan, directory: Path) -> Iterator[str]:
     yield f"{plan.spec.engine}: engine {plan.engine.name}, run directory {directory}"
     for name, reason in plan.passed_over.items():
         yield f"not with {name}: {reason}"
+    if plan.interpreter is not None:
+        yield f"the worker runs in {plan.interpreter.path}, Python {plan.interpreter.version}"
     yield from (f"trusted: {code}" for code in code_of(plan.spec))
     if plan.spec.cluster is None and os.environ.get(TABLE_VARIABLE):
         yield f"{TABLE_VARIABLE} is set and not used: this run is on one node"

@@ -1,5 +1,7 @@
 """`modeltest doctor`: the general table, and the checks of `--ascend` on a machine that has none of it."""
 
+import sys
+
 import pytest
 from click.testing import CliRunner
 
@@ -63,3 +65,12 @@ def test_the_general_table_names_packages_and_datasets():
     assert result.exit_code == 0, result.output
     for name in ("modeltest", "transformers", "torch_npu", "dataset boolq", "ATB_SPEED_HOME_PATH"):
         assert name in result.output
+
+
+def test_the_interpreter_of_an_engine_is_tried(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("MODELTEST_ENGINE_PYTHON", sys.executable)
+    this = ".".join(map(str, sys.version_info[:3]))
+    assert f"{sys.executable}: Python {this} with this ModelTest" in invoke().output
+    monkeypatch.setenv("MODELTEST_ENGINE_PYTHON", "/no/such/python")
+    assert "/no/such/python does not exist; name the interpreter of an environment" in invoke().output

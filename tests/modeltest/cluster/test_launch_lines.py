@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import replace
 
 from rank_tables import table
 
@@ -41,6 +42,12 @@ def test_each_node_has_its_command_and_its_torchrun():
         f"  starts  {told}torchrun --nnodes 2 --node_rank 1 --master_addr 127.0.0.1 --master_port 12345 "
         f"--nproc_per_node 2 --max_restarts 0 {START} modeltest.run.worker.worker RUN_DIRECTORY",
     ]
+
+
+def test_ranks_of_another_interpreter_are_started_by_its_torchrun():
+    spec = replace(SPEC, engine_python="/an env/bin/python")
+    lines = list(launch_lines(spec, TABLE, {}, words=lambda _: None, drawn_secret="x"))
+    assert "'/an env/bin/python' -m torch.distributed.run --nnodes 2" in lines[1]
 
 
 def test_a_run_without_words_has_its_torchrun_alone():

@@ -42,6 +42,13 @@ def test_several_ranks_are_started_by_torchrun(tmp_path):
     assert command[2:] == ["modeltest.run.nodes.ranks", str(tmp_path), "7"]
 
 
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_worker_and_ranks_run_in_the_interpreter_that_is_asked_for(tmp_path, ranks):
+    spec = replace(SPEC, world_size=ranks, engine_python="/an env/bin/python")
+    assert worker_command(tmp_path, spec, Limits())[0] == "/an env/bin/python"
+    assert worker_command(tmp_path, replace(spec, engine_python=None), Limits())[0] == sys.executable
+
+
 def test_each_of_several_runs_holds_a_port_of_its_own(monkeypatch):
     monkeypatch.delenv("MASTER_PORT", raising=False)
     two = replace(SPEC, world_size=2)

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from other_interpreters import make_interpreter
 from run_processes import resume, run, run_command
 
 from modeltest.api import LmEvalOptions, RunSpec, TaskOptions
@@ -126,3 +128,47 @@ def test_code_is_named_with_its_digest_and_a_folder_without_code_as_such(weights
         (weights / f"more_{number}.py").write_text("")
     assert named_code(weights).endswith(", and 6 more)")
     assert named_code(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'} (no Python file is in it)"
+
+
+def test_an_interpreter_that_a_directory_names_is_run_when_the_user_has_named_it_too(tmp_path):
+    python = make_interpreter(tmp_path / "an other")
+    done = run("fake", "sample_BoolQ", "4", "llama", "none", "1", *_in(python), output=tmp_path / "runs")
+    directory = _stopped(next((tmp_path / "runs").iterdir()))
+    refused = resume(directory, expect=2)
+    assert f"would run the interpreter {python}: the directory says so, you have not" in refused.stderr
+    other = resume(directory, *_in(make_interpreter(tmp_path / "another")), expect=2)
+    assert "engine_python was " in other.stderr
+    with_variable = {**os.environ, "MODELTEST_ENGINE_PYTHON": str(python)}
+    done = run_command("--resume", str(directory), env=with_variable)
+    assert "going on" in done.stderr
+    assert "going on" in resume(_stopped(directory), *_in(python)).stderr
+    assert "going on" in resume(_stopped(directory), "--trust-remote-code").stderr
+
+
+def test_the_advice_to_go_on_names_the_interpreter_of_the_run(tmp_path):
+    spec = replace(SPEC, engine_python="/an env/bin/python")
+    assert resume_command(tmp_path, spec) == (
+        f"modeltest run --resume {tmp_path} --engine-python '/an env/bin/python'"
+    )
+
+
+def test_a_suite_goes_on_in_an_interpreter_that_the_user_has_named_too(tmp_path):
+    python = make_interpreter(tmp_path / "env")
+    file = tmp_path / "suite.yaml"
+    accuracy = f"{{task: boolq, split: sample, limit: 2, engine-python: {python}}}"
+    file.write_text(f"models: [none]\nengines: [fake]\ntasks:\n  - accuracy: {accuracy}\n")
+    run_command("suite", str(file), "--output", str(tmp_path / "runs"))
+    (directory,) = (tmp_path / "runs").iterdir()
+    suite = json.loads((directory / "suite.json").read_text())
+    assert suite["runs"][0]["spec"]["engine_python"] == str(python)
+    _stopped(directory / suite["runs"][0]["name"])
+    suite["runs"][0]["status"] = "failed"
+    (directory / "suite.json").write_text(json.dumps(suite))
+    refused = run_command("suite", "--resume", str(directory), expect=2)
+    assert f"would run the interpreter {python}" in refused.stderr
+    with_variable = {**os.environ, "MODELTEST_ENGINE_PYTHON": str(python)}
+    run_command("suite", "--resume", str(directory), env=with_variable)
+
+
+def _in(python: Path) -> tuple[str, str]:
+    return "--engine-python", str(python)

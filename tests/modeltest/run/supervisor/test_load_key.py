@@ -19,7 +19,7 @@ ASKED = {
     RunSpec: {
         *("engine", "model", "weights", "dtype", "device", "options", "world_size", "parallel", "cluster"),
         *("chat", "lora", "kw_args", "trust_remote_code", "max_position_embeddings", "allow_dtype_cast"),
-        "engine_options",
+        *("engine_options", "engine_python"),
     },
     TaskOptions: {"generation"},
     GenerationOptions: {"sampling"},
