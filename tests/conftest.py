@@ -2,8 +2,9 @@
 
 import os
 import signal
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from page_watch import NO_BROWSER
 from trained_checkpoints import NO_TRAINED_MODEL, NoTrainedModel, checkpoint, is_ci
+from vllm_environment import NO_VLLM, has_vllm
+from vllm_servers import VllmServer, serving
 
 # A shell without job control starts background jobs with SIGINT ignored, nohup commands with SIGHUP, and
 # processes inherit that: the commands that tests interrupt would not hear it.
@@ -54,10 +57,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.trained)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip the tests on vLLM where it is not: `bash run.sh test` runs them where it is."""
+    if item.get_closest_marker("vllm") is not None and not has_vllm():
+        reason = f"{NO_VLLM}: {sys.executable} has no vllm; `bash run.sh test` makes one that has"
+        if is_ci(os.environ):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end which tests were left out for want of a browser or a network; a dot does not."""
+    """Say at the end which tests were left out for want of a browser, a network or vLLM."""
     reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", ())]
-    for missing, what in ((NO_BROWSER, "of pages"), (NO_TRAINED_MODEL, "on the trained model")):
+    for missing, what in (
+        (NO_BROWSER, "of pages"),
+        (NO_TRAINED_MODEL, "on the trained model"),
+        (NO_VLLM, "on vLLM"),
+    ):
         of_it = [reason for reason in reasons if missing in reason]
         if of_it:
             why = of_it[0][of_it[0].index(missing) :].rstrip("')")
@@ -104,6 +120,24 @@ def trained_model() -> Callable[[str], Path]:
             pytest.fail(str(problem))
         pytest.skip(str(problem))
     return made
+
+
+@pytest.fixture(scope="session")
+def vllm_python() -> Path:
+    """Return the interpreter of the environment with vLLM, which runs the tests that are marked `vllm`."""
+    if not has_vllm():
+        pytest.fail("a test that asks for vLLM needs the marker `vllm`")
+    return Path(sys.executable)
+
+
+@pytest.fixture(scope="session")
+def vllm_server(
+    vllm_python: Path, trained_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[VllmServer]:
+    """Serve the trained model in float32 by vLLM, one server for all tests; with other flags: `serving`."""
+    log = tmp_path_factory.mktemp("vllm") / "server.log"
+    with serving(vllm_python, trained_model("float32"), log) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

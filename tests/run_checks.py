@@ -25,7 +25,9 @@ def commands(words: Sequence[str], *, cpus: int) -> dict[str, list[str]]:
         "mypy": [*python, "mypy"],
         "lint-imports": [sys.executable, "-c", lint_imports],
         "trained model": [sys.executable, "tests/trained_checkpoints.py"],
+        "vllm environment": [sys.executable, "tests/vllm_environment.py", "make"],
         "pytest": [*python, "pytest", *workers, *words],
+        "pytest on vllm": [sys.executable, "tests/vllm_environment.py", "pytest", *words],
     }
 
 

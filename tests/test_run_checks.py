@@ -36,7 +36,9 @@ def test_checks_are_those_of_the_project_in_order() -> None:
         "mypy",
         "lint-imports",
         "trained model",
+        "vllm environment",
         "pytest",
+        "pytest on vllm",
     ]
 
 
@@ -67,18 +69,20 @@ def test_words_go_to_pytest_last_so_that_they_win() -> None:
         "a or b",
     ]
     assert "-k" not in commands(["-k", "x"], cpus=2)["mypy"]
+    on_vllm = commands(["-n", "0", "-k", "a or b"], cpus=2)["pytest on vllm"]
+    assert on_vllm[1:] == ["tests/vllm_environment.py", "pytest", "-n", "0", "-k", "a or b"]
 
 
 def test_all_checks_run_when_all_pass(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
-    assert len(tools.ran) == 6
+    assert len(tools.ran) == 8
     assert capfd.readouterr().out.splitlines()[-1] == "== all checks passed"
 
 
 def test_every_check_runs_even_if_earlier_ones_fail(tools: Tools, capfd: pytest.CaptureFixture[str]) -> None:
     tools.failing = {"--check", "mypy"}
     assert main([]) == 1
-    assert len(tools.ran) == 6
+    assert len(tools.ran) == 8
     told = capfd.readouterr().out.splitlines()
     assert told == [
         "== ruff check",
@@ -86,7 +90,9 @@ def test_every_check_runs_even_if_earlier_ones_fail(tools: Tools, capfd: pytest.
         "== mypy",
         "== lint-imports",
         "== trained model",
+        "== vllm environment",
         "== pytest",
+        "== pytest on vllm",
         "== failed: ruff format, mypy",
     ]
 
