@@ -140,12 +140,14 @@ def _sized(chunks: list[Chunk], totals: Sequence[int | None]) -> list[Chunk]:
 
 
 def _that_bring_something(chunks: Sequence[Chunk]) -> Iterator[Chunk]:
-    """Yield chunks that bring tokens; of unknown number, those with text and the last, which may have none.
+    """Yield chunks that bring tokens; where their numbers are not told, those with text and the last.
 
     The first of a chat brings a role, and one may bring the bytes of half a character.
     """
+    are_told = any(chunk.tokens for chunk in chunks)
     for place, chunk in enumerate(chunks):
-        if chunk.tokens or (chunk.tokens is None and (chunk.text or place == len(chunks) - 1)):
+        is_last = place == len(chunks) - 1 and not are_told
+        if chunk.tokens or (chunk.tokens is None and (chunk.text or is_last)):
             yield chunk
 
 

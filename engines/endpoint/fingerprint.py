@@ -36,8 +36,9 @@ async def served_model(server: Server) -> ServedModel:
         if server.can("prompt_logprobs") or server.can("echo"):
             together = await asyncio.gather(*(_logprobs(server, text) for text in TEXTS))
             alone = [await _logprobs(server, text) for text in TEXTS]
-            first, second = _joined(together), _joined(alone)
-            return ServedModel(server.model, first, mean_distance(first, second))
+            # One by one they are asked alike in every run, whatever the server's batch size.
+            known, scattered = _joined(alone), _joined(together)
+            return ServedModel(server.model, known, mean_distance(known, scattered))
         texts = [await _answer(server, text) for text in TEXTS]
     except (Unanswered, ReplyError) as problem:
         raise EngineError(f"{server.client.address.base} does not answer a fixed prompt: {problem}") from None

@@ -62,6 +62,13 @@ def test_a_last_chunk_without_a_token_is_left_out() -> None:
     assert token_times(streamed) == ((10, 20), 0)
 
 
+def test_a_chunk_that_says_nothing_is_none() -> None:
+    empty = {"choices": [{"text": "", "finish_reason": None}]}
+    last = {"choices": [{"text": "", "finish_reason": "length"}], **_usage(3)}
+    streamed = read_stream(_stream(_chunk("ab", [1, 2]), empty, {"choices": []}, _chunk("c", [3]), last))
+    assert token_times(streamed) == ((10, 10, 40), 1)
+
+
 def test_ids_that_are_not_as_many_as_counted_are_told() -> None:
     streamed = read_stream(_stream(_chunk("a", [1], finish="length", **_usage(2))))
     assert token_times(streamed) == "the chunks brought 1 tokens, the server counted 2"
