@@ -16,7 +16,7 @@ from engines.common.encoding import Encoded
 from engines.endpoint.chunks import Streamed, read_stream, token_times
 from engines.endpoint.replies import Usage
 from engines.endpoint.server import COMPLETIONS, Server
-from engines.endpoint.transport.streaming import Stream, connect, stream
+from engines.endpoint.transport.streaming import StartLine, Stream, connect, stream
 from modeltest.api import Completion, Finish
 
 _TICK_S = 0.005
@@ -36,21 +36,24 @@ class Lags:
 async def run_timed(server: Server, batch: Sequence[Encoded], lags: Lags) -> list[tuple[Completion, Usage]]:
     """Ask for a timed batch, once: what fails of it fails the trial.
 
-    Connections are made before the clock starts. The answers are read from the sockets and left alone until
-    the last has ended; times are those of the reads.
+    Connections are made, and headers sent, before the clock starts; then all bodies are written. The answers
+    are read from the sockets and left alone until the last has ended; times are those of the reads.
     """
-    await connect(server.client, len(batch))
+    client, line = server.client, StartLine(len(batch))
+    await connect(client, len(batch))
     bodies = [timed_body(server, encoded) for encoded in batch]
     gc.collect()
     with _collecting_nothing():
+        streams = [asyncio.ensure_future(stream(client, COMPLETIONS, body, line)) for body in bodies]
         watch = asyncio.ensure_future(_watch_loop(lags))
-        begin_ns = perf_counter_ns()
         try:
-            streams = await asyncio.gather(*(stream(server.client, COMPLETIONS, body) for body in bodies))
+            await line.let_go(streams)
+            came = await asyncio.gather(*streams)
         finally:
-            watch.cancel()
+            for task in (watch, *streams):
+                task.cancel()
     lags.is_timed = True
-    return [_completed(one, each, begin_ns, lags) for one, each in zip(batch, streams, strict=True)]
+    return [_completed(one, each, line.begin_ns, lags) for one, each in zip(batch, came, strict=True)]
 
 
 def timed_body(server: Server, encoded: Encoded) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from modeltest.api.hardware import DevicePeaks, ModelWork, ProcessorUse
 
 _LEAST_TOLERANCE = 0.002
 """Mean distance of log-probabilities below which two answers are of the same weights, however little the
-server's own scatter. On SmolLM2 in float32, other batches are 5e-8 apart, one step of fine-tuning (AdamW, 1e-5)
-0.008, ten steps 0.08, weights rounded to 8 bits 0.04, to 4 bits 0.85."""
+server's own scatter. On SmolLM2 in float32, other batches are 5e-8 apart, one step of fine-tuning (AdamW,
+1e-5) 0.008, ten steps 0.08, weights rounded to 8 bits 0.04, to 4 bits 0.85."""
 
 _NOISE_FACTOR = 4.0
 """How many times its own scatter a server's log-probabilities may be away from those of an earlier time. In

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from time import perf_counter_ns
@@ -36,8 +36,36 @@ class Stream:
     error: str | None = None
 
 
-async def stream(client: Client, path: str, body: Mapping[str, Any]) -> Stream:
-    """Return the streamed answer to `body`; it is asked for once, whatever happens.
+class StartLine:
+    """Where requests wait, their connections and headers ready, until all may be written at once."""
+
+    def __init__(self, count: int) -> None:
+        self._missing = count
+        self._all_there = asyncio.Event()
+        self._start = asyncio.Event()
+        self.begin_ns = 0
+        """When they were let go, by `time.perf_counter_ns`."""
+
+    async def let_go(self, streams: Collection[asyncio.Future[Stream]]) -> None:
+        """Wait for all requests, or for one of `streams` that is over before it could start."""
+        there = asyncio.ensure_future(self._all_there.wait())
+        waiting: list[asyncio.Future[Any]] = [there, *streams]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        there.cancel()
+        self.begin_ns = perf_counter_ns()
+        self._start.set()
+
+    async def body(self, data: bytes) -> AsyncIterator[bytes]:
+        """Yield `data` when it may be written."""
+        self._missing -= 1
+        if self._missing <= 0:
+            self._all_there.set()
+        await self._start.wait()
+        yield data
+
+
+async def stream(client: Client, path: str, body: Mapping[str, Any], line: StartLine | None = None) -> Stream:
+    """Return the streamed answer to `body`, written with those of its `line`; it is asked for once.
 
     Nothing is taken from the connection before the end, so that the loop has nothing to do but to note reads.
 
@@ -50,7 +78,7 @@ async def stream(client: Client, path: str, body: Mapping[str, Any]) -> Stream:
     watch: asyncio.Task[str] | None = None
     try:
         with recording(recorder):
-            asking = asyncio.ensure_future(_whole(client, path, json.dumps(body).encode(), sent))
+            asking = asyncio.ensure_future(_whole(client, path, json.dumps(body).encode(), sent, line))
         watch = asyncio.ensure_future(_watch(client, recorder))
         await asyncio.wait({asking, watch}, return_when=asyncio.FIRST_COMPLETED)
         if asking.done():
@@ -85,12 +113,14 @@ async def connect(client: Client, count: int) -> None:
                 await each.read()
 
 
-async def _whole(client: Client, path: str, body: bytes, sent: Sent) -> tuple[int, bytes]:
+async def _whole(
+    client: Client, path: str, body: bytes, sent: Sent, line: StartLine | None
+) -> tuple[int, bytes]:
     timeout = aiohttp.ClientTimeout(total=client.options.whole_s, sock_connect=client.options.connect_s)
     async with client.session.post(
         client.url(path),
-        data=body,
-        headers=JSON_HEADERS,
+        data=body if line is None else line.body(body),
+        headers={**JSON_HEADERS, "Content-Length": str(len(body))},
         trace_request_ctx=sent,
         allow_redirects=False,
         read_bufsize=_UNBOUNDED,
