@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.common.device import empty_cache
+from engines.common.lora_adapters import adapter_paths
 from engines.common.tokenizer_loading import end_of_turn_ids
 from engines.mindie.environment import LOGITS_VARIABLE, recorded
 from engines.mindie.library import (
@@ -28,7 +29,7 @@ from engines.mindie.library import (
     read_environment_again,
     with_ends,
 )
-from engines.mindie.lora import NO_ADAPTER, adapter_paths
+from engines.mindie.lora import NO_ADAPTER
 from engines.mindie.sizes import RunnerSize
 from modeltest.api import EngineError, ModelInfo, ModelTestError, RunSpec
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from engines.vllm.lora import Adapters
 from engines.vllm.options import Options
 from engines.vllm.sizes import Sizes
 from modeltest.api import ModelInfo, RunSpec
@@ -33,6 +34,9 @@ class Place:
 
     free_share: float = 1.0
     """Of an accelerator's memory, what is free."""
+
+    adapters: Adapters = field(default_factory=Adapters)
+    """That answer some requests."""
 
 
 def compiles(spec: RunSpec, device: str, options: Options) -> bool:
@@ -77,4 +81,4 @@ def arguments(
     else:
         share = options.memory_share or min(MOST_SHARE, _OF_FREE * place.free_share)
         given["gpu_memory_utilization"] = round(share, 3)
-    return given
+    return given | place.adapters.arguments()

@@ -34,6 +34,9 @@ class Ask:
     may_reuse: bool = True
     """What was computed for earlier rows may be read for this one."""
 
+    adapter: str | None = None
+    """The LoRA adapter that answers; `None`: the model as it is."""
+
     stop_ids: tuple[int, ...] = ()
     """Tokens that end the row."""
 

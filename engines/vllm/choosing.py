@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engines.common.completions import completion
 from engines.common.encoding import Encoded
@@ -53,6 +53,10 @@ class _Row:
     waiting: int = 1
     """Asks that are not answered."""
 
+    def own(self, ask: Ask) -> Ask:
+        """Return `ask` for the adapter that answers the request."""
+        return replace(ask, adapter=self.owner.encoded.request.adapter)
+
     def take(self, ask: Ask, done: Done) -> list[Ask]:
         """Take in the answer to one of its asks; return what is still to be asked when it was the last."""
         if done.error is None:
@@ -62,7 +66,7 @@ class _Row:
         self.waiting -= 1
         if self.waiting:
             return []
-        more = [] if self.owner.error else self.scores.next_asks()
+        more = [] if self.owner.error else [self.own(again) for again in self.scores.next_asks()]
         self.waiting = len(more)
         self.owner.waiting -= not more
         return more
@@ -71,10 +75,12 @@ class _Row:
 def choose(batch: Sequence[Encoded], loop: StepLoop, batch_size: int) -> Iterator[list[Completion]]:
     """Yield the completions of requests with choices as their rows are fed; rows that begin alike in turn."""
     asked: list[tuple[_Row, Ask]] = [
-        (row, row.scores.first_ask()) for encoded in batch for row in _rows(encoded)
+        (row, row.own(row.scores.first_ask()))
+        for encoded in batch
+        for row in _rows(encoded, is_in_pieces=not loop.scores_rows)
     ]
     while asked:
-        order = prefix_order([ask.ids for _, ask in asked])
+        order = prefix_order([ask.ids for _, ask in asked], [ask.adapter for _, ask in asked])
         again: list[tuple[_Row, Ask]] = []
         for finished in loop.run([asked[place][1] for place in order], batch_size):
             ready = []
@@ -89,8 +95,8 @@ def choose(batch: Sequence[Encoded], loop: StepLoop, batch_size: int) -> Iterato
         asked = again
 
 
-def _rows(encoded: Encoded) -> list[_Row]:
+def _rows(encoded: Encoded, *, is_in_pieces: bool) -> list[_Row]:
     owner = _Choices(encoded)
-    owner.rows = [_Row(owner, RowScores(row)) for row in choice_rows(encoded)]
+    owner.rows = [_Row(owner, RowScores(row, is_in_pieces)) for row in choice_rows(encoded)]
     owner.waiting = len(owner.rows)
     return owner.rows

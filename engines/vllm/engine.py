@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from engines.common.device_errors import naming_device_errors
 from engines.vllm.installed import installed, obstacle
+from engines.vllm.lora import adapters_of
 from engines.vllm.options import Options
 from engines.vllm.variables import variables
 from modeltest.api import (
@@ -52,6 +53,7 @@ class VLLMEngine:
             Capability.TOKEN_TIMES,
             Capability.IGNORE_EOS,
             Capability.SAMPLE,
+            Capability.LORA,
         }
     )
     needs_weights = True
@@ -75,6 +77,7 @@ class VLLMEngine:
         if spec.kw_args:
             raise PrerequisiteError(f"engine {self.name} does not take encryption words; leave them out")
         Options.parse(spec.engine_options)
+        adapters_of(spec, model)
         generation = spec.options.generation
         if generation is not None and generation.sampling is not None:
             keep = generation.sampling.min_tokens_to_keep

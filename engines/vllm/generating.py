@@ -64,7 +64,9 @@ def generate(
     """Yield generations as they end; another prompt takes the place of each, one that begins alike first."""
     ends = ends_of(batch, checkpoint)
     draws = [None if draw is None else Draw(draw[0], draw[1].next()) for _ in batch]
-    order = prefix_order([encoded.prompt_ids for encoded in batch])
+    order = prefix_order(
+        [encoded.prompt_ids for encoded in batch], [encoded.request.adapter for encoded in batch]
+    )
     asks = []
     for place in order:
         request = batch[place].request
@@ -73,6 +75,7 @@ def generate(
             Ask(
                 batch[place].prompt_ids,
                 request.max_new_tokens,
+                adapter=request.adapter,
                 stop_ids=tuple(
                     sorted(checkpoint.eos_token_ids | stop_ids(checkpoint.tokenizer, request.stop))
                 ),
@@ -104,7 +107,13 @@ def generate_timed(
     _refuse_too_large(batch, sizes, room)
     is_end_alone = batch[0].request.only_end_timed
     asks = [
-        Ask(encoded.prompt_ids, encoded.request.max_new_tokens, may_reuse=False, is_watched=not is_end_alone)
+        Ask(
+            encoded.prompt_ids,
+            encoded.request.max_new_tokens,
+            adapter=encoded.request.adapter,
+            may_reuse=False,
+            is_watched=not is_end_alone,
+        )
         for encoded in batch
     ]
     finished = sorted(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engines.common.code_choice import decide
@@ -20,11 +20,12 @@ from engines.vllm.arguments import Place, arguments
 from engines.vllm.asks import Ask
 from engines.vllm.generating import Checkpoint, Seeds
 from engines.vllm.installed import demanded_device
+from engines.vllm.lora import adapters_of
 from engines.vllm.memory import cache_memory, weights_bytes
 from engines.vllm.options import Options
 from engines.vllm.sizes import Sizes, sizes_of
 from engines.vllm.step_loop import StepLoop
-from engines.vllm.trial import try_cache
+from engines.vllm.trial import try_adapters, try_cache
 from modeltest.api import (
     DevicePeaks,
     EngineError,
@@ -110,7 +111,8 @@ def load(spec: RunSpec, model: ModelInfo) -> Loaded:
     dtype = spec.dtype or model.dtype or _DEFAULT_DTYPE
     sizes = sizes_of(spec, context, device, options)
     place = _place(sizes, context, device, config, model, dtype)
-    core = _core(arguments(spec, model, sizes=sizes, options=options, place=place, dtype=dtype), model)
+    place = replace(place, adapters=adapters_of(spec, model))
+    core = _core(arguments(spec, model, sizes=sizes, options=options, place=place, dtype=dtype), place)
     try:
         return _loaded(core, spec, model, config, sizes=sizes, place=place)
     except BaseException as problem:
@@ -126,7 +128,7 @@ def _loaded(
 ) -> Loaded:
     import transformers
 
-    dtype = str(core.config.model_config.dtype).removeprefix("torch.")
+    dtype = _dtype(core)
     if spec.dtype is not None and dtype != spec.dtype:
         raise EngineError(f"vLLM computes in {dtype}, asked was {spec.dtype}")
     vocabulary = int(core.config.model_config.get_vocab_size())
@@ -134,7 +136,11 @@ def _loaded(
     texts = TextTokens(tokenizer, embeddings=vocabulary)
     ends = eos_token_ids(_generation_config(transformers, model, config), tokenizer, config)
     loop = StepLoop(core)
-    notes = _try(loop, core, tokenizer, dtype, vocabulary)
+    # With adapters vLLM takes scored rows for sampled ones: it fails, or answers with another adapter.
+    loop.scores_rows = not place.adapters.folders
+    ids = probe_ids(tokenizer, vocabulary)
+    notes = _try(loop, core, ids, dtype) + _try_adapters(loop, core, ids, place)
+    loop.start_counting()
     return Loaded(
         core=core,
         loop=loop,
@@ -155,9 +161,15 @@ def _loaded(
     )
 
 
-def _try(loop: StepLoop, core: names.Core, tokenizer: Any, dtype: str, vocabulary: int) -> tuple[str, ...]:
+def _try_adapters(loop: StepLoop, core: names.Core, ids: tuple[int, ...], place: Place) -> tuple[str, ...]:
+    block_tokens = int(core.config.cache_config.block_size)
+    return try_adapters(
+        loop, tuple(place.adapters.folders), ids, block_tokens=block_tokens, dtype=_dtype(core)
+    )
+
+
+def _try(loop: StepLoop, core: names.Core, ids: tuple[int, ...], dtype: str) -> tuple[str, ...]:
     """Try the prefix cache, or warm up where there is none: what compiles at its first call does so now."""
-    ids = probe_ids(tokenizer, vocabulary)
     cache = core.config.cache_config
     if cache.enable_prefix_caching:
         found = try_cache(loop, ids, block_tokens=int(cache.block_size), dtype=dtype)
@@ -170,7 +182,6 @@ def _try(loop: StepLoop, core: names.Core, tokenizer: Any, dtype: str, vocabular
     for rows in (1, 2):
         for _ in loop.together([ask] * rows, rows):
             pass
-    loop.start_counting()
     return notes
 
 
@@ -185,9 +196,13 @@ def _device(spec: RunSpec) -> str:
     return device
 
 
-def _core(given: dict[str, Any], model: ModelInfo) -> names.Core:
+def _dtype(core: names.Core) -> str:
+    return str(core.config.model_config.dtype).removeprefix("torch.")
+
+
+def _core(given: dict[str, Any], place: Place) -> names.Core:
     try:
-        return names.Core(given)
+        return names.Core(given, place.adapters)
     except ModelTestError:
         raise
     except Exception as problem:
@@ -195,7 +210,7 @@ def _core(given: dict[str, Any], model: ModelInfo) -> names.Core:
         has_no_room = any(sign in text.lower() for sign in _NO_ROOM)
         kind = OutOfMemory if has_no_room or is_out_of_memory(problem) else EngineError
         raise kind(
-            f"vLLM cannot load {model.path}: {type(problem).__name__}: {text:.600} "
+            f"vLLM cannot load {given['model']}: {type(problem).__name__}: {text:.600} "
             "(more is in the run's log.txt)"
         ) from problem
 

@@ -13,6 +13,7 @@ from dataclasses import fields as dataclass_fields
 from typing import Any
 
 from engines.vllm.asks import Answer, Ask
+from engines.vllm.lora import Adapters
 from modeltest.api import EngineError, PrerequisiteError
 
 _MAY_BE_MISSING = frozenset({"async_scheduling", "logprobs_mode", "kv_cache_memory_bytes"})
@@ -24,6 +25,9 @@ MOST_WANTED = 128
 
 EVERY_TOKEN = -1
 """As `logprobs` and `max_logprobs`: the whole vocabulary."""
+
+
+_NO_ADAPTERS = Adapters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +60,15 @@ class Room:
 class Core:
     """A loaded engine of vLLM, stepped in this process."""
 
-    def __init__(self, arguments: Mapping[str, Any]) -> None:
-        """Load the model.
+    def __init__(self, arguments: Mapping[str, Any], adapters: Adapters = _NO_ADAPTERS) -> None:
+        """Load the model; rows may name `adapters`.
 
         Raises: PrerequisiteError when this version lacks what is needed; whatever vLLM raises.
         """
         from vllm import EngineArgs, LLMEngine, SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
+        self._adapters = _lora_requests(adapters)
         self._kinds = RequestOutputKind
         self._parameters = SamplingParams
         self._known = frozenset(inspect.signature(SamplingParams).parameters)
@@ -86,7 +91,8 @@ class Core:
     def add(self, name: str, ask: Ask) -> None:
         """Submit a row under `name`."""
         prompt = self._as_input(list(ask.ids), None if ask.may_reuse or self._skips else name)
-        self._raw.add_request(name, prompt, self._sampling(ask))
+        adapter = None if ask.adapter is None else self._adapters[ask.adapter]
+        self._raw.add_request(name, prompt, self._sampling(ask), lora_request=adapter)
 
     def step(self) -> list[Any]:
         """Let the engine take one step and return what it gave of each row that got something."""
@@ -214,6 +220,27 @@ def device_type() -> str:
     from vllm.platforms import current_platform
 
     return str(current_platform.device_type)
+
+
+def _lora_requests(adapters: Adapters) -> dict[str, Any]:
+    """Return vLLM's names of adapters by ours.
+
+    Raises: PrerequisiteError for settings that an older version passes over in silence.
+    """
+    if not adapters.folders:
+        return {}
+    from vllm.lora.peft_helper import PEFTHelper
+    from vllm.lora.request import LoRARequest
+
+    known = {each.name for each in dataclass_fields(PEFTHelper)}
+    if ignored := [name for name in adapters.patterns if name not in known]:
+        raise PrerequisiteError(
+            f"an adapter has {', '.join(ignored)}, which this vLLM passes over: its answers would be wrong"
+        )
+    return {
+        name: LoRARequest(name, number, folder)
+        for number, (name, folder) in enumerate(adapters.folders.items(), start=1)
+    }
 
 
 def _taken(kind: type, arguments: Mapping[str, Any]) -> dict[str, Any]:

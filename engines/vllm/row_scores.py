@@ -31,16 +31,21 @@ class RowScores:
     """
 
     row: ChoiceRow
+    is_in_pieces: bool = False
+    """Whether the engine scores no rows, so that each position is asked by itself."""
+
     _found: dict[tuple[int, int], Score] = field(default_factory=dict)
     _asked_whole: bool = False
 
     def first_ask(self) -> Ask:
         """Return the ask that begins."""
         ids = self.row.row.ids
-        last = len(ids) - 1
         needs = list(self._needs())
+        # Of a row in pieces the last position comes first: it leaves the others in the cache.
+        last = max(position for position, _ in needs) if self.is_in_pieces else len(ids) - 1
         wanted = tuple(dict.fromkeys(token for position, token in needs if position == last))
-        return Ask(ids, wanted=wanted, scores_row=any(position < last for position, _ in needs))
+        scores_row = not self.is_in_pieces and any(position < last for position, _ in needs)
+        return Ask(ids[: last + 1], wanted=wanted, scores_row=scores_row)
 
     def next_asks(self) -> list[Ask]:
         """Return asks for what is still missing; none when all is there."""
@@ -51,7 +56,7 @@ class RowScores:
                 missing.setdefault(position, []).append(token)
         if not missing:
             return []
-        if len(missing) <= MOST_PIECES or self._asked_whole:
+        if self.is_in_pieces or len(missing) <= MOST_PIECES or self._asked_whole:
             return [
                 Ask(ids[: position + 1], wanted=tuple(dict.fromkeys(tokens)))
                 for position, tokens in missing.items()

@@ -73,6 +73,9 @@ class StepLoop:
         self.reuses = True
         """Whether rows may read what earlier ones left, where they say they may."""
 
+        self.scores_rows = True
+        """Whether the engine can be asked for the log-probabilities of a row's own tokens."""
+
     def forget(self) -> None:
         """Drop what is held of earlier rows."""
         self._core.forget()

@@ -9,7 +9,7 @@ from itertools import cycle, islice
 
 from engines.vllm.asks import Answer, Ask
 from engines.vllm.step_loop import StepLoop
-from modeltest.api import EngineError
+from modeltest.api import EngineError, PrerequisiteError
 
 LIMITS = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.15}
 """How far, in nats, a right answer may be from another, by what the model computes in; see `distance`."""
@@ -37,14 +37,18 @@ class Found:
 def try_cache(loop: StepLoop, text_ids: Sequence[int], *, block_tokens: int, dtype: str) -> Found:
     """Compare answers that read the cache with answers that do not.
 
+    Rows are scored where `loop` does that.
+
     Raises: EngineError when the two ways to ask for log-probabilities differ without any cache.
     """
     limit = LIMITS.get(dtype, LIMITS["bfloat16"])
     rows = _rows(text_ids, block_tokens)
-    plain = _answers(loop, [Ask(row, top=TOP, scores_row=True, may_reuse=False) for row in rows])
-    _compare_ways(loop, rows[0], plain[0], limit)
+    scores_row = loop.scores_rows
+    plain = _answers(loop, [Ask(row, top=TOP, scores_row=scores_row, may_reuse=False) for row in rows])
+    if scores_row:
+        _compare_ways(loop, rows[0], plain[0], limit)
     asks = [
-        Ask(row, wanted=tuple(right.logprobs), scores_row=True)
+        Ask(row, wanted=tuple(right.logprobs), scores_row=scores_row)
         for row, right in zip(rows, plain, strict=True)
     ]
     loop.forget()
@@ -83,6 +87,45 @@ def distance(found: Mapping[int, float], truth: Mapping[int, float]) -> float:
         total += weight * (mine - right) ** 2
         weights += weight
     return math.sqrt(total / weights) if weights else math.inf
+
+
+def try_adapters(
+    loop: StepLoop, names: Sequence[str], text_ids: Sequence[int], *, block_tokens: int, dtype: str
+) -> tuple[str, ...]:
+    """Answer the same row with the model as it is and with each adapter, and return what to note.
+
+    Raises: PrerequisiteError for an adapter that vLLM does not load; EngineError when one reads what another
+        left in the prefix cache, or answers otherwise in one batch with others than alone.
+    """
+    if not names:
+        return ()
+    ids = _rows(text_ids, block_tokens)[0]
+    loop.forget()
+    alone = [_answer_with(loop, ids, name) for name in (None, *names)]
+    loop.forget()
+    together = [Ask(ids, top=TOP, may_reuse=False, adapter=name) for name in (None, *names)]
+    limit = LIMITS.get(dtype, LIMITS["bfloat16"])
+    for mixed, right in zip(_answers(loop, together, rows=len(together)), alone, strict=True):
+        if (worst := distance(mixed.logprobs, right.logprobs)) > limit:
+            raise EngineError(
+                f"vLLM's answer with an adapter changes by {worst:.2g} nats when others are in the batch"
+            )
+    loop.forget()
+    return (f"LoRA adapters: {', '.join(names)}",)
+
+
+def _answer_with(loop: StepLoop, ids: tuple[int, ...], name: str | None) -> Answer:
+    try:
+        (answer,) = _answers(loop, [Ask(ids, top=TOP, adapter=name)])
+    except (ValueError, RuntimeError, LookupError) as problem:
+        reason = " ".join(str(problem).split())
+        raise PrerequisiteError(f"vLLM does not load the adapter {name!r}: {reason:.400}") from problem
+    if answer.reused_tokens:
+        raise EngineError(
+            f"vLLM's prefix cache gave the adapter {name!r} what was computed for another; run with "
+            "--engine-option prefix_cache=no"
+        )
+    return answer
 
 
 def _compare_ways(loop: StepLoop, row: tuple[int, ...], scored: Answer, limit: float) -> None:

@@ -11,7 +11,8 @@ import torch
 from mindie_place import place_of
 from safetensors.torch import load_file, save_file
 
-from engines.mindie.lora import adapter_paths, check_lora
+from engines.common.lora_adapters import adapter_paths
+from engines.mindie.lora import check_lora
 from modeltest.api import Request, SpecError, TextPrompt
 
 RANK, ALPHA = 2, 64
