@@ -134,6 +134,9 @@ class Core:
             "scheduling": "async" if getattr(scheduler, "async_scheduling", False) else "step by step",
             "prefill": "chunked" if scheduler.enable_chunked_prefill else "whole",
             "prefix_cache": "on" if config.cache_config.enable_prefix_caching else "off",
+            "block_tokens": str(config.cache_config.block_size),
+            "step_tokens": str(scheduler.max_num_batched_tokens),
+            "rows": str(scheduler.max_num_seqs),
         }
         if (attention := self._attention()) is not None:
             found["attention"] = attention

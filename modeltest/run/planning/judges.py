@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -26,6 +26,9 @@ class Judge(Protocol):
         Raises: SpecError, PrerequisiteError.
         """
 
+    def environment(self, engine: Engine, spec: RunSpec, model: ModelInfo) -> Mapping[str, str] | None:
+        """Return the variables of a worker; `None` where the engine is asked whenever one starts."""
+
     def check_task(self, task: Task, spec: RunSpec) -> None:
         """Refuse what the task cannot do.
 
@@ -45,6 +48,10 @@ class ThisPython:
     def check(self, engine: Engine, spec: RunSpec, model: ModelInfo) -> None:
         """See `Judge.check`."""
         engine.check(spec, model)
+
+    def environment(self, engine: Engine, spec: RunSpec, model: ModelInfo) -> None:
+        """See `Judge.environment`: a port that is free now may be taken when a worker is started again."""
+        return
 
     def check_task(self, task: Task, spec: RunSpec) -> None:
         """See `Judge.check_task`."""

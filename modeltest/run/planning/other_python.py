@@ -97,6 +97,12 @@ class OtherPython:
         """
         self._ask("check", engine.name, spec, model)
 
+    def environment(self, engine: Engine, spec: RunSpec, model: ModelInfo) -> dict[str, str]:
+        """Return the variables of a worker there: they may depend on what is installed."""
+        answer = self._ask("environment", engine.name, spec, model)
+        assert isinstance(answer, dict)
+        return answer
+
     def check_task(self, task: Task, spec: RunSpec) -> None:
         """Have the task there check the run.
 

@@ -55,6 +55,9 @@ class Plan:
     interpreter: Interpreter | None = None
     """What the worker runs in where that is another Python than this one."""
 
+    variables: Mapping[str, str] | None = None
+    """Of a worker in another Python, as the engine says there; `None`: it is asked here at each start."""
+
 
 def plan(spec: RunSpec) -> Plan:
     """Choose the first engine that can serve the run and check everything that needs no model.
@@ -120,7 +123,7 @@ def _plan_with(engine: Engine, spec: RunSpec, task: Task, judge: Judge) -> Plan:
     _check_cases(spec, model)
     judge.check(engine, spec, model)
     _check_ranks(spec, engine)
-    return Plan(spec, task, engine, model)
+    return Plan(spec, task, engine, model, variables=judge.environment(engine, spec, model))
 
 
 def protocol_version(plan: Plan) -> str | None:

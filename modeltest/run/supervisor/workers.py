@@ -298,4 +298,7 @@ def _environment(plan: Plan, pipe: Path, own: Mapping[str, str]) -> dict[str, st
 def _of_plan(plan: Plan) -> Mapping[str, str]:
     """Return the variables that the run asks for: what the task says comes before what the engine does."""
     of_task = plan.task.environment(plan.spec) if isinstance(plan.task, HarnessTask) else {}
-    return {**plan.engine.environment(plan.spec, plan.model), **of_task}
+    of_engine = plan.variables
+    if of_engine is None:
+        of_engine = plan.engine.environment(plan.spec, plan.model)
+    return {**of_engine, **of_task}

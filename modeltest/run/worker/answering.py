@@ -49,6 +49,10 @@ def _check(name: str, spec: RunSpec, model: Any) -> None:
     registry.load_engine(name).check(spec, from_plain(ModelInfo, model))
 
 
+def _environment(name: str, spec: RunSpec, model: Any) -> dict[str, str]:
+    return dict(registry.load_engine(name).environment(spec, from_plain(ModelInfo, model)))
+
+
 def _check_task(name: str, spec: RunSpec, _: Any) -> None:
     registry.load_task(name).check(spec)
 
@@ -56,5 +60,6 @@ def _check_task(name: str, spec: RunSpec, _: Any) -> None:
 _QUESTIONS: Mapping[str, Callable[[str, RunSpec, Any], object]] = {
     "obstacle": _obstacle,
     "check": _check,
+    "environment": _environment,
     "check_task": _check_task,
 }

@@ -107,6 +107,15 @@ def test_the_reasons_found_there_are_kept_with_the_plan(other: Path, demo_model:
     assert "mindie_pa" in there.passed_over
 
 
+def test_variables_of_the_worker_are_what_the_engine_there_says(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    says = "import engines.fake\nengines.fake.FakeEngine.environment = lambda *_: {'SAID_BY': 'the other'}\n"
+    python = make_interpreter(tmp_path_factory.mktemp("says") / "env", start=says)
+    assert plan(spec_in(python)).variables == {"SAID_BY": "the other"}
+    assert plan(SPEC).variables is None, "the engine here is asked whenever a worker starts"
+
+
 def test_what_the_user_asked_wrongly_is_the_same_error_there(other: Path, demo_model: object) -> None:
     weights = str(demo_model("llama"))  # type: ignore[operator]
     asked = replace(SPEC, engine="hf_fp32", model="auto", weights=weights, dtype="float32")
