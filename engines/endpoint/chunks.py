@@ -47,7 +47,7 @@ class Streamed:
         return tuple(token for ids in known for token in ids) if len(known) == len(parts) else None
 
 
-def read_stream(pieces: Sequence[Piece]) -> Streamed:
+def read_stream(pieces: Sequence[Piece], *, ends_with_done: bool = True) -> Streamed:
     """Take a stream apart. Without a reason for its end, or without the last event, it broke off."""
     chunks: list[Chunk] = []
     totals: list[int | None] = []
@@ -68,7 +68,7 @@ def read_stream(pieces: Sequence[Piece]) -> Streamed:
             chunks.append(Chunk(event.time_ns, reply.text or reply.thoughts, size, reply.token_ids))
             totals.append(total)
     error = None
-    if finish is None or not is_done:
+    if finish is None or (ends_with_done and not is_done):
         lacking = "a reason for its end" if finish is None else "its last event"
         error = f"the stream broke off after {len(chunks)} chunks: {lacking} did not come"
     return Streamed(

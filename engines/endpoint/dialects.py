@@ -50,6 +50,10 @@ class Dialect:
     tokenize_path: str = "//tokenize"
     tokenize_text: str = "prompt"
     tokenize_special: str | None = "add_special_tokens"
+    """The field that leaves special tokens away; without one nobody knows whether they are added."""
+
+    ends_with_done: bool = True
+    """Whether the last event of a stream is `[DONE]`."""
 
 
 VLLM = Dialect("vllm", frozenset(_VLLM_FIELDS), refuses_unknown_ids=True)
@@ -81,9 +85,14 @@ LLAMA_CPP = Dialect(
     tokenize_text="content",
     tokenize_special="add_special",
 )
-TRANSFORMERS = Dialect("transformers", frozenset({"seed"}))
+TRANSFORMERS = Dialect("transformers", frozenset({"seed"}), ends_with_done=False)
+"""Refuses fields that it does not know."""
+
 UNKNOWN = Dialect("unknown", frozenset(_VLLM_FIELDS))
 """Asked as vLLM is: what it ignores has no effect, and what has none is not believed."""
+
+STRICT = Dialect("unknown", frozenset({"seed", "echo", "logprobs", "logit_bias"}))
+"""Takes the place of `UNKNOWN` where that is answered nothing: has no field beyond OpenAI's own."""
 
 _BY_OWNER = {"vllm": VLLM, "sglang": SGLANG, "llamacpp": LLAMA_CPP, "mindie": MINDIE}
 
@@ -97,8 +106,11 @@ class Recognized:
     context_tokens: int | None = None
 
 
-LOOKED_AT = ("//version", "//get_model_info", "//props", "//info", "//v1/config")
+LOOKED_AT = ("//version", "//get_model_info", "//get_server_info", "//props", "//info", "//v1/config")
 """What is asked with GET, beside the list of models; none of them has an effect."""
+
+ROUTES = "//openapi.json"
+"""Asked of a server that none of these showed: it may list its routes."""
 
 
 def recognize(models: Any, answers: Mapping[str, Any]) -> Recognized:
@@ -111,18 +123,21 @@ def recognize(models: Any, answers: Mapping[str, Any]) -> Recognized:
     context = _count(entry.get("max_model_len"))
     owner = _BY_OWNER.get(str(entry.get("owned_by", "")).lower())
     if _object(answers.get("//get_model_info")).get("model_path"):
-        return Recognized(SGLANG, _text(info.get("version")), context)
+        return Recognized(SGLANG, _text(_object(answers.get("//get_server_info")).get("version")), context)
     if "default_generation_settings" in props:
         settings = _object(props.get("default_generation_settings"))
         return Recognized(LLAMA_CPP, _text(props.get("build_info")), _count(settings.get("n_ctx")))
     if "//v1/config" in answers:
-        return Recognized(MINDIE, _text(info.get("version")), context)
+        config = _object(answers["//v1/config"])
+        return Recognized(MINDIE, _text(info.get("version")), context or _count(config.get("maxSeqLen")))
     if "max_total_tokens" in info and "model_id" in info:
         return Recognized(TGI, _text(info.get("version")), _count(info.get("max_total_tokens")))
     if owner is VLLM or (context is not None and version.get("version")):
         return Recognized(VLLM, _text(version.get("version")), context)
     if owner is not None:
         return Recognized(owner, _text(version.get("version")), context)
+    if "/load_model" in _object(_object(answers.get(ROUTES)).get("paths")):
+        return Recognized(TRANSFORMERS, None, context)
     return Recognized(UNKNOWN, _text(version.get("version")), context)
 
 

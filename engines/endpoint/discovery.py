@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engines.endpoint.dialects import LOOKED_AT, recognize
+from engines.endpoint.dialects import LOOKED_AT, ROUTES, UNKNOWN, recognize
 from engines.endpoint.server import Server
 from engines.endpoint.transport.client import Client
 from modeltest.api import Capability, EngineError, PrerequisiteError
@@ -31,12 +31,17 @@ async def find_server(client: Client, served_model: str | None) -> Server:
             "of an OpenAI-compatible interface, such as http://HOST:PORT/v1?"
         )
     model = served_model or _only(client, entries)
-    answers: dict[str, Any] = {}
-    for path in LOOKED_AT:
-        found = await client.probe(path)
-        if found.status == 200 and found.value is not None:
-            answers[path] = found.value
-    return Server(client, model, recognize(entries.get(model), answers))
+    answers = {path: value for path in LOOKED_AT if (value := await _told(client, path)) is not None}
+    seen = recognize(entries.get(model), answers)
+    if seen.dialect is UNKNOWN:
+        seen = recognize(entries.get(model), {**answers, ROUTES: await _told(client, ROUTES)})
+    return Server(client, model, seen)
+
+
+async def _told(client: Client, path: str) -> Any:
+    """Return the JSON that `path` is answered with, `None` without any."""
+    found = await client.probe(path)
+    return found.value if found.status == 200 else None
 
 
 def _only(client: Client, entries: Mapping[str, Any]) -> str:

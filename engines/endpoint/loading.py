@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.endpoint.abilities import QUESTION, SENTENCE, Texts, find_out
+from engines.endpoint.dialects import STRICT, UNKNOWN, Dialect
 from engines.endpoint.discovery import find_server, refuse_unknown_model
 from engines.endpoint.fingerprint import served_model
 from engines.endpoint.server import Server
@@ -65,19 +66,25 @@ def _look(loop: LoopThread, client: Client, spec: RunSpec, info: ModelInfo) -> L
     server.abilities["tokenize"] = can_cut = loop.run(_tokenizes(server))
     texts = loop.run(_texts(server, raw, is_cut=can_cut.is_there is True))
     loop.run(find_out(server, texts))
+    if server.seen.dialect is UNKNOWN and not (server.can("completions") or server.can("chat")):
+        server.seen = replace(server.seen, dialect=STRICT)
+        loop.run(find_out(server, texts))
     refuse_unknown_model(server)
     loop.run(find_out_streams(server, texts))
     size, special = _vocabulary(loop, server, raw)
     text_side = None
     if server.can("token_prompts"):
         text_side = _text_side(loop, server, raw, context, size, is_cut=can_cut.is_there is True)
-    own = Ability("text_side", text_side is not None, _said_of_texts(raw, can_cut))
-    server.abilities["text_side"] = own
+    server.abilities["text_side"] = Ability("text_side", text_side is not None, _said_of_texts(server, raw))
     return Loaded(server, text_side, loop.run(served_model(server)), context, size, special)
 
 
-def _said_of_texts(raw: Any, can_cut: Ability) -> str:
-    return "a tokenizer's files" if raw is not None else f"no tokenizer=DIR, and /tokenize: {can_cut.seen}"
+def _said_of_texts(server: Server, raw: Any) -> str:
+    if not server.can("token_prompts"):
+        return f"prompts are texts: {server.abilities['token_prompts'].seen}"
+    if raw is not None:
+        return "a tokenizer's files"
+    return f"no tokenizer=DIR, and /tokenize: {server.abilities['tokenize'].seen}"
 
 
 def _least(*counts: int | None) -> int | None:
@@ -114,7 +121,7 @@ async def _texts(server: Server, raw: Any, *, is_cut: bool) -> Texts:
         theirs = own
         if is_cut:
             theirs = await tokenize(server.client, server.seen.dialect, server.model, SENTENCE, special=False)
-        if own != theirs:
+        if theirs not in _possible_cuts(raw, server.seen.dialect):
             raise SpecError(
                 f"the tokenizer given is not the server's: it cuts {SENTENCE!r} into {list(own)}, the server "
                 f"into {list(theirs)}"
@@ -127,6 +134,12 @@ async def _texts(server: Server, raw: Any, *, is_cut: bool) -> Texts:
         return Texts(own, raw.eos_token_id, chat)
     chat_ids = await _chat_ids(server) if is_cut else None
     return Texts(chat_ids=chat_ids)
+
+
+def _possible_cuts(raw: Any, dialect: Dialect) -> list[tuple[int, ...]]:
+    """Return what a server with this tokenizer may cut `SENTENCE` into."""
+    flags = (False,) if dialect.tokenize_special else (False, True)
+    return [tuple(raw.encode(SENTENCE, add_special_tokens=special)) for special in flags]
 
 
 async def _chat_ids(server: Server) -> tuple[int, ...] | None:

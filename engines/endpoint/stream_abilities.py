@@ -17,7 +17,7 @@ async def find_out_streams(server: Server, texts: Texts) -> None:
     prompt = texts.ids if server.can("token_prompts") else "The sea is salt."
     body = server.completion(prompt, new_tokens=_TOKENS, **stream_fields(server))
     came = await stream(server.client, COMPLETIONS, body)
-    streamed = read_stream(came.pieces)
+    streamed = read_stream(came.pieces, ends_with_done=server.seen.dialect.ends_with_done)
     error = came.error or streamed.error
     for ability in _seen(streamed, error):
         server.abilities[ability.name] = ability
@@ -28,7 +28,7 @@ def _seen(streamed: Streamed, error: str | None) -> list[Ability]:
         return [Ability("stream", False, error)]
     chunks, ids, count = streamed.chunks, streamed.ids, streamed.usage.completion_tokens
     found = token_times(streamed)
-    whole = f"{len(chunks)} chunks, then a reason for the end and the last event"
+    whole = f"{len(chunks)} chunks, then a reason for the end"
     is_repeating = is_cumulative(chunk.text for chunk in chunks)
     times = found if isinstance(found, str) else _sizes(found[0], found[1], len(chunks))
     return [

@@ -39,6 +39,7 @@ class Settings:
 
     keep_alive: bool = False
     empty_choice: bool = False
+    chat_only: bool = False
     reasoning: bool = False
     full_text: bool = False
     """MindIE's `fullTextEnabled`."""

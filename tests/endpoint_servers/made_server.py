@@ -19,6 +19,7 @@ from llama_cpp_dialect import LlamaCppDialect
 from made_http import Log, serve
 from made_model import WEIGHTS, MadeModel
 from mindie_dialect import MindieDialect
+from plain_dialect import PlainDialect
 from sglang_dialect import SglangDialect
 from tgi_dialect import TgiDialect
 from transformers_dialect import TransformersDialect
@@ -31,6 +32,7 @@ DIALECTS: dict[str, type[Dialect]] = {
     "mindie": MindieDialect,
     "llama_cpp": LlamaCppDialect,
     "transformers": TransformersDialect,
+    "plain": PlainDialect,
 }
 _KINDS = {"int": int, "float": float, "str": str, "int | None": int, "str | None": str}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ class OpenAIDialect(Dialect):
 
     takes: frozenset[str] = SAMPLING
     """Fields that mean something here; all others are ignored in silence."""
+
+    refuses_beyond: frozenset[str] | None = None
+    """Of a server that refuses fields it does not know: those that it takes without a use for them."""
 
     default_max_tokens = 16
     id_prompts = True
@@ -106,7 +109,13 @@ class OpenAIDialect(Dialect):
         if name is not None and name != self.settings.model_name:
             raise self.unknown_model(str(name))
         ours = self.takes | {"model", "prompt", "messages", "chat_template_kwargs"}
+        if self.refuses_beyond is not None and (others := body.keys() - ours - self.refuses_beyond):
+            raise self.unexpected(sorted(others))
         return {key: value for key, value in body.items() if key in ours and value is not None}
+
+    def unexpected(self, names: Iterable[str]) -> Refused:
+        """Return the refusal of fields that are not known."""
+        raise NotImplementedError
 
     def unknown_model(self, name: str) -> Refused:
         """Return the refusal of a model that is not served."""
@@ -229,13 +238,17 @@ class OpenAIDialect(Dialect):
                 "index": 0,
                 "text": text,
                 "logprobs": self.completion_logprobs(body, made, steps, first=place == 0),
-                "finish_reason": made.finish if is_last else None,
+                "finish_reason": self.finish_of_chunk(made, is_last),
                 "stop_reason": made.stop_reason if is_last else None,
                 **self.chunk_extra(body, made, steps, place == 0),
             }
             usage = self._chunk_usage(body, made, done, is_last)
             yield Sending(as_event(self._whole("text_completion", [choice], usage)), len(steps))
         yield from self._usage_event(body, made, "text_completion")
+
+    def finish_of_chunk(self, made: Generation, is_last: bool) -> str | None:
+        """Return the reason of the end that a chunk tells: the last one with tokens."""
+        return made.finish if is_last else None
 
     def chunk_extra(
         self, body: dict[str, Any], made: Generation, steps: Sequence[Step], first: bool
@@ -257,7 +270,7 @@ class OpenAIDialect(Dialect):
                 "index": 0,
                 "delta": {**self.delta_role, **delta},
                 "logprobs": self._chat_logprobs(body, steps),
-                "finish_reason": made.finish if is_last else None,
+                "finish_reason": self.finish_of_chunk(made, is_last),
             }
             usage = self._chunk_usage(body, made, done, is_last)
             yield Sending(as_event(self._whole("chat.completion.chunk", [choice], usage)), len(steps))

@@ -16,6 +16,10 @@ IDS = [*PROMPT, LONG]
 SAID = MODEL.greedy(IDS, 12)
 SAID_TEXT = b"".join(map(token_bytes, SAID)).decode(errors="replace")
 TOO_MANY, INVALID = {"max_new_tokens": 9999}, "Input Validation Error"
+NO_FORM, UNEXPECTED = (
+    "prompt is of no form that is served here",
+    "Unexpected fields in the request: {'min_p'}",
+)
 TURNS = [{"role": "user", "content": TEXT}]
 
 
@@ -127,7 +131,9 @@ def test_max_tokens_is_cut_in_silence_and_unknown_fields_are_ignored(served):
         ("mindie", "/v1/completions", {"prompt": ["a"]}, 400, ("error_type", "Bad Request")),
         ("mindie", "/v1/completions", {"prompt": "a", "logprobs": 6}, 422, ("error_type", INVALID)),
         ("llama_cpp", "/nothing", {}, 404, ("error", "type", "not_found_error")),
-        ("transformers", "/v1/completions", {"prompt": "a"}, 404, ("detail", "Not Found")),
+        ("transformers", "/v1/completions", {"prompt": [1]}, 400, ("detail", NO_FORM)),
+        ("transformers", "/v1/completions", {"prompt": "a", "min_p": 0}, 422, ("detail", UNEXPECTED)),
+        ("plain", "/v1/completions", {"prompt": "a", "min_p": 0}, 400, ("error", "param", None)),
     ],
 )  # fmt: skip
 def test_each_server_refuses_in_its_own_words(served, dialect, path, body, status, told):
@@ -146,10 +152,11 @@ def test_a_chat_is_answered_as_the_model_does(served, dialect):
     assert answer["choices"][0]["message"]["content"] == said
     assert answer["usage"]["prompt_tokens"] == len(prompt)
     _, data = ask_raw(served(dialect), "/v1/chat/completions", {**GREEDY, "messages": TURNS, "stream": True})
-    *chunks, done = events(data)
+    chunks = [event for event in events(data) if event != "[DONE]"]
     assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == said
-    has_usage = dialect == "mindie"
-    assert ("usage" in chunks[-1], done) == (has_usage, "[DONE]")
+    assert chunks[-1]["choices"][0]["finish_reason"] == answer["choices"][0]["finish_reason"]
+    assert ("usage" in chunks[-1]) == (dialect in ("mindie", "transformers"))
+    assert (b"[DONE]" in data) == (dialect != "transformers")
 
 
 def test_thoughts_come_in_the_field_that_the_server_has(served):

@@ -84,6 +84,12 @@ def test_a_stream_that_broke_off_is_failed() -> None:
     assert read_stream([]).error
 
 
+def test_a_server_whose_streams_have_no_last_event_ends_them_with_a_reason() -> None:
+    whole, broken = (_stream(_chunk("a", finish=finish), done=False) for finish in ("stop", None))
+    assert read_stream(whole, ends_with_done=False).error is None
+    assert "a reason for its end" in str(read_stream(broken, ends_with_done=False).error)
+
+
 def test_an_error_in_the_middle_is_what_is_told() -> None:
     streamed = read_stream(_stream(_chunk("a"), {"error": {"message": "engine dead"}}))
     assert streamed.error == "the server broke the stream off: engine dead"

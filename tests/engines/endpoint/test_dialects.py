@@ -13,9 +13,9 @@ VLLM = {"id": "m", "owned_by": "vllm", "max_model_len": 4096}
         (VLLM, {"//version": {"version": "0.32.0"}}, "vllm", "0.32.0", 4096),
         (
             {"owned_by": "sglang", "max_model_len": 8},
-            {"//get_model_info": {"model_path": "m"}},
+            {"//get_model_info": {"model_path": "m"}, "//get_server_info": {"version": "0.5.6"}},
             "sglang",
-            None,
+            "0.5.6",
             8,
         ),
         ({}, {"//info": {"model_id": "m", "max_total_tokens": 99, "version": "3.3"}}, "tgi", "3.3", 99),
@@ -27,7 +27,10 @@ VLLM = {"id": "m", "owned_by": "vllm", "max_model_len": 4096}
             "b1",
             512,
         ),
+        ({}, {"//v1/config": {"maxSeqLen": 2560}}, "mindie", None, 2560),
+        ({}, {"//openapi.json": {"paths": {"/load_model": {}, "/reset": {}}}}, "transformers", None, None),
         (None, {}, "unknown", None, None),
+        ({}, {"//openapi.json": {"paths": ["/v1/models"]}}, "unknown", None, None),
         ({"max_model_len": "long"}, {"//version": [], "//props": "x"}, "unknown", None, None),
     ],
 )

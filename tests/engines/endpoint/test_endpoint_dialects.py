@@ -22,7 +22,8 @@ KNOWN = {
     "tgi": TOLD,
     "mindie": TOLD | IDS | ENDLESS,
     "llama_cpp": TOLD | IDS | ENDLESS,
-    "transformers": frozenset({"chat"}),
+    "transformers": TOLD - {"tokenize"},
+    "plain": (TOLD - {"tokenize"}) | IDS | {"echo"},
 }
 BY_TEXT_ALONE = {"token_times", "top_logprobs"}
 """Seen by chance where chunks and log-probabilities tell texts: some prompt's answer has a half character."""
@@ -33,7 +34,8 @@ LACKING = {
     "tgi": {"choice_logprobs", "token_times", "ignore_eos"},
     "mindie": {"choice_logprobs"},
     "llama_cpp": {"choice_logprobs"},
-    "transformers": {"choice_logprobs", "token_times", "ignore_eos", "sample"},
+    "transformers": {"choice_logprobs", "token_times", "ignore_eos"},
+    "plain": {"ignore_eos"},
 }
 
 
@@ -44,21 +46,21 @@ def tokenizer(tmp_path_factory):
 
 @pytest.mark.parametrize("dialect", KNOWN)
 def test_the_abilities_that_are_found_are_those_of_the_server(dialect, tokenizer, tmp_path):
-    options = {} if dialect == "mindie" else {"tokenizer": tokenizer}
     with (
         made_server(tmp_path, dialect) as server,
-        asked_engine(server.url, chat=dialect == "transformers", **options) as (_, info),
+        asked_engine(server.url, tokenizer=tokenizer) as (_, info),
     ):
         asked = {line["path"] for line in server.lines()}
     found = {ability.name for ability in info.abilities if ability.is_there} - {"vocabulary"}
     maybe = set() if "returned_ids" in KNOWN[dialect] else BY_TEXT_ALONE
     assert found - maybe == KNOWN[dialect] - maybe
+    assert set(info.versions) == {"unknown" if dialect == "plain" else dialect.replace("_", "."), "aiohttp"}
     assert set(info.lacking) - maybe == LACKING[dialect] - maybe
     assert all(ability.seen for ability in info.abilities)
     assert "/stopService" not in asked
 
 
-@pytest.mark.parametrize("dialect", ["vllm", "sglang"])
+@pytest.mark.parametrize("dialect", ["vllm", "sglang", "plain"])
 def test_choices_and_texts_are_the_models_own_on_every_server_that_tells_them(dialect, tokenizer, tmp_path):
     requests = questions(6)
     with (
@@ -70,7 +72,7 @@ def test_choices_and_texts_are_the_models_own_on_every_server_that_tells_them(di
         assert_right(done[request.id], request)
 
 
-@pytest.mark.parametrize("dialect", ["tgi", "mindie", "llama_cpp"])
+@pytest.mark.parametrize("dialect", ["tgi", "mindie", "llama_cpp", "transformers", "plain"])
 def test_texts_are_the_models_own_where_there_are_no_log_probabilities(dialect, tmp_path):
     requests = [request for request in questions(8) if not request.choices]
     with made_server(tmp_path, dialect) as server, asked_engine(server.url) as (engine, _):
@@ -83,11 +85,12 @@ def test_a_server_that_only_chats_answers_chats(tmp_path):
     turns = (Turn("user", "Is the sea salt?"),)
     request = Request("chat", ChatPrompt((), (), turns), max_new_tokens=6)
     with (
-        made_server(tmp_path, "transformers") as server,
+        made_server(tmp_path, "transformers", "--chat-only") as server,
         asked_engine(server.url, chat=True) as (engine, info),
     ):
         completion = answers(engine, [request])["chat"]
     assert Capability.GENERATE.value not in info.lacking
+    assert {ability.name for ability in info.abilities if ability.is_there} == {"chat"}
     assert completion.error is None
     assert completion.text
 
