@@ -25,7 +25,7 @@ from engines.vllm.memory import cache_memory, weights_bytes
 from engines.vllm.options import Options
 from engines.vllm.sizes import Sizes, sizes_of
 from engines.vllm.step_loop import StepLoop
-from engines.vllm.trial import try_adapters, try_cache
+from engines.vllm.trial import try_adapters, try_beside, try_cache
 from modeltest.api import (
     DevicePeaks,
     EngineError,
@@ -176,6 +176,7 @@ def _try(loop: StepLoop, core: names.Core, ids: tuple[int, ...], dtype: str) -> 
         loop.reuses = found.is_right
         notes = found.notes
     else:
+        try_beside(loop, ids, dtype=dtype)
         loop.reuses = False
         notes = ("prefix cache off",)
     ask = Ask(ids[:16], _WARM_UP_TOKENS, may_reuse=False)

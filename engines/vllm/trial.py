@@ -1,4 +1,4 @@
-"""Whether what is read from vLLM's prefix cache is right on the loaded model: tried, not believed."""
+"""Whether two ways to the same numbers agree on the loaded model: tried, not believed."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ _NOTHING = 1e-7
 
 TOP = 20
 """Tokens of which the distributions behind a row are compared."""
+
+_UNCACHED_TOKENS = 16
 
 _BLOCKS = 2
 """Whole blocks that the rows of the trial share."""
@@ -41,7 +43,7 @@ def try_cache(loop: StepLoop, text_ids: Sequence[int], *, block_tokens: int, dty
 
     Raises: EngineError when the two ways to ask for log-probabilities differ without any cache.
     """
-    limit = LIMITS.get(dtype, LIMITS["bfloat16"])
+    limit = _limit(dtype)
     rows = _rows(text_ids, block_tokens)
     scores_row = loop.scores_rows
     plain = _answers(loop, [Ask(row, top=TOP, scores_row=scores_row, may_reuse=False) for row in rows])
@@ -64,6 +66,28 @@ def try_cache(loop: StepLoop, text_ids: Sequence[int], *, block_tokens: int, dty
         )
     told = f"differs by {worst:.1g} nats" if worst > _NOTHING else "changes nothing"
     return Found(True, (f"prefix cache on, blocks of {block_tokens} tokens: reading it {told}",))
+
+
+def try_beside(loop: StepLoop, text_ids: Sequence[int], *, dtype: str) -> None:
+    """Compare answers to rows that are in flight together with those to each alone, without any cache.
+
+    Raises: EngineError when they differ, or the two ways to ask for log-probabilities do.
+    """
+    limit = _limit(dtype)
+    rows = _rows(text_ids, _UNCACHED_TOKENS)
+    asks = [Ask(row, top=TOP, scores_row=True, may_reuse=False) for row in rows]
+    alone, beside = _answers(loop, asks), _answers(loop, asks, rows=len(asks))
+    _compare_ways(loop, rows[0], alone[0], limit)
+    worst = max(_distance(mine, right) for mine, right in zip(beside, alone, strict=True))
+    if not worst <= limit:
+        raise EngineError(
+            f"what vLLM says of a prompt changes by {worst:.2g} nats with the prompt beside it; "
+            f"{limit:g} are allowed"
+        )
+
+
+def _limit(dtype: str) -> float:
+    return LIMITS.get(dtype, LIMITS["bfloat16"])
 
 
 def _distance(mine: Answer, right: Answer) -> float:

@@ -13,7 +13,7 @@ from engines.vllm.names import Group, Room
 from engines.vllm.order import prefix_order
 from engines.vllm.sizes import Sizes
 from engines.vllm.step_loop import StepLoop
-from engines.vllm.trial import distance, try_cache
+from engines.vllm.trial import distance, try_beside, try_cache
 from modeltest.api import DeviceError, EngineError, OutOfMemory, Request, TokenPrompt
 
 VOCABULARY = 50
@@ -243,6 +243,22 @@ def test_a_cache_that_is_right_is_read_and_one_that_is_not_is_switched_off():
     rounded = try_cache(StepLoop(Table(wrong_cache=0.01)), text, block_tokens=4, dtype="bfloat16")
     assert (right.is_right, wrong.is_right, rounded.is_right) == (True, False, True)
     assert "differs by 0.01 nats (0.001 are allowed)" in wrong.notes[0]
+
+
+def test_a_model_whose_rows_change_with_what_is_beside_them_is_refused():
+    class Leaking(Table):
+        def take(self, output, ask, answer, now_ns, clock_ns):
+            super().take(output, ask, answer, now_ns, clock_ns)
+            if output.finished and self.beside:
+                answer.logprobs = {token: value - 0.1 * token for token, value in answer.logprobs.items()}
+
+        def step(self):
+            self.beside = len(self.flying) > 1
+            return super().step()
+
+    try_beside(StepLoop(Table()), tuple(range(1, 40)), dtype="float32")
+    with pytest.raises(EngineError, match=r"changes by .* nats with the prompt beside it"):
+        try_beside(StepLoop(Leaking()), tuple(range(1, 40)), dtype="float32")
 
 
 def test_distributions_are_compared_by_what_they_say():
