@@ -21,7 +21,7 @@ from engines.vllm.asks import Ask
 from engines.vllm.generating import Checkpoint, Seeds
 from engines.vllm.installed import demanded_device
 from engines.vllm.lora import adapters_of
-from engines.vllm.memory import cache_memory, weights_bytes
+from engines.vllm.memory import USABLE_SHARE, cache_memory, weights_bytes
 from engines.vllm.options import Options
 from engines.vllm.sizes import Sizes, sizes_of
 from engines.vllm.step_loop import StepLoop
@@ -110,8 +110,8 @@ def load(spec: RunSpec, model: ModelInfo) -> Loaded:
     context = _context(spec, model, text_config(config))
     dtype = spec.dtype or model.dtype or _DEFAULT_DTYPE
     sizes = sizes_of(spec, context, device, options)
-    place = _place(sizes, context, device, config, model, dtype)
-    place = replace(place, adapters=adapters_of(spec, model))
+    bare = Place(device, context, adapters=adapters_of(spec, model))
+    place = _placed(bare, sizes, options, config=text_config(config), model=model, dtype=dtype)
     core = _core(arguments(spec, model, sizes=sizes, options=options, place=place, dtype=dtype), place)
     try:
         return _loaded(core, spec, model, config, sizes=sizes, place=place)
@@ -216,25 +216,28 @@ def _core(given: dict[str, Any], place: Place) -> names.Core:
         ) from problem
 
 
-def _place(sizes: Sizes, context: int, device: str, config: Any, model: ModelInfo, dtype: str) -> Place:
+def _placed(
+    place: Place, sizes: Sizes, options: Options, *, config: Any, model: ModelInfo, dtype: str
+) -> Place:
+    """Return `place` with the memory that is there."""
     import torch
 
-    if device != "cpu":
-        free, total = getattr(torch, device).mem_get_info()
-        return Place(device, context, free_share=free / total)
+    if place.device != "cpu":
+        left, total = getattr(torch, place.device).mem_get_info()
+        return replace(place, free_share=left / total)
     item_bytes = getattr(torch, dtype).itemsize
     stored = getattr(torch, model.dtype).itemsize if model.dtype else item_bytes
-    free = free_bytes(device)
+    free = free_bytes(place.device)
     if free is None:
         raise PrerequisiteError("vLLM on the cpu needs a system that tells how much memory is free")
     memory = cache_memory(
         sizes,
-        context,
-        token_bytes=cache_token_bytes(text_config(config), item_bytes),
-        free_bytes=free,
-        weights_bytes=weights_bytes(model.path) * item_bytes // stored,
+        place.context_tokens,
+        token_bytes=cache_token_bytes(config, item_bytes),
+        free_bytes=free - weights_bytes(model.path) * item_bytes // stored,
+        share=options.memory_share or USABLE_SHARE,
     )
-    return Place(device, memory.context_tokens, memory.bytes)
+    return replace(place, context_tokens=memory.context_tokens, cache_bytes=memory.bytes)
 
 
 def _context(spec: RunSpec, model: ModelInfo, config: Any) -> int:

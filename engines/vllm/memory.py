@@ -30,15 +30,16 @@ class CacheMemory:
 
 
 def cache_memory(
-    sizes: Sizes, context_tokens: int, *, token_bytes: int, free_bytes: int, weights_bytes: int
+    sizes: Sizes, context_tokens: int, *, token_bytes: int, free_bytes: int, share: float = USABLE_SHARE
 ) -> CacheMemory:
     """Return what the cache gets: what `sizes` need if memory allows, else what is usable.
 
-    `token_bytes` is 0 where it is not known.
+    `token_bytes` is 0 where it is not known; `free_bytes` is what is free beside the weights, of which
+    `share` may be taken.
 
     Raises: OutOfMemory when not even one row finds room.
     """
-    usable = int(USABLE_SHARE * (free_bytes - weights_bytes))
+    usable = int(share * free_bytes)
     if not token_bytes:
         return CacheMemory(max(int(UNKNOWN_SHARE * usable), 1), context_tokens)
     spare = (sizes.rows + SPARE_BLOCKS) * _BLOCK_TOKENS

@@ -4,7 +4,8 @@ compile       yes, no: torch.compile and graphs of the device           [yes whe
 block_size    tokens in a block of the key-value cache                  [the smallest of the platform]
 step_tokens   tokens the engine feeds in one step, at most              [see `sizes.py`]
 prefix_cache  yes, no: read what earlier rows left in the cache         [yes but where times are taken]
-memory_share  of an accelerator's memory that vLLM may take             [0.9, or less where less is free]
+memory_share  of an accelerator's memory that vLLM may take; on the
+              cpu of what is free beside the weights, for the cache     [0.9 or what is free; cpu: 0.7]
 """
 
 from __future__ import annotations

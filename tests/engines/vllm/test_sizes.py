@@ -53,9 +53,11 @@ def test_a_loaded_engine_serves_smaller_runs_of_questions_and_timed_ones_of_its_
 def test_the_cache_gets_what_is_needed_or_what_is_usable():
     sizes = Sizes(2, 64, 100, 200, is_timed=True)
     wanted = (512 + 10 * 128) * 10
-    found = cache_memory(sizes, 512, token_bytes=10, free_bytes=1 << 20, weights_bytes=0)
+    found = cache_memory(sizes, 512, token_bytes=10, free_bytes=1 << 20)
     assert found == CacheMemory(wanted, 512)
-    tight = cache_memory(sizes, 5120, token_bytes=10, free_bytes=21_000, weights_bytes=1000)
+    quarter = cache_memory(sizes, 5120, token_bytes=1, free_bytes=20_000, share=0.25)
+    assert quarter == CacheMemory(5000, 5000 - 8 * 128)
+    tight = cache_memory(sizes, 5120, token_bytes=10, free_bytes=20_000)
     assert tight == CacheMemory(14_000, 14_000 // 10 - 8 * 128)
 
 
@@ -65,14 +67,13 @@ def test_no_room_for_a_single_row_is_out_of_memory():
             Sizes(1, 64, 100, 100, is_timed=True),
             512,
             token_bytes=10_000_000,
-            free_bytes=1000,
-            weights_bytes=900,
+            free_bytes=100,
         )
 
 
 def test_where_keys_and_values_have_no_known_size_a_share_is_taken():
     sizes = Sizes(1, 64, 1, 100, is_timed=False)
-    found = cache_memory(sizes, 512, token_bytes=0, free_bytes=1000, weights_bytes=0)
+    found = cache_memory(sizes, 512, token_bytes=0, free_bytes=1000)
     assert found == CacheMemory(210, 512)
 
 
