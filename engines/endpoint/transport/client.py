@@ -31,7 +31,11 @@ class Unanswered(Exception):
 
 
 class ServerGone(EngineError):
-    """The server cannot be reached any more."""
+    """The server cannot be reached any more; `said` is what the last attempt met."""
+
+    def __init__(self, base: str, said: str, attempts: int) -> None:
+        super().__init__(f"{base}: {said} (after {attempts} attempts)")
+        self.said = said
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,9 @@ class Client:
         self._random = random.Random()
         self._is_checking = asyncio.Lock()
         self._was_away = False
+        self._starts: set[str] = set()
+        """Starts of the server whose model was looked at; several, where several servers share an address."""
+
         self.on_return: Callable[[], Awaitable[None]] | None = None
         """Asked before the next request after a connection broke: the server may be another one by now."""
 
@@ -102,6 +109,7 @@ class Client:
             await self._recheck()
             reply = await self._attempt("POST", path, body)
             if reply.status == 200 and not is_error(reply.value):
+                await self._check_start(reply.value)
                 return reply.value
             said = f"status {reply.status}: {reply.text or message_of(reply.value)}"
             if (trouble := trouble_of(reply.status)) is not None:
@@ -121,6 +129,8 @@ class Client:
             if trouble_of(reply.status) is Trouble.BUSY:
                 asked_s = read_retry_after(reply.retry_after)
                 raise _Broken(f"status {reply.status}: {reply.text}", Trouble.BUSY, asked_s)
+            if self.on_return is None and (start := _start_of(reply.value)) is not None:
+                self._starts.add(start)
             return reply
 
         reply: Reply = await self._patiently(answer, min(PROBE_PATIENCE_S, self.options.retry_s))
@@ -148,12 +158,9 @@ class Client:
                 trouble, now_s=time.monotonic(), draw=self._random.random(), asked_s=asked_s
             )
             if wait_s is None:
-                text = f"{said} (after {patience.attempts} attempts)"
-                raise (
-                    ServerGone(f"{self.address.base}: {text}")
-                    if trouble is Trouble.AWAY
-                    else Unanswered(text)
-                )
+                if trouble is Trouble.AWAY:
+                    raise ServerGone(self.address.base, said, patience.attempts)
+                raise Unanswered(f"{said} (after {patience.attempts} attempts)")
             self.retries += 1
             await asyncio.sleep(wait_s)
 
@@ -165,9 +172,26 @@ class Client:
             self._was_away = False
             try:
                 await self.on_return()
-            except (ServerGone, Unanswered) as problem:
-                self._was_away = True
-                raise _Broken(str(problem), Trouble.AWAY) from None
+            except BaseException as problem:
+                self._was_away = True  # whoever waits here looks for itself
+                if not isinstance(problem, (ServerGone, Unanswered)):
+                    raise
+                said = problem.said if isinstance(problem, ServerGone) else str(problem)
+                raise _Broken(said, Trouble.AWAY) from None
+
+    async def _check_start(self, value: Any) -> None:
+        """Look at the model again before an answer counts that another start of the server gave.
+
+        A server that was restarted while nothing was asked of it shows nothing else: vLLM names each of its
+        starts in `system_fingerprint`.
+        """
+        start = _start_of(value)
+        if start is None or start in self._starts:
+            return
+        if self._starts:
+            self._was_away = True
+            await self._recheck()
+        self._starts.add(start)
 
     async def _attempt(self, method: str, path: str, body: Mapping[str, Any] | None) -> Reply:
         self.requests += 1
@@ -210,3 +234,8 @@ class Client:
         is_elsewhere = 300 <= response.status < 400
         text = "it sends elsewhere, which is not followed" if is_elsewhere else self.hide(said_in(data))
         return Reply(response.status, None, text, response.headers.get("Retry-After"))
+
+
+def _start_of(value: Any) -> str | None:
+    start = value.get("system_fingerprint") if isinstance(value, dict) else None
+    return start if isinstance(start, str) and start else None

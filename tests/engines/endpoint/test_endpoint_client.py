@@ -9,6 +9,7 @@ def test_as_many_requests_run_together_as_the_batch_size_over_kept_connections(t
     with made_server(tmp_path, "vllm") as server, asked_engine(server.url) as (engine, _):
         server.stop()
         server.start("--first-ms", "30")
+        answers(engine, requests[:1])  # the model of the new server is looked at first
         before = len(server.lines())
         done = answers(engine, requests, batch_size=4)
         asked = [line for line in server.lines()[before:] if line["path"] == "/v1/completions"]

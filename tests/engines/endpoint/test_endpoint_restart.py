@@ -66,6 +66,24 @@ def test_a_server_that_comes_back_with_other_weights_ends_the_run(dialect, weigh
         thread.join()
 
 
+@pytest.mark.parametrize(("weights", "is_another"), [("finetune", True), ("base", False)])
+def test_a_server_that_was_restarted_while_nothing_was_asked_is_looked_at_again(
+    weights, is_another, tmp_path
+):
+    requests = questions(12)
+    with made_server(tmp_path) as server, asked_engine(server.url) as (engine, _):
+        answers(engine, requests)
+        server.stop()
+        server.start("--weights", weights)
+        if is_another:
+            with pytest.raises(EngineError, match="another"):
+                answers(engine, requests)
+        else:
+            done = answers(engine, requests)
+            for request in requests:
+                assert_right(done[request.id], request)
+
+
 @pytest.mark.parametrize("dialect", ["vllm", "mindie"])
 def test_the_same_weights_with_other_rounding_are_known_again(dialect, tmp_path):
     requests = [request for request in questions(COUNT) if not request.choices]
@@ -104,6 +122,8 @@ def test_a_run_whose_server_ended_goes_on_with_the_same_weights_and_no_others(ta
         server.stop(kill=True)
         error = process.communicate(timeout=60)[1]
         assert process.returncode == 5, error
+        (told,) = (line for line in error.splitlines() if "no connection" in line)
+        assert told.count(server.url) == told.count("attempts)") == 1
         directory = run_directory(output)
         kept = answered(directory)
         assert 0 < len(kept) < COUNT
