@@ -141,7 +141,7 @@ def _make(where: Path, variables: Mapping[str, str], tell: Tell) -> None:
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-q"]
     _run([*pip, "--no-deps", "-e", str(ROOT)], variables, "pip")
     _write_stamp(where, _stamp())
-    tell(f"the environment of the tests on vLLM was made in {time.monotonic() - begin:.0f} s")
+    tell(f"the environment of the tests on vLLM is ready after {time.monotonic() - begin:.0f} s")
 
 
 def _run(command: Sequence[str], variables: Mapping[str, str], what: str) -> None:
