@@ -167,7 +167,7 @@ def test_the_same_weights_are_known_again_and_others_too(look: Look) -> None:
 
 
 def test_a_server_that_only_chats_is_asked_in_conversations_alone(look: Look) -> None:
-    loaded = look(dialect="transformers")
+    loaded = look("--chat-only", dialect="transformers")
     assert {"generate", "choice_logprobs", "token_times"} <= set(loaded.info.lacking)
     assert "ask with chat" in loaded.info.lacking["generate"]
     turns = (Turn("user", "Is the sea salt?"),)
