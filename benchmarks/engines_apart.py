@@ -121,7 +121,7 @@ def main(
     if engine_python is not None:
         engines["vllm"] = [*local, "--engine-python", str(engine_python)]
     if server is not None:
-        engines["openai"] = ["--model", server, "--tokenizer", str(asked["model"]), *options]
+        engines["openai"] = ["--model", server, "--engine-option", f"tokenizer={asked['model']}", *options]
     if not engines:
         raise click.UsageError("give --engine-python, --server or both")
     output.mkdir(parents=True)
