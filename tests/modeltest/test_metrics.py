@@ -120,3 +120,10 @@ def test_a_clock_twice_as_slow_halves_throughput(shape: tuple[int, int, list[int
     for name, value in _values(measurement).items():
         scaled = value * factor if not name.endswith("per_s") else value / factor  # type: ignore[operator]
         assert _values(slower)[name] == pytest.approx(scaled)
+
+
+def test_itl_is_not_known_where_tokens_came_together() -> None:
+    values = _values(_batch((10, 14, 14, 20), (12, 16, 18, 20)))
+    assert values["itl_ms"] is None
+    assert values["tpot_ms"] == pytest.approx(3.0)  # rows: 10/3 and 8/3
+    assert values["ttft_ms"] == 11.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -218,3 +219,31 @@ def test_nobody_there_is_told_before_anything_is_asked() -> None:
     with pytest.raises(EngineError, match=r"127\.0\.0\.1:9/v1: no connection"):
         engine.load(spec, engine.served_model(spec))
     engine.close()
+
+
+@pytest.mark.parametrize(("weights", "is_refused"), [("base", False), ("finetune", True)])
+def test_a_server_that_was_away_is_asked_whether_it_is_the_same(
+    look: Look, tmp_path: Path, weights: str, is_refused: bool
+) -> None:
+    with made_server(tmp_path) as server:
+        loaded = look(url=server.url)
+        expected = complete(loaded.engine, GENERATIONS)
+        server.stop(kill=True)
+        back = threading.Timer(0.5, server.start, ("--weights", weights))
+        back.start()
+        if is_refused:
+            with pytest.raises(EngineError, match="came back as another"):
+                complete(loaded.engine, GENERATIONS)
+        else:
+            found = complete(loaded.engine, GENERATIONS)
+            assert {name: row.text for name, row in found.items()} == {
+                name: row.text for name, row in expected.items()
+            }
+        back.join()
+
+
+def test_a_server_that_stays_away_ends_the_run(look: Look, tmp_path: Path) -> None:
+    with made_server(tmp_path) as server:
+        loaded = look(url=server.url, retry_s="1")
+    with pytest.raises(EngineError, match="no connection"):
+        complete(loaded.engine, GENERATIONS)

@@ -328,6 +328,26 @@ def test_what_timing_costs_is_told_in_percent() -> None:
     assert case.notes == ("timing every token costs 2.0% (2.0% at least): E2E is that much too long",)
 
 
+def test_tokens_that_came_in_one_piece_leave_itl_out_and_are_told() -> None:
+    def answer(trial: Trial) -> Measurement:
+        timed = measurement(trial, step_ns=100 * MS)
+        if trial.phase != "measure":
+            return timed
+        rows = [
+            replace(
+                row, token_times_ns=(*row.token_times_ns[:-2], row.token_times_ns[-1], row.token_times_ns[-1])
+            )
+            for row in timed.completions
+        ]
+        return replace(timed, completions=tuple(rows))
+
+    spec = performance_spec((6, 5), quick=True)
+    (case,) = _TASK.summarize_measurements(play(_TASK, spec, answer)[1], spec).cases
+    assert case.metrics["itl_ms"].n == 0
+    assert case.metrics["tpot_ms"].median == 100.0
+    assert case.notes[-1].startswith("20% of the tokens came in one piece with the one before")
+
+
 def test_timing_that_costs_next_to_nothing_is_not_worth_a_note() -> None:
     def answer(trial: Trial) -> Measurement:
         return measurement(trial, step_ns=(995 if trial.phase == "bare" else 1000) * MS)

@@ -7,10 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from modeltest.api import RunResult, RunSpec, SpecError
+from modeltest.api import EngineInfo, RunResult, RunSpec, ServedModel, SpecError
 from modeltest.models.checkpoint import fingerprint_before
 from modeltest.run.planning.plan import plan, protocol_version
-from modeltest.run.planning.resume import asked_by, refuse_other_run, refuse_other_words
+from modeltest.run.planning.resume import (
+    asked_by,
+    refuse_other_engine,
+    refuse_other_run,
+    refuse_other_words,
+)
 from modeltest.version import __version__
 
 HEADER = json.dumps({"w": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}).encode()
@@ -117,3 +122,15 @@ def test_a7_words_that_leave_the_device_to_their_first_go_on(spec):
     refuse_other_words("runs/x", begun_with, asked_by(spec))
     with pytest.raises(SpecError, match="device was cpu, now it is cuda"):
         refuse_other_words("runs/x", begun_with, asked_by(replace(spec, device="cuda")))
+
+
+def test_a_server_with_other_weights_is_refused_and_the_same_goes_on(tmp_path):
+    def served(*logprobs):
+        info = EngineInfo("openai", "server", "unknown", 9, (), None, {})
+        return replace(info, served=ServedModel("m", logprobs, noise=0.0))
+
+    then = served(-1.0, -2.0)
+    refuse_other_engine(tmp_path, None, then, is_timed=True)
+    refuse_other_engine(tmp_path, then, served(-1.0001, -2.0), is_timed=True)
+    with pytest.raises(SpecError, match=r"differ by 0\.5 in the mean .* the server has other weights"):
+        refuse_other_engine(tmp_path, then, served(-1.5, -2.5), is_timed=False)
