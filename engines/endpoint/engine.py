@@ -92,7 +92,11 @@ class OpenAIEngine:
         if spec.kw_args:
             raise PrerequisiteError(f"engine {self.name} does not take encryption words; leave them out")
         if spec.device is not None:
-            raise SpecError(f"engine {self.name} asks a server and uses no device; leave out --device")
+            raise SpecError(
+                f"engine {self.name} asks a server and uses no device; leave out --device (MODELTEST_DEVICE)"
+            )
+        if spec.dtype is not None:
+            raise SpecError(f"engine {self.name} asks a server that has its own dtype; leave out --dtype")
         sampling = spec.options.generation.sampling if spec.options.generation else None
         if sampling is not None and (sampling.min_tokens_to_keep or 1) > 1:
             raise SpecError(
@@ -179,7 +183,7 @@ class OpenAIEngine:
         return EngineInfo(
             engine=self.name,
             device="server",
-            dtype=spec.dtype or "unknown",
+            dtype="unknown",
             vocabulary_size=loaded.vocabulary_size or 1,
             special_token_ids=loaded.special_ids,
             context_tokens=loaded.context_tokens,

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import Any
@@ -16,6 +16,7 @@ from engines.common.encoding import Encoded
 from engines.endpoint.chunks import Streamed, read_stream, token_times
 from engines.endpoint.replies import Usage
 from engines.endpoint.server import COMPLETIONS, Server
+from engines.endpoint.transport.client import AttemptFailed
 from engines.endpoint.transport.streaming import StartLine, Stream, connect, stream
 from modeltest.api import Completion, Finish
 
@@ -40,6 +41,8 @@ async def run_timed(server: Server, batch: Sequence[Encoded], lags: Lags) -> lis
     are read from the sockets and left alone until the last has ended; times are those of the reads.
     """
     client, line = server.client, StartLine(len(batch))
+    with suppress(AttemptFailed):  # a server that is away fails the trial below
+        await client.recheck()
     await connect(client, len(batch))
     bodies = [timed_body(server, encoded) for encoded in batch]
     gc.collect()

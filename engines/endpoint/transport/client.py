@@ -48,7 +48,7 @@ class Reply:
     retry_after: str | None = None
 
 
-class _Broken(Exception):
+class AttemptFailed(Exception):
     """An attempt is over without an answer, and another may be made."""
 
     def __init__(self, text: str, trouble: Trouble, asked_s: float | None = None) -> None:
@@ -106,14 +106,14 @@ class Client:
         """
 
         async def answer() -> Any:
-            await self._recheck()
+            await self.recheck()
             reply = await self._attempt("POST", path, body)
             if reply.status == 200 and not is_error(reply.value):
                 await self._check_start(reply.value)
                 return reply.value
             said = f"status {reply.status}: {reply.text or message_of(reply.value)}"
             if (trouble := trouble_of(reply.status)) is not None:
-                raise _Broken(said, trouble, read_retry_after(reply.retry_after))
+                raise AttemptFailed(said, trouble, read_retry_after(reply.retry_after))
             raise Unanswered(said)
 
         return await self._patiently(answer, self.options.retry_s)
@@ -128,7 +128,7 @@ class Client:
             reply = await self._attempt("GET" if body is None else "POST", path, body)
             if trouble_of(reply.status) is Trouble.BUSY:
                 asked_s = read_retry_after(reply.retry_after)
-                raise _Broken(f"status {reply.status}: {reply.text}", Trouble.BUSY, asked_s)
+                raise AttemptFailed(f"status {reply.status}: {reply.text}", Trouble.BUSY, asked_s)
             if self.on_return is None and (start := _start_of(reply.value)) is not None:
                 self._starts.add(start)
             return reply
@@ -152,7 +152,7 @@ class Client:
         while True:
             try:
                 return await answer()
-            except _Broken as problem:
+            except AttemptFailed as problem:
                 trouble, said, asked_s = problem.trouble, str(problem), problem.asked_s
             wait_s = patience.wait_s(
                 trouble, now_s=time.monotonic(), draw=self._random.random(), asked_s=asked_s
@@ -164,8 +164,15 @@ class Client:
             self.retries += 1
             await asyncio.sleep(wait_s)
 
-    async def _recheck(self) -> None:
-        """Look at a server that was away before it is asked again; whoever comes meanwhile waits."""
+    def note_broken(self) -> None:
+        """Note that a connection broke: the server may be another one when it is asked next."""
+        self._was_away = True
+
+    async def recheck(self) -> None:
+        """Look at a server that was away before it is asked again; whoever comes meanwhile waits.
+
+        Raises: AttemptFailed while it is away; what `on_return` raises when it is another one.
+        """
         async with self._is_checking:
             if not self._was_away or self.on_return is None:
                 return
@@ -177,7 +184,7 @@ class Client:
                 if not isinstance(problem, (ServerGone, Unanswered)):
                     raise
                 said = problem.said if isinstance(problem, ServerGone) else str(problem)
-                raise _Broken(said, Trouble.AWAY) from None
+                raise AttemptFailed(said, Trouble.AWAY) from None
 
     async def _check_start(self, value: Any) -> None:
         """Look at the model again before an answer counts that another start of the server gave.
@@ -190,7 +197,7 @@ class Client:
             return
         if self._starts:
             self._was_away = True
-            await self._recheck()
+            await self.recheck()
         self._starts.add(start)
 
     async def _attempt(self, method: str, path: str, body: Mapping[str, Any] | None) -> Reply:
@@ -218,12 +225,12 @@ class Client:
                 "for it: --engine-option ca_bundle=FILE"
             )
         if isinstance(problem, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-            self._was_away = True
-            return _Broken(f"no connection: {said}", Trouble.AWAY)
+            self.note_broken()
+            return AttemptFailed(f"no connection: {said}", Trouble.AWAY)
         if isinstance(problem, (asyncio.TimeoutError, TimeoutError)):
             return Unanswered(f"the answer did not come in time: {said}")
-        self._was_away = True
-        return _Broken(f"the connection broke off: {said}", Trouble.BROKEN)
+        self.note_broken()
+        return AttemptFailed(f"the connection broke off: {said}", Trouble.BROKEN)
 
     def _reply(self, response: aiohttp.ClientResponse, data: bytes) -> Reply:
         if response.status == 200:

@@ -88,6 +88,7 @@ async def stream(client: Client, path: str, body: Mapping[str, Any], line: Start
             error = watch.result()
     except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as problem:
         error = client.said(problem)
+        client.note_broken()
     finally:
         for task in (asking, watch):
             if task is not None:

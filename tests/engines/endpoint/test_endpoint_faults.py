@@ -99,6 +99,8 @@ def test_what_fails_each_time_is_failed_after_a_bounded_number_of_attempts(betwe
 def test_a_timed_stream_that_breaks_off_is_failed_and_not_asked_again(between, fault):
     engine, proxy, server = between
     requests = timed(3)
+    proxy.arm()
+    answers(engine, requests, batch_size=3)  # a server whose connection broke is looked at before
     proxy.arm({"fault": fault, "at": [2]})
     done = answers(engine, requests, batch_size=3)
     failed = [one for one in done.values() if one.error]

@@ -135,6 +135,8 @@ def test_a_timed_batch_is_never_asked_again(look: Look, tmp_path: Path) -> None:
     with made_server(tmp_path) as server, faulty_proxy(tmp_path, server) as proxy:
         loaded = look(url=proxy.url)
         for fault in ("429", "reset_before", "reset_after", "cut", "html", "error_200", "redirect"):
+            proxy.arm()
+            list(loaded.engine.complete(TIMED, batch_size=3))  # one whose connection broke is looked at first
             proxy.arm({"fault": fault, "at": [2]})
             (batch,) = loaded.engine.complete(TIMED, batch_size=3)
             assert sum(row.error is not None for row in batch) == 1, fault

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ from endpoint_engine import spec_of
 
 from engines.endpoint.engine import OpenAIEngine
 from engines.endpoint.transport.options import EndpointOptions
-from modeltest.api import RunSpec, SpecError
+from modeltest.api import SpecError
 
 URL = "http://127.0.0.1:1/v1"
 
@@ -44,8 +45,8 @@ def test_the_model_is_called_by_its_server_or_its_name() -> None:
     assert (model.name, model.path, model.fingerprint) == ("org-my-model", URL, None)
 
 
-def test_words_about_a_device_are_refused() -> None:
+@pytest.mark.parametrize("asked", [{"device": "npu"}, {"dtype": "bfloat16"}])
+def test_words_about_what_the_server_has_are_refused(asked: dict[str, str]) -> None:
     engine, spec = OpenAIEngine(), spec_of(URL)
-    wanted = RunSpec(engine="openai", mode="m", task="t", model="auto", weights=URL, device="npu")
-    with pytest.raises(SpecError, match="--device"):
-        engine.check(wanted, engine.served_model(spec))
+    with pytest.raises(SpecError, match=f"--{next(iter(asked))}"):
+        engine.check(replace(spec, **asked), engine.served_model(spec))  # type: ignore[arg-type]
