@@ -6,7 +6,7 @@ from engines.endpoint.abilities import FEW, Texts
 from engines.endpoint.chunks import Streamed, is_cumulative, read_stream, token_times
 from engines.endpoint.server import COMPLETIONS, Server
 from engines.endpoint.timed import stream_fields
-from engines.endpoint.transport.streaming import stream
+from engines.endpoint.transport.streaming import framed, stream
 from modeltest.api import Ability
 
 _TOKENS = 2 * FEW
@@ -16,7 +16,7 @@ async def find_out_streams(server: Server, texts: Texts) -> None:
     """Ask for a stream and note in `server.abilities` what it showed."""
     prompt = texts.ids if server.can("token_prompts") else "The sea is salt."
     body = server.completion(prompt, new_tokens=_TOKENS, **stream_fields(server))
-    came = await stream(server.client, COMPLETIONS, body)
+    came = framed(await stream(server.client, COMPLETIONS, body))
     streamed = read_stream(came.pieces, ends_with_done=server.seen.dialect.ends_with_done)
     error = came.error or streamed.error
     for ability in _seen(streamed, error):

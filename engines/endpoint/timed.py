@@ -17,7 +17,7 @@ from engines.endpoint.chunks import Streamed, read_stream, token_times
 from engines.endpoint.replies import Usage
 from engines.endpoint.server import COMPLETIONS, Server
 from engines.endpoint.transport.client import AttemptFailed
-from engines.endpoint.transport.streaming import StartLine, Stream, connect, stream
+from engines.endpoint.transport.streaming import StartLine, Stream, connect, framed, stream
 from modeltest.api import Completion, Finish
 
 _TICK_S = 0.005
@@ -56,7 +56,7 @@ async def run_timed(server: Server, batch: Sequence[Encoded], lags: Lags) -> lis
             for task in (watch, *streams):
                 task.cancel()
     lags.is_timed = True
-    return [_completed(one, each, line.begin_ns, lags) for one, each in zip(batch, came, strict=True)]
+    return [_completed(one, framed(each), line.begin_ns, lags) for one, each in zip(batch, came, strict=True)]
 
 
 def timed_body(server: Server, encoded: Encoded) -> dict[str, Any]:

@@ -27,6 +27,17 @@ _WATCH_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
+class Raw:
+    """What came on the connection of one streamed answer, untouched, beside what aiohttp made of it."""
+
+    sent_ns: int | None
+    reads: tuple[Piece, ...]
+    whole: bytes
+    end_ns: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """A streamed answer, with times of `time.perf_counter_ns`; `error` says why it came to no end."""
 
@@ -46,7 +57,7 @@ class StartLine:
         self.begin_ns = 0
         """When they were let go, by `time.perf_counter_ns`."""
 
-    async def let_go(self, streams: Collection[asyncio.Future[Stream]]) -> None:
+    async def let_go(self, streams: Collection[asyncio.Future[Raw]]) -> None:
         """Wait for all requests, or for one of `streams` that is over before it could start."""
         there = asyncio.ensure_future(self._all_there.wait())
         waiting: list[asyncio.Future[Any]] = [there, *streams]
@@ -64,10 +75,11 @@ class StartLine:
         yield data
 
 
-async def stream(client: Client, path: str, body: Mapping[str, Any], line: StartLine | None = None) -> Stream:
-    """Return the streamed answer to `body`, written with those of its `line`; it is asked for once.
+async def stream(client: Client, path: str, body: Mapping[str, Any], line: StartLine | None = None) -> Raw:
+    """Return what came as the answer to `body`, written with those of its `line`; it is asked for once.
 
-    Nothing is taken from the connection before the end, so that the loop has nothing to do but to note reads.
+    Nothing is taken from the connection before the end, and nothing taken apart then: others may still read
+    their last tokens, and the loop shall have nothing to do but to note reads. `framed` is for afterwards.
 
     Raises: EngineError when this aiohttp cannot be timed.
     """
@@ -99,7 +111,7 @@ async def stream(client: Client, path: str, body: Mapping[str, Any], line: Start
             f"aiohttp {aiohttp.__version__} has no place for the clock of the engine openai; install the "
             "version in constraints.txt"
         )
-    return _framed(Stream(sent.time_ns, (), end_ns, error), recorder, whole)
+    return Raw(sent.time_ns, tuple(recorder.reads), whole, end_ns, error)
 
 
 async def connect(client: Client, count: int) -> None:
@@ -144,13 +156,13 @@ async def _watch(client: Client, recorder: Recorder) -> str:
             return f"the {what} did not come within {limit_s:g} s"
 
 
-def _framed(stream: Stream, recorder: Recorder, whole: bytes) -> Stream:
+def framed(raw: Raw) -> Stream:
     """Return the stream with its pieces; of one that came to its end they are what aiohttp read, too."""
-    error = stream.error
+    error = raw.error
     try:
-        pieces = tuple(body_pieces(recorder.reads))
+        pieces = tuple(body_pieces(raw.reads))
     except FrameError as problem:
-        return Stream(stream.sent_ns, (), stream.end_ns, error or str(problem))
-    if error is None and b"".join(piece.data for piece in pieces) != whole:
+        return Stream(raw.sent_ns, (), raw.end_ns, error or str(problem))
+    if error is None and b"".join(piece.data for piece in pieces) != raw.whole:
         error = "the stream is not framed as HTTP/1.1 says"
-    return Stream(stream.sent_ns, pieces, stream.end_ns, error)
+    return Stream(raw.sent_ns, pieces, raw.end_ns, error)
