@@ -95,9 +95,12 @@ def test_a_failed_run_is_raised_and_can_be_read(tmp_path):
 def interrupted(tmp_path, number=signal.SIGINT):
     """Return what a run raises that gets a signal once three questions are answered."""
 
+    over = threading.Event()
+
     def send() -> None:
         while sum(path.read_bytes().count(b"\n") for path in tmp_path.glob("*/samples.jsonl")) < 3:
-            time.sleep(0.01)
+            if over.wait(0.01):
+                return  # the run has failed: nobody is left to interrupt
         os.kill(os.getpid(), number)
 
     thread = threading.Thread(target=send)
@@ -108,6 +111,7 @@ def interrupted(tmp_path, number=signal.SIGINT):
                 **SLOW, output=tmp_path, engine_option=["sleep=yes", "prefill_ms_per_token=0.1"]
             )
     finally:
+        over.set()
         thread.join()
     return raised.value
 
