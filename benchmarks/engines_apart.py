@@ -115,13 +115,13 @@ def main(
 
     Ends with 1 when float32 answers differ that are no near tie.
     """
-    options = [str(word) for name in ("dtype", "batch_size", "data_dir") for word in _option(name, asked)]
-    local = ["--model", str(asked["model"]), *options]
+    local = ["--model", str(asked["model"]), *_options(asked, "dtype", "batch_size", "data_dir")]
     engines: dict[str, list[str]] = {}
     if engine_python is not None:
         engines["vllm"] = [*local, "--engine-python", str(engine_python)]
     if server is not None:
-        engines["openai"] = ["--model", server, "--engine-option", f"tokenizer={asked['model']}", *options]
+        served = _options(asked, "batch_size", "data_dir")  # its dtype is the server's own
+        engines["openai"] = ["--model", server, "--tokenizer", str(asked["model"]), *served]
     if not engines:
         raise click.UsageError("give --engine-python, --server or both")
     output.mkdir(parents=True)
@@ -172,8 +172,8 @@ def hold(work: Work, engine: str, run: Path, reference: Path) -> Apart:
     )
 
 
-def _option(name: str, asked: dict[str, object]) -> Sequence[object]:
-    return f"--{name.replace('_', '-')}", asked[name]
+def _options(asked: dict[str, object], *names: str) -> list[str]:
+    return [word for name in names for word in (f"--{name.replace('_', '-')}", str(asked[name]))]
 
 
 def _run(work: Work, engine: str, words: Sequence[str], output: Path) -> Path:

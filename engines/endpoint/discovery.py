@@ -49,8 +49,7 @@ def _only(client: Client, entries: Mapping[str, Any]) -> str:
         return next(iter(entries))
     names = ", ".join(sorted(entries)[:_SHOWN_MODELS]) or "none that it names"
     raise PrerequisiteError(
-        f"{client.address.base} serves {len(entries)} models ({names}): name one with "
-        "--engine-option served_model=NAME"
+        f"{client.address.base} serves {len(entries)} models ({names}): name one with --served-model NAME"
     )
 
 
@@ -64,7 +63,7 @@ def refuse_unknown_model(server: Server) -> None:
     said = server.abilities["completions"].seen
     raise PrerequisiteError(
         f"{server.client.address.base} completes nothing with model {server.model!r}: {said}; name the model "
-        "with --engine-option served_model=NAME"
+        "with --served-model NAME"
     )
 
 

@@ -149,8 +149,7 @@ class OpenAIEngine:
         side = self._loaded.text_side if self._loaded else None
         if side is None or side.raw is None:
             raise PrerequisiteError(
-                f"engine {self.name} has no tokenizer to cut texts with: give its files with --engine-option "
-                "tokenizer=DIR"
+                f"engine {self.name} has no tokenizer to cut texts with: give its files with --tokenizer DIR"
             )
         return CheckpointTokenizer(side.texts)
 

@@ -156,7 +156,7 @@ def _vocabulary(loop: LoopThread, server: Server, raw: Any) -> tuple[int | None,
         special = tuple(sorted(token for token in raw.all_special_ids if token < size))
     else:
         found = loop.run(vocabulary_size(server))
-        size, said = found or 0, "searched for" if found else "unknown: give --engine-option tokenizer=DIR"
+        size, said = found or 0, "searched for" if found else "unknown: give --tokenizer DIR"
     server.abilities["vocabulary"] = Ability(
         "vocabulary", size > 0, f"{size} tokens, {said}" if size else said
     )

@@ -16,9 +16,7 @@ class _NoTemplate:
     """Takes the place of a chat template where there is none at hand."""
 
     def lay_out_all(self, conversations: Sequence[Sequence[Turn]]) -> NoReturn:
-        raise SpecError(
-            "choices in a conversation need the model's chat template: give --engine-option tokenizer=DIR"
-        )
+        raise SpecError("choices in a conversation need the model's chat template: give --tokenizer DIR")
 
     def close(self) -> None:
         """There is nothing to end."""
@@ -38,7 +36,7 @@ class ServerTexts:
         if not plain or special[len(special) - len(plain) :] != plain:
             raise EngineError(
                 f"the server cuts 'a' into {list(plain)}, and with special tokens into {list(special)}: what "
-                "stands around a text cannot be told; give --engine-option tokenizer=DIR"
+                "stands around a text cannot be told; give --tokenizer DIR"
             )
         self._front = special[: len(special) - len(plain)]
 

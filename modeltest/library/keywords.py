@@ -45,6 +45,9 @@ class _OfEveryRun(LimitKeywords, total=False):
     engine_python: Path | None
     allow_dtype_cast: bool | None
     engine_option: Texts | None
+    served_model: str | None
+    tokenizer: Path | None
+    ca_bundle: Path | None
 
 
 class _OfOwnTasks(_OfEveryRun, total=False):

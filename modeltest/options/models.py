@@ -53,7 +53,9 @@ def _kw_args(_: click.Context, parameter: click.Parameter, text: str | None) -> 
 _MODEL_OPTIONS = (
     click.option("--engine", default="hf", show_default=True, help="Engine word, such as hf or pa_fp16."),
     click.option("--dtype", type=click.Choice(tuple(DTYPES)), help="Default: what the checkpoint names."),
-    click.option("--model", "weights", required=True, metavar="DIR", help="The checkpoint."),
+    click.option(
+        "--model", "weights", required=True, metavar="DIR", help="The checkpoint, or a served model's URL."
+    ),
     click.option(
         "--profile",
         "model",

@@ -131,7 +131,23 @@ _OPTIONS = (
         metavar="NAME=VALUE",
         help="An option of the engine, such as step_ms=2 of fake; its documentation has them.",
     ),
+    click.option("--served-model", metavar="NAME", help="Of a server with several models, the one to ask."),
+    click.option(
+        "--tokenizer",
+        callback=_absolute,
+        metavar="DIR",
+        help="The files of a served model's tokenizer.  [default: the server cuts texts]",
+    ),
+    click.option(
+        "--ca-bundle",
+        callback=_absolute,
+        metavar="FILE",
+        help="Certificates to trust of a server.  [default: the system's]",
+    ),
 )
+
+OF_SERVERS = ("served_model", "tokenizer", "ca_bundle")
+"""Engine options that have an option of their own, since next to every run of a served model needs one."""
 
 SPEC_FIELDS = (
     "subjects",
@@ -163,7 +179,7 @@ def harness_options(command: Command) -> Command:
 def run_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a `RunSpec` that `run_options` or `harness_options` decide.
 
-    Raises: SpecError when an engine option is not of the form NAME=VALUE.
+    Raises: SpecError when an engine option is not of the form NAME=VALUE, or given in two ways.
     """
     pairs = {}
     for text in options["engine_options"]:
@@ -171,6 +187,9 @@ def run_fields(options: Mapping[str, Any]) -> dict[str, Any]:
         if not separator or not name:
             raise SpecError(f"--engine-option {text!r}: expected NAME=VALUE")
         pairs[name] = value
+    for name in OF_SERVERS:
+        if (given := options[name]) is not None and pairs.setdefault(name, given) != given:
+            raise SpecError(f"{name} is given twice, as {given!r:.80} and in --engine-option")
     return {name: options[name] for name in SPEC_FIELDS if name in options} | {"engine_options": pairs}
 
 

@@ -222,7 +222,7 @@ class Client:
         if isinstance(problem, aiohttp.ClientConnectorCertificateError):
             return PrerequisiteError(
                 f"the certificate of {self.address.root} is not trusted ({said}); give the file that vouches "
-                "for it: --engine-option ca_bundle=FILE"
+                "for it: --ca-bundle FILE"
             )
         if isinstance(problem, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
             self.note_broken()
