@@ -35,6 +35,9 @@ class Place:
     free_share: float = 1.0
     """Of an accelerator's memory, what is free."""
 
+    ranks: int = 1
+    """Processes that share the model."""
+
     adapters: Adapters = field(default_factory=Adapters)
     """That answer some requests."""
 
@@ -69,10 +72,13 @@ def arguments(
         "enable_chunked_prefill": True,
         "enable_prefix_caching": caches,
         "enforce_eager": not compiles(spec, place.device, options),
+        "tensor_parallel_size": spec.world_size,
         "logprobs_mode": "raw_logprobs",
         "max_logprobs": _EVERY_TOKEN,
         "disable_log_stats": False,  # its own times, which those of the step loop are held against
     }
+    if spec.world_size > 1:
+        given["distributed_executor_backend"] = "mp"  # never ray, which outlives the run
     block = options.block_size or (None if sizes.is_timed else _SMALLEST_BLOCKS.get(place.device))
     if block is not None:
         given["block_size"] = block

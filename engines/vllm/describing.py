@@ -37,6 +37,7 @@ def described(name: str, spec: RunSpec, loaded: Loaded) -> EngineInfo:
         work=_work(spec, loaded),
         peaks=peaks,
         times_end_alone=True,
+        ranks=loaded.ranks,
         memory_limit_bytes=memory_limit_bytes(loaded.device),
     )
 

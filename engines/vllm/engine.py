@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from engines.common.device_errors import naming_device_errors
 from engines.vllm.installed import installed, obstacle
 from engines.vllm.lora import adapters_of
 from engines.vllm.options import Options
+from engines.vllm.splitting import check_split
 from engines.vllm.variables import variables
 from modeltest.api import (
     Capability,
@@ -57,6 +58,7 @@ class VLLMEngine:
         }
     )
     needs_weights = True
+    starts_ranks: Literal[True] = True
 
     def __init__(self) -> None:
         self._loaded: Loaded | None = None
@@ -70,10 +72,7 @@ class VLLMEngine:
         """Refuse what vLLM cannot run here, and options it does not have."""
         if reason := obstacle(spec):
             raise PrerequisiteError(f"engine {self.name} cannot run here: {reason}")
-        if spec.world_size != 1 or spec.cluster is not None:
-            raise PrerequisiteError(
-                f"engine {self.name} runs on one device; the words ask for {spec.world_size}: give 1"
-            )
+        check_split(spec, model)
         if spec.kw_args:
             raise PrerequisiteError(f"engine {self.name} does not take encryption words; leave them out")
         Options.parse(spec.engine_options)
@@ -129,10 +128,14 @@ class VLLMEngine:
                     yield from self._answer(same_kind, batch_size)
 
     def peak_memory_bytes(self) -> int | None:
-        """Return the peak memory since the last call: the device's, or the process's on the cpu."""
+        """Return the peak memory since the last call: the device's, or the process's on the cpu.
+
+        Of several ranks, which are other processes, it is not known.
+        """
         from engines.common.device import peak_memory_bytes
 
-        peak = peak_memory_bytes(self._require().device)
+        loaded = self._require()
+        peak = peak_memory_bytes(loaded.device) if loaded.ranks is None else None
         known = self._peak_bytes is not None and peak is not None
         self._peak_bytes = max(self._peak_bytes or 0, peak or 0) if known else None
         return peak
@@ -162,7 +165,10 @@ class VLLMEngine:
         """Record what is computed in `work`; see `modeltest.api.Traceable`."""
         from engines.common.profiling import traced
 
-        return traced(self._require().device, work, folder, name)
+        loaded = self._require()
+        if loaded.ranks is not None:
+            raise PrerequisiteError("vLLM's ranks are processes of its own, and not traced: give 1 chip")
+        return traced(loaded.device, work, folder, name)
 
     def close(self) -> None:
         """Free the model."""

@@ -24,6 +24,7 @@ from engines.vllm.lora import adapters_of
 from engines.vllm.memory import USABLE_SHARE, cache_memory, weights_bytes
 from engines.vllm.options import Options
 from engines.vllm.sizes import Sizes, sizes_of
+from engines.vllm.splitting import rank_use, share_of_cache
 from engines.vllm.step_loop import StepLoop
 from engines.vllm.trial import try_adapters, try_beside, try_cache
 from modeltest.api import (
@@ -33,6 +34,7 @@ from modeltest.api import (
     ModelTestError,
     OutOfMemory,
     PrerequisiteError,
+    RankUse,
     RunSpec,
     Sampling,
     SpecError,
@@ -69,6 +71,7 @@ class Loaded:
     context_tokens: int
     vocabulary_size: int
     notes: tuple[str, ...]
+    ranks: RankUse | None
     seeds: Seeds
     sampling: Sampling | None = None
     peaks: tuple[DevicePeaks | None, tuple[str, ...]] | None = None
@@ -110,7 +113,7 @@ def load(spec: RunSpec, model: ModelInfo) -> Loaded:
     context = _context(spec, model, text_config(config))
     dtype = spec.dtype or model.dtype or _DEFAULT_DTYPE
     sizes = sizes_of(spec, context, device, options)
-    bare = Place(device, context, adapters=adapters_of(spec, model))
+    bare = Place(device, context, adapters=adapters_of(spec, model), ranks=spec.world_size)
     place = _placed(bare, sizes, options, config=text_config(config), model=model, dtype=dtype)
     core = _core(arguments(spec, model, sizes=sizes, options=options, place=place, dtype=dtype), place)
     try:
@@ -156,6 +159,7 @@ def _loaded(
         context_tokens=place.context_tokens,
         vocabulary_size=vocabulary,
         notes=notes,
+        ranks=rank_use(spec, place.device),
         seeds=Seeds(spec.seed),
         sampling=_sampling(spec),
     )
@@ -233,8 +237,8 @@ def _placed(
     memory = cache_memory(
         sizes,
         place.context_tokens,
-        token_bytes=cache_token_bytes(config, item_bytes),
-        free_bytes=free - weights_bytes(model.path) * item_bytes // stored,
+        token_bytes=cache_token_bytes(config, item_bytes) // share_of_cache(config, place.ranks),
+        free_bytes=(free - weights_bytes(model.path) * item_bytes // stored) // place.ranks,
         share=options.memory_share or USABLE_SHARE,
     )
     return replace(place, context_tokens=memory.context_tokens, cache_bytes=memory.bytes)

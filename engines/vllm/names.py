@@ -13,8 +13,9 @@ from dataclasses import fields as dataclass_fields
 from typing import Any
 
 from engines.vllm.asks import Answer, Ask
+from engines.vllm.leftovers import Scratch
 from engines.vllm.lora import Adapters
-from modeltest.api import EngineError, PrerequisiteError
+from modeltest.api import DeviceError, EngineError, PrerequisiteError
 
 _MAY_BE_MISSING = frozenset({"async_scheduling", "logprobs_mode", "kv_cache_memory_bytes"})
 """Arguments of the engine without which an older version behaves as this engine wants it to, or whose place
@@ -72,7 +73,16 @@ class Core:
         self._kinds = RequestOutputKind
         self._parameters = SamplingParams
         self._known = frozenset(inspect.signature(SamplingParams).parameters)
-        self._raw: Any = LLMEngine.from_engine_args(EngineArgs(**_taken(EngineArgs, arguments)))
+        self._scratch = Scratch()
+        try:
+            with self._scratch.used():
+                self._raw: Any = LLMEngine.from_engine_args(EngineArgs(**_taken(EngineArgs, arguments)))
+        except BaseException:
+            self._clear_away()
+            raise
+        self._scratch.forget_shared_memory()
+        if self.config.device_config.device_type == "cpu":
+            self._scratch.remove()  # elsewhere a watchdog may look into the file by which ranks met
         # It fills gauges and counters for a server's /metrics after every step, in the time of the step.
         if getattr(self._raw, "logger_manager", None) is not None:
             self._raw.logger_manager = None
@@ -95,8 +105,18 @@ class Core:
         self._raw.add_request(name, prompt, self._sampling(ask), lora_request=adapter)
 
     def step(self) -> list[Any]:
-        """Let the engine take one step and return what it gave of each row that got something."""
-        return list(self._raw.step())
+        """Let the engine take one step and return what it gave of each row that got something.
+
+        Raises: DeviceError when a rank has died; whatever vLLM raises.
+        """
+        try:
+            return list(self._raw.step())
+        except Exception as problem:
+            if getattr(self._raw.model_executor, "is_failed", False):
+                raise DeviceError(
+                    f"a rank of vLLM has died: {type(problem).__name__}: {problem}"
+                ) from problem
+            raise
 
     def is_busy(self) -> bool:
         """Say whether rows are unfinished."""
@@ -156,6 +176,11 @@ class Core:
         raw, self._raw = self._raw, None
         if raw is not None:
             raw.engine_core.shutdown()
+            self._clear_away()
+
+    def _clear_away(self) -> None:
+        self._scratch.forget_shared_memory()
+        self._scratch.remove()
 
     def take(self, output: Any, ask: Ask, answer: Answer, now_ns: int, clock_ns: int) -> None:
         """Add what `output`, of a step that ended at `now_ns`, says to the answer of `ask`.

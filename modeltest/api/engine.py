@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from modeltest.api.exchange import Completion, Request, Turn
 from modeltest.api.facts import EngineInfo, EngineUsage, ModelInfo
@@ -48,7 +48,7 @@ class Engine(Protocol):
         """Refuse what the engine cannot run, before a worker starts: world size, quantised weights, options.
 
         Nothing is refused by default. What an engine is not capable of, and several ranks of one that is not
-        `Following`, is refused without asking it.
+        `Following` and not `StartingRanks`, is refused without asking it.
 
         Raises: SpecError, PrerequisiteError.
         """
@@ -196,6 +196,17 @@ class Following(Protocol):
 
         Raises: whatever ended this rank but not the others.
         """
+
+
+@runtime_checkable
+class StartingRanks(Protocol):
+    """What an engine offers beside `Engine` whose library starts a process for each of several ranks itself.
+
+    The worker is started once, however many ranks the words ask for: `load` starts theirs in its process
+    group, `close` ends them, and `EngineInfo.ranks` says how they share the work.
+    """
+
+    starts_ranks: Literal[True]
 
 
 @runtime_checkable

@@ -74,9 +74,12 @@ class RankEnd:
         return f"its rank {self.rank} was killed by {signal.Signals(-self.status).name}"
 
 
-def worker_command(directory: Path, spec: RunSpec, limits: Limits) -> list[str]:
-    """Return the command that carries out the run in `directory`, or this node's part of it."""
-    if spec.world_size == 1:
+def worker_command(directory: Path, spec: RunSpec, limits: Limits, *, is_alone: bool = False) -> list[str]:
+    """Return the command that carries out the run in `directory`, or this node's part of it.
+
+    A worker that `is_alone` is one process for all ranks, and starts what it needs for them.
+    """
+    if spec.world_size == 1 or is_alone:
         return python_command(WORKER_MODULE, str(directory), python=spec.engine_python)
     patience = f"{limits.node_s:g}"
     return python_command("modeltest.run.nodes.ranks", str(directory), patience, python=spec.engine_python)

@@ -21,6 +21,7 @@ from modeltest.api import (
     PrerequisiteError,
     RunSpec,
     SpecError,
+    StartingRanks,
     Task,
     dtype_word,
 )
@@ -195,7 +196,7 @@ def _check_ranks(spec: RunSpec, engine: Engine) -> None:
 
     Raises: PrerequisiteError.
     """
-    if spec.world_size > 1 and not isinstance(engine, Following):
+    if spec.world_size > 1 and not isinstance(engine, (Following, StartingRanks)):
         raise PrerequisiteError(
             f"engine {engine.name} runs as one rank; the words ask for {spec.world_size} chips: give 1"
         )

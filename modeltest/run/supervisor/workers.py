@@ -19,6 +19,7 @@ from modeltest.api import (
     ModelTestError,
     Reusable,
     RunSpec,
+    StartingRanks,
     TaskOptions,
 )
 from modeltest.cluster.place import TABLE_VARIABLE, node_of, node_variables
@@ -212,7 +213,8 @@ class _Worker:
                 self._next = NextRunWriter(keep.place / NEXT_FILE)
                 opened.callback(self._next.close)
                 variables[NEXT_RUNS] = str(keep.place / NEXT_FILE)
-            command = worker_command(directory, plan.spec, limits)
+            is_alone = isinstance(plan.engine, StartingRanks)
+            command = worker_command(directory, plan.spec, limits, is_alone=is_alone)
             self._kills_before = oom_kills() or 0
             self.process = start_worker(command, variables, log)
             self._closing = opened.pop_all()

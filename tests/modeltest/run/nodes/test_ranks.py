@@ -37,6 +37,11 @@ def test_one_rank_is_a_plain_worker(tmp_path):
     assert worker_command(tmp_path, SPEC, Limits())[2:] == ["modeltest.run.worker.worker", str(tmp_path)]
 
 
+def test_a_worker_that_starts_its_ranks_itself_is_started_as_one_process(tmp_path):
+    command = worker_command(tmp_path, replace(SPEC, world_size=4), Limits(), is_alone=True)
+    assert command[2:] == ["modeltest.run.worker.worker", str(tmp_path)]
+
+
 def test_several_ranks_are_started_by_torchrun(tmp_path):
     command = worker_command(tmp_path, replace(SPEC, world_size=4), Limits(node_s=7))
     assert command[2:] == ["modeltest.run.nodes.ranks", str(tmp_path), "7"]

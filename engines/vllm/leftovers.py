@@ -1,0 +1,101 @@
+"""What vLLM leaves in shared memory and in the folder for temporary files, taken away as early as can be.
+
+Its processes know their queues by what they have opened, not by name. So the names go when all have opened
+them: whatever ends the processes then, and however, nothing of them stays. (vLLM 0.32 itself leaves the
+buffers of ranks on the cpu in /dev/shm after every run.)
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_SHARED = Path("/dev/shm")
+_MEETING = "vllm_dist_"
+"""How the file begins by which ranks find each other; the names of their buffers begin with that file's."""
+
+_OWN_NAMES = (_MEETING, "psm_", "sem.mp-", "sem.loky-")
+"""How names of shared memory begin that vLLM and what it imports make; others may be a driver's."""
+
+_SIGNALLED = 128
+"""Added to a signal's number, the status of who ends by it."""
+
+_SOCKETS_VARIABLE = "VLLM_RPC_BASE_PATH"
+
+
+class Scratch:
+    """A folder for the sockets and files through which vLLM's processes find each other."""
+
+    def __init__(self) -> None:
+        # Names of sockets may have 107 bytes: the folder of a run is often longer.
+        self._folder = Path(tempfile.mkdtemp(prefix="modeltest-"))
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Have vLLM, which asks for the folder of temporary files, find this one.
+
+        A process that is asked to end meanwhile raises SystemExit, so that its caller can clear away.
+        """
+        before, sockets = tempfile.tempdir, os.environ.get(_SOCKETS_VARIABLE)
+        tempfile.tempdir = os.environ[_SOCKETS_VARIABLE] = str(self._folder)
+        try:
+            with _ending_by_exception():
+                yield
+        finally:
+            tempfile.tempdir = before
+            if sockets is None:
+                del os.environ[_SOCKETS_VARIABLE]
+            else:
+                os.environ[_SOCKETS_VARIABLE] = sockets
+
+    def forget_shared_memory(self) -> None:
+        """Remove the names of what this process and those it started have mapped."""
+        found = {path for file in self._folder.glob(f"{_MEETING}*") for path in _SHARED.glob(f"{file.name}*")}
+        for process in (os.getpid(), *_descendants(os.getpid())):
+            found.update(_mapped(process))
+        for path in found:
+            path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextmanager
+def _ending_by_exception() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(_SIGNALLED + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _mapped(process: int) -> Iterator[Path]:
+    """Yield the shared memory of vLLM's that `process` has mapped and that has a name."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/maps").read_text(errors="replace").splitlines():
+            path = Path(line.split(maxsplit=5)[-1])
+            # What has no name any more ends in " (deleted)".
+            if path.parent == _SHARED and path.name.startswith(_OWN_NAMES) and path.exists():
+                yield path
+
+
+def _descendants(process: int) -> Iterator[int]:
+    for folder in Path(f"/proc/{process}/task").glob("*"):
+        with suppress(OSError, ValueError):
+            for child in map(int, (folder / "children").read_text().split()):
+                yield child
+                yield from _descendants(child)
