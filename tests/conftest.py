@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from page_watch import NO_BROWSER
 from trained_checkpoints import NO_TRAINED_MODEL, NoTrainedModel, checkpoint, is_ci
+from transformers_servers import TransformersServer, transformers_serving
 from vllm_environment import NO_VLLM, has_vllm
 from vllm_servers import VllmServer, serving
 
@@ -137,6 +138,16 @@ def vllm_server(
     """Serve the trained model in float32 by vLLM, one server for all tests; with other flags: `serving`."""
     log = tmp_path_factory.mktemp("vllm") / "server.log"
     with serving(vllm_python, trained_model("float32"), log) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def transformers_server(
+    vllm_python: Path, trained_model: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TransformersServer]:
+    """Serve the trained model in float32 by `transformers serve`, one server for all tests."""
+    scratch = tmp_path_factory.mktemp("transformers")
+    with transformers_serving(vllm_python, trained_model("float32"), scratch) as server:
         yield server
 
 

@@ -49,6 +49,10 @@ def test_it_has_vllm_with_the_torch_it_was_built_for_and_nothing_that_breaks_it(
     assert not {"torchvision", "torchaudio", "torchcodec"} & PINS.keys()
 
 
+def test_it_has_what_the_server_of_transformers_needs() -> None:
+    assert {"accelerate", "fastapi", "openai", "pydantic", "typer", "uvicorn"} <= PINS.keys()
+
+
 def test_it_has_all_that_modeltest_and_the_tests_need() -> None:
     base = [requirement.name for requirement in needed(read_project(ROOT), ())]
     of_tests = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "pluggy", "iniconfig"]

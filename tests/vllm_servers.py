@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,14 +59,30 @@ def serving(python: Path, checkpoint: Path, log: Path, flags: Sequence[str] = ()
     port = free_port()
     command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(checkpoint)]
     command += ["--served-model-name", MODEL_NAME, "--host", "127.0.0.1", "--port", str(port), *FLAGS, *flags]
+    root = f"http://127.0.0.1:{port}"
+    with kept(command, root, log):
+        yield VllmServer(root, MODEL_NAME, checkpoint, log)
+
+
+@contextmanager
+def kept(
+    command: Sequence[str], root: str, log: Path, variables: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Run a server while the block lasts; it begins when `root`/health answers. What is printed is in `log`.
+
+    Raises: AssertionError with the end of the log when it does not come to answer.
+    """
     with log.open("wb") as output:
         keeper = subprocess.Popen(
-            [sys.executable, __file__, *command], stdin=subprocess.PIPE, stdout=output, stderr=output
+            [sys.executable, __file__, *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **(variables or {})},
         )
     try:
-        server = VllmServer(f"http://127.0.0.1:{port}", MODEL_NAME, checkpoint, log)
-        _await_health(server, keeper)
-        yield server
+        _await_health(root, log, keeper)
+        yield
     finally:
         assert keeper.stdin is not None
         keeper.stdin.close()
@@ -82,20 +98,20 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def _await_health(server: VllmServer, keeper: subprocess.Popen[bytes]) -> None:
+def _await_health(root: str, log: Path, keeper: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_S
-    while not _is_healthy(server):
+    while not _is_healthy(root):
         ended = keeper.poll() is not None
         if ended or time.monotonic() > deadline:
-            lines = server.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_SHOWN_LINES:]
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_SHOWN_LINES:]
             why = "ended" if ended else f"did not answer within {START_S} s"
-            raise AssertionError("\n".join([f"the server of vLLM {why}; {server.log} ends with:", *lines]))
+            raise AssertionError("\n".join([f"the server at {root} {why}; {log} ends with:", *lines]))
         time.sleep(_POLL_S)
 
 
-def _is_healthy(server: VllmServer) -> bool:
+def _is_healthy(root: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{server.root}/health", timeout=5) as answer:
+        with urllib.request.urlopen(f"{root}/health", timeout=5) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

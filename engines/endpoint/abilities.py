@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engines.common.stops import cut_at
 from engines.endpoint.replies import Reply, ReplyError, echoed_logprobs, read_reply
 from engines.endpoint.server import CHAT, COMPLETIONS, Prompt, Server
 from engines.endpoint.transport.client import Unanswered
@@ -200,15 +201,19 @@ class _Probes:
         return f"{limit} of {limit} tokens"
 
     async def stop(self) -> str:
-        """An answer ends in front of a text that it would have said."""
+        """An answer ends at a text that it would have said."""
         text = self._greedy.text
         place = text[len(text) // 2 :].strip()[:4]
         if not place:
             raise _NotSeenError("the answer is too short to be stopped")
         reply = await self._ask(SENTENCE, new_tokens=FEW, stop=[place])
-        if reply.text != text.split(place, 1)[0]:
-            raise _NotSeenError(f"stopped at {place!r}: {reply.text!r:.60}")
-        return f"stopped at {place!r}: {reply.text!r:.60}"
+        seen = f"stopped at {place!r}: {reply.text!r:.60}"
+        wanted = text.split(place, 1)[0]
+        if reply.text == wanted:
+            return seen
+        if len(reply.text) < len(text) and cut_at(reply.text, (place,)) == wanted:
+            return f"{seen}, its end is cut off here"  # transformers ends behind the token that completes it
+        raise _NotSeenError(seen)
 
     async def seed(self) -> str:
         """Equal seeds draw alike, others otherwise."""
@@ -261,7 +266,8 @@ class _Probes:
 
     def _need(self, name: str) -> None:
         if not self._server.takes(name):
-            raise _NotSeenError(f"{self._server.seen.dialect.name} has no field {name}")
+            dialect = self._server.seen.dialect
+            raise _NotSeenError(dialect.unfit.get(name) or f"{dialect.name} has no field {name}")
 
 
 TOP = 20

@@ -56,9 +56,9 @@ class Answering:
         """Return requests as they are asked, those with tokens encoded, and those that cannot be."""
         side = self._loaded.text_side
         if side is None:
-            unscored = [one for one in window if one.choices]
-            failed = [Completion(one.id, error="choices need token ids") for one in unscored]
-            return [one for one in window if not one.choices], failed
+            told = [(one, self._impossible(one)) for one in window]
+            failed = [Completion(one.id, error=error) for one, error in told if error]
+            return [one for one, error in told if not error], failed
         as_they_are = [one for one in window if self._is_laid_out_there(one)]
         known = {one.id for one in as_they_are}
         encoded, failed = encode_window(side.encoder, [one for one in window if one.id not in known])
@@ -95,6 +95,15 @@ class Answering:
             loop_lag_ms=lags.loop_ns / _NS_PER_MS if lags.is_timed else None,
         )
 
+    def _impossible(self, request: Request) -> str | None:
+        """Return why a request cannot be asked as text."""
+        context = self._loaded.context_tokens
+        if request.choices:
+            return "choices need token ids"
+        if context is not None and request.max_new_tokens >= context:
+            return f"{request.max_new_tokens} new tokens do not fit in a context of {context}"
+        return None
+
     def _is_laid_out_there(self, request: Request) -> bool:
         side = self._loaded.text_side
         has_template = side is not None and side.has_template
@@ -113,16 +122,20 @@ class Answering:
             return Completion(name, error=str(problem))
 
     async def _generated(self, asked: Asked) -> Completion:
-        side = self._loaded.text_side
         completion, reply = await generate(
             self._server,
             asked,
             drawing=self._drawing,
-            tokenizer=side.raw if side is not None else None,
+            tokenizer=self._loaded.tokenizer,
             retokenize=self._server.client.options.retokenize,
         )
         self._sums.add(reply.usage)
         self._sums.thinking_answers += bool(reply.thoughts)
+        tokens = (reply.usage.prompt_tokens or 0) + (reply.usage.completion_tokens or 0)
+        context = self._loaded.context_tokens
+        if context is not None and tokens > context:
+            error = f"prompt and answer have {tokens} tokens, more than the context of {context}"
+            return Completion(completion.request_id, error=error)
         return completion
 
     async def _refuse_others(self) -> None:

@@ -7,7 +7,7 @@ Nothing with an effect on a server is ever asked: MindIE's `/stopService` is a G
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 NEUTRAL = ("top_p", "presence_penalty", "frequency_penalty")
@@ -55,6 +55,9 @@ class Dialect:
     ends_with_done: bool = True
     """Whether the last event of a stream is `[DONE]`."""
 
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    """Fields that it has and that are not sent, since they do something else there; and what."""
+
 
 VLLM = Dialect("vllm", frozenset(_VLLM_FIELDS), refuses_unknown_ids=True)
 SGLANG = Dialect(
@@ -85,7 +88,12 @@ LLAMA_CPP = Dialect(
     tokenize_text="content",
     tokenize_special="add_special",
 )
-TRANSFORMERS = Dialect("transformers", frozenset({"seed"}), ends_with_done=False)
+TRANSFORMERS = Dialect(
+    "transformers",
+    frozenset(),
+    ends_with_done=False,
+    unfit={"seed": "transformers draws for all requests from one generator, which the latest seed sets anew"},
+)
 """Refuses fields that it does not know."""
 
 UNKNOWN = Dialect("unknown", frozenset(_VLLM_FIELDS))

@@ -28,7 +28,8 @@ async def find_server(client: Client, served_model: str | None) -> Server:
     if reply.status != 200 and served_model is None:
         raise EngineError(
             f"{client.address.base}/models answers with status {reply.status}: {reply.text}; is the URL that "
-            "of an OpenAI-compatible interface, such as http://HOST:PORT/v1?"
+            "of an OpenAI-compatible interface, such as http://HOST:PORT/v1? If so, name the model with "
+            "--served-model NAME"
         )
     model = served_model or _only(client, entries)
     answers = {path: value for path in LOOKED_AT if (value := await _told(client, path)) is not None}

@@ -49,7 +49,7 @@ class OpenAIEngine:
             Capability.SAMPLE,
         }
     )
-    """The most that a server can; what the one at hand lacks is found at load (`EngineInfo.lacking`)."""
+    """The most that a server can; loading takes away what the one at hand lacks (`EngineInfo.lacking`)."""
 
     needs_weights = False
 
@@ -118,7 +118,9 @@ class OpenAIEngine:
         address, options = read_address(spec.weights), EndpointOptions.of(spec)
         self._loaded = load(self._loop, address, options, spec, model)
         self._answers = Answering(self._loaded, spec)
-        return self._described(address, spec, time.perf_counter() - begin)
+        info = self._described(address, spec, time.perf_counter() - begin)
+        self.capabilities = type(self).capabilities - {Capability(name) for name in info.lacking}
+        return info
 
     def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:
         """Yield completions as they come, `batch_size` requests in flight; see `modeltest.api.Engine`."""

@@ -33,6 +33,8 @@ class Loaded:
     context_tokens: int | None
     vocabulary_size: int | None
     special_ids: tuple[int, ...] = ()
+    tokenizer: Any = None
+    """transformers' own, of the files that were given; also where the server takes no token ids."""
 
 
 def load(
@@ -76,7 +78,7 @@ def _look(loop: LoopThread, client: Client, spec: RunSpec, info: ModelInfo) -> L
     if server.can("token_prompts"):
         text_side = _text_side(loop, server, raw, context, size, is_cut=can_cut.is_there is True)
     server.abilities["text_side"] = Ability("text_side", text_side is not None, _said_of_texts(server, raw))
-    return Loaded(server, text_side, loop.run(served_model(server)), context, size, special)
+    return Loaded(server, text_side, loop.run(served_model(server)), context, size, special, raw)
 
 
 def _said_of_texts(server: Server, raw: Any) -> str:

@@ -22,6 +22,9 @@ class Wish:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     stop_ids: tuple[int, ...] = ()
+    tells_stop: bool = False
+    """A text that stops the answer is told with it, up to the end of the token that completes it."""
+
     ignore_eos: bool = False
     min_tokens: int = 0
     bias: Mapping[int, float] = field(default_factory=dict)
@@ -83,7 +86,7 @@ def generated(model: MadeModel, prompt: Sequence[int], wish: Wish) -> Generation
         if token in ends or token in wish.stop_ids or stop is not None:
             finish, reason = "stop", stop if stop is not None else token if token in wish.stop_ids else None
             break
-    stopped = reason if isinstance(reason, str) else None
+    stopped = reason if isinstance(reason, str) and not wish.tells_stop else None
     return Generation(tuple(prompt), tuple(_told(steps, wish.stop, stopped)), finish, reason)
 
 

@@ -27,6 +27,7 @@ class OpenAIDialect(Dialect):
     default_max_tokens = 16
     id_prompts = True
     lists_of_prompts = True
+    tells_stop = False
     most_logprobs: int = 20
     usage_with_last_token = False
     reasoning_field = "reasoning_content"
@@ -150,6 +151,7 @@ class OpenAIDialect(Dialect):
             seed=body.get("seed"),
             stop=(stop,) if isinstance(stop, str) else tuple(stop),
             stop_ids=tuple(body.get("stop_token_ids", ())),
+            tells_stop=self.tells_stop,
             ignore_eos=bool(body.get("ignore_eos")),
             min_tokens=body.get("min_tokens", 0),
             bias=_bias(body.get("logit_bias", {})),

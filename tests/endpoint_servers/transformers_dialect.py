@@ -24,6 +24,7 @@ class TransformersDialect(OpenAIDialect):
     invalid_status = 422
     id_prompts = False
     lists_of_prompts = False
+    tells_stop = True
 
     def routes(self) -> Mapping[tuple[str, str], Route]:
         """Return what is answered, by method and path."""

@@ -1,12 +1,12 @@
 """What each kind of server can is found out by asking it; what needs more is refused before a question."""
 
 import pytest
-from asked_engine import answers, asked_engine, assert_right, questions
-from made_model import write_tokenizer
+from asked_engine import answers, asked_engine, assert_right, questions, said
+from made_model import decode, encode, write_tokenizer
 from run_processes import run
 from running_servers import made_server
 
-from modeltest.api import Capability, ChatPrompt, Request, Turn
+from modeltest.api import Capability, ChatPrompt, EngineError, Request, TextPrompt, Turn
 
 TOLD = frozenset({"completions", "chat", "stop", "seed", "stream", "stream_usage", "tokenize"})
 IDS = frozenset({"token_prompts", "text_side"})
@@ -22,7 +22,7 @@ KNOWN = {
     "tgi": TOLD,
     "mindie": TOLD | IDS | ENDLESS,
     "llama_cpp": TOLD | IDS | ENDLESS,
-    "transformers": TOLD - {"tokenize"},
+    "transformers": TOLD - {"tokenize", "seed"},
     "plain": (TOLD - {"tokenize"}) | IDS | {"echo"},
 }
 BY_TEXT_ALONE = {"token_times", "top_logprobs"}
@@ -34,7 +34,7 @@ LACKING = {
     "tgi": {"choice_logprobs", "token_times", "ignore_eos"},
     "mindie": {"choice_logprobs"},
     "llama_cpp": {"choice_logprobs"},
-    "transformers": {"choice_logprobs", "token_times", "ignore_eos"},
+    "transformers": {"choice_logprobs", "token_times", "ignore_eos", "sample"},
     "plain": {"ignore_eos"},
 }
 
@@ -110,3 +110,53 @@ def test_a_task_that_needs_more_is_refused_by_name_before_its_first_question(dia
     assert named in done.stderr or named.replace("_", " ") in done.stderr
     assert "Traceback" not in done.stderr
     assert not any("Answer:" in body for body in told)
+
+
+def test_a_stop_that_is_told_with_the_answer_is_cut_off(tmp_path):
+    whole = next(text for n in range(99) if len(text := decode(said(tuple(encode(f"{n}:")), 6))) > 3)
+    number = next(n for n in range(99) if decode(said(tuple(encode(f"{n}:")), 6)) == whole)
+    stop = whole[1:3]
+    request = Request("cut", TextPrompt("", (), f"{number}:"), max_new_tokens=6, stop=(stop,))
+    with made_server(tmp_path, "transformers") as server, asked_engine(server.url) as (engine, info):
+        completion = answers(engine, [request])["cut"]
+    assert {each.name: each.is_there for each in info.abilities}["stop"]
+    assert completion.text == whole.split(stop)[0]
+
+
+def test_what_a_server_of_texts_lacks_is_not_claimed_any_more(tmp_path):
+    with made_server(tmp_path, "transformers") as server, asked_engine(server.url) as (engine, info):
+        assert engine.capabilities == {Capability.GENERATE}
+    assert "one generator" in info.lacking["sample"]
+
+
+def test_a_context_that_was_told_bounds_texts_too(tmp_path):
+    prompt = TextPrompt("", (), "Question: is the sea salt?\nAnswer:")
+    requests = [Request("fits", prompt, 2), Request("too many", prompt, 40)]
+    read = len(encode(prompt.text))
+    with (
+        made_server(tmp_path, "transformers") as server,
+        asked_engine(server.url, context_tokens=str(read + 2)) as (engine, _),
+    ):
+        done = answers(engine, requests)
+        long = TextPrompt("", (), f"{prompt.text} yes.\n{prompt.text}")
+        longer = answers(engine, [Request("too long", long, 2)])["too long"]
+    assert done["fits"].error is None
+    assert done["too many"].error == f"40 new tokens do not fit in a context of {read + 2}"
+    assert "more than the context" in str(longer.error)
+
+
+def test_tokens_of_an_answer_are_cut_here_where_prompts_are_texts(tokenizer, tmp_path):
+    request = next(each for each in questions(4) if not each.choices)
+    options = {"tokenizer": tokenizer, "retokenize": "yes"}
+    with made_server(tmp_path, "transformers") as server, asked_engine(server.url, **options) as (engine, _):
+        completion = answers(engine, [request])[request.id]
+    assert completion.output_tokens == tuple(encode(completion.text, special=False))
+
+
+def test_where_no_models_are_listed_it_is_said_how_to_name_one(tmp_path):
+    with (
+        made_server(tmp_path, "transformers") as server,
+        pytest.raises(EngineError, match=r"status 404: .* name the model with --served-model NAME"),
+        asked_engine(server.url.replace("/v1", "/v2")),
+    ):
+        pass
