@@ -12,7 +12,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -65,6 +65,24 @@ class Scratch:
     def remove(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def end_with(processes: Iterable[int]) -> None:
+    """Have `processes` killed when this one is asked to end.
+
+    A rank that waits in compiled code for another one hears neither SIGTERM nor that its parent has died.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    ranks = tuple(processes)
+
+    def end(number: int, _: object) -> None:
+        for rank in ranks:
+            with suppress(ProcessLookupError):
+                os.kill(rank, signal.SIGKILL)
+        raise SystemExit(_SIGNALLED + number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import fields as dataclass_fields
 from typing import Any
 
 from engines.vllm.asks import Answer, Ask
-from engines.vllm.leftovers import Scratch
+from engines.vllm.leftovers import Scratch, end_with
 from engines.vllm.lora import Adapters
 from modeltest.api import DeviceError, EngineError, PrerequisiteError
 
@@ -81,6 +81,9 @@ class Core:
             self._clear_away()
             raise
         self._scratch.forget_shared_memory()
+        ranks = getattr(self._raw.model_executor, "workers", ())
+        if self.config.parallel_config.world_size > 1:
+            end_with(each.proc.pid for each in ranks)
         if self.config.device_config.device_type == "cpu":
             self._scratch.remove()  # elsewhere a watchdog may look into the file by which ranks met
         # It fills gauges and counters for a server's /metrics after every step, in the time of the step.

@@ -92,13 +92,14 @@ def test_a_worker_that_is_killed_is_replaced_and_every_question_is_answered_once
     assert len(result["interruptions"]) == 1
 
 
-def test_a_run_over_two_ranks_that_is_interrupted_leaves_nothing_behind(llama, tmp_path, folder):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_over_two_ranks_that_is_ended_leaves_nothing_behind(llama, tmp_path, folder, number):
     before = left(folder)
     process = start(words(llama, 2), tmp_path, env={**os.environ, "TMPDIR": str(folder)})
     await_answers(process, tmp_path, 1)
     running = started(process)
     assert len(running) >= 3, "the worker and its two ranks"
-    end(process, signal.SIGINT)
+    end(process, number)
     await_end(running)
     assert not any(map(is_alive, running))
     assert left(folder) - before - used_by_others() == set()
