@@ -16,8 +16,8 @@ from modeltest.bootstrap.requirements import PROJECT
 ROOT = Path(__file__).resolve().parents[1]
 OURS = {"modeltest", "engines", "reports"}
 
-OF_VENDORS = {"atb_llm": "MindIE", "torch_npu": "CANN's torch"}
-"""Not on PyPI: engines that need them say why they cannot run."""
+OF_VENDORS = {"atb_llm": "MindIE", "torch_npu": "CANN's torch", "vllm": "vLLM, installed by its user"}
+"""Brought by whoever runs their engine, never by us: engines that need them say why they cannot run."""
 
 DISTRIBUTIONS = {"yaml": "pyyaml"}
 """Of packages that are not called as what brings them."""

@@ -28,10 +28,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, Path, set[str]]]:
 @pytest.mark.parametrize(
     ("words", "extras"),
     [
-        ([], {"hf", "report"}),
-        (["quickstart"], {"hf", "report"}),
-        (["test"], {"dev", "hf", "report"}),
-        ([""], {"hf", "report"}),
+        ([], {"endpoint", "hf", "report"}),
+        (["quickstart"], {"endpoint", "hf", "report"}),
+        (["test"], {"dev", "endpoint", "hf", "report"}),
+        ([""], {"endpoint", "hf", "report"}),
     ],
 )
 def test_only_the_checks_ask_for_the_development_tools(
@@ -77,7 +77,10 @@ def test_environment_of_somebody_else_completes_itself(
     )
     assert command.main([command.COMPLETE_THIS, "test"]) == 0
     assert command.main([command.COMPLETE_THIS, ""]) == 0
-    assert calls == [(CHECKOUT, {"dev", "hf", "report"}), (CHECKOUT, {"hf", "report"})]
+    assert calls == [
+        (CHECKOUT, {"dev", "endpoint", "hf", "report"}),
+        (CHECKOUT, {"endpoint", "hf", "report"}),
+    ]
     assert capsys.readouterr().out == ""
 
 
