@@ -43,6 +43,10 @@ BACKEND_OPTIONS = {"enable_prefix_caching": True, "max_model_len": 4096, "gpu_me
 
 _OFFLINE = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
+_AS_THE_RUN = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "TORCHDYNAMO_DISABLE": "1"}
+"""What the engine sets too where it does not compile: else the floor compiles small functions as it goes, and
+takes twice as long as what stands on it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -149,14 +153,17 @@ class Bench:
             **floor_settings(run),
             "directory": str(folder),
         }
-        _, result = self._run_own("vllm_comparison.floor", folder, order)
+        variables = _AS_THE_RUN if order["engine_options"]["enforce_eager"] else {}
+        _, result = self._run_own("vllm_comparison.floor", folder, order, variables)
         return dict(result)
 
-    def _run_own(self, module: str, folder: Path, order: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
+    def _run_own(
+        self, module: str, folder: Path, order: Mapping[str, Any], more: Mapping[str, str] | None = None
+    ) -> tuple[float, dict[str, Any]]:
         folder.mkdir(exist_ok=True)
         path = folder / "order.json"
         path.write_text(json.dumps(order, indent=2) + "\n", encoding="utf-8")
-        variables = {**own_environment(self.folder), **_OFFLINE}
+        variables = {**own_environment(self.folder), **_OFFLINE, **(more or {})}
         command = python_command(module, str(path))
         finished = run_command(command, environment=variables, log=folder / "log.txt")
         return finished.wall_s, json.loads((folder / "result.json").read_text(encoding="utf-8"))
