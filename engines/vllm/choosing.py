@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from engines.common.completions import completion
 from engines.common.encoding import Encoded
 from engines.common.token_rows import choice_rows
-from engines.vllm.asks import Ask
-from engines.vllm.order import prefix_order
+from engines.vllm.asks import Ask, prefix_order
 from engines.vllm.row_scores import RowScores
 from engines.vllm.step_loop import Done, StepLoop
 from modeltest.api import Completion

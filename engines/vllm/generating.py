@@ -13,10 +13,9 @@ from engines.common.completions import completion, generated
 from engines.common.encoding import Encoded
 from engines.common.endings import ends_of
 from engines.common.stops import stop_ids
-from engines.vllm.asks import Answer, Ask, Draw
+from engines.vllm.asks import Answer, Ask, Draw, prefix_order
 from engines.vllm.choosing import NOT_NUMBERS
 from engines.vllm.names import Room
-from engines.vllm.order import prefix_order
 from engines.vllm.sizes import Sizes
 from engines.vllm.step_loop import Done, StepLoop
 from modeltest.api import Completion, EngineError, OutOfMemory, Sampling

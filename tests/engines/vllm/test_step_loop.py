@@ -6,11 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from engines.common.encoding import Encoded
-from engines.vllm.asks import Answer, Ask
+from engines.vllm.asks import Answer, Ask, prefix_order
 from engines.vllm.choosing import choose
 from engines.vllm.generating import Checkpoint, Seeds, generate_timed
 from engines.vllm.names import Group, Room
-from engines.vllm.order import prefix_order
 from engines.vllm.sizes import Sizes
 from engines.vllm.step_loop import StepLoop
 from engines.vllm.trial import distance, try_beside, try_cache
