@@ -5,12 +5,15 @@
 
 The server of known times sends 20 tokens a second per stream, from one core, and writes down on the monotonic
 clock when it sends; the engine runs on another. Its times have to be within 1 ms, or 1 % where that is more:
-TTFT from the moment a request was written (client) or read (server) to its first token, gaps between tokens,
-and the time per token of each stream (TPOT). A client cannot be early: what it is late by is the way there
-and back, its own delay, and the server's between the clock and the socket.
+TTFT from the moment a request was written (client) or had arrived (server) to its first token, gaps between
+tokens, and the time per token of each stream (TPOT). When a request had arrived is told by the kernel: a
+server in Python reads 32 of them one after another, and its own clock would be late. A client cannot be
+early: what it is late by is the way there and back, its own delay, and the server's between the clock and the
+socket.
 
 On a machine with other work to do, `chrt -f 10 python benchmarks/endpoint_times.py` keeps that out of the
-times, where real-time priorities are allowed.
+times, where real-time priorities are allowed: without it a client that does not come to read finds several
+tokens in one read.
 
 With a real vLLM the means are held against its own metrics: differences of sums and counts between two
 readings, never quantiles of buckets. Its TTFT begins when it has read the request and ends in its engine.

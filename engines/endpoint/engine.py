@@ -191,7 +191,8 @@ class OpenAIEngine:
             versions={seen.dialect.name: seen.version or "unknown", "aiohttp": metadata.version("aiohttp")},
             load_s=load_s,
             notes=(
-                "times are the client's: from submitting a batch, over the network, to reading a token",
+                "times are the client's: from submitting a batch, over the network, to "
+                + ("a token's arrival at this machine" if server.has_arrivals else "reading a token"),
                 *(side.texts.notes if side is not None else ("the server is asked with texts alone",)),
             ),
             served=loaded.served,

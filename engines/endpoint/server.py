@@ -24,6 +24,8 @@ class Server:
     model: str
     seen: Recognized
     abilities: dict[str, Ability] = field(default_factory=dict)
+    has_arrivals: bool = False
+    """Whether times of streams are those at which this kernel had their bytes; else of the reads."""
 
     def can(self, name: str) -> bool:
         """Say whether an ability was seen."""

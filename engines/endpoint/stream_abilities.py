@@ -16,7 +16,9 @@ async def find_out_streams(server: Server, texts: Texts) -> None:
     """Ask for a stream and note in `server.abilities` what it showed."""
     prompt = texts.ids if server.can("token_prompts") else "The sea is salt."
     body = server.completion(prompt, new_tokens=_TOKENS, **stream_fields(server))
-    came = framed(await stream(server.client, COMPLETIONS, body))
+    raw = await stream(server.client, COMPLETIONS, body)
+    server.has_arrivals = raw.has_arrivals
+    came = framed(raw)
     streamed = read_stream(came.pieces, ends_with_done=server.seen.dialect.ends_with_done)
     error = came.error or streamed.error
     for ability in _seen(streamed, error):

@@ -38,7 +38,7 @@ async def run_timed(server: Server, batch: Sequence[Encoded], lags: Lags) -> lis
     """Ask for a timed batch, once: what fails of it fails the trial.
 
     Connections are made, and headers sent, before the clock starts; then all bodies are written. The answers
-    are read from the sockets and left alone until the last has ended; times are those of the reads.
+    are read from the sockets and left alone until the last has ended; times are those of their arrival.
     """
     client, line = server.client, StartLine(len(batch))
     with suppress(AttemptFailed):  # a server that is away fails the trial below

@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from kernel_stamps import StampedSocket, connection_of, listener
+
 REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -41,7 +43,7 @@ class Asked:
 
     body: bytes
     received_ns: int
-    """When its last byte came, on the monotonic clock: not when there was time to look at it."""
+    """When its last byte had arrived, on the monotonic clock: not when there was time to look at it."""
 
 
 class Answer:
@@ -102,13 +104,19 @@ def as_event(value: Any) -> bytes:
 
 
 class StampedReader(asyncio.StreamReader):
-    """Notes when the last bytes came."""
+    """Notes when the last bytes had arrived."""
 
     last_ns = 0
+    _stamped: StampedSocket | None = None
+
+    def set_transport(self, transport: asyncio.BaseTransport) -> None:
+        """Begin with a connection."""
+        super().set_transport(transport)
+        self._stamped = connection_of(transport)
 
     def feed_data(self, data: bytes) -> None:
         """Take bytes from the socket."""
-        self.last_ns = time.monotonic_ns()
+        self.last_ns = self._stamped.arrived_ns if self._stamped is not None else time.monotonic_ns()
         super().feed_data(data)
 
 
@@ -137,7 +145,7 @@ async def serve(handler: Handler, port: int) -> asyncio.Server:
     def protocol() -> asyncio.StreamReaderProtocol:
         return asyncio.StreamReaderProtocol(StampedReader(limit=LIMIT_BYTES), connection)
 
-    return await loop.create_server(protocol, "127.0.0.1", port)
+    return await loop.create_server(protocol, sock=listener(port))
 
 
 async def read_request(reader: asyncio.StreamReader) -> Asked | None:

@@ -1,4 +1,4 @@
-"""One streamed answer as it came: when it was sent, and each piece with the time of its read."""
+"""One streamed answer as it came: when it was sent, and each piece with its time."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ class Raw:
     whole: bytes
     end_ns: int
     error: str | None = None
+    has_arrivals: bool = False
+    """Whether the times of `reads` are those of arrival in the kernel; else they are of the reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ async def stream(client: Client, path: str, body: Mapping[str, Any], line: Start
             f"aiohttp {aiohttp.__version__} has no place for the clock of the engine openai; install the "
             "version in constraints.txt"
         )
-    return Raw(sent.time_ns, tuple(recorder.reads), whole, end_ns, error)
+    return Raw(sent.time_ns, tuple(recorder.reads), whole, end_ns, error, recorder.has_arrivals)
 
 
 async def connect(client: Client, count: int) -> None:
