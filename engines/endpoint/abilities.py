@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engines.common.stops import cut_at
+from engines.endpoint.logit_steps import common_step, differences
 from engines.endpoint.replies import Reply, ReplyError, echoed_logprobs, read_reply
 from engines.endpoint.server import CHAT, COMPLETIONS, Prompt, Server
 from engines.endpoint.transport.client import Unanswered
@@ -96,6 +97,7 @@ class _Probes:
             "echo": self.echo,
             "chosen_logprobs": self.chosen_logprobs,
             "top_logprobs": self.top_logprobs,
+            "float32_logits": self.float32_logits,
             "ignore_eos": self.ignore_eos,
             "min_tokens": self.min_tokens,
             "stop": self.stop,
@@ -177,6 +179,20 @@ class _Probes:
         if len(reply.top) != 1 or len(reply.top[0]) < TOP:
             raise _NotSeenError(f"{len(reply.top[0]) if reply.top else 0} of {TOP} came with an id")
         return f"{len(reply.top[0])} of {TOP}"
+
+    async def float32_logits(self) -> str | None:
+        """Log-probabilities of likely tokens are not apart by whole steps of a 16-bit dtype."""
+        if not self._server.can("top_logprobs"):
+            return None
+        reply = await self._ask(self._texts.ids, new_tokens=FEW, **top_fields())
+        found = differences(reply.top)
+        try:
+            step = common_step(found)
+        except ValueError:
+            return None
+        if step is not None:
+            raise _NotSeenError(f"rounded to 16 bits: {len(found)} differences in steps of {step:g}")
+        return f"{len(found)} differences in no common step"
 
     async def ignore_eos(self) -> str | None:
         """An answer that ends by itself goes on to its limit."""

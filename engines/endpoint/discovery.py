@@ -8,7 +8,7 @@ from typing import Any
 from engines.endpoint.dialects import LOOKED_AT, ROUTES, UNKNOWN, recognize
 from engines.endpoint.server import Server
 from engines.endpoint.transport.client import Client
-from modeltest.api import Capability, EngineError, PrerequisiteError
+from modeltest.api import Capability, EngineError, PrerequisiteError, SpecError
 
 _SHOWN_MODELS = 8
 
@@ -66,6 +66,21 @@ def refuse_unknown_model(server: Server) -> None:
         f"{server.client.address.base} completes nothing with model {server.model!r}: {said}; name the model "
         "with --served-model NAME"
     )
+
+
+def refuse_other_dtype(server: Server, stated: str | None) -> None:
+    """Refuse float32 where the server's logits were seen to be rounded to 16 bits.
+
+    The other way round says nothing: a model in bfloat16 may have its last layer in float32.
+
+    Raises: SpecError.
+    """
+    found = server.abilities["float32_logits"]
+    if stated == "float32" and found.is_there is False:
+        raise SpecError(
+            f"--dtype says that {server.model!r} is served in float32, its log-probabilities say otherwise: "
+            f"{found.seen}; give the dtype that the server was started with, or leave it out"
+        )
 
 
 _NEEDS: Mapping[Capability, tuple[tuple[str, ...], ...]] = {

@@ -95,8 +95,6 @@ class OpenAIEngine:
             raise SpecError(
                 f"engine {self.name} asks a server and uses no device; leave out --device (MODELTEST_DEVICE)"
             )
-        if spec.dtype is not None:
-            raise SpecError(f"engine {self.name} asks a server that has its own dtype; leave out --dtype")
         sampling = spec.options.generation.sampling if spec.options.generation else None
         if sampling is not None and (sampling.min_tokens_to_keep or 1) > 1:
             raise SpecError(
@@ -184,7 +182,7 @@ class OpenAIEngine:
         return EngineInfo(
             engine=self.name,
             device="server",
-            dtype="unknown",
+            dtype=spec.dtype or "unknown",
             vocabulary_size=loaded.vocabulary_size or 1,
             special_token_ids=loaded.special_ids,
             context_tokens=loaded.context_tokens,
@@ -194,6 +192,7 @@ class OpenAIEngine:
                 "times are the client's: from submitting a batch, over the network, to "
                 + ("a token's arrival at this machine" if server.has_arrivals else "reading a token"),
                 *(side.texts.notes if side is not None else ("the server is asked with texts alone",)),
+                *(("the dtype is what --dtype says of the server",) if spec.dtype else ()),
             ),
             served=loaded.served,
             abilities=tuple(server.abilities.values()),

@@ -9,7 +9,7 @@ from typing import Any
 
 from engines.endpoint.abilities import QUESTION, SENTENCE, Texts, find_out
 from engines.endpoint.dialects import STRICT, UNKNOWN, Dialect
-from engines.endpoint.discovery import find_server, refuse_unknown_model
+from engines.endpoint.discovery import find_server, refuse_other_dtype, refuse_unknown_model
 from engines.endpoint.fingerprint import served_model
 from engines.endpoint.server import Server
 from engines.endpoint.stream_abilities import find_out_streams
@@ -72,6 +72,7 @@ def _look(loop: LoopThread, client: Client, spec: RunSpec, info: ModelInfo) -> L
         server.seen = replace(server.seen, dialect=STRICT)
         loop.run(find_out(server, texts))
     refuse_unknown_model(server)
+    refuse_other_dtype(server, spec.dtype)
     loop.run(find_out_streams(server, texts))
     size, special = _vocabulary(loop, server, raw)
     text_side = None

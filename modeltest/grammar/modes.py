@@ -43,6 +43,9 @@ ENGINE_WORDS: tuple[EngineWord, ...] = (
     EngineWord("vllm_fp16", "float16", ("vllm",), "vLLM, float16"),
     EngineWord("fake", None, ("fake",), "no model: answers made up from a seed"),
     EngineWord("openai", None, ("openai",), "an OpenAI-compatible endpoint"),
+    EngineWord("openai_fp32", "float32", ("openai",), "one that you say computes in float32"),
+    EngineWord("openai_bf16", "bfloat16", ("openai",), "one that you say computes in bfloat16"),
+    EngineWord("openai_fp16", "float16", ("openai",), "one that you say computes in float16"),
 )
 
 

@@ -59,6 +59,10 @@ MAX_POSITION = Word("MAXPOS", "the maximum position (a number such as 4096; -1 i
 _TYPE_LINE = Word("TYPE", f"the engine ({', '.join(engine.word for engine in ENGINE_WORDS)})")
 
 
+_LONGEST = 140
+"""Characters of a line of the table."""
+
+
 @dataclass(frozen=True, slots=True)
 class _ArgumentUsage:
     syntax: str
@@ -172,4 +176,12 @@ def _syntax(mode: Mode) -> str:
 
 
 def _table(lines: Iterable[Word]) -> list[str]:
-    return [f"  {line.name:<18} {line.meaning}" for line in lines]
+    """Return the rows, a long meaning on as many lines as it needs."""
+    behind = " " * 21
+    return [
+        text
+        for line in lines
+        for text in wrap(
+            f"  {line.name:<18} {line.meaning}", _LONGEST, subsequent_indent=behind, break_on_hyphens=False
+        )
+    ]

@@ -33,6 +33,8 @@ class Fact:
     key: str
     value: object
     is_code: bool = False
+    name: str | None = None
+    """What it is called in every language; then `key` is not looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ def provenance(result: RunResult) -> list[Group]:
     groups = {
         "run.model": _model(result),
         "run.engine": _engine(result),
+        "run.abilities": _abilities(result),
         "run.data": _data(result),
         "run.machine": _machine(result),
         "run.course": _course(result),
@@ -84,11 +87,14 @@ def _engine(result: RunResult) -> Iterator[Fact]:
     yield Fact("run.context", None if engine.context_tokens is None else count(engine.context_tokens))
     yield Fact("run.implementations", _joined(engine.implementations))
     yield Fact("run.versions", _joined(engine.versions))
-    for ability in engine.abilities:
-        answer = {True: "✓", False: "✗", None: "?"}[ability.is_there]
-        yield Fact("run.ability", f"{ability.name} {answer} {ability.seen}")
     for note in engine.notes:
         yield Fact("run.note", note)
+
+
+def _abilities(result: RunResult) -> Iterator[Fact]:
+    for ability in result.engine.abilities if result.engine else ():
+        answer = {True: "✓", False: "✗", None: "?"}[ability.is_there]
+        yield Fact("run.ability", f"{answer} {ability.seen}", name=ability.name)
 
 
 def _data(result: RunResult) -> Iterator[Fact]:

@@ -17,7 +17,7 @@ KNOWN = {
     | IDS
     | RETURNED
     | ENDLESS
-    | {"prompt_logprobs", "echo", "chosen_logprobs", "top_logprobs", "min_tokens"},
+    | {"prompt_logprobs", "echo", "chosen_logprobs", "top_logprobs", "float32_logits", "min_tokens"},
     "sglang": TOLD | IDS | RETURNED | ENDLESS | {"echo", "min_tokens"},
     "tgi": TOLD,
     "mindie": TOLD | IDS | ENDLESS,
@@ -25,7 +25,7 @@ KNOWN = {
     "transformers": TOLD - {"tokenize", "seed"},
     "plain": (TOLD - {"tokenize"}) | IDS | {"echo"},
 }
-BY_TEXT_ALONE = {"token_times", "top_logprobs"}
+BY_TEXT_ALONE = {"token_times", "top_logprobs", "float32_logits"}
 """Seen by chance where chunks and log-probabilities tell texts: some prompt's answer has a half character."""
 
 LACKING = {

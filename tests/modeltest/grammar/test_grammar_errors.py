@@ -105,8 +105,8 @@ def test_no_word_is_ignored(command, position, word):
 def test_an_unknown_engine_lists_what_there_is():
     assert refused("pb full_BoolQ 1 gemma W 8") == (
         "word 1 'pb': expected the engine (such as pa_fp16); unknown engine 'pb'; available: basic, fa, "
-        "fake, hf, hf_bf16, hf_fp16, hf_fp32, openai, pa_bf16, pa_fp16, vllm_bf16, vllm_fp16, "
-        "vllm_fp32; did you mean pa_bf16?"
+        "fake, hf, hf_bf16, hf_fp16, hf_fp32, openai, openai_bf16, openai_fp16, openai_fp32, "
+        "pa_bf16, pa_fp16, vllm_bf16, vllm_fp16, vllm_fp32; did you mean pa_bf16?"
     )
 
 

@@ -134,15 +134,16 @@ def test_our_own_engines_serve_the_words_they_are_declared_for_alone():
 
 
 def test_engine_words_are_unique():
-    assert len({engine.word for engine in ENGINE_WORDS}) == len(ENGINE_WORDS) == 13
+    assert len({engine.word for engine in ENGINE_WORDS}) == len(ENGINE_WORDS) == 16
 
 
 def test_an_unknown_engine_lists_what_there_is_and_what_was_meant():
     with pytest.raises(SpecError) as caught:
         engine_word("pb")
     assert str(caught.value) == (
-        "unknown engine 'pb'; available: basic, fa, fake, hf, hf_bf16, hf_fp16, hf_fp32, openai, pa_bf16, "
-        "pa_fp16, vllm_bf16, vllm_fp16, vllm_fp32; did you mean pa_bf16?"
+        "unknown engine 'pb'; available: basic, fa, fake, hf, hf_bf16, hf_fp16, hf_fp32, openai, "
+        "openai_bf16, openai_fp16, openai_fp32, pa_bf16, pa_fp16, vllm_bf16, vllm_fp16, "
+        "vllm_fp32; did you mean pa_bf16?"
     )
     assert caught.value.exit_code == 2
 
