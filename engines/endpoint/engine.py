@@ -73,7 +73,7 @@ class OpenAIEngine:
             name="-".join(name.replace("/", " ").split()),
             path=address.base,
             model_type="",
-            dtype=spec.dtype,
+            dtype=None,
             quantize=None,
             max_position_embeddings=spec.max_position_embeddings,
             block_size=128,
@@ -192,7 +192,7 @@ class OpenAIEngine:
                 "times are the client's: from submitting a batch, over the network, to "
                 + ("a token's arrival at this machine" if server.has_arrivals else "reading a token"),
                 *(side.texts.notes if side is not None else ("the server is asked with texts alone",)),
-                *(("the dtype is what --dtype says of the server",) if spec.dtype else ()),
+                *(("the dtype is what was stated of the server",) if spec.dtype else ()),
             ),
             served=loaded.served,
             abilities=tuple(server.abilities.values()),

@@ -37,7 +37,7 @@ def test_16_bits_may_be_stated_whatever_the_logits_show(dtype, tmp_path):
         seen = {each.name: each for each in info.abilities}["float32_logits"]
         assert info.dtype == dtype
         assert seen.is_there is (weights == "base")
-        assert "the dtype is what --dtype says of the server" in info.notes
+        assert "the dtype is what was stated of the server" in info.notes
 
 
 def test_a_dtype_that_nobody_states_stays_unknown(tmp_path):
