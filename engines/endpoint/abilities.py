@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from engines.common.stops import cut_at
 from engines.endpoint.logit_steps import common_step, differences
-from engines.endpoint.replies import Reply, ReplyError, echoed_logprobs, read_reply
-from engines.endpoint.server import CHAT, COMPLETIONS, Prompt, Server
+from engines.endpoint.routes.completions import CHAT
+from engines.endpoint.routes.replies import Reply, ReplyError, echoed_logprobs, read_reply
+from engines.endpoint.routes.route import Route
+from engines.endpoint.server import TOP, Prompt, Server, chosen_fields, echo_fields, top_fields
 from engines.endpoint.transport.client import Unanswered
 from modeltest.api import Ability
 
@@ -50,11 +53,14 @@ class Texts:
     end_id: int | None = None
     """The token that ends an answer."""
 
+    whole_ids: tuple[int, ...] | None = None
+    """`SENTENCE` as a whole prompt, with what stands around one."""
+
     chat_ids: tuple[int, ...] | None = None
     """`QUESTION` in the model's template."""
 
 
-class _NotSeenError(Exception):
+class NotSeenError(Exception):
     """An ability has no effect; the text says what came instead."""
 
 
@@ -63,28 +69,31 @@ async def find_out(server: Server, texts: Texts) -> None:
 
     Raises: ServerGone; PrerequisiteError for a key that is refused.
     """
-    probes = _Probes(server, texts)
+    probes = Probes(server, server.openai, texts)
     for name, probe in probes.all().items():
-        server.abilities[name] = await _look(name, probe)
+        server.note(server.openai, [await look(name, probe)])
 
 
-async def _look(name: str, probe: Callable[[], Awaitable[str | None]]) -> Ability:
+async def look(name: str, probe: Callable[[], Awaitable[str | None]]) -> Ability:
+    """Return an ability as its probe saw it."""
     try:
         seen = await probe()
-    except (_NotSeenError, ReplyError, Unanswered) as problem:
+    except (NotSeenError, ReplyError, Unanswered) as problem:
         return Ability(name, False, str(problem))
     if seen is None:
         return Ability(name, None, "no way to see it; every answer is held against what was asked")
     return Ability(name, True, seen)
 
 
-class _Probes:
+class Probes:
     """One small request or two for each ability, in an order in which later ones may use earlier ones."""
 
-    def __init__(self, server: Server, texts: Texts) -> None:
+    def __init__(self, server: Server, route: Route, texts: Texts) -> None:
         self._server = server
+        self._route = route
         self._texts = texts
-        self._greedy = Reply()
+        self.greedy = Reply()
+        self._called = server.seen.dialect.name
 
     def all(self) -> Mapping[str, Callable[[], Awaitable[str | None]]]:
         """Return the probes by the names of what they look for."""
@@ -106,9 +115,9 @@ class _Probes:
 
     async def completions(self) -> str:
         """A text goes on."""
-        self._greedy = reply = await self._ask(SENTENCE, new_tokens=FEW)
+        self.greedy = reply = await self._ask(SENTENCE, new_tokens=FEW)
         if not reply.text and not reply.token_ids:
-            raise _NotSeenError("an empty answer")
+            raise NotSeenError("an empty answer")
         return f"{SENTENCE.rsplit('.', 1)[-1].strip()!r} goes on {reply.text!r:.60}"
 
     async def chat(self) -> str:
@@ -116,7 +125,7 @@ class _Probes:
         value = await self._value(CHAT, self._server.chat(QUESTION, new_tokens=FEW))
         reply = read_reply(value)
         if not reply.text and not reply.thoughts:
-            raise _NotSeenError("an empty answer")
+            raise NotSeenError("an empty answer")
         return f"answers {reply.text or reply.thoughts!r:.60}" + (", thinks first" if reply.thoughts else "")
 
     async def token_prompts(self) -> str:
@@ -125,7 +134,7 @@ class _Probes:
         reply = await self._ask(ids, new_tokens=1)
         count = reply.usage.prompt_tokens
         if count != len(ids):
-            raise _NotSeenError(f"{len(ids)} tokens were sent, the server counts {count}")
+            raise NotSeenError(f"{len(ids)} tokens were sent, the server counts {count}")
         return f"{count} of {len(ids)} tokens read"
 
     async def returned_ids(self) -> str:
@@ -134,29 +143,22 @@ class _Probes:
         reply = await self._ask(self._texts.ids, new_tokens=FEW, return_token_ids=True)
         count = reply.usage.completion_tokens
         if reply.token_ids is None or (count is not None and len(reply.token_ids) != count):
-            raise _NotSeenError(f"{reply.token_ids} came for {count} tokens")
+            raise NotSeenError(f"{reply.token_ids} came for {count} tokens")
         if reply.prompt_ids is not None and reply.prompt_ids != self._texts.ids:
-            raise _NotSeenError(f"the server read {reply.prompt_ids} for {self._texts.ids}")
+            raise NotSeenError(f"the server read {reply.prompt_ids} for {self._texts.ids}")
         return f"{len(reply.token_ids)} ids for {count} tokens"
 
     async def prompt_logprobs(self) -> str:
         """Each token of a prompt has a log-probability under its own id."""
         self._need("prompt_logprobs")
-        ids = self._texts.ids
-        reply = await self._ask(ids, new_tokens=1, prompt_logprobs=0)
-        places = reply.prompt_logprobs
-        if len(places) != len(ids) or any(
-            not place or token not in place for place, token in zip(places[1:], ids[1:], strict=True)
-        ):
-            raise _NotSeenError(f"{len(places)} places came for {len(ids)} tokens")
-        return f"of {len(ids) - 1} tokens, by their ids"
+        return f"of {len(await self._prompt_values(self._texts.ids))} tokens, by their ids"
 
     async def echo(self) -> str:
         """Each token of a prompt has a log-probability, in its order."""
         self._need("echo")
         ids = self._texts.ids
-        body = self._server.completion(ids, **echo_fields(self._server))
-        found = echoed_logprobs(await self._value(COMPLETIONS, body), ids)
+        request = self._route.request(self._server.completion(ids, **echo_fields(self._server)))
+        found = echoed_logprobs(await self._value(*request), ids)
         return f"of {len(found) - 1} tokens"
 
     async def chosen_logprobs(self) -> str:
@@ -165,11 +167,11 @@ class _Probes:
         ids, named = self._texts.ids, self._texts.ids[:2]
         reply = await self._ask(ids, new_tokens=1, **chosen_fields(named))
         if len(reply.top) != 1 or not set(named) <= set(reply.top[0]):
-            raise _NotSeenError(f"{sorted(reply.top[0]) if reply.top else 'nothing'} came for {list(named)}")
+            raise NotSeenError(f"{sorted(reply.top[0]) if reply.top else 'nothing'} came for {list(named)}")
         told = reply.top[0][named[0]]
         longer = await self._last_logprob((*ids, named[0]))
         if longer is not None and abs(longer - told) > NEAR:
-            raise _NotSeenError(f"{told:.3f}, where the prompt's own log-probabilities say {longer:.3f}")
+            raise NotSeenError(f"{told:.3f}, where the prompt's own log-probabilities say {longer:.3f}")
         return f"{told:.3f}" + ("" if longer is None else f", as prompt {longer:.3f}")
 
     async def top_logprobs(self) -> str:
@@ -177,12 +179,12 @@ class _Probes:
         self._need("logprobs")
         reply = await self._ask(self._texts.ids, new_tokens=1, **top_fields())
         if len(reply.top) != 1 or len(reply.top[0]) < TOP:
-            raise _NotSeenError(f"{len(reply.top[0]) if reply.top else 0} of {TOP} came with an id")
+            raise NotSeenError(f"{len(reply.top[0]) if reply.top else 0} of {TOP} came with an id")
         return f"{len(reply.top[0])} of {TOP}"
 
     async def float32_logits(self) -> str | None:
         """Log-probabilities of likely tokens are not apart by whole steps of a 16-bit dtype."""
-        if not self._server.can("top_logprobs"):
+        if not self._server.has(self._route, "top_logprobs"):
             return None
         reply = await self._ask(self._texts.ids, new_tokens=FEW, **top_fields())
         found = differences(reply.top)
@@ -191,7 +193,7 @@ class _Probes:
         except ValueError:
             return None
         if step is not None:
-            raise _NotSeenError(f"rounded to 16 bits: {len(found)} differences in steps of {step:g}")
+            raise NotSeenError(f"rounded to 16 bits: {len(found)} differences in steps of {step:g}")
         return f"{len(found)} differences in no common step"
 
     async def ignore_eos(self) -> str | None:
@@ -202,7 +204,7 @@ class _Probes:
             return None
         reply = await self._ask(prompt, new_tokens=limit, ignore_eos=True, **fields)
         if reply.usage.completion_tokens != limit:
-            raise _NotSeenError(f"{reply.usage.completion_tokens} of {limit} tokens came")
+            raise NotSeenError(f"{reply.usage.completion_tokens} of {limit} tokens came")
         return f"{limit} of {limit} tokens behind an early end"
 
     async def min_tokens(self) -> str | None:
@@ -213,15 +215,15 @@ class _Probes:
             return None
         reply = await self._ask(prompt, new_tokens=limit, min_tokens=limit, **fields)
         if reply.usage.completion_tokens != limit:
-            raise _NotSeenError(f"{reply.usage.completion_tokens} of {limit} tokens came")
+            raise NotSeenError(f"{reply.usage.completion_tokens} of {limit} tokens came")
         return f"{limit} of {limit} tokens"
 
     async def stop(self) -> str:
         """An answer ends at a text that it would have said."""
-        text = self._greedy.text
+        text = self.greedy.text
         place = text[len(text) // 2 :].strip()[:4]
         if not place:
-            raise _NotSeenError("the answer is too short to be stopped")
+            raise NotSeenError("the answer is too short to be stopped")
         reply = await self._ask(SENTENCE, new_tokens=FEW, stop=[place])
         seen = f"stopped at {place!r}: {reply.text!r:.60}"
         wanted = text.split(place, 1)[0]
@@ -229,7 +231,7 @@ class _Probes:
             return seen
         if len(reply.text) < len(text) and cut_at(reply.text, (place,)) == wanted:
             return f"{seen}, its end is cut off here"  # transformers ends behind the token that completes it
-        raise _NotSeenError(seen)
+        raise NotSeenError(seen)
 
     async def seed(self) -> str:
         """Equal seeds draw alike, others otherwise."""
@@ -239,9 +241,9 @@ class _Probes:
             for seed in (11, 11, 12, 13)
         ]
         if drawn[0] != drawn[1]:
-            raise _NotSeenError("one seed drew two texts")
+            raise NotSeenError("one seed drew two texts")
         if len(set(drawn)) == 1:
-            raise _NotSeenError("three seeds drew one text")
+            raise NotSeenError("three seeds drew one text")
         return f"{len(set(drawn))} texts of 3 seeds, one seed twice the same"
 
     async def _ending(self) -> tuple[Prompt | None, dict[str, Any], int]:
@@ -250,11 +252,12 @@ class _Probes:
         The token that ends an answer is made the likeliest; where that has no effect, prompts are tried
         that a model may answer briefly.
         """
-        if self._texts.end_id is not None and self._server.takes("logit_bias"):
+        if self._texts.end_id is not None and "logit_bias" in self._route.wishes:
             fields = {"logit_bias": {str(self._texts.end_id): 100}}
-            reply = await self._ask(self._texts.ids, new_tokens=FEW, **fields)
-            if reply.usage.completion_tokens in (0, 1) and reply.finish == "stop":
-                return self._texts.ids, fields, FEW
+            with suppress(NotSeenError):
+                reply = await self._ask(self._texts.ids, new_tokens=FEW, **fields)
+                if reply.usage.completion_tokens in (0, 1) and reply.finish == "stop":
+                    return self._texts.ids, fields, FEW
         asked: list[Prompt] = [*([self._texts.chat_ids] if self._texts.chat_ids else []), *_SHORT_ANSWERS]
         replies = await asyncio.gather(*(self._ask(prompt, new_tokens=LONG) for prompt in asked))
         for prompt, reply in zip(asked, replies, strict=True):
@@ -263,46 +266,35 @@ class _Probes:
         return None, {}, 0
 
     async def _last_logprob(self, ids: Sequence[int]) -> float | None:
-        if not self._server.can("prompt_logprobs"):
+        if not self._server.has(self._route, "prompt_logprobs"):
             return None
         reply = await self._ask(ids, new_tokens=1, prompt_logprobs=0)
         place = reply.prompt_logprobs[-1] if reply.prompt_logprobs else None
         return place[ids[-1]].logprob if place and ids[-1] in place else None
 
+    async def _prompt_values(self, ids: Sequence[int], begin: int = 0) -> list[float]:
+        """Return the log-probability of each token behind the one at `begin`."""
+        where = {"prompt_logprobs_from": begin} if begin else {}
+        places = (await self._ask(ids, new_tokens=1, prompt_logprobs=0, **where)).prompt_logprobs
+        if len(places) != len(ids):
+            raise NotSeenError(f"{len(places)} places came for {len(ids)} tokens")
+        read = list(zip(places, ids, strict=True))[begin + 1 :]
+        told = [place[token].logprob for place, token in read if place and token in place]
+        if len(told) != len(read):
+            raise NotSeenError(f"{len(told)} of {len(read)} tokens have a log-probability under their ids")
+        return told
+
     async def _ask(self, prompt: Prompt, *, new_tokens: int, **fields: Any) -> Reply:
-        return read_reply(
-            await self._value(COMPLETIONS, self._server.completion(prompt, new_tokens=new_tokens, **fields))
-        )
+        request = self._route.request(self._server.completion(prompt, new_tokens=new_tokens, **fields))
+        return self._route.read(await self._value(*request))
 
     async def _value(self, path: str, body: Mapping[str, Any]) -> Any:
         reply = await self._server.client.probe(path, body)
         if reply.status != 200:
-            raise _NotSeenError(f"status {reply.status}: {reply.text:.120}")
+            raise NotSeenError(f"status {reply.status}: {reply.text:.120}")
         return reply.value
 
     def _need(self, name: str) -> None:
-        if not self._server.takes(name):
+        if name not in self._route.wishes:
             dialect = self._server.seen.dialect
-            raise _NotSeenError(dialect.unfit.get(name) or f"{dialect.name} has no field {name}")
-
-
-TOP = 20
-"""The most that vLLM tells unless it is started otherwise."""
-
-
-def echo_fields(server: Server) -> dict[str, Any]:
-    """Return what asks for the log-probabilities of a prompt in OpenAI's old way."""
-    asked = {"echo": True, "logprobs": 1, "new_tokens": server.seen.dialect.least_echo_tokens}
-    return asked | (
-        {"return_tokens_as_token_ids": True} if server.takes("return_tokens_as_token_ids") else {}
-    )
-
-
-def chosen_fields(ids: Sequence[int]) -> dict[str, Any]:
-    """Return what asks for the log-probabilities of the next token being one of `ids`."""
-    return {"logprobs": 1, "logprob_token_ids": list(ids), "return_tokens_as_token_ids": True}
-
-
-def top_fields() -> dict[str, Any]:
-    """Return what asks for the likeliest next tokens."""
-    return {"logprobs": TOP, "return_tokens_as_token_ids": True}
+            raise NotSeenError(dialect.unfit.get(name) or f"{self._called} has no field {name}")

@@ -12,7 +12,7 @@ from engines.endpoint.choices import CannotTellError, choose
 from engines.endpoint.fingerprint import served_model
 from engines.endpoint.generations import Drawing, generate
 from engines.endpoint.loading import Loaded
-from engines.endpoint.replies import ReplyError, Usage
+from engines.endpoint.routes.replies import ReplyError, Usage
 from engines.endpoint.timed import Lags, run_timed
 from engines.endpoint.transport.client import Unanswered
 from modeltest.api import ChatPrompt, ClientUse, Completion, EngineError, Request, RunSpec, other_weights

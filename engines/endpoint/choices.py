@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from engines.common.completions import completion
 from engines.common.encoding import Encoded
 from engines.common.token_rows import ChoiceRow, Reading, choice_rows
-from engines.endpoint.abilities import chosen_fields, echo_fields, top_fields
-from engines.endpoint.replies import PromptToken, ReplyError, Usage, echoed_logprobs, read_reply, read_usage
-from engines.endpoint.server import COMPLETIONS, Server
+from engines.endpoint.routes.replies import PromptToken, Reply, ReplyError, Usage, echoed_logprobs, read_usage
+from engines.endpoint.server import Server, chosen_fields, echo_fields, top_fields
 from modeltest.api import Completion
 
 Told = tuple[float, bool | None]
@@ -68,7 +66,7 @@ async def _row(server: Server, row: ChoiceRow) -> tuple[list[list[Told]], Usage]
     if len(row.readings) == 1:
         (reading,) = row.readings
         whole = ids[: ends[0]] + reading.tokens
-        places, usage = await _within(server, whole)
+        places, usage = await _within(server, whole, ends[0])
         return [[_told(places[ends[0] + at]) for at in range(len(reading.tokens))]], usage
     return await _mixed(server, ids, ends, row.readings)
 
@@ -77,7 +75,7 @@ async def _mixed(
     server: Server, ids: tuple[int, ...], ends: Sequence[int], readings: Sequence[Reading]
 ) -> tuple[list[list[Told]], Usage]:
     """A prompt of which some tokens are read, and tokens that might follow it: both are asked for apart."""
-    places, usage = await _within(server, ids)
+    places, usage = await _within(server, ids, min(ends))
     behind = [each for end, each in zip(ends, readings, strict=True) if end == len(ids)]
     if behind:
         found, _ = await _behind(server, ids, behind)
@@ -97,11 +95,11 @@ async def _behind(
     """Tell single tokens that might follow `ids`."""
     wanted = [reading.tokens[0] for reading in readings]
     for name, fields in (("chosen_logprobs", chosen_fields(wanted)), ("top_logprobs", top_fields())):
-        if not server.can(name):
+        route = server.route_of(name)
+        if route is None:
             continue
-        value = await server.client.post(COMPLETIONS, server.completion(ids, new_tokens=1, **fields))
-        reply = read_reply(value)
-        check_prompt(reply.usage, len(ids))
+        reply = await server.reply(route, ids, new_tokens=1, **fields)
+        check_prompt(reply, ids)
         top = reply.top[0] if reply.top else {}
         if set(wanted) <= set(top):
             likeliest = max(top, key=lambda token: top[token])
@@ -111,17 +109,19 @@ async def _behind(
             raise ReplyError(f"log-probabilities of {wanted} were asked for, {sorted(top)} came")
     told, usage = [], Usage()
     for token in wanted:  # each behind a prompt of its own
-        places, usage = await _within(server, (*ids, token))
+        places, usage = await _within(server, (*ids, token), len(ids))
         told.append([_told(places[-1])])
     return told, usage
 
 
-async def _within(server: Server, ids: tuple[int, ...]) -> tuple[Sequence[PromptToken | None], Usage]:
-    """Tell the tokens of `ids` themselves."""
-    if server.can("prompt_logprobs"):
-        body = server.completion(ids, new_tokens=1, prompt_logprobs=0)
-        reply = read_reply(await server.client.post(COMPLETIONS, body))
-        check_prompt(reply.usage, len(ids))
+async def _within(
+    server: Server, ids: tuple[int, ...], first: int
+) -> tuple[Sequence[PromptToken | None], Usage]:
+    """Tell the tokens of `ids` themselves, from the place `first` on."""
+    if (route := server.route_of("prompt_logprobs")) is not None:
+        where = {"prompt_logprobs_from": first - 1} if server.has(route, "suffix_logprobs") else {}
+        reply = await server.reply(route, ids, new_tokens=1, prompt_logprobs=0, **where)
+        check_prompt(reply, ids)
         if len(reply.prompt_logprobs) != len(ids):
             raise ReplyError(f"{len(reply.prompt_logprobs)} log-probabilities came for {len(ids)} tokens")
         places = [
@@ -129,10 +129,11 @@ async def _within(server: Server, ids: tuple[int, ...]) -> tuple[Sequence[Prompt
             for place, token in zip(reply.prompt_logprobs, ids, strict=True)
         ]
         return places, reply.usage
-    if server.can("echo"):
-        value: Any = await server.client.post(COMPLETIONS, server.completion(ids, **echo_fields(server)))
+    if (route := server.route_of("echo")) is not None:
+        path, body = route.request(server.completion(ids, **echo_fields(server)))
+        value = await server.client.post(path, body)
         usage = read_usage(value.get("usage") if isinstance(value, dict) else None)
-        check_prompt(usage, len(ids))
+        check_prompt(Reply(usage=usage), ids)
         return echoed_logprobs(value, ids), usage
     raise CannotTellError(
         "this choice needs the log-probabilities of a prompt's tokens, which the server does not tell "
@@ -140,13 +141,16 @@ async def _within(server: Server, ids: tuple[int, ...]) -> tuple[Sequence[Prompt
     )
 
 
-def check_prompt(usage: Usage, sent: int) -> None:
+def check_prompt(reply: Reply, ids: Sequence[int]) -> None:
     """Refuse an answer to another prompt than was sent: one that was cut, or put into a template.
 
     Raises: ReplyError.
     """
-    if usage.prompt_tokens is not None and usage.prompt_tokens != sent:
-        raise ReplyError(f"{sent} prompt tokens were sent, the server read {usage.prompt_tokens}")
+    count = reply.usage.prompt_tokens
+    if count is not None and count != len(ids):
+        raise ReplyError(f"{len(ids)} prompt tokens were sent, the server read {count}")
+    if reply.prompt_ids is not None and reply.prompt_ids != tuple(ids):
+        raise ReplyError("the server read other tokens than were sent")
 
 
 def _told(place: PromptToken | None) -> Told:

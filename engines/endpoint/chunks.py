@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from engines.endpoint.replies import Reply, ReplyError, Usage, read_reply
+from engines.endpoint.routes.completions import Completions
+from engines.endpoint.routes.replies import Reply, ReplyError, Usage
+from engines.endpoint.routes.route import ReadChunk, Route
 from engines.endpoint.transport.error_texts import is_error, message_of
 from engines.endpoint.transport.events import DONE, Piece, first_data_ns, read_events
 from modeltest.plain.json_text import JsonError, parse_published_json
@@ -47,17 +49,21 @@ class Streamed:
         return tuple(token for ids in known for token in ids) if len(known) == len(parts) else None
 
 
-def read_stream(pieces: Sequence[Piece], *, ends_with_done: bool = True) -> Streamed:
-    """Take a stream apart. Without a reason for its end, or without the last event, it broke off."""
+OPENAIS = Completions(frozenset())
+
+
+def read_stream(pieces: Sequence[Piece], route: Route = OPENAIS) -> Streamed:
+    """Take a stream of `route` apart. Without a reason for its end, or its last event, it broke off."""
     chunks: list[Chunk] = []
     totals: list[int | None] = []
     usage, finish, is_done = Usage(), None, False
     first_ns = first_data_ns(pieces)
+    read = route.chunk_reader()
     for event in read_events(pieces):
         if event.data == DONE:
             is_done = True
             break
-        reply = _read(event.data)
+        reply = _read(event.data, read)
         if isinstance(reply, str):
             return Streamed(tuple(chunks), usage, finish, first_ns, error=reply)
         total = reply.usage.completion_tokens
@@ -68,7 +74,7 @@ def read_stream(pieces: Sequence[Piece], *, ends_with_done: bool = True) -> Stre
             chunks.append(Chunk(event.time_ns, reply.text or reply.thoughts, size, reply.token_ids))
             totals.append(total)
     error = None
-    if finish is None or (ends_with_done and not is_done):
+    if finish is None or (route.ends_with_done and not is_done):
         lacking = "a reason for its end" if finish is None else "its last event"
         error = f"the stream broke off after {len(chunks)} chunks: {lacking} did not come"
     return Streamed(
@@ -111,7 +117,7 @@ def is_cumulative(texts: Iterable[str]) -> bool:
     )
 
 
-def _read(data: str) -> Reply | str:
+def _read(data: str, read: ReadChunk) -> Reply | str:
     """Return the chunk in an event, or what is wrong with it."""
     try:
         value = parse_published_json(data)
@@ -120,7 +126,7 @@ def _read(data: str) -> Reply | str:
     if is_error(value):
         return f"the server broke the stream off: {message_of(value)}"
     try:
-        return read_reply(value)
+        return read(value)
     except ReplyError as problem:
         return str(problem)
 

@@ -55,6 +55,9 @@ class Dialect:
     ends_with_done: bool = True
     """Whether the last event of a stream is `[DONE]`."""
 
+    natives: tuple[str, ...] = ()
+    """Its own routes beside OpenAI's, by their names in `routes/known.py`; each is tried at load."""
+
     unfit: Mapping[str, str] = field(default_factory=dict)
     """Fields that it has and that are not sent, since they do something else there; and what."""
 
@@ -64,6 +67,7 @@ SGLANG = Dialect(
     "sglang",
     frozenset(_VLLM_FIELDS) - {"logprob_token_ids", "prompt_logprobs", "cache_salt"},
     least_echo_tokens=1,
+    natives=("sglang",),
 )
 TGI = Dialect(
     "tgi",

@@ -7,6 +7,7 @@ from typing import Any
 
 from engines.endpoint.dialects import LOOKED_AT, ROUTES, UNKNOWN, recognize
 from engines.endpoint.server import Server
+from engines.endpoint.timed import TIMED_NEEDS, timed_route
 from engines.endpoint.transport.client import Client
 from modeltest.api import Capability, EngineError, PrerequisiteError, SpecError
 
@@ -36,7 +37,7 @@ async def find_server(client: Client, served_model: str | None) -> Server:
     seen = recognize(entries.get(model), answers)
     if seen.dialect is UNKNOWN:
         seen = recognize(entries.get(model), {**answers, ROUTES: await _told(client, ROUTES)})
-    return Server(client, model, seen)
+    return Server(client, model, seen, is_alone=len(entries) < 2)
 
 
 async def _told(client: Client, path: str) -> Any:
@@ -103,6 +104,8 @@ def lacking(server: Server, *, is_chat: bool) -> dict[str, str]:
         )
         for capability, groups in _NEEDS.items()
     }
+    if not found[Capability.TOKEN_TIMES.value] and timed_route(server) is None:
+        found[Capability.TOKEN_TIMES.value] = _said_of_routes(server)
     if not server.can("completions") and not (is_chat and server.can("chat")):
         hint = "; it only chats: ask with chat" if server.can("chat") else ""
         found[Capability.GENERATE.value] = _said(server, ("completions",)) + hint
@@ -110,6 +113,14 @@ def lacking(server: Server, *, is_chat: bool) -> dict[str, str]:
     if ignoring.is_there is False:
         found[Capability.IGNORE_EOS.value] = _said(server, ("ignore_eos",))
     return {name: said for name, said in found.items() if said}
+
+
+def _said_of_routes(server: Server) -> str:
+    """Return why no route alone has all that a timed run needs."""
+    return "; ".join(
+        f"{route}: {', '.join(name for name in TIMED_NEEDS if name in seen and seen[name].is_there is False)}"
+        for route, seen in server.by_route.items()
+    )
 
 
 def _said(server: Server, group: tuple[str, ...]) -> str:

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from engines.endpoint.abilities import echo_fields
-from engines.endpoint.replies import ReplyError, read_reply
-from engines.endpoint.server import CHAT, COMPLETIONS, Server
+from engines.endpoint.routes.completions import CHAT, COMPLETIONS
+from engines.endpoint.routes.replies import Reply, ReplyError, read_reply
+from engines.endpoint.routes.route import Route
+from engines.endpoint.server import Server, echo_fields
 from engines.endpoint.transport.client import Unanswered
 from modeltest.api import EngineError, ServedModel, mean_distance
 
@@ -50,10 +51,9 @@ def _joined(parts: Sequence[Sequence[float]]) -> tuple[float, ...]:
 
 
 async def _logprobs(server: Server, text: str) -> list[float]:
-    if server.can("prompt_logprobs"):
-        body = server.completion(text, new_tokens=1, prompt_logprobs=0)
-        places = read_reply(await _value(server, COMPLETIONS, body)).prompt_logprobs
-        return [max(each.logprob for each in place.values()) for place in places[1:] if place]
+    if (route := server.route_of("prompt_logprobs")) is not None:
+        reply = await _reply(server, route, text, new_tokens=1, prompt_logprobs=0)
+        return [max(each.logprob for each in place.values()) for place in reply.prompt_logprobs[1:] if place]
     body = server.completion(text, **echo_fields(server))
     value = await _value(server, COMPLETIONS, body)
     count = read_reply(value).usage.prompt_tokens
@@ -65,12 +65,16 @@ async def _logprobs(server: Server, text: str) -> list[float]:
 
 
 async def _answer(server: Server, text: str) -> str:
-    if server.can("completions"):
-        body = server.completion(text, new_tokens=_ANSWER_TOKENS)
-        return read_reply(await _value(server, COMPLETIONS, body)).text
+    if (route := server.route_of("completions")) is not None:
+        return (await _reply(server, route, text, new_tokens=_ANSWER_TOKENS)).text
     body = server.chat([{"role": "user", "content": text}], new_tokens=_ANSWER_TOKENS)
     reply = read_reply(await _value(server, CHAT, body))
     return reply.thoughts + reply.text
+
+
+async def _reply(server: Server, route: Route, text: str, **wishes: Any) -> Reply:
+    path, body = route.request(server.completion(text, **wishes))
+    return route.read(await _value(server, path, body))
 
 
 async def _value(server: Server, path: str, body: dict[str, Any]) -> Any:

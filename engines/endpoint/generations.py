@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,10 @@ from engines.common.completions import completion
 from engines.common.encoding import Encoded
 from engines.common.stops import cut_at, stop_ids
 from engines.endpoint.choices import check_prompt
-from engines.endpoint.replies import Reply, ReplyError, read_reply
-from engines.endpoint.server import CHAT, COMPLETIONS, Server, sampling_fields
+from engines.endpoint.routes.completions import CHAT
+from engines.endpoint.routes.replies import Reply, ReplyError, read_reply
+from engines.endpoint.routes.route import Route
+from engines.endpoint.server import Server, sampling_fields
 from modeltest.api import ChatPrompt, Completion, Finish, Request, Sampling, TextPrompt, TokenPrompt
 
 
@@ -37,42 +39,61 @@ async def generate(
     Raises: Unanswered, ReplyError.
     """
     request = asked.request if isinstance(asked, Encoded) else asked
-    fields = _fields(server, request, drawing, tokenizer)
-    path, body = _body(server, asked, fields)
-    reply = read_reply(await server.client.post(path, body))
-    if isinstance(asked, Encoded):
-        check_prompt(reply.usage, len(asked.prompt_ids))
+    special = stop_ids(tokenizer, request.stop) if tokenizer is not None and request.stop else ()
+    if isinstance(request.prompt, ChatPrompt) and not isinstance(asked, Encoded):
+        fields = _fields(server, server.openai, request, drawing, special)
+        reply = await _chat(server, request.prompt, request.max_new_tokens, fields)
+    else:
+        route = _route(server, asked, request, drawing)
+        fields = _fields(server, route, request, drawing, special)
+        prompt = asked.prompt_ids if isinstance(asked, Encoded) else _text(request)
+        reply = await server.reply(route, prompt, new_tokens=request.max_new_tokens, **fields)
+        if isinstance(asked, Encoded):
+            check_prompt(reply, asked.prompt_ids)
     return _answered(asked, request, reply, tokenizer if retokenize else None), reply
 
 
-def _fields(server: Server, request: Request, drawing: Drawing | None, tokenizer: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    if request.stop:
-        fields["stop"] = list(request.stop)
-        special = stop_ids(tokenizer, request.stop) if tokenizer is not None else ()
-        if special and server.takes("stop_token_ids"):
-            fields["stop_token_ids"] = sorted(special)  # no text shows these
-    if server.takes("return_token_ids"):
-        fields["return_token_ids"] = True
-    if request.ignore_eos and server.takes("ignore_eos"):
-        fields["ignore_eos"] = True
+async def _chat(server: Server, prompt: ChatPrompt, new_tokens: int, fields: dict[str, Any]) -> Reply:
+    turns = [{"role": turn.role, "content": turn.content} for turn in prompt.turns]
+    return read_reply(await server.client.post(CHAT, server.chat(turns, new_tokens=new_tokens, **fields)))
+
+
+def _route(server: Server, asked: Encoded | Request, request: Request, drawing: Drawing | None) -> Route:
+    """Return the route that has most of what a request needs: one that returns ids before others."""
+    takes = "token_prompts" if isinstance(asked, Encoded) else "completions"
+    wanted = [
+        *(["ignore_eos"] if request.ignore_eos else []),
+        *(["seed"] if drawing is not None else []),
+        *(["stop"] if request.stop else []),
+    ]
+    return (
+        server.route_of(takes, *wanted, "returned_ids")
+        or server.route_of(takes, *wanted)
+        or server.route_of(takes)
+        or server.openai
+    )
+
+
+def _fields(
+    server: Server, route: Route, request: Request, drawing: Drawing | None, special: Collection[int]
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {"stop": list(request.stop)} if request.stop else {}
+    wanted = {
+        "stop_token_ids": sorted(special),  # no text shows these
+        "return_token_ids": True,
+        "ignore_eos": request.ignore_eos,
+    }
+    fields |= {name: value for name, value in wanted.items() if value and name in route.wishes}
     if drawing is not None:
         fields |= sampling_fields(server, drawing.sampling, drawing.seed_of(request.id))
     return fields
 
 
-def _body(server: Server, asked: Encoded | Request, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    if isinstance(asked, Encoded):
-        limit = asked.request.max_new_tokens
-        return COMPLETIONS, server.completion(asked.prompt_ids, new_tokens=limit, **fields)
-    prompt, limit = asked.prompt, asked.max_new_tokens
-    if isinstance(prompt, ChatPrompt):
-        turns = [{"role": turn.role, "content": turn.content} for turn in prompt.turns]
-        return CHAT, server.chat(turns, new_tokens=limit, **fields)
-    if isinstance(prompt, TokenPrompt):
+def _text(request: Request) -> str:
+    if isinstance(request.prompt, TokenPrompt):
         raise ReplyError("the server takes no prompts of token ids")
-    assert isinstance(prompt, TextPrompt)
-    return COMPLETIONS, server.completion(prompt.text, new_tokens=limit, **fields)
+    assert isinstance(request.prompt, TextPrompt)
+    return request.prompt.text
 
 
 def _answered(asked: Encoded | Request, request: Request, reply: Reply, tokenizer: Any) -> Completion:

@@ -11,6 +11,8 @@ from engines.endpoint.abilities import QUESTION, SENTENCE, Texts, find_out
 from engines.endpoint.dialects import STRICT, UNKNOWN, Dialect
 from engines.endpoint.discovery import find_server, refuse_other_dtype, refuse_unknown_model
 from engines.endpoint.fingerprint import served_model
+from engines.endpoint.native_abilities import find_out_natives
+from engines.endpoint.routes.known import NATIVES
 from engines.endpoint.server import Server
 from engines.endpoint.stream_abilities import find_out_streams
 from engines.endpoint.texts import ServerTexts, TextSide, tokenize
@@ -71,6 +73,7 @@ def _look(loop: LoopThread, client: Client, spec: RunSpec, info: ModelInfo) -> L
     if server.seen.dialect is UNKNOWN and not (server.can("completions") or server.can("chat")):
         server.seen = replace(server.seen, dialect=STRICT)
         loop.run(find_out(server, texts))
+    loop.run(find_out_natives(server, texts, NATIVES))
     refuse_unknown_model(server)
     refuse_other_dtype(server, spec.dtype)
     loop.run(find_out_streams(server, texts))
@@ -134,7 +137,7 @@ async def _texts(server: Server, raw: Any, *, is_cut: bool) -> Texts:
             chat = tuple(
                 raw.apply_chat_template(list(QUESTION), add_generation_prompt=True, return_dict=False)
             )
-        return Texts(own, raw.eos_token_id, chat)
+        return Texts(own, raw.eos_token_id, tuple(raw.encode(SENTENCE)), chat)
     chat_ids = await _chat_ids(server) if is_cut else None
     return Texts(chat_ids=chat_ids)
 

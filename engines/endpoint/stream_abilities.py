@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engines.endpoint.abilities import FEW, Texts
 from engines.endpoint.chunks import Streamed, is_cumulative, read_stream, token_times
-from engines.endpoint.server import COMPLETIONS, Server
+from engines.endpoint.server import Server
 from engines.endpoint.timed import stream_fields
 from engines.endpoint.transport.streaming import framed, stream
 from modeltest.api import Ability
@@ -13,16 +13,15 @@ _TOKENS = 2 * FEW
 
 
 async def find_out_streams(server: Server, texts: Texts) -> None:
-    """Ask for a stream and note in `server.abilities` what it showed."""
-    prompt = texts.ids if server.can("token_prompts") else "The sea is salt."
-    body = server.completion(prompt, new_tokens=_TOKENS, **stream_fields(server))
-    raw = await stream(server.client, COMPLETIONS, body)
-    server.has_arrivals = raw.has_arrivals
-    came = framed(raw)
-    streamed = read_stream(came.pieces, ends_with_done=server.seen.dialect.ends_with_done)
-    error = came.error or streamed.error
-    for ability in _seen(streamed, error):
-        server.abilities[ability.name] = ability
+    """Ask each route for a stream and note what it showed."""
+    for route in (server.openai, *server.natives):
+        prompt = texts.whole_ids or texts.ids if server.has(route, "token_prompts") else "The sea is salt."
+        wishes = server.completion(prompt, new_tokens=_TOKENS, **stream_fields(server, route))
+        raw = await stream(server.client, *route.request(wishes))
+        server.has_arrivals = raw.has_arrivals
+        came = framed(raw)
+        streamed = read_stream(came.pieces, route)
+        server.note(route, _seen(streamed, came.error or streamed.error))
 
 
 def _seen(streamed: Streamed, error: str | None) -> list[Ability]:

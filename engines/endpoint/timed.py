@@ -14,11 +14,15 @@ from typing import Any
 from engines.common.completions import completion
 from engines.common.encoding import Encoded
 from engines.endpoint.chunks import Streamed, read_stream, token_times
-from engines.endpoint.replies import Usage
-from engines.endpoint.server import COMPLETIONS, Server
+from engines.endpoint.routes.replies import Usage
+from engines.endpoint.routes.route import Route
+from engines.endpoint.server import Server
 from engines.endpoint.transport.client import AttemptFailed
 from engines.endpoint.transport.streaming import StartLine, Stream, connect, framed, stream
 from modeltest.api import Completion, Finish
+
+TIMED_NEEDS = ("token_prompts", "stream", "token_times", "ignore_eos")
+"""Abilities of the one route that a timed run asks."""
 
 _TICK_S = 0.005
 _NS_PER_MS = 1e6
@@ -34,6 +38,14 @@ class Lags:
     is_timed: bool = False
 
 
+def timed_route(server: Server) -> Route | None:
+    """Return the route that timed runs ask; where none ignores ends, what tells the times of tokens."""
+    ignores = any(
+        seen["ignore_eos"].is_there is not False for seen in server.by_route.values() if "ignore_eos" in seen
+    )
+    return server.route_of(*(TIMED_NEEDS if ignores else TIMED_NEEDS[:-1]))
+
+
 async def run_timed(server: Server, batch: Sequence[Encoded], lags: Lags) -> list[tuple[Completion, Usage]]:
     """Ask for a timed batch, once: what fails of it fails the trial.
 
@@ -44,10 +56,11 @@ async def run_timed(server: Server, batch: Sequence[Encoded], lags: Lags) -> lis
     with suppress(AttemptFailed):  # a server that is away fails the trial below
         await client.recheck()
     await connect(client, len(batch))
-    bodies = [timed_body(server, encoded) for encoded in batch]
+    route = timed_route(server) or server.openai
+    requests = [route.request(timed_wishes(server, route, encoded)) for encoded in batch]
     gc.collect()
     with _collecting_nothing():
-        streams = [asyncio.ensure_future(stream(client, COMPLETIONS, body, line)) for body in bodies]
+        streams = [asyncio.ensure_future(stream(client, path, body, line)) for path, body in requests]
         watch = asyncio.ensure_future(_watch_loop(lags))
         try:
             await line.let_go(streams)
@@ -56,26 +69,29 @@ async def run_timed(server: Server, batch: Sequence[Encoded], lags: Lags) -> lis
             for task in (watch, *streams):
                 task.cancel()
     lags.is_timed = True
-    return [_completed(one, framed(each), line.begin_ns, lags) for one, each in zip(batch, came, strict=True)]
+    streams_of = zip(batch, map(framed, came), strict=True)
+    return [
+        _completed(one, each, read_stream(each.pieces, route), line.begin_ns, lags)
+        for one, each in streams_of
+    ]
 
 
-def timed_body(server: Server, encoded: Encoded) -> dict[str, Any]:
-    """Return the body of a streamed completion of exactly the tokens asked for, which no cache serves."""
+def timed_wishes(server: Server, route: Route, encoded: Encoded) -> dict[str, Any]:
+    """Return what asks for a streamed completion of exactly the tokens asked for, which no cache serves."""
     request = encoded.request
-    return server.completion(
-        encoded.prompt_ids, new_tokens=request.max_new_tokens, **stream_fields(server), **_fresh(server)
-    )
+    fields = stream_fields(server, route) | _fresh(server)
+    return server.completion(encoded.prompt_ids, new_tokens=request.max_new_tokens, **fields)
 
 
-def stream_fields(server: Server) -> dict[str, Any]:
+def stream_fields(server: Server, route: Route) -> dict[str, Any]:
     """Return what asks for a stream that goes on to its limit and says all it can of its tokens."""
     usage: dict[str, Any] = {"include_usage": True}
-    if server.takes("continuous_usage_stats") and not server.can("returned_ids"):
+    if "continuous_usage_stats" in route.wishes and not server.has(route, "returned_ids"):
         usage["continuous_usage_stats"] = True
     fields: dict[str, Any] = {"stream": True, "stream_options": usage}
-    if server.takes("return_token_ids"):
+    if "return_token_ids" in route.wishes:
         fields["return_token_ids"] = True
-    if server.takes("ignore_eos"):
+    if "ignore_eos" in route.wishes:
         fields["ignore_eos"] = True
     return fields
 
@@ -84,8 +100,9 @@ def _fresh(server: Server) -> dict[str, Any]:
     return {"cache_salt": secrets.token_hex(8)} if server.takes("cache_salt") else {}
 
 
-def _completed(encoded: Encoded, stream: Stream, begin_ns: int, lags: Lags) -> tuple[Completion, Usage]:
-    streamed = read_stream(stream.pieces)
+def _completed(
+    encoded: Encoded, stream: Stream, streamed: Streamed, begin_ns: int, lags: Lags
+) -> tuple[Completion, Usage]:
     usage = streamed.usage
     if error := stream.error or streamed.error or wrong_count(encoded, usage):
         return completion(encoded, error=error), usage

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from engines.endpoint.server import COMPLETIONS, Server
+from engines.endpoint.routes.completions import COMPLETIONS
+from engines.endpoint.server import Server
 
 _LARGEST = 1 << 21
 """No vocabulary is as large."""

@@ -44,6 +44,24 @@ class Settings:
     full_text: bool = False
     """MindIE's `fullTextEnabled`."""
 
+    no_own_routes: bool = False
+    """OpenAI's routes alone are there."""
+
+    no_completions: bool = False
+    """OpenAI's completions are not there."""
+
+    own_ignored: frozenset[str] = frozenset()
+    """Fields that the server's own routes ignore in silence."""
+
+    own_drops: int = 0
+    """So many tokens at the begin of a prompt are left out in silence by the server's own routes."""
+
+    own_shift: float = 0.0
+    """Is added to the log-probabilities that the server's own routes tell of a prompt or of an output."""
+
+    incremental: bool = False
+    """SGLang's `--incremental-streaming-output`."""
+
     breaks_after: int | None = None
     """Each stream ends cleanly after so many tokens: without a reason, without [DONE]."""
 
@@ -88,6 +106,9 @@ Route = Callable[[Exchange], Awaitable[None]]
 class Dialect:
     """One kind of server. A subclass has `routes` and the body of its refusals."""
 
+    own_paths: frozenset[str] = frozenset()
+    """Of the server's own routes for completions."""
+
     invalid_status = 400
     """Of a body that lacks what is wanted."""
 
@@ -131,7 +152,9 @@ class Dialect:
 
     async def _answer(self, exchange: Exchange) -> None:
         asked, answer = exchange.asked, exchange.answer
-        routes = self.routes()
+        gone = self.own_paths if self.settings.no_own_routes else set()
+        gone |= {"/v1/completions"} if self.settings.no_completions else set()
+        routes = {place: route for place, route in self.routes().items() if place[1] not in gone}
         try:
             self._check_key(asked)
             route = routes.get((asked.method, asked.path))
@@ -162,6 +185,14 @@ class Dialect:
             raise self.unreadable()
         exchange.body = body
         return {name: value for name, value in body.items() if name not in self.settings.ignored}
+
+    def read_own(self, exchange: Exchange, parameters: str) -> dict[str, Any]:
+        """Return the JSON of a request of the server's own, and its `parameters`, without what is ignored."""
+        body = self.read(exchange)
+        gone = self.settings.ignored | self.settings.own_ignored
+        kept = {name: value for name, value in body.items() if name not in gone}
+        inner = kept.get(parameters) or {}
+        return {**kept, parameters: {name: value for name, value in inner.items() if name not in gone}}
 
     def unreadable(self) -> Refused:
         """Return the refusal of a body that is no JSON object."""

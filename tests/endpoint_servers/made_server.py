@@ -46,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         name = "--" + field.name.replace("_", "-")
         if field.type == "bool":
             parser.add_argument(name, action="store_true")
-        elif field.name == "ignored":
+        elif field.name in ("ignored", "own_ignored"):
             parser.add_argument(name, type=lambda text: frozenset(text.split(",")), default=frozenset())
         else:
             default = None if field.default is MISSING else field.default

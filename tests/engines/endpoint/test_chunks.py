@@ -2,6 +2,7 @@ import json
 from typing import Any
 
 from engines.endpoint.chunks import is_cumulative, read_stream, token_times
+from engines.endpoint.routes.completions import Completions
 from engines.endpoint.transport.events import Piece
 
 
@@ -85,9 +86,10 @@ def test_a_stream_that_broke_off_is_failed() -> None:
 
 
 def test_a_server_whose_streams_have_no_last_event_ends_them_with_a_reason() -> None:
+    endless = Completions(frozenset(), ends_with_done=False)
     whole, broken = (_stream(_chunk("a", finish=finish), done=False) for finish in ("stop", None))
-    assert read_stream(whole, ends_with_done=False).error is None
-    assert "a reason for its end" in str(read_stream(broken, ends_with_done=False).error)
+    assert read_stream(whole, endless).error is None
+    assert "a reason for its end" in str(read_stream(broken, endless).error)
 
 
 def test_an_error_in_the_middle_is_what_is_told() -> None:

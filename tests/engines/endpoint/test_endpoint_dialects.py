@@ -18,7 +18,12 @@ KNOWN = {
     | RETURNED
     | ENDLESS
     | {"prompt_logprobs", "echo", "chosen_logprobs", "top_logprobs", "float32_logits", "min_tokens"},
-    "sglang": TOLD | IDS | RETURNED | ENDLESS | {"echo", "min_tokens"},
+    "sglang": TOLD
+    | IDS
+    | RETURNED
+    | ENDLESS
+    | {"echo", "min_tokens", "own_routes"}
+    | {"prompt_logprobs", "suffix_logprobs", "chosen_logprobs", "top_logprobs", "float32_logits"},
     "tgi": TOLD,
     "mindie": TOLD | IDS | ENDLESS,
     "llama_cpp": TOLD | IDS | ENDLESS,

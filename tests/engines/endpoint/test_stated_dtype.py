@@ -46,8 +46,16 @@ def test_a_dtype_that_nobody_states_stays_unknown(tmp_path):
 
 
 def test_a_server_that_tells_tokens_by_their_texts_shows_nothing_of_its_logits(tmp_path):
-    with made_server(tmp_path, "sglang") as server, asked_engine(server.url) as (_, info):
+    with made_server(tmp_path, "sglang", "--no-own-routes") as server, asked_engine(server.url) as (_, info):
         assert {each.name: each for each in info.abilities}["float32_logits"].is_there is None
+
+
+def test_a_servers_own_route_shows_its_logits_too(tmp_path):
+    with (
+        made_server(tmp_path, "sglang", "--weights", "int4") as server,
+        pytest.raises(SpecError, match=r"in steps of 0\.5 \(/generate\); give the dtype"),
+    ):
+        _loaded(server.url, "float32")
 
 
 def test_near_ties_are_those_of_the_stated_dtype(tmp_path):

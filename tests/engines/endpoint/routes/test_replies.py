@@ -1,6 +1,6 @@
 import pytest
 
-from engines.endpoint.replies import PromptToken, ReplyError, echoed_logprobs, read_reply
+from engines.endpoint.routes.replies import PromptToken, ReplyError, echoed_logprobs, read_reply
 from engines.endpoint.transport.error_texts import said_in
 
 

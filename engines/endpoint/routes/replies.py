@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from engines.endpoint.routes.values import as_count, as_ids, is_logprob
 
 THOUGHTS = ("reasoning_content", "reasoning")
 """Where servers put what a model thinks before it answers: most the first, vLLM 0.32 the second."""
@@ -82,8 +83,8 @@ def read_reply(value: Any) -> Reply:
         text=text,
         thoughts=thoughts,
         finish=finish if isinstance(finish, str) and finish else None,
-        token_ids=_ids(choice.get("token_ids")),
-        prompt_ids=_ids(prompt_ids),
+        token_ids=as_ids(choice.get("token_ids")),
+        prompt_ids=as_ids(prompt_ids),
         usage=usage,
         top=top,
         sampled=sampled,
@@ -101,10 +102,10 @@ def read_usage(value: Any) -> Usage:
     if isinstance(completion, dict):
         reasoning = completion.get("reasoning_tokens", reasoning)
     return Usage(
-        _count(value.get("prompt_tokens")),
-        _count(value.get("completion_tokens")),
-        _count(prompt.get("cached_tokens")) if isinstance(prompt, dict) else None,
-        _count(reasoning),
+        as_count(value.get("prompt_tokens")),
+        as_count(value.get("completion_tokens")),
+        as_count(prompt.get("cached_tokens")) if isinstance(prompt, dict) else None,
+        as_count(reasoning),
     )
 
 
@@ -130,7 +131,7 @@ def echoed_logprobs(value: Any, prompt: Sequence[int]) -> tuple[PromptToken | No
             raise ReplyError(f"the server echoes token {own} where the prompt has {token}")
     found: list[PromptToken | None] = [None]
     for logprob, name, top in list(zip(values, names, tops, strict=True))[1 : len(prompt)]:
-        if not _is_logprob(logprob):
+        if not is_logprob(logprob):
             raise ReplyError(f"{logprob!r:.40} is no log-probability")
         found.append(PromptToken(float(logprob), _rank(name, logprob, top)))
     return tuple(found)
@@ -138,7 +139,7 @@ def echoed_logprobs(value: Any, prompt: Sequence[int]) -> tuple[PromptToken | No
 
 def _rank(name: Any, logprob: float, top: Any) -> int | None:
     others = [value for key, value in top.items() if key != name] if isinstance(top, dict) else []
-    if any(_is_logprob(value) and value > logprob for value in others):
+    if any(is_logprob(value) and value > logprob for value in others):
         return 2  # or more: not the first
     return 1 if others or (isinstance(top, dict) and name in top) else None
 
@@ -163,7 +164,7 @@ def _generated_logprobs(value: Mapping[str, Any]) -> tuple[tuple[Mapping[int, fl
         by_id = {
             token: float(logprob)
             for name, logprob in (top.items() if isinstance(top, dict) else ())
-            if (token := _id_of(name)) is not None and _is_logprob(logprob)
+            if (token := _id_of(name)) is not None and is_logprob(logprob)
         }
         found.append(by_id)
     ids = [_id_of(name) for name in names] if isinstance(names, list) else []
@@ -180,8 +181,8 @@ def _prompt_logprobs(value: Any) -> tuple[Mapping[int, PromptToken] | None, ...]
 def _one_place(place: Mapping[str, Any]) -> Mapping[int, PromptToken]:
     found: dict[int, PromptToken] = {}
     for name, each in place.items():
-        if name.isdigit() and isinstance(each, dict) and _is_logprob(each.get("logprob")):
-            found[int(name)] = PromptToken(float(each["logprob"]), _count(each.get("rank")))
+        if name.isdigit() and isinstance(each, dict) and is_logprob(each.get("logprob")):
+            found[int(name)] = PromptToken(float(each["logprob"]), as_count(each.get("rank")))
     return found
 
 
@@ -189,17 +190,3 @@ def _id_of(name: Any) -> int | None:
     if isinstance(name, str) and name.startswith(_ID_PREFIX) and name[len(_ID_PREFIX) :].isdigit():
         return int(name[len(_ID_PREFIX) :])
     return None
-
-
-def _ids(value: Any) -> tuple[int, ...] | None:
-    if isinstance(value, list) and all(type(token) is int for token in value):
-        return tuple(value)
-    return None
-
-
-def _count(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
-
-
-def _is_logprob(value: Any) -> bool:
-    return type(value) in (int, float) and not math.isnan(value)

@@ -1,0 +1,176 @@
+"""Servers' own routes: used for what OpenAI's lack, held against them, and left alone where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from asked_engine import MODEL, answers, asked_engine, assert_right, questions, timed
+from endpoint_engine import loaded_from
+from made_model import write_tokenizer
+from running_servers import made_server
+
+from modeltest.api import EngineInfo, Request, TextPrompt, TokenPrompt
+from modeltest.testing.engine_contract import EngineContract, Loaded
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_tokenizer(tmp_path_factory.mktemp("tokenizer")))
+
+
+def there(info: EngineInfo) -> dict[str, bool | None]:
+    return {ability.name: ability.is_there for ability in info.abilities}
+
+
+def seen(info: EngineInfo) -> dict[str, str]:
+    return {ability.name: ability.seen for ability in info.abilities}
+
+
+WAYS = {
+    "sglang as it is": ("sglang",),
+    "sglang without completions": ("sglang", "--no-completions"),
+    "sglang with events of what is new alone": (
+        *("sglang", "--no-completions", "--incremental", "--tokens-per-chunk", "3"),
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=WAYS.values(), ids=WAYS)
+def loaded(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tokenizer: str
+) -> Iterator[Loaded]:
+    with made_server(tmp_path_factory.mktemp("server"), *request.param) as server:
+        yield from loaded_from(server.url, tokenizer=tokenizer)
+
+
+class TestOnOwnRoutes(EngineContract):
+    """All of it, unchanged."""
+
+
+def test_sglang_is_asked_for_choices_where_it_tells_given_ids_and_for_texts_as_before(
+    tokenizer: str, tmp_path: Path
+) -> None:
+    requests = questions(6)
+    with (
+        made_server(tmp_path, "sglang") as server,
+        asked_engine(server.url, tokenizer=tokenizer) as (
+            engine,
+            info,
+        ),
+    ):
+        before = len(server.lines())
+        done = answers(engine, requests)
+        asked = server.lines()[before:]
+    for request in requests:
+        assert_right(done[request.id], request)
+        if request.choices:
+            assert done[request.id].choice_is_greedy == (False, False)
+    paths = [line["path"] for line in asked]
+    assert (paths.count("/generate"), paths.count("/v1/completions")) == (3, 3)
+    named = [line["body"]["token_ids_logprob"] for line in asked if line["path"] == "/generate"]
+    assert all(len(ids) == 2 for ids in named), "both choices with one request"
+    assert "(/generate)" in seen(info)["chosen_logprobs"]
+    assert "(/generate)" not in seen(info)["returned_ids"]
+
+
+def test_a_longer_choice_is_asked_for_its_own_tokens_alone(tokenizer: str, tmp_path: Path) -> None:
+    prompt = tuple(range(40, 60))
+    request = Request("long", TokenPrompt(prompt), choices=((8, 9), (9, 9, 9)))
+    with (
+        made_server(tmp_path, "sglang") as server,
+        asked_engine(server.url, tokenizer=tokenizer) as (
+            engine,
+            _,
+        ),
+    ):
+        before = len(server.lines())
+        found = answers(engine, [request])["long"]
+        asked = server.lines()[before:]
+    assert {line["body"]["logprob_start_len"] for line in asked} == {len(prompt) - 1}
+    assert found.choice_logprobs == pytest.approx(
+        [MODEL.logprob(prompt, choice) for choice in ((8, 9), (9, 9, 9))]
+    )
+
+
+@pytest.mark.parametrize("streams", [("--incremental",), ()])
+def test_tokens_that_share_an_event_are_counted_by_the_totals(
+    streams: tuple[str, ...], tokenizer: str, tmp_path: Path
+) -> None:
+    requests = timed(2, new_tokens=9)
+    options = ("--no-completions", "--tokens-per-chunk", "4", "--gap-ms", "1", *streams)
+    with (
+        made_server(tmp_path, "sglang", *options) as server,
+        asked_engine(server.url, tokenizer=tokenizer) as (engine, info),
+    ):
+        done = answers(engine, requests, batch_size=2)
+        use = engine.usage().client
+    assert not info.lacking
+    assert use is not None
+    assert use.shared_chunks == 4, "one, four and four, of two streams"
+    for request in requests:
+        assert_right(done[request.id], request)
+        times = done[request.id].token_times_ns
+        assert [len(set(times[at : at + 4])) for at in (1, 5)] == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["input_ids", "token_ids_logprob", "logprob_start_len", "return_logprob"])
+def test_a_field_that_an_own_route_ignores_is_found_out(name: str, tokenizer: str, tmp_path: Path) -> None:
+    lost = {
+        "input_ids": ("chosen_logprobs", "prompt_logprobs", "suffix_logprobs"),
+        "token_ids_logprob": ("chosen_logprobs",),
+        "logprob_start_len": ("prompt_logprobs", "suffix_logprobs"),
+        "return_logprob": ("chosen_logprobs", "prompt_logprobs", "suffix_logprobs"),
+    }[name]
+    requests = questions(4)
+    with (
+        made_server(tmp_path, "sglang", "--own-ignored", name) as server,
+        asked_engine(server.url, tokenizer=tokenizer) as (engine, info),
+    ):
+        done = answers(engine, requests)
+    assert not any(there(info)[ability] for ability in lost)
+    assert "choice_logprobs" not in info.lacking, "by echo"
+    for request in requests:
+        assert_right(done[request.id], request)
+
+
+@pytest.mark.parametrize("option", ["--no-own-routes", "--own-drops=1"])
+def test_an_own_route_that_is_away_or_answers_otherwise_is_not_used(
+    option: str, tokenizer: str, tmp_path: Path
+) -> None:
+    requests = questions(4)
+    with (
+        made_server(tmp_path, "sglang", option) as server,
+        asked_engine(server.url, tokenizer=tokenizer) as (
+            engine,
+            info,
+        ),
+    ):
+        before = len(server.lines())
+        done = answers(engine, requests)
+        asked = {line["path"] for line in server.lines()[before:]}
+    assert there(info)["own_routes"] is False
+    assert "/generate is not used: " in seen(info)["own_routes"]
+    assert asked == {"/v1/completions"}
+    for request in requests:
+        assert_right(done[request.id], request)
+
+
+def test_an_own_route_with_other_numbers_is_not_believed(tokenizer: str, tmp_path: Path) -> None:
+    with (
+        made_server(tmp_path, "sglang", "--own-shift", "2") as server,
+        asked_engine(server.url, tokenizer=tokenizer) as (_, info),
+    ):
+        found, told = there(info), seen(info)
+    assert found["prompt_logprobs"] is False
+    assert "where the echo says" in told["prompt_logprobs"]
+
+
+def test_texts_are_answered_where_there_are_no_completions(tokenizer: str, tmp_path: Path) -> None:
+    request = Request("text", TextPrompt("", (), "Question: is the sea salt?\nAnswer:"), max_new_tokens=6)
+    with made_server(tmp_path, "sglang", "--no-completions") as server:
+        with asked_engine(server.url, tokenizer=tokenizer) as (engine, info):
+            done = answers(engine, [request])["text"]
+        assert "status 404" not in seen(info)["completions"]
+    assert_right(done, request)
