@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -121,12 +122,20 @@ def keep(command: Sequence[str]) -> int:
     """Run `command` until it ends or standard input does, and leave nothing of it behind."""
     for number in (signal.SIGINT, signal.SIGHUP):  # of the terminal: the test run says when
         signal.signal(number, signal.SIG_IGN)
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    threading.Thread(target=_end_with_input, args=(process,), daemon=True).start()
-    try:
-        return process.wait()
-    finally:
-        _signal(process.pid, signal.SIGKILL)  # engine processes of a server that was killed itself
+    # vLLM leaves sockets and a file among temporary files.
+    with tempfile.TemporaryDirectory(prefix="served-", ignore_cleanup_errors=True) as folder:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": folder},
+            start_new_session=True,
+        )
+        threading.Thread(target=_end_with_input, args=(process,), daemon=True).start()
+        try:
+            return process.wait()
+        finally:
+            _await_group(process.pid)
+            _signal(process.pid, signal.SIGKILL)  # engine processes of a server that was killed itself
 
 
 def _end_with_input(process: subprocess.Popen[bytes]) -> None:
@@ -135,6 +144,15 @@ def _end_with_input(process: subprocess.Popen[bytes]) -> None:
     _signal(process.pid, signal.SIGTERM)
     time.sleep(GRACE_S)  # the main thread has ended this one by then, unless the server hangs
     _signal(process.pid, signal.SIGKILL)
+
+
+def _await_group(group: int) -> None:
+    """Let what the server has started end by itself: the last of it takes shared memory away."""
+    deadline = time.monotonic() + GRACE_S
+    with suppress(ProcessLookupError, PermissionError):
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.1)
 
 
 def _signal(group: int, number: int) -> None:

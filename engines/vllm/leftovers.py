@@ -33,8 +33,8 @@ class Scratch:
     """A folder for the sockets and files through which vLLM's processes find each other."""
 
     def __init__(self) -> None:
-        # Names of sockets may have 107 bytes: the folder of a run is often longer.
-        self._folder = Path(tempfile.mkdtemp(prefix="modeltest-"))
+        # Names of sockets may have 107 bytes: the folder of a run is often longer, this one's name is short.
+        self._folder = Path(tempfile.mkdtemp(prefix="v"))
 
     @contextmanager
     def used(self) -> Iterator[None]:

@@ -87,12 +87,17 @@ def worker_command(directory: Path, spec: RunSpec, limits: Limits, *, is_alone: 
 
 def own_rank() -> int:
     """Return the rank of this worker process; a worker that is alone is rank 0."""
-    return int(os.environ["RANK"]) if RANKS_VARIABLE in os.environ else 0
+    return int(os.environ["RANK"]) if has_launcher() else 0
+
+
+def has_launcher() -> bool:
+    """Say whether torchrun started this worker, beside others."""
+    return RANKS_VARIABLE in os.environ
 
 
 def end_with_launcher() -> None:
     """Let the kernel end this rank with the process that started it: torchrun gives it its own session."""
-    if RANKS_VARIABLE in os.environ and sys.platform == "linux":
+    if has_launcher() and sys.platform == "linux":
         launcher = int(os.environ[RANKS_VARIABLE])
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != launcher:  # it had died before
@@ -102,14 +107,14 @@ def end_with_launcher() -> None:
 def tell_launcher(problem: str) -> None:
     """Write why this rank ends into the error file that torchrun reads, so that other nodes know too."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
-    if RANKS_VARIABLE in os.environ and path:
+    if has_launcher() and path:
         with suppress(OSError):
             Path(path).write_text(json.dumps({"message": problem, "timestamp": int(time.time())}))
 
 
 def status_without_ranks() -> int:
     """Return the status of a rank 0 that is done without the others: torchrun then ends them."""
-    return _DONE_ALONE if RANKS_VARIABLE in os.environ else 0
+    return _DONE_ALONE if has_launcher() else 0
 
 
 def rank_environment(environment: Mapping[str, str], local_size: int, *, cpus: int) -> dict[str, str]:

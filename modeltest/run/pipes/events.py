@@ -18,11 +18,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from modeltest.run.pipes.temporary_files import remove_temporary_files
+
 Event = dict[str, Any]
 """`event` names the kind: heartbeat, phase, loaded, dataset, in_flight, progress, timing, usage, note, error,
 lost, node_lost, done."""
 
 HEARTBEAT_S = 1.0
+
+GRACE_S = 10.0
+"""How long a worker without a supervisor may take to end by itself."""
 
 
 class EventWriter:
@@ -85,9 +90,17 @@ def _end_with_reader(descriptor: int, path: str) -> None:
     os.write(2, b"the supervisor is gone\n")
     with suppress(OSError):
         Path(path).unlink()
+    remove_temporary_files()
+    _signal_own(signal.SIGTERM)
+    time.sleep(GRACE_S)  # an engine may clear away first; one that hangs in compiled code does not hear
+    _signal_own(signal.SIGKILL)
+
+
+def _signal_own(number: int) -> None:
+    """Send a signal to this process and, if it leads a group, to all in it."""
     if os.getpgrp() == os.getpid():
-        os.killpg(os.getpid(), signal.SIGTERM)
-    os.kill(os.getpid(), signal.SIGTERM)
+        os.killpg(os.getpid(), number)
+    os.kill(os.getpid(), number)
 
 
 class EventReader:

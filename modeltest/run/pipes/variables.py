@@ -9,5 +9,8 @@ NEXT_RUNS = "MODELTEST_NEXT_RUNS"
 TRACE_FOLDER = "MODELTEST_TRACE_FOLDER"
 """Where traces are written; empty or not set: there are none."""
 
+TEMPORARY_FOLDER = "MODELTEST_TEMPORARY_FOLDER"
+"""The worker's own, for temporary files: whichever of the two lives longer removes it."""
+
 ENGINE_PYTHON = "MODELTEST_ENGINE_PYTHON"
 """The user's: the interpreter that workers run in. `run.sh` adds ModelTest to it."""

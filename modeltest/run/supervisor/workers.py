@@ -27,6 +27,7 @@ from modeltest.run.nodes.ranks import worker_command
 from modeltest.run.pipes.deadlines import EXIT_S, Deadlines, Limits
 from modeltest.run.pipes.events import EventReader
 from modeltest.run.pipes.next_runs import NextRunWriter
+from modeltest.run.pipes.temporary_files import temporary_folder
 from modeltest.run.pipes.variables import EVENTS, NEXT_RUNS, TRACE_FOLDER
 from modeltest.run.planning.plan import Plan, can_go_on
 from modeltest.run.record.directory import NEXT_FILE, PIPE_FILE
@@ -201,7 +202,10 @@ class _Worker:
         self._next: NextRunWriter | None = None
         self._closing = ExitStack()
         with ExitStack() as opened:
-            of_files = opened.enter_context(engine_files(plan.engine, plan.spec, directory))
+            of_files = {
+                **opened.enter_context(temporary_folder()),
+                **opened.enter_context(engine_files(plan.engine, plan.spec, directory)),
+            }
             pipe = (keep.place if keep else directory) / PIPE_FILE
             pipe.unlink(missing_ok=True)  # of a supervisor that was killed
             self._reader = EventReader(pipe)

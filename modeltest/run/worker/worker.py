@@ -33,10 +33,17 @@ from modeltest.api import (
 from modeltest.data.load import load_dataset_of
 from modeltest.data.loaded import LoadedDataset
 from modeltest.plain.contracts import to_plain
-from modeltest.run.nodes.ranks import end_with_launcher, own_rank, status_without_ranks, tell_launcher
+from modeltest.run.nodes.ranks import (
+    end_with_launcher,
+    has_launcher,
+    own_rank,
+    status_without_ranks,
+    tell_launcher,
+)
 from modeltest.run.pipes.deadlines import RUNNING_PHASE
 from modeltest.run.pipes.events import EventWriter
 from modeltest.run.pipes.next_runs import next_runs
+from modeltest.run.pipes.temporary_files import remove_temporary_files
 from modeltest.run.pipes.variables import EVENTS, NEXT_RUNS, TRACE_FOLDER
 from modeltest.run.planning.found import refuse_lacking
 from modeltest.run.planning.lora import check_numbers
@@ -90,6 +97,8 @@ def main(arguments: list[str]) -> int:
     finally:
         was_loaded = serving.is_loaded
         _close(serving)
+        if not has_launcher():
+            remove_temporary_files()
     return status if status or was_loaded else status_without_ranks()
 
 

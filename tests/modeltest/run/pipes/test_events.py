@@ -56,6 +56,21 @@ def test_a_worker_whose_supervisor_is_gone_ends_at_once_though_it_says_nothing(t
     assert problem == "the supervisor is gone\n"
 
 
+def test_a_worker_without_a_supervisor_that_does_not_hear_is_killed(tmp_path):
+    pipe = tmp_path / "pipe"
+    reader = EventReader(pipe)
+    code = (
+        "import signal, sys, time; from modeltest.run.pipes import events; events.GRACE_S = 0.1;"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); w = events.EventWriter(sys.argv[1]);"
+        "w.send('ready'); time.sleep(600)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, pipe], stderr=subprocess.DEVNULL)
+    while not list(reader.read()):
+        pass
+    reader.close()
+    assert process.wait(60) == -signal.SIGKILL
+
+
 def test_a_pipe_is_made_anew_each_time(tmp_path):
     EventReader(tmp_path / "pipe").close()
     with pytest.raises(FileExistsError):
