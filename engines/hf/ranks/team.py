@@ -7,16 +7,16 @@ computed by all ranks together, each with its part of the model, or dealt out to
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import Any
 
 from engines.common.device import describe_device, processor_use
 from engines.common.encoding import Encoded
+from engines.common.replicas import highest, shares, usage_together
 from engines.hf.ranks.group import RankGroup
 from engines.hf.ranks.model_group import BACKENDS
-from engines.hf.ranks.replicas import shares
 from engines.hf.ranks.splitting import Degrees
 from modeltest.api import Completion, EngineError, EngineInfo, EngineUsage, RankLost, RankUse, RunSpec
 
@@ -112,8 +112,7 @@ class Leader:
         """Return the highest peak of all ranks since the last call; `None` if one does not know its own."""
         self._group.broadcast(Asked(Word.PEAK))
         peaks = self._group.gather(Peak(self._own.peak_memory_bytes()))
-        known = [peak.memory_bytes for peak in peaks if peak.memory_bytes is not None]
-        return max(known) if len(known) == len(peaks) else None
+        return highest([peak.memory_bytes for peak in peaks])
 
     def begin(self, spec: RunSpec) -> EngineInfo:
         """Get all ranks ready for another run."""
@@ -124,7 +123,7 @@ class Leader:
         """Return what was done: by rank 0 of a split model, by all replicas together."""
         self._group.broadcast(Asked(Word.USAGE))
         usages = self._group.gather(self._own.usage())
-        return _together(usages[:1] if self._group.model is not None else usages, usages)
+        return usage_together(usages[:1] if self._group.model is not None else usages, usages)
 
     def close(self) -> None:
         """Let the other ranks end."""
@@ -220,21 +219,3 @@ def _answers(batches: Iterator[list[Completion]]) -> Answers:
     except Exception as problem:
         reason = " ".join(str(problem).split())
         return Answers(error=f"{type(problem).__name__}: {reason:.400}")
-
-
-def _together(counted: Sequence[EngineUsage], all_ranks: Sequence[EngineUsage]) -> EngineUsage:
-    """Return the sum of what is `counted`, and the highest peak of all ranks.
-
-    What one of them does not know is unknown.
-    """
-    values: dict[str, Any] = {}
-    for field in fields(EngineUsage):
-        known = [getattr(usage, field.name) for usage in counted]
-        # Replicas compute at the same time: the time is that of the busiest.
-        combine = max if field.name == "forward_s" else sum
-        values[field.name] = None if None in known else combine(known)
-    peaks = [usage.peak_memory_bytes for usage in all_ranks]
-    known_peaks = [peak for peak in peaks if peak is not None]
-    return EngineUsage(
-        **{**values, "peak_memory_bytes": max(known_peaks) if len(known_peaks) == len(peaks) else None}
-    )

@@ -1,11 +1,14 @@
-"""Dividing questions among replicas of a model: shards of about equal work. Pure."""
+"""Replicas of a model: questions dealt out by about equal work, and counts put together. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import accumulate, pairwise
+from typing import Any
 
 from engines.common.encoding import Encoded
+from modeltest.api import EngineUsage
 
 
 def shares(encoded: Sequence[Encoded], count: int) -> list[list[Encoded]]:
@@ -27,6 +30,27 @@ def shares(encoded: Sequence[Encoded], count: int) -> list[list[Encoded]]:
             min(places, key=lambda at: abs(before[at] - wanted) + (common[at] if at < len(common) else 0))
         )
     return [list(ordered[begin:end]) for begin, end in pairwise([*cuts, len(ordered)])]
+
+
+def usage_together(counted: Sequence[EngineUsage], all_ranks: Sequence[EngineUsage]) -> EngineUsage:
+    """Return the sum of what is `counted`, and the highest peak of all ranks.
+
+    What one of them does not know is unknown.
+    """
+    values: dict[str, Any] = {}
+    for field in fields(EngineUsage):
+        known = [getattr(usage, field.name) for usage in counted]
+        # Replicas compute at the same time: the time is that of the busiest.
+        combine = max if field.name == "forward_s" else sum
+        values[field.name] = None if None in known else combine(known)
+    peak = highest([usage.peak_memory_bytes for usage in all_ranks])
+    return EngineUsage(**{**values, "peak_memory_bytes": peak})
+
+
+def highest(peaks: Sequence[int | None]) -> int | None:
+    """Return the highest of what ranks needed; `None` if one does not know its own."""
+    known = [peak for peak in peaks if peak is not None]
+    return max(known) if len(known) == len(peaks) else None
 
 
 def _tokens(one: Encoded) -> int:

@@ -2,9 +2,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.common.encoding import Encoded
-from engines.hf.ranks.replicas import shares
-from engines.hf.ranks.team import crowding_note
-from modeltest.api import ProcessorUse, Request, TokenPrompt
+from engines.common.replicas import highest, shares, usage_together
+from modeltest.api import EngineUsage, Request, TokenPrompt
 
 
 def _encoded(*prompts: tuple[int, ...]) -> list[Encoded]:
@@ -50,9 +49,14 @@ def test_every_question_is_in_exactly_one_share(prompts, count):
     assert sorted(name for share in _ids(shared) for name in share) == sorted(map(str, range(len(prompts))))
 
 
-def test_ranks_that_share_processors_are_told_to_wait_for_each_other(monkeypatch):
-    monkeypatch.setattr(
-        "engines.hf.ranks.team.processor_use", lambda: ProcessorUse(threads=1, cpus=2, settings={})
-    )
-    assert crowding_note("cpu", 2) == crowding_note("cuda", 8) == ()
-    assert crowding_note("cpu", 3) == ("3 ranks share 2 processors: they wait for each other",)
+def test_replicas_computed_together_what_each_did_and_needed_what_the_one_did_that_needed_most():
+    one = EngineUsage(forward_s=2.0, forward_calls=3, computed_tokens=10, peak_memory_bytes=5)
+    two = EngineUsage(forward_s=1.5, forward_calls=4, computed_tokens=None, peak_memory_bytes=7)
+    found = usage_together([one, two], [one, two])
+    assert (found.forward_s, found.forward_calls, found.computed_tokens) == (2.0, 7, None)
+    assert found.peak_memory_bytes == 7
+
+
+def test_the_highest_peak_is_unknown_where_one_is():
+    assert highest([3, 8, 5]) == 8
+    assert highest([3, None]) is None
