@@ -35,6 +35,9 @@ class Place:
     free_share: float = 1.0
     """Of an accelerator's memory, what is free."""
 
+    host_bytes: int | None = None
+    """Of the memory for weights and cache on the cpu, this engine's part; `None`: what is free."""
+
     ranks: int = 1
     """Processes that share the model."""
 

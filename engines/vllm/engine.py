@@ -1,4 +1,4 @@
-"""The `vllm` engine: vLLM's own engine core in the worker's process, stepped by this engine's loop.
+"""The `vllm` engine: vLLM's own engine core, stepped by a loop of this engine in the worker or in replicas.
 
 Prompts are the same token ids that every other engine gets, and texts are made of ids by the same tokenizer.
 """
@@ -18,12 +18,11 @@ from engines.common.device_errors import naming_device_errors
 from engines.vllm.installed import installed, obstacle
 from engines.vllm.lora import adapters_of
 from engines.vllm.options import Options
-from engines.vllm.splitting import check_split
+from engines.vllm.splitting import check_split, degrees
 from engines.vllm.variables import variables
 from modeltest.api import (
     Capability,
     Completion,
-    DeviceError,
     EngineError,
     EngineInfo,
     EngineUsage,
@@ -37,7 +36,10 @@ from modeltest.api import (
 
 if TYPE_CHECKING:
     from engines.common.encoding import Encoded
-    from engines.vllm.loading import Loaded
+    from engines.vllm.generating import Seeds
+    from engines.vllm.one_model import OneModel
+    from engines.vllm.replicas.dealing import Replicas
+    from engines.vllm.replicas.words import Rows
 
 WINDOW_REQUESTS = 1024
 """How many requests are looked at together for common prefixes."""
@@ -61,8 +63,9 @@ class VLLMEngine:
     starts_ranks: Literal[True] = True
 
     def __init__(self) -> None:
-        self._loaded: Loaded | None = None
-        self._peak_bytes: int | None = 0
+        self._model: OneModel | Replicas | None = None
+        self._seeds: Seeds | None = None
+        self._replicas = 1
 
     def obstacle(self, spec: RunSpec | None = None) -> str | None:
         """Return why this engine can run no model here, or not `spec`; see `modeltest.api.Demanding`."""
@@ -89,71 +92,47 @@ class VLLMEngine:
         return {**variables(spec, here.device if here else "cpu"), **model.environment}
 
     def load(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
-        """Load the model; see `modeltest.api.Engine.load`."""
-        from engines.vllm.loading import load
-
+        """Load the model, or replicas of it; see `modeltest.api.Engine.load`."""
         begin = time.perf_counter()
         with naming_device_errors():
-            self._loaded = load(spec, model)
-        self._peak_bytes = 0
-        return replace(self._described(spec), load_s=time.perf_counter() - begin)
+            self._model = loaded = _loaded(spec, model)
+        self._draw_anew(spec)
+        return replace(loaded.info, load_s=time.perf_counter() - begin)
 
     def begin(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
         """Get ready for another run with the loaded model; see `modeltest.api.Reusable`."""
-        loaded = self._require()
-        if not loaded.serves(spec):
-            raise DeviceError("vLLM was loaded for another size of runs: a fresh process loads it anew")
-        loaded.clear(spec)
-        gc.collect()
-        self.peak_memory_bytes()
-        self._peak_bytes = 0
-        return self._described(spec)
+        info = self._require().begin(spec)
+        self._draw_anew(spec)
+        return info
 
     def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:
         """Yield completions as they are computed; see `modeltest.api.Engine.complete`.
 
         Requests are taken in windows whose size does not depend on the batch size, so that what is shared
-        does not either.
+        does not either. Replicas have `batch_size` rows in flight each.
         """
         from engines.common.encoding import by_kind, encode_window
 
-        loaded = self._require()
+        model = self._require()
         remaining = iter(requests)
         with naming_device_errors():
-            while window := list(islice(remaining, WINDOW_REQUESTS)):
-                encoded, failed = encode_window(loaded.encoder, window)
+            while window := list(islice(remaining, WINDOW_REQUESTS * self._replicas)):
+                encoded, failed = encode_window(model.encoder, window)
                 for begin in range(0, len(failed), batch_size):
                     yield failed[begin : begin + batch_size]
                 for same_kind in by_kind(encoded):
-                    yield from self._answer(same_kind, batch_size)
+                    yield from model.answer(self._rows(same_kind, batch_size))
 
     def peak_memory_bytes(self) -> int | None:
         """Return the peak memory since the last call: the device's, or the process's on the cpu.
 
-        Of several ranks, which are other processes, it is not known.
+        Of several replicas, that of the one that needed most; of a split model it is not known.
         """
-        from engines.common.device import peak_memory_bytes
-
-        loaded = self._require()
-        peak = peak_memory_bytes(loaded.device) if loaded.ranks is None else None
-        known = self._peak_bytes is not None and peak is not None
-        self._peak_bytes = max(self._peak_bytes or 0, peak or 0) if known else None
-        return peak
+        return self._require().peak_memory_bytes()
 
     def usage(self) -> EngineUsage:
         """Return what was computed so far; a token read from the cache is reused."""
-        if self._loaded is None:
-            return EngineUsage()
-        self.peak_memory_bytes()
-        counts = self._loaded.loop.counts
-        return EngineUsage(
-            forward_calls=counts.steps,
-            computed_tokens=counts.computed_tokens,
-            reused_tokens=counts.reused_tokens,
-            padding_tokens=None,
-            split_batches=counts.split_batches,
-            peak_memory_bytes=self._peak_bytes,
-        )
+        return EngineUsage() if self._model is None else self._model.usage()
 
     def tokenizer(self) -> Tokenizer:
         """Return the tokenizer of the checkpoint."""
@@ -165,43 +144,46 @@ class VLLMEngine:
         """Record what is computed in `work`; see `modeltest.api.Traceable`."""
         from engines.common.profiling import traced
 
-        loaded = self._require()
-        if loaded.ranks is not None:
+        info = self._require().info
+        if info.ranks is not None:
             raise PrerequisiteError("vLLM's ranks are processes of its own, and not traced: give 1 chip")
-        return traced(loaded.device, work, folder, name)
+        return traced(info.device, work, folder, name)
 
     def close(self) -> None:
         """Free the model."""
-        loaded, self._loaded = self._loaded, None
-        if loaded is not None:
-            loaded.close()
+        model, self._model = self._model, None
+        if model is not None:
+            model.close()
         gc.collect()
         logging.getLogger(__name__).debug("vLLM's engine is closed")
 
-    def _require(self) -> Loaded:
-        if self._loaded is None:
+    def _require(self) -> OneModel | Replicas:
+        if self._model is None:
             raise EngineError(f"engine {self.name} is asked before it has loaded a model")
-        return self._loaded
+        return self._model
 
-    def _answer(self, same_kind: Sequence[Encoded], batch_size: int) -> Iterator[list[Completion]]:
-        from engines.vllm.choosing import choose
-        from engines.vllm.generating import generate, generate_timed
+    def _draw_anew(self, spec: RunSpec) -> None:
+        from engines.vllm.generating import Seeds
 
-        loaded = self._require()
-        if same_kind[0].choice_ids:
-            yield from choose(same_kind, loaded.loop, batch_size)
-        elif same_kind[0].request.ignore_eos:
-            for begin in range(0, len(same_kind), batch_size):
-                batch = same_kind[begin : begin + batch_size]
-                yield generate_timed(
-                    batch, loaded.loop, loaded.checkpoint, sizes=loaded.sizes, room=loaded.room
-                )
-        else:
-            yield from generate(
-                same_kind, loaded.loop, loaded.checkpoint, batch_size=batch_size, draw=loaded.draw
-            )
+        generation = spec.options.generation
+        is_drawn = generation is not None and generation.sampling is not None
+        self._seeds = Seeds(spec.seed) if is_drawn else None
+        self._replicas = degrees(spec).replicas
 
-    def _described(self, spec: RunSpec) -> EngineInfo:
-        from engines.vllm.describing import described
+    def _rows(self, same_kind: Sequence[Encoded], batch_size: int) -> Rows:
+        from engines.vllm.replicas.words import Rows
 
-        return described(self.name, spec, self._require())
+        is_drawn = not same_kind[0].choice_ids and not same_kind[0].request.ignore_eos
+        seeds = [self._seeds.next() for _ in same_kind] if self._seeds is not None and is_drawn else ()
+        return Rows(same_kind, batch_size, seeds)
+
+
+def _loaded(spec: RunSpec, model: ModelInfo) -> OneModel | Replicas:
+    """Return the loaded model: in this process, or replicas of it in processes of their own."""
+    from engines.vllm.one_model import OneModel
+    from engines.vllm.replicas.dealing import Replicas
+
+    found, here = degrees(spec), installed()
+    if found.replicas == 1:
+        return OneModel(spec, model)
+    return Replicas(spec, model, found, device=here.device if here else "cpu")

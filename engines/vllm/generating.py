@@ -18,7 +18,7 @@ from engines.vllm.choosing import NOT_NUMBERS
 from engines.vllm.names import Room
 from engines.vllm.sizes import Sizes
 from engines.vllm.step_loop import Done, StepLoop
-from modeltest.api import Completion, EngineError, OutOfMemory, Sampling
+from modeltest.api import Completion, EngineError, OutOfMemory
 
 CLOCK_SHARE = 0.02
 CLOCK_NS = 2_000_000
@@ -36,15 +36,11 @@ class Checkpoint:
 
 
 class Seeds:
-    """A seed for each row that is drawn, the same ones whenever they begin anew."""
+    """A seed for each row that is drawn, the same ones for equal seeds of a run."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._given = 0
-
-    def restart(self, seed: int) -> None:
-        """Begin anew."""
-        self._seed, self._given = seed, 0
 
     def next(self) -> int:
         """Return the seed of the next row."""
@@ -58,11 +54,13 @@ def generate(
     checkpoint: Checkpoint,
     *,
     batch_size: int,
-    draw: tuple[Sampling, Seeds] | None = None,
+    draws: Sequence[Draw] = (),
 ) -> Iterator[list[Completion]]:
-    """Yield generations as they end; another prompt takes the place of each, one that begins alike first."""
+    """Yield generations as they end; another prompt takes the place of each, one that begins alike first.
+
+    `draws` has one for each row; none: every row gets the likeliest tokens.
+    """
     ends = ends_of(batch, checkpoint)
-    draws = [None if draw is None else Draw(draw[0], draw[1].next()) for _ in batch]
     order = prefix_order(
         [encoded.prompt_ids for encoded in batch], [encoded.request.adapter for encoded in batch]
     )
@@ -78,7 +76,7 @@ def generate(
                 stop_ids=tuple(
                     sorted(checkpoint.eos_token_ids | stop_ids(checkpoint.tokenizer, request.stop))
                 ),
-                draw=draws[place],
+                draw=draws[place] if draws else None,
                 ends=partial(ends, place) if is_read else None,
             )
         )

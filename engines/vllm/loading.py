@@ -18,7 +18,7 @@ from engines.common.tokenizer_loading import end_of_turn_ids, load_tokenizer
 from engines.vllm import names
 from engines.vllm.arguments import Place, arguments
 from engines.vllm.asks import Ask
-from engines.vllm.generating import Checkpoint, Seeds
+from engines.vllm.generating import Checkpoint
 from engines.vllm.installed import demanded_device
 from engines.vllm.lora import adapters_of
 from engines.vllm.memory import USABLE_SHARE, cache_memory, weights_bytes
@@ -72,15 +72,9 @@ class Loaded:
     vocabulary_size: int
     notes: tuple[str, ...]
     ranks: RankUse | None
-    seeds: Seeds
     sampling: Sampling | None = None
     peaks: tuple[DevicePeaks | None, tuple[str, ...]] | None = None
     """Of the device, and what is said of them, once they were measured."""
-
-    @property
-    def draw(self) -> tuple[Sampling, Seeds] | None:
-        """How tokens are drawn; `None`: the likeliest is taken."""
-        return None if self.sampling is None else (self.sampling, self.seeds)
 
     def serves(self, spec: RunSpec) -> bool:
         """Say whether another run finds everything as it would be loaded for it."""
@@ -89,7 +83,6 @@ class Loaded:
     def clear(self, spec: RunSpec) -> None:
         """Drop what earlier rows left, and begin anew what is random."""
         self.loop.forget()
-        self.seeds.restart(spec.seed)
         seed_everything(self.device, spec.seed)
         self.sampling = _sampling(spec)
 
@@ -99,8 +92,10 @@ class Loaded:
         self.core.close()
 
 
-def load(spec: RunSpec, model: ModelInfo) -> Loaded:
+def load(spec: RunSpec, model: ModelInfo, *, host_bytes: int | None = None) -> Loaded:
     """Load the checkpoint and try what will be relied upon.
+
+    `host_bytes`, on the cpu, is what it may take for weights and cache; `None`: what is free.
 
     Raises: PrerequisiteError, SpecError, OutOfMemory, EngineError.
     """
@@ -113,7 +108,9 @@ def load(spec: RunSpec, model: ModelInfo) -> Loaded:
     context = _context(spec, model, text_config(config))
     dtype = spec.dtype or model.dtype or _DEFAULT_DTYPE
     sizes = sizes_of(spec, context, device, options)
-    bare = Place(device, context, adapters=adapters_of(spec, model), ranks=spec.world_size)
+    bare = Place(
+        device, context, host_bytes=host_bytes, adapters=adapters_of(spec, model), ranks=spec.world_size
+    )
     place = _placed(bare, sizes, options, config=text_config(config), model=model, dtype=dtype)
     core = _core(arguments(spec, model, sizes=sizes, options=options, place=place, dtype=dtype), place)
     try:
@@ -160,7 +157,6 @@ def _loaded(
         vocabulary_size=vocabulary,
         notes=notes,
         ranks=rank_use(spec, place.device),
-        seeds=Seeds(spec.seed),
         sampling=_sampling(spec),
     )
 
@@ -231,7 +227,7 @@ def _placed(
         return replace(place, free_share=left / total)
     item_bytes = getattr(torch, dtype).itemsize
     stored = getattr(torch, model.dtype).itemsize if model.dtype else item_bytes
-    free = free_bytes(place.device)
+    free = free_bytes(place.device) if place.host_bytes is None else place.host_bytes
     if free is None:
         raise PrerequisiteError("vLLM on the cpu needs a system that tells how much memory is free")
     memory = cache_memory(

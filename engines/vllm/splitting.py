@@ -1,9 +1,9 @@
-"""Over how many ranks vLLM splits a model, read from config.json alone: nothing loaded."""
+"""How ranks share a model: replicas, each split over ranks that vLLM starts. Nothing is loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +15,52 @@ _USABLE = ("dp", "tp")
 _BACKENDS: Mapping[str, str] = {"cpu": "gloo", "cuda": "nccl", "npu": "hccl"}
 
 
+@dataclass(frozen=True, slots=True)
+class Degrees:
+    """How many `replicas` of the model there are, and over how many ranks each is `split`."""
+
+    replicas: int
+    split: int
+
+
+def degrees(spec: RunSpec) -> Degrees:
+    """Return what the words ask for; what they leave open is the split.
+
+    Raises: PrerequisiteError for what does not come out as the world size, or is not available.
+    """
+    given = {name: value for name, value in asdict(spec.parallel).items() if value > 1}
+    others = [f"{name} {value}" for name, value in given.items() if name not in _USABLE]
+    if others:
+        raise PrerequisiteError(
+            f"engine vllm knows the parallel degrees dp and tp; the words ask for {', '.join(others)}: leave "
+            "them at 1 or -1"
+        )
+    size, dp, tp = spec.world_size, spec.parallel.dp, spec.parallel.tp
+    replicas = dp if dp > 0 else max(1, size // tp if tp > 0 else 1)
+    split = tp if tp > 0 else max(1, size // replicas)
+    if replicas * split != size:
+        raise PrerequisiteError(
+            f"the words ask for dp {replicas} and tp {split} on {size} chips; their product must be the "
+            f"number of chips: give {replicas * split} before the brackets, or other degrees"
+        )
+    return Degrees(replicas, split)
+
+
 def check_split(spec: RunSpec, model: ModelInfo) -> None:
-    """Refuse ranks that vLLM cannot share a model out to.
+    """Refuse ranks that cannot share the work.
 
     Raises: PrerequisiteError that says what to ask for instead.
     """
     if spec.cluster is not None:
         raise PrerequisiteError("engine vllm runs on one machine; leave the rank table out")
-    degrees = {name: value for name, value in asdict(spec.parallel).items() if value > 1}
-    others = [f"{name} {value}" for name, value in degrees.items() if name not in _USABLE]
-    if others:
+    found = degrees(spec)
+    if found.replicas > 1 and spec.cases:
         raise PrerequisiteError(
-            f"engine vllm knows the parallel degree tp; the words ask for {', '.join(others)}: leave them at "
-            "1 or -1"
+            f"dp {found.replicas} splits the questions of an accuracy run; {spec.mode} times one batch on "
+            f"one model: give tp {spec.world_size}, or time one replica on {found.split} of the chips"
         )
-    if degrees.get("dp", 1) > 1:
-        raise PrerequisiteError(
-            f"engine vllm steps one replica of the model, and the words ask for dp {degrees['dp']}: give tp "
-            f"{spec.world_size}, or run engine hf, which has replicas in accuracy runs"
-        )
-    if degrees.get("tp", spec.world_size) != spec.world_size:
-        raise PrerequisiteError(
-            f"the words ask for tp {degrees['tp']} on {spec.world_size} chips; give {degrees['tp']} before "
-            "the brackets, or leave tp at -1"
-        )
-    if spec.world_size > 1:
-        _check_heads(model, spec.world_size)
+    if found.split > 1:
+        _check_heads(model, found.split)
 
 
 def _check_heads(model: ModelInfo, size: int) -> None:
@@ -82,8 +102,9 @@ def share_of_cache(config: Any, size: int) -> int:
 
 def rank_use(spec: RunSpec, device: str) -> RankUse | None:
     """Return how the ranks share the work; `None` where the worker does it all."""
-    size = spec.world_size
+    size, found = spec.world_size, degrees(spec)
     if size == 1:
         return None
     names = tuple(device if device == "cpu" else f"{device}:{rank}" for rank in range(size))
-    return RankUse(size, split=size, replicas=1, backend=_BACKENDS.get(device, device), devices=names)
+    backend = _BACKENDS.get(device, device) if found.split > 1 else "sockets"
+    return RankUse(size, split=found.split, replicas=found.replicas, backend=backend, devices=names)

@@ -200,7 +200,7 @@ class Following(Protocol):
 
 @runtime_checkable
 class StartingRanks(Protocol):
-    """What an engine offers beside `Engine` whose library starts a process for each of several ranks itself.
+    """What an engine offers beside `Engine` that starts a process for each of several ranks, or its library.
 
     The worker is started once, however many ranks the words ask for: `load` starts theirs in its process
     group, `close` ends them, and `EngineInfo.ranks` says how they share the work.

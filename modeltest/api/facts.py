@@ -78,7 +78,7 @@ class RankUse:
     split: int
     replicas: int
     backend: str
-    """What carried data between ranks: gloo, nccl or hccl."""
+    """What carried data between ranks: gloo, nccl or hccl; `sockets` where no model is split."""
 
     devices: tuple[str, ...]
     """Of each rank."""

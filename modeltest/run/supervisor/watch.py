@@ -188,5 +188,6 @@ def _ranks(engine: EngineInfo) -> str:
     if engine.ranks is None:
         return ""
     ranks = engine.ranks
-    shared = f"{ranks.replicas} replicas" if ranks.replicas > 1 else f"split over {ranks.split} ranks"
-    return f", {shared} ({ranks.backend}),"
+    shared = [f"{ranks.replicas} replicas"] if ranks.replicas > 1 else []
+    shared += [f"split over {ranks.split} ranks"] if ranks.split > 1 else []
+    return f", {', each '.join(shared)} ({ranks.backend}),"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modeltest.api import Case
+from modeltest.api import Case, Parallel
 from modeltest.testing import EngineContract
 
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
@@ -13,6 +13,15 @@ class TestVLLM(EngineContract):
     @classmethod
     def loaded(cls, llama, start_vllm):
         found = start_vllm(llama)
+        yield found
+        found.engine.close()
+
+
+class TestReplicasOfVLLM(EngineContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def loaded(cls, llama, start_vllm):
+        found = start_vllm(llama, world_size=2, parallel=Parallel(dp=2))
         yield found
         found.engine.close()
 

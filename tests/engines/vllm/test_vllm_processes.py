@@ -26,9 +26,12 @@ QUESTIONS = 6
 SHARED = Path("/dev/shm")
 
 
-def words(model, ranks):
+REPLICAS = ["2", "[2,-1,-1,-1,-1,-1,-1,-1]"]
+
+
+def words(model, *ranks):
     """Return a run that takes long enough to be interrupted: hundreds of tokens for each question."""
-    return ["vllm_fp32", "sample_GSM8K", "2", "auto", str(model), str(ranks), "--limit", str(QUESTIONS)]
+    return ["vllm_fp32", "sample_GSM8K", "2", "auto", str(model), *ranks, "--limit", str(QUESTIONS)]
 
 
 def left(folder):
@@ -76,13 +79,23 @@ def await_answers(process, output, count):
     await_journal(output, count)
 
 
-def test_a_worker_that_is_killed_is_replaced_and_every_question_is_answered_once(llama, tmp_path):
-    process = start(words(llama, 1), tmp_path)
+def replicas_of(worker):
+    return [pid for pid in children(worker) if "replicas.replica" in command_of(pid)]
+
+
+def command_of(pid):
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+
+
+@pytest.mark.parametrize("which", ["the worker", "a replica"])
+def test_what_is_killed_is_replaced_and_every_question_is_answered_once(llama, tmp_path, which):
+    process = start(words(llama, *(["1"] if which == "the worker" else REPLICAS)), tmp_path)
     await_answers(process, tmp_path, 1)
     directory = run_directory(tmp_path)
     before = len(journal(directory))
     (worker,) = children(process.pid)
-    os.kill(worker, signal.SIGKILL)
+    victim = worker if which == "the worker" else replicas_of(worker)[1]
+    os.kill(victim, signal.SIGKILL)
     _, told = process.communicate(timeout=LOADED_S)
     assert process.returncode == 0, told
     asked = [line["sample"]["score"]["request_id"] for line in journal(directory)]
@@ -93,9 +106,10 @@ def test_a_worker_that_is_killed_is_replaced_and_every_question_is_answered_once
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_run_over_two_ranks_that_is_ended_leaves_nothing_behind(llama, tmp_path, folder, number):
+@pytest.mark.parametrize("ranks", [["2"], REPLICAS], ids=["split", "replicas"])
+def test_a_run_over_two_ranks_that_is_ended_leaves_nothing_behind(llama, tmp_path, folder, ranks, number):
     before = left(folder)
-    process = start(words(llama, 2), tmp_path, env={**os.environ, "TMPDIR": str(folder)})
+    process = start(words(llama, *ranks), tmp_path, env={**os.environ, "TMPDIR": str(folder)})
     await_answers(process, tmp_path, 1)
     running = started(process)
     assert len(running) >= 3, "the worker and its two ranks"

@@ -1,8 +1,16 @@
-"""A model split over two ranks, which vLLM starts itself: it answers as one rank does."""
+"""A model split over ranks that vLLM starts itself, and replicas of one: they answer as one rank does."""
 
 import pytest
 
-from modeltest.api import RankUse, Request, TextPrompt
+from modeltest.api import (
+    GenerationOptions,
+    Parallel,
+    RankUse,
+    Request,
+    Sampling,
+    TaskOptions,
+    TextPrompt,
+)
 from modeltest.testing.engine_contract import complete
 
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
@@ -18,20 +26,48 @@ REQUESTS = [
 ]
 
 
-def test_two_ranks_answer_as_one_does(llama, start_vllm):
-    one = start_vllm(llama)
+TEXTS = [request for request in REQUESTS if request.max_new_tokens]
+TWO = Parallel(dp=2)
+DRAWN = TaskOptions(generation=GenerationOptions(6, sampling=Sampling(temperature=1.0)))
+
+
+def answered(loaded, requests=REQUESTS):
+    """Return all completions by their request, and close the engine."""
     try:
-        right = complete(one.engine, REQUESTS)
+        return complete(loaded.engine, requests)
     finally:
-        one.engine.close()
-    two = start_vllm(llama, world_size=2)
-    try:
-        assert two.info.ranks == RankUse(2, 2, 1, "gloo", ("cpu", "cpu"))
-        found = complete(two.engine, REQUESTS)
-    finally:
-        two.engine.close()
+        loaded.engine.close()
+
+
+@pytest.fixture(scope="module")
+def right(llama, start_vllm):
+    return answered(start_vllm(llama))
+
+
+@pytest.mark.parametrize(
+    ("asked", "use"),
+    [
+        ({"world_size": 2}, RankUse(2, 2, 1, "gloo", ("cpu",) * 2)),
+        ({"world_size": 2, "parallel": TWO}, RankUse(2, 1, 2, "sockets", ("cpu",) * 2)),
+        ({"world_size": 4, "parallel": TWO}, RankUse(4, 2, 2, "gloo", ("cpu",) * 4)),
+    ],
+    ids=["split", "replicas", "split replicas"],
+)
+def test_ranks_answer_as_one_does(llama, start_vllm, right, asked, use):
+    many = start_vllm(llama, **asked)
+    assert many.info.ranks == use
+    found = answered(many)
+    assert found.keys() == right.keys()
     for name, mine in found.items():
         assert mine.error is None
         assert mine.output_tokens == right[name].output_tokens
         if right[name].choice_logprobs is not None:
             assert mine.choice_logprobs == pytest.approx(right[name].choice_logprobs, abs=1e-4)
+
+
+def test_what_is_drawn_does_not_depend_on_the_replica_that_draws_it(llama, start_vllm):
+    one = answered(start_vllm(llama, options=DRAWN), TEXTS)
+    two = answered(start_vllm(llama, options=DRAWN, world_size=2, parallel=TWO), TEXTS)
+    said = {name: each.output_tokens for name, each in one.items()}
+    assert {name: each.output_tokens for name, each in two.items()} == said
+    assert len(set(said.values())) > 1

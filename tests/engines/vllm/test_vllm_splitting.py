@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from engines.vllm.splitting import check_split, rank_use, share_of_cache
+from engines.vllm.splitting import Degrees, check_split, degrees, rank_use, share_of_cache
 from engines.vllm.variables import variables
-from modeltest.api import Cluster, ModelInfo, Parallel, PrerequisiteError, RankUse, RunSpec
+from modeltest.api import Case, Cluster, ModelInfo, Parallel, PrerequisiteError, RankUse, RunSpec
 
 SPEC = RunSpec("vllm_fp32", "m", "t", "llama", "w", world_size=2)
 
@@ -41,14 +41,45 @@ def test_other_ranks_are_refused_with_those_that_work(checked, nested):
 @pytest.mark.parametrize(
     ("parallel", "said"),
     [
-        (Parallel(dp=2), "one replica.*dp 2: give tp 2, or run engine hf"),
-        (Parallel(tp=4), "ask for tp 4 on 2 chips; give 4 before"),
-        (Parallel(sp=2), "knows the parallel degree tp; the words ask for sp 2"),
+        (Parallel(dp=2, tp=2), "dp 2 and tp 2 on 2 chips; their product must be.*give 4 before"),
+        (Parallel(dp=3), "dp 3 and tp 1 on 2 chips.*give 3 before"),
+        (Parallel(tp=4), "tp 4 on 2 chips.*give 4 before"),
+        (Parallel(sp=2), "knows the parallel degrees dp and tp; the words ask for sp 2"),
     ],
 )
 def test_degrees_that_do_not_fit_are_refused_by_name(checked, parallel, said):
     with pytest.raises(PrerequisiteError, match=said):
         checked(replace(SPEC, parallel=parallel), num_attention_heads=4)
+
+
+@pytest.mark.parametrize(
+    ("size", "parallel", "found"),
+    [
+        (1, Parallel(), Degrees(1, 1)),
+        (2, Parallel(), Degrees(1, 2)),
+        (2, Parallel(dp=2), Degrees(2, 1)),
+        (4, Parallel(dp=2), Degrees(2, 2)),
+        (4, Parallel(tp=2), Degrees(2, 2)),
+        (4, Parallel(dp=4, tp=1), Degrees(4, 1)),
+        (4, Parallel(dp=1), Degrees(1, 4)),
+    ],
+)
+def test_what_the_words_leave_open_is_the_split(size, parallel, found):
+    assert degrees(replace(SPEC, world_size=size, parallel=parallel)) == found
+
+
+def test_each_replica_must_be_one_that_can_be_split(checked):
+    four = replace(SPEC, world_size=4, parallel=Parallel(dp=2))
+    checked(four, num_attention_heads=4)
+    checked(replace(SPEC, parallel=Parallel(dp=2)), num_attention_heads=9)
+    with pytest.raises(PrerequisiteError, match="over 2 ranks"):
+        checked(four, num_attention_heads=9)
+
+
+def test_replicas_of_a_model_that_is_timed_are_refused(checked):
+    timed = replace(SPEC, mode="performance", cases=(Case(16, 4),), parallel=Parallel(dp=2))
+    with pytest.raises(PrerequisiteError, match="performance times one batch on one model: give tp 2"):
+        checked(timed, num_attention_heads=4)
 
 
 def test_several_machines_are_refused(checked):
@@ -60,6 +91,11 @@ def test_how_ranks_share_is_told_of_several_alone():
     assert rank_use(replace(SPEC, world_size=1), "cpu") is None
     assert rank_use(SPEC, "cuda") == RankUse(2, 2, 1, "nccl", ("cuda:0", "cuda:1"))
     assert rank_use(SPEC, "cpu").devices == ("cpu", "cpu")
+    two = replace(SPEC, parallel=Parallel(dp=2))
+    assert rank_use(two, "cpu") == RankUse(2, 1, 2, "sockets", ("cpu", "cpu"))
+    assert rank_use(replace(two, world_size=4), "cuda") == RankUse(
+        4, 2, 2, "nccl", ("cuda:0", "cuda:1", "cuda:2", "cuda:3")
+    )
 
 
 @pytest.mark.parametrize(("kept", "size", "parts"), [(8, 2, 2), (2, 4, 2), (None, 4, 4)])
