@@ -31,7 +31,11 @@ GOAL = 1.6
 
 TASKS = {"boolq": ("full_BoolQ", "8"), "mmlu": ("full_MMLU", "5", "8")}
 QUICK_LIMITS = {"boolq": 60, "mmlu": 2}
+ENGINES = ("hf_fp32", "vllm_fp32")
 DEVICES = {"one": ("1",), "two": ("2", "[2,-1,-1,-1,-1,-1,-1,-1]")}
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+"""vLLM would bind a replica that is alone to threads of its own choice."""
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -52,6 +56,7 @@ class Round:
 
 @click.command()
 @click.option("--task", type=click.Choice(tuple(TASKS)), default="mmlu", show_default=True)
+@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True)
 @click.option("--model", "name", type=click.Choice(tuple(SHAPES)), default="15M", show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, metavar="N")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N questions of a subject.")
@@ -66,13 +71,14 @@ def main(**options: Any) -> None:
     model has random weights and is made on the first run.
 
     \b
-    Needs: two cores with nothing else to do, and the real datasets (`modeltest data fetch`).
+    Needs: two cores with nothing else to do, and the real datasets (`modeltest data fetch`); for vllm_fp32
+           the Python that has vLLM.
     Time:  on 2 cores about 2 minutes a round of MMLU with --limit 20.
 
     \b
     Examples:
       python benchmarks/replicas.py --limit 20 --json figures.json
-      python benchmarks/replicas.py --task boolq
+      python benchmarks/replicas.py --task boolq --engine vllm_fp32
       python benchmarks/replicas.py --quick
 
     Ends with 1 when answers differ or two replicas are less than 1.6 times as fast; --quick holds the
@@ -110,10 +116,10 @@ def _measure(**options: Any) -> list[Round]:
         folder = _fresh_folder(work_dir)
         runs: dict[str, Path] = {}
         for name in ("one", "two") if number % 2 == 0 else ("two", "one"):
-            command = python_command("modeltest.cli", "hf_fp32", *task, *DEVICES[name], *more)
+            command = python_command("modeltest.cli", options["engine"], *task, *DEVICES[name], *more)
             run_command(
                 [*command, "--output", str(folder / name)],
-                environment={**environment(work_dir), "OMP_NUM_THREADS": "1"},
+                environment={**environment(work_dir), **ONE_THREAD},
                 log=folder / f"{name}.log",
             )
             (runs[name],) = (folder / name).iterdir()
