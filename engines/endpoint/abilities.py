@@ -93,7 +93,7 @@ class Probes:
         self._route = route
         self._texts = texts
         self.greedy = Reply()
-        self._called = server.seen.dialect.name
+        self.called = server.seen.dialect.name
 
     def all(self) -> Mapping[str, Callable[[], Awaitable[str | None]]]:
         """Return the probes by the names of what they look for."""
@@ -115,7 +115,7 @@ class Probes:
 
     async def completions(self) -> str:
         """A text goes on."""
-        self.greedy = reply = await self._ask(SENTENCE, new_tokens=FEW)
+        self.greedy = reply = await self.ask(SENTENCE, new_tokens=FEW)
         if not reply.text and not reply.token_ids:
             raise NotSeenError("an empty answer")
         return f"{SENTENCE.rsplit('.', 1)[-1].strip()!r} goes on {reply.text!r:.60}"
@@ -131,7 +131,7 @@ class Probes:
     async def token_prompts(self) -> str:
         """As many tokens are read as were sent."""
         ids = self._texts.ids
-        reply = await self._ask(ids, new_tokens=1)
+        reply = await self.ask(ids, new_tokens=1)
         count = reply.usage.prompt_tokens
         if count != len(ids):
             raise NotSeenError(f"{len(ids)} tokens were sent, the server counts {count}")
@@ -140,7 +140,7 @@ class Probes:
     async def returned_ids(self) -> str:
         """The ids of an answer come with it, as many as are counted."""
         self._need("return_token_ids")
-        reply = await self._ask(self._texts.ids, new_tokens=FEW, return_token_ids=True)
+        reply = await self.ask(self._texts.ids, new_tokens=FEW, return_token_ids=True)
         count = reply.usage.completion_tokens
         if reply.token_ids is None or (count is not None and len(reply.token_ids) != count):
             raise NotSeenError(f"{reply.token_ids} came for {count} tokens")
@@ -165,7 +165,7 @@ class Probes:
         """Unlikely tokens that are named have log-probabilities, those that a prompt with them has."""
         self._need("logprob_token_ids")
         ids, named = self._texts.ids, self._texts.ids[:2]
-        reply = await self._ask(ids, new_tokens=1, **chosen_fields(named))
+        reply = await self.ask(ids, new_tokens=1, **chosen_fields(named))
         if len(reply.top) != 1 or not set(named) <= set(reply.top[0]):
             raise NotSeenError(f"{sorted(reply.top[0]) if reply.top else 'nothing'} came for {list(named)}")
         told = reply.top[0][named[0]]
@@ -177,7 +177,7 @@ class Probes:
     async def top_logprobs(self) -> str:
         """The likeliest tokens are told by their ids."""
         self._need("logprobs")
-        reply = await self._ask(self._texts.ids, new_tokens=1, **top_fields())
+        reply = await self.ask(self._texts.ids, new_tokens=1, **top_fields())
         if len(reply.top) != 1 or len(reply.top[0]) < TOP:
             raise NotSeenError(f"{len(reply.top[0]) if reply.top else 0} of {TOP} came with an id")
         return f"{len(reply.top[0])} of {TOP}"
@@ -186,7 +186,7 @@ class Probes:
         """Log-probabilities of likely tokens are not apart by whole steps of a 16-bit dtype."""
         if not self._server.has(self._route, "top_logprobs"):
             return None
-        reply = await self._ask(self._texts.ids, new_tokens=FEW, **top_fields())
+        reply = await self.ask(self._texts.ids, new_tokens=FEW, **top_fields())
         found = differences(reply.top)
         try:
             step = common_step(found)
@@ -202,7 +202,7 @@ class Probes:
         prompt, fields, limit = await self._ending()
         if prompt is None:
             return None
-        reply = await self._ask(prompt, new_tokens=limit, ignore_eos=True, **fields)
+        reply = await self.ask(prompt, new_tokens=limit, ignore_eos=True, **fields)
         if reply.usage.completion_tokens != limit:
             raise NotSeenError(f"{reply.usage.completion_tokens} of {limit} tokens came")
         return f"{limit} of {limit} tokens behind an early end"
@@ -213,7 +213,7 @@ class Probes:
         prompt, fields, limit = await self._ending()
         if prompt is None:
             return None
-        reply = await self._ask(prompt, new_tokens=limit, min_tokens=limit, **fields)
+        reply = await self.ask(prompt, new_tokens=limit, min_tokens=limit, **fields)
         if reply.usage.completion_tokens != limit:
             raise NotSeenError(f"{reply.usage.completion_tokens} of {limit} tokens came")
         return f"{limit} of {limit} tokens"
@@ -224,7 +224,7 @@ class Probes:
         place = text[len(text) // 2 :].strip()[:4]
         if not place:
             raise NotSeenError("the answer is too short to be stopped")
-        reply = await self._ask(SENTENCE, new_tokens=FEW, stop=[place])
+        reply = await self.ask(SENTENCE, new_tokens=FEW, stop=[place])
         seen = f"stopped at {place!r}: {reply.text!r:.60}"
         wanted = text.split(place, 1)[0]
         if reply.text == wanted:
@@ -237,7 +237,7 @@ class Probes:
         """Equal seeds draw alike, others otherwise."""
         self._need("seed")
         drawn = [
-            (await self._ask(SENTENCE, new_tokens=2 * FEW, temperature=1.5, seed=seed)).text
+            (await self.ask(SENTENCE, new_tokens=2 * FEW, temperature=1.5, seed=seed)).text
             for seed in (11, 11, 12, 13)
         ]
         if drawn[0] != drawn[1]:
@@ -255,11 +255,11 @@ class Probes:
         if self._texts.end_id is not None and "logit_bias" in self._route.wishes:
             fields = {"logit_bias": {str(self._texts.end_id): 100}}
             with suppress(NotSeenError):
-                reply = await self._ask(self._texts.ids, new_tokens=FEW, **fields)
+                reply = await self.ask(self._texts.ids, new_tokens=FEW, **fields)
                 if reply.usage.completion_tokens in (0, 1) and reply.finish == "stop":
                     return self._texts.ids, fields, FEW
         asked: list[Prompt] = [*([self._texts.chat_ids] if self._texts.chat_ids else []), *_SHORT_ANSWERS]
-        replies = await asyncio.gather(*(self._ask(prompt, new_tokens=LONG) for prompt in asked))
+        replies = await asyncio.gather(*(self.ask(prompt, new_tokens=LONG) for prompt in asked))
         for prompt, reply in zip(asked, replies, strict=True):
             if reply.finish == "stop" and (reply.usage.completion_tokens or LONG) < LONG:
                 return prompt, {}, LONG
@@ -268,14 +268,14 @@ class Probes:
     async def _last_logprob(self, ids: Sequence[int]) -> float | None:
         if not self._server.has(self._route, "prompt_logprobs"):
             return None
-        reply = await self._ask(ids, new_tokens=1, prompt_logprobs=0)
+        reply = await self.ask(ids, new_tokens=1, prompt_logprobs=0)
         place = reply.prompt_logprobs[-1] if reply.prompt_logprobs else None
         return place[ids[-1]].logprob if place and ids[-1] in place else None
 
     async def _prompt_values(self, ids: Sequence[int], begin: int = 0) -> list[float]:
         """Return the log-probability of each token behind the one at `begin`."""
         where = {"prompt_logprobs_from": begin} if begin else {}
-        places = (await self._ask(ids, new_tokens=1, prompt_logprobs=0, **where)).prompt_logprobs
+        places = (await self.ask(ids, new_tokens=1, prompt_logprobs=0, **where)).prompt_logprobs
         if len(places) != len(ids):
             raise NotSeenError(f"{len(places)} places came for {len(ids)} tokens")
         read = list(zip(places, ids, strict=True))[begin + 1 :]
@@ -284,7 +284,8 @@ class Probes:
             raise NotSeenError(f"{len(told)} of {len(read)} tokens have a log-probability under their ids")
         return told
 
-    async def _ask(self, prompt: Prompt, *, new_tokens: int, **fields: Any) -> Reply:
+    async def ask(self, prompt: Prompt, *, new_tokens: int, **fields: Any) -> Reply:
+        """Return the answer to a completion."""
         request = self._route.request(self._server.completion(prompt, new_tokens=new_tokens, **fields))
         return self._route.read(await self._value(*request))
 
@@ -297,4 +298,4 @@ class Probes:
     def _need(self, name: str) -> None:
         if name not in self._route.wishes:
             dialect = self._server.seen.dialect
-            raise NotSeenError(dialect.unfit.get(name) or f"{self._called} has no field {name}")
+            raise NotSeenError(dialect.unfit.get(name) or f"{self.called} has no field {name}")

@@ -82,6 +82,7 @@ MINDIE = Dialect(
     tokenize_path="//v1/tokenizer",
     tokenize_text="inputs",
     tokenize_special=None,
+    natives=("mindie",),
 )
 LLAMA_CPP = Dialect(
     "llama.cpp",

@@ -117,10 +117,11 @@ def lacking(server: Server, *, is_chat: bool) -> dict[str, str]:
 
 def _said_of_routes(server: Server) -> str:
     """Return why no route alone has all that a timed run needs."""
-    return "; ".join(
-        f"{route}: {', '.join(name for name in TIMED_NEEDS if name in seen and seen[name].is_there is False)}"
-        for route, seen in server.by_route.items()
-    )
+    found = []
+    for route, seen in server.by_route.items():
+        gone = [seen[name] for name in TIMED_NEEDS if name in seen and seen[name].is_there is False]
+        found += [f"{route} lacks {', '.join(f'{each.name} ({each.seen})' for each in gone)}"]
+    return "; ".join(found)
 
 
 def _said(server: Server, group: tuple[str, ...]) -> str:

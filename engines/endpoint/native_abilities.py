@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from engines.endpoint.abilities import NEAR, NotSeenError, Probes, Texts, look
+from engines.endpoint.abilities import FEW, NEAR, NotSeenError, Probes, Texts, look
 from engines.endpoint.routes.replies import Reply, echoed_logprobs
 from engines.endpoint.routes.route import Route
 from engines.endpoint.server import Server, echo_fields
@@ -54,20 +54,40 @@ class _NativeProbes(Probes):
         own = texts if texts.whole_ids is None else replace(texts, ids=texts.whole_ids)
         super().__init__(server, route, own)
         self._openai = Probes(server, server.openai, own)
-        self._called = route.name
+        self.called = "it"
 
     def others(self) -> Mapping[str, Callable[[], Awaitable[str | None]]]:
         """Return the probes behind the first."""
         found = {name: probe for name, probe in self.all().items() if name not in _OPENAIS_OWN}
-        return {**found, "suffix_logprobs": self.suffix_logprobs}
+        has_suffixes = "prompt_logprobs_from" in self._route.wishes
+        return found | ({"suffix_logprobs": self.suffix_logprobs} if has_suffixes else {})
 
     async def completions(self) -> str:
         """A text goes on as it does on OpenAI's route."""
         seen = await super().completions()
         if self._server.can("completions"):
             await self._openai.completions()
-            self._same(self._openai.greedy)
+            _same(self.greedy, self._openai.greedy, "completions")
         return seen
+
+    async def token_prompts(self) -> str:
+        """As many tokens are read as were sent, or, where none are counted, they are answered the same."""
+        ids = self._texts.ids
+        reply = await self.ask(ids, new_tokens=FEW)
+        if reply.usage.prompt_tokens is not None:
+            return await super().token_prompts()
+        if self._server.has(self._server.openai, "token_prompts"):
+            _same(reply, await self._openai.ask(ids, new_tokens=FEW), "completions")
+        elif self._texts.whole_ids is not None:
+            _same(reply, self.greedy, "to the text it")
+        else:
+            raise NotSeenError("it counts no tokens, and nothing says what they are: give --tokenizer DIR")
+        return f"{len(ids)} tokens are answered as they are there"
+
+    async def stop(self) -> str:
+        """An answer ends at a text that it would have said."""
+        self._need("stop")
+        return await super().stop()
 
     async def prompt_logprobs(self) -> str:
         """The tokens of a prompt have the log-probabilities that OpenAI's route and an answer say."""
@@ -79,7 +99,7 @@ class _NativeProbes(Probes):
             request = openai.request(self._server.completion(ids, **echo_fields(self._server)))
             places = echoed_logprobs(await self._value(*request), ids)
             _near(told, [place.logprob for place in places if place is not None], "the echo says")
-        reply = await self._ask(ids, new_tokens=1, logprobs=1)
+        reply = await self.ask(ids, new_tokens=1, logprobs=1)
         if reply.top and reply.sampled and reply.sampled[0] in reply.top[0]:
             likeliest = reply.sampled[0]
             longer = await self._prompt_values((*ids, likeliest))
@@ -88,20 +108,20 @@ class _NativeProbes(Probes):
 
     async def suffix_logprobs(self) -> str:
         """The end of a prompt alone has its log-probabilities, the same as with all before it."""
-        self._need("prompt_logprobs_from")
         ids = self._texts.ids
         begin = len(ids) // 2
         told = await self._prompt_values(ids, begin)
         _near(told, (await self._prompt_values(ids))[begin:], "the whole prompt's say")
         return f"of the last {len(told)} of {len(ids)} tokens"
 
-    def _same(self, other: Reply) -> None:
-        own, others = (reply.text.rstrip(_HALF_CHARACTER) for reply in (self.greedy, other))
-        if own != others:
-            raise NotSeenError(f"it answers {own!r:.60}, and completions {others!r:.60}")
-
 
 _OPENAIS_OWN = ("completions", "chat", "echo")
+
+
+def _same(reply: Reply, other: Reply, who: str) -> None:
+    own, others = (each.text.rstrip(_HALF_CHARACTER) for each in (reply, other))
+    if own != others:
+        raise NotSeenError(f"it answers {own!r:.60}, where {who} answers {others!r:.60}")
 
 
 def _near(told: list[float], others: list[float], who: str) -> None:

@@ -56,6 +56,9 @@ class Settings:
     own_drops: int = 0
     """So many tokens at the begin of a prompt are left out in silence by the server's own routes."""
 
+    own_drops_ids: int = 0
+    """The same of prompts of token ids alone."""
+
     own_shift: float = 0.0
     """Is added to the log-probabilities that the server's own routes tell of a prompt or of an output."""
 
@@ -193,6 +196,11 @@ class Dialect:
         kept = {name: value for name, value in body.items() if name not in gone}
         inner = kept.get(parameters) or {}
         return {**kept, parameters: {name: value for name, value in inner.items() if name not in gone}}
+
+    def own_ids(self, ids: Sequence[int], *, were_text: bool) -> list[int]:
+        """Return the tokens that the server's own routes read of a prompt."""
+        lost = self.settings.own_drops + (0 if were_text else self.settings.own_drops_ids)
+        return list(ids[lost:])
 
     def unreadable(self) -> Refused:
         """Return the refusal of a body that is no JSON object."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dialect import Exchange, Refused, Route, Sending
@@ -18,6 +18,7 @@ class MindieDialect(OpenAIDialect):
     """One prompt a request, at most 5 log-probabilities, no stream options."""
 
     takes = SAMPLING | {"ignore_eos", "stop_token_ids", "logprobs", "top_logprobs"}
+    own_paths = frozenset({"/infer", "/infer_token"})
     lists_of_prompts = False
     most_logprobs = 5
     invalid_status = 422
@@ -84,21 +85,18 @@ class MindieDialect(OpenAIDialect):
         await exchange.answer.send(200, {"token_number": len(ids), "tokens": texts})
 
     async def _infer(self, exchange: Exchange) -> None:
-        body = self.read(exchange)
-        params = body.get("parameters") or {}
+        body = self.read_own(exchange, "parameters")
+        params = _checked(body["parameters"])
         if ("inputs" in body) == ("input_id" in body):
             raise Refused(422, "one of inputs and input_id is wanted, not both")
         ids = body["input_id"] if "input_id" in body else encode(body["inputs"])
         if not ids or any(not 0 <= one < VOCABULARY for one in ids):
             raise Refused(422, "input_id out of range")
-        wish = Wish(
-            max_tokens=self.limit(params.get("max_new_tokens", 20), ids),
-            temperature=params.get("temperature", 1.0) if params.get("do_sample") else 0.0,
-            seed=params.get("seed"),
-        )
-        made = generated(self.model, ids, wish)
+        ids = self.own_ids(ids, were_text="inputs" in body)
+        made = generated(self.model, ids, self._own_wish(params, ids))
         if body.get("stream"):
-            await self.send_stream(exchange, self._infer_events(made), done=False)
+            events = self._infer_events(made, has_details=bool(params.get("details")))
+            await self.send_stream(exchange, events, done=False)
             return
         exchange.output_tokens = len(made.steps)
         answer: dict[str, Any] = {"generated_text": made.text}
@@ -106,15 +104,40 @@ class MindieDialect(OpenAIDialect):
             answer["details"] = _details(made)
         await exchange.answer.send(200, answer)
 
-    def _infer_events(self, made: Generation) -> Iterator[Sending]:
-        for place, steps in enumerate(pieces(made.steps, self.settings.tokens_per_chunk)):
+    def _own_wish(self, params: Mapping[str, Any], ids: Sequence[int]) -> Wish:
+        draws = params.get("do_sample", any(name in params for name in ("temperature", "top_k", "top_p")))
+        return Wish(
+            max_tokens=self.limit(params.get("max_new_tokens", 20), ids),
+            temperature=params.get("temperature", 1.0) if draws else 0.0,
+            top_k=params.get("top_k", 0),
+            top_p=params.get("top_p", 1.0),
+            seed=params.get("seed"),
+        )
+
+    def _infer_events(self, made: Generation, *, has_details: bool) -> Iterator[Sending]:
+        """Yield an event for each step; the last has its tokens, no text, and the whole answer."""
+        groups, said = pieces(made.steps, self.settings.tokens_per_chunk), ""
+        for place, steps in enumerate(groups):
             text = "".join(step.text for step in steps)
-            token = {"id": [step.token for step in steps], "text": text}
+            said += text
             times = {"prefill_time": 1.0 if place == 0 else None, "decode_time": None if place == 0 else 1.0}
-            yield Sending(as_event({**times, "token": token}), len(steps))
-        times = {"prefill_time": None, "decode_time": None}
-        last = {**times, "generated_text": made.text, "details": _details(made)}
-        yield Sending(as_event({**last, "token": {"id": [], "text": None}}))
+            event: dict[str, Any] = times
+            token = {"id": [step.token for step in steps], "text": said if self.settings.full_text else text}
+            if place == len(groups) - 1:
+                details = {k: v for k, v in _details(made).items() if k != "generated_token_ids"}
+                event |= {"generated_text": made.text, "details": details if has_details else None}
+                token["text"] = None
+            yield Sending(as_event({**event, "token": token}), len(steps))
+
+
+def _checked(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Refuse what is out of its range, neutral values among it; names that are not known are ignored."""
+    ranges = {"temperature": (1e-6, None), "top_k": (0, None), "top_p": (1e-6, 1.0), "seed": (0, None)}
+    for name, (least, most) in {**ranges, "typical_p": (0.0, 1.1), "max_new_tokens": (0, None)}.items():
+        value = params.get(name)
+        if value is not None and (value <= least or (most is not None and value >= most)):
+            raise Refused(422, f"Parameter {name} out of range, got {value}")
+    return params
 
 
 def _details(made: Generation) -> dict[str, Any]:

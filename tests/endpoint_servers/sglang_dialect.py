@@ -93,7 +93,7 @@ class SglangDialect(OpenAIDialect):
         params = body.get("sampling_params", {})
         if unknown := params.keys() - _PARAMETERS:
             raise Refused(400, f"SamplingParams got an unexpected keyword argument {min(unknown)!r}")
-        ids = ids[self.settings.own_drops :]
+        ids = self.own_ids(ids, were_text="text" in body)
         made = generated(self.model, ids, self._native_wish(params, ids))
         if body.get("stream"):
             await self.send_stream(exchange, self._native_events(body, made))

@@ -209,9 +209,10 @@ def test_mindie_takes_ids_natively_and_may_send_the_whole_text_each_time(served)
     body = {"input_id": IDS, "parameters": {"max_new_tokens": 12, "details": True}}
     _, answer = ask(served("mindie"), "/infer_token", body)
     assert answer["details"]["generated_token_ids"] == SAID
-    *chunks, last = events(ask_raw(served("mindie"), "/infer_token", {**body, "stream": True})[1])
+    chunks = events(ask_raw(served("mindie"), "/infer_token", {**body, "stream": True})[1])
     assert [chunk["token"]["id"] for chunk in chunks] == [[token] for token in SAID]
-    assert (last["generated_text"], last["token"]["text"]) == (SAID_TEXT, None)
+    assert (chunks[-1]["generated_text"], chunks[-1]["token"]["text"]) == (SAID_TEXT, None)
+    assert chunks[-1]["details"]["generated_tokens"] == 12
     body = {**GREEDY, "prompt": IDS, "stream": True}
     full = events(ask_raw(served("mindie", "--full-text"), "/v1/completions", body)[1])
     texts = [event["choices"][0]["text"] for event in full[:-1]]

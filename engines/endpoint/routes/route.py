@@ -1,7 +1,7 @@
 """What a wire format is. Requests are wishes in the words of vLLM's completions, which has one for each.
 
 A route writes the wishes that it has words for, and those alone: `wishes` names them, beside what every
-route can say (`prompt`, `max_tokens`, `temperature`, `top_p`, `stop`, `stream`).
+route can say (`prompt`, `max_tokens`, `temperature`, `top_p`, `stream`).
 """
 
 from __future__ import annotations

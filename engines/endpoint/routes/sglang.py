@@ -39,7 +39,7 @@ class SglangGenerate:
     ends_with_done: bool = True
     wishes: frozenset[str] = frozenset(
         {
-            *("top_k", "min_p", "stop_token_ids", "ignore_eos", "min_tokens", "seed", "logit_bias"),
+            *("top_k", "min_p", "stop", "stop_token_ids", "ignore_eos", "min_tokens", "seed", "logit_bias"),
             *("return_token_ids", "prompt_logprobs", "prompt_logprobs_from", "logprob_token_ids", "logprobs"),
         }
     )

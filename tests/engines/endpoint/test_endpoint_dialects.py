@@ -25,7 +25,7 @@ KNOWN = {
     | {"echo", "min_tokens", "own_routes"}
     | {"prompt_logprobs", "suffix_logprobs", "chosen_logprobs", "top_logprobs", "float32_logits"},
     "tgi": TOLD,
-    "mindie": TOLD | IDS | ENDLESS,
+    "mindie": TOLD | IDS | ENDLESS | {"own_routes", "returned_ids", "stream_ids", "token_times"},
     "llama_cpp": TOLD | IDS | ENDLESS,
     "transformers": TOLD - {"tokenize", "seed"},
     "plain": (TOLD - {"tokenize"}) | IDS | {"echo"},
@@ -57,7 +57,7 @@ def test_the_abilities_that_are_found_are_those_of_the_server(dialect, tokenizer
     ):
         asked = {line["path"] for line in server.lines()}
     found = {ability.name for ability in info.abilities if ability.is_there} - {"vocabulary"}
-    maybe = set() if "returned_ids" in KNOWN[dialect] else BY_TEXT_ALONE
+    maybe = set() if {"prompt_logprobs", "returned_ids"} <= KNOWN[dialect] else BY_TEXT_ALONE
     assert found - maybe == KNOWN[dialect] - maybe
     assert set(info.versions) == {"unknown" if dialect == "plain" else dialect.replace("_", "."), "aiohttp"}
     assert set(info.lacking) - maybe == LACKING[dialect] - maybe

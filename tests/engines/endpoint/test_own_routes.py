@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from asked_engine import MODEL, answers, asked_engine, assert_right, questions, timed
+from asked_engine import MODEL, answers, asked_engine, assert_right, questions, said, timed
 from endpoint_engine import loaded_from
-from made_model import write_tokenizer
+from made_model import encode, write_tokenizer
 from running_servers import made_server
 
 from modeltest.api import EngineInfo, Request, TextPrompt, TokenPrompt
@@ -34,6 +35,7 @@ WAYS = {
     "sglang with events of what is new alone": (
         *("sglang", "--no-completions", "--incremental", "--tokens-per-chunk", "3"),
     ),
+    "mindie without completions": ("mindie", "--no-completions", "--full-text"),
 }
 
 
@@ -174,3 +176,57 @@ def test_texts_are_answered_where_there_are_no_completions(tokenizer: str, tmp_p
             done = answers(engine, [request])["text"]
         assert "status 404" not in seen(info)["completions"]
     assert_right(done, request)
+
+
+def test_mindie_returns_ids_on_its_own_route_and_stops_on_openais(tokenizer: str, tmp_path: Path) -> None:
+    texts = [request for request in questions(4) if not request.choices]
+    stopped = replace(texts[0], id="stopped", stop=("never said",))
+    with (
+        made_server(tmp_path, "mindie") as server,
+        asked_engine(server.url, tokenizer=tokenizer) as (
+            engine,
+            info,
+        ),
+    ):
+        before = len(server.lines())
+        done = answers(engine, [*texts, stopped])
+        asked = server.lines()[before:]
+    for request in texts:
+        assert_right(done[request.id], request)
+        assert isinstance(request.prompt, TextPrompt)
+        made = said(tuple(encode(request.prompt.text)), request.max_new_tokens)
+        assert done[request.id].output_tokens == tuple(made)
+    assert done["stopped"].text == done[texts[0].id].text
+    assert done["stopped"].output_count == len(done[texts[0].id].output_tokens)
+    assert [line["path"] for line in asked].count("/v1/completions") == 1
+    assert there(info)["returned_ids"]
+    assert not set(seen(info)) & {"suffix_logprobs"}
+
+
+def test_token_ids_that_mindie_reads_otherwise_are_found_by_the_answer(
+    tokenizer: str, tmp_path: Path
+) -> None:
+    """Its own route counts no prompt tokens: one that leaves some out says so by its answer alone."""
+    requests = [request for request in questions(4) if not request.choices]
+    with (
+        made_server(tmp_path, "mindie", "--no-completions", "--own-drops-ids", "1") as server,
+        asked_engine(server.url, tokenizer=tokenizer) as (engine, info),
+    ):
+        done = answers(engine, requests)
+    assert there(info)["token_prompts"] is False
+    assert "where to the text it answers" in seen(info)["token_prompts"]
+    for request in requests:
+        assert_right(done[request.id], request)
+
+
+def test_mindie_cuts_an_answer_in_silence_and_is_found_out(tokenizer: str, tmp_path: Path) -> None:
+    prompt = next(
+        text for n in range(99) if len(said(tuple(encode(text := f"Is the sea salt? {n}")), 9)) == 9
+    )
+    request = Request("cut", TextPrompt("", (), prompt), max_new_tokens=8)
+    with (
+        made_server(tmp_path, "mindie", "--no-completions", "--most-tokens", "5") as server,
+        asked_engine(server.url, tokenizer=tokenizer) as (engine, _),
+    ):
+        done = answers(engine, [request])["cut"]
+    assert "8 tokens were asked for, the server made 5" in str(done.error)
