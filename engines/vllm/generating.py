@@ -17,7 +17,7 @@ from engines.vllm.asks import Answer, Ask, Draw, prefix_order
 from engines.vllm.choosing import NOT_NUMBERS
 from engines.vllm.names import Room
 from engines.vllm.sizes import Sizes
-from engines.vllm.step_loop import Done, StepLoop
+from engines.vllm.step_loop import Counts, Done, StepLoop
 from modeltest.api import Completion, EngineError, OutOfMemory
 
 CLOCK_SHARE = 0.02
@@ -117,7 +117,7 @@ def generate_timed(
         (done for step in loop.together(asks, len(asks)) for done in step), key=lambda done: done.place
     )
     for encoded, done in zip(batch, finished, strict=True):
-        _check(encoded, done.answer)
+        _check(encoded, done.answer, loop.counts)
     return [
         _timed(encoded, done.answer, checkpoint, is_end_alone)
         for encoded, done in zip(batch, finished, strict=True)
@@ -149,7 +149,7 @@ def _refuse_too_large(batch: Sequence[Encoded], sizes: Sizes, room: Room) -> Non
         )
 
 
-def _check(encoded: Encoded, answer: Answer) -> None:
+def _check(encoded: Encoded, answer: Answer, counts: Counts) -> None:
     """Hold what came against what was asked.
 
     Raises: OutOfMemory for a row that was computed twice; EngineError.
@@ -164,19 +164,21 @@ def _check(encoded: Encoded, answer: Answer) -> None:
         )
     if answer.preemptions:
         raise OutOfMemory("out of memory: the key-value cache had no room for the batch, rows were taken out")
-    _compare_clocks(encoded, answer)
+    _compare_clocks(encoded, answer, counts)
 
 
-def _compare_clocks(encoded: Encoded, answer: Answer) -> None:
-    """Tell in the worker's log where vLLM's own times of the first and last token are others."""
+def _compare_clocks(encoded: Encoded, answer: Answer, counts: Counts) -> None:
+    """Count, and tell in the worker's log, where vLLM's own times of the first and last token are others."""
     if answer.engine_times_ns is None:
         return
     first, last = answer.engine_times_ns
     pairs = [(answer.times_ns[-1], last)]
     if len(answer.times_ns) > 1:
         pairs.append((answer.times_ns[0], first))
+    counts.held_times += len(pairs)
     for ours, theirs in pairs:
         if abs(ours - theirs) > max(CLOCK_SHARE * ours, CLOCK_NS):
+            counts.differing_times += 1
             _log.warning(
                 "request %s: a token came after %.3f ms by the step loop, after %.3f ms by vLLM's own clock",
                 encoded.request.id,

@@ -85,6 +85,8 @@ class OneModel:
             reused_tokens=counts.reused_tokens,
             padding_tokens=None,
             split_batches=counts.split_batches,
+            held_times=counts.held_times or None,
+            differing_times=counts.differing_times if counts.held_times else None,
             peak_memory_bytes=self._peak_bytes,
         )
 

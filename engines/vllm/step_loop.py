@@ -52,6 +52,10 @@ class Counts:
     computed_tokens: int = 0
     reused_tokens: int = 0
     split_batches: int = 0
+    held_times: int = 0
+    """Times of first and last tokens that were held against vLLM's own."""
+
+    differing_times: int = 0
 
 
 @dataclass(frozen=True, slots=True)

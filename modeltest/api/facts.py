@@ -209,6 +209,12 @@ class EngineUsage:
     client: ClientUse | None = None
     """Of an engine that asks a server."""
 
+    held_times: int | None = None
+    """Times of tokens that were held against those which the engine's library tells by a clock of its own."""
+
+    differing_times: int | None = None
+    """How many of them were farther from the library's than the engine allows."""
+
     model_loads: int | None = None
     """How often the weights were loaded: a runner of fixed size is made anew for what it has no room for."""
 

@@ -21,6 +21,11 @@ def _engine_lines(result: RunResult) -> Iterable[str]:
     usage, run_s = result.usage, result.timing_s.get("run")
     if usage is not None and usage.client is not None:
         yield from _client_lines(usage.client)
+    if usage is not None and usage.held_times:
+        yield (
+            f"{usage.held_times} times of tokens held against the clock of the engine's library: "
+            + (f"{usage.differing_times} differ, see log.txt" if usage.differing_times else "none differs")
+        )
     if usage is None or usage.forward_s is None or not run_s:
         return
     text = f"{run_s:.3g} s, {usage.forward_s / run_s:.0%} of it in {usage.forward_calls} forward calls"

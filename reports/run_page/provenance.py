@@ -151,6 +151,8 @@ def _course(result: RunResult) -> Iterator[Fact]:
             "padding_tokens",
             "split_batches",
             "alone_rows",
+            "held_times",
+            "differing_times",
             "model_loads",
         ):
             value = getattr(usage, name)

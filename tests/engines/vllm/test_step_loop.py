@@ -168,7 +168,7 @@ def test_a_row_ends_where_it_is_told_to_and_what_follows_is_dropped():
     assert (len(done.answer.tokens), done.answer.ended, len(table.aborted)) == (3, True, 1)
 
 
-def timed(count, *, blocks=100, table=None, only_end=False, tokens=4):
+def timed(count, *, blocks=100, table=None, loop=None, only_end=False, tokens=4):
     batch = [
         encoded((1, 2, 3, place), max_new_tokens=tokens, ignore_eos=True, only_end_timed=only_end)
         for place in range(count)
@@ -176,7 +176,33 @@ def timed(count, *, blocks=100, table=None, only_end=False, tokens=4):
     checkpoint = Checkpoint(None, frozenset())
     sizes = Sizes(4, 64, 8, 32, is_timed=True)
     room = Room(blocks, (Group(4, None),))
-    return generate_timed(batch, StepLoop(table or Table()), checkpoint, sizes=sizes, room=room)
+    loop = loop or StepLoop(table or Table())
+    return generate_timed(batch, loop, checkpoint, sizes=sizes, room=room)
+
+
+class OtherClock(Table):
+    """Tells times of its own: of the first token so far from what is taken, of the last the same."""
+
+    def __init__(self, first_off_ns):
+        super().__init__()
+        self.first_off_ns = first_off_ns
+
+    def take(self, output, ask, answer, now_ns, clock_ns):
+        super().take(output, ask, answer, now_ns, clock_ns)
+        answer.engine_times_ns = (answer.times_ns[0] + self.first_off_ns, answer.times_ns[-1])
+
+
+@pytest.mark.parametrize(("off_ns", "differing"), [(0, 0), (1_999_000, 0), (10**9, 2), (-(10**9), 2)])
+def test_times_far_from_those_of_the_library_are_counted(off_ns, differing):
+    loop = StepLoop(OtherClock(off_ns))
+    timed(2, loop=loop)
+    assert (loop.counts.held_times, loop.counts.differing_times) == (4, differing)
+
+
+def test_without_other_times_none_is_held_against_them():
+    loop = StepLoop(Table())
+    timed(2, loop=loop)
+    assert loop.counts.held_times == 0
 
 
 def test_a_timed_batch_has_a_growing_time_for_every_token():

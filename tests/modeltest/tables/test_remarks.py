@@ -34,6 +34,15 @@ def test_an_engine_that_counts_nothing_says_nothing(capsys):
     assert capsys.readouterr().out == "verdict: VALID\n"
 
 
+@pytest.mark.parametrize(("differing", "said"), [(0, "none differs"), (3, "3 differ, see log.txt")])
+def test_times_held_against_another_clock_are_counted(differing, said, capsys):
+    usage = EngineUsage(held_times=40, differing_times=differing)
+    print_verdict(plain_console(width=120), replace(RESULT, usage=usage))
+    assert capsys.readouterr().out.splitlines()[0] == (
+        f"40 times of tokens held against the clock of the engine's library: {said}"
+    )
+
+
 def test_real_prompts_of_a_timed_case_are_described(capsys: pytest.CaptureFixture[str]) -> None:
     prompts = CasePrompts(5, 7.5, 8, 24, ("3 of 24 rows of boolq are longer than 8 tokens: cut at the end",))
     case = CaseSummary(Case(8, 4), 2, 3, 1, {}, None, Verdict.VALID, (), prompts=prompts)
