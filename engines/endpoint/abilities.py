@@ -90,7 +90,7 @@ class Probes:
 
     def __init__(self, server: Server, route: Route, texts: Texts) -> None:
         self._server = server
-        self._route = route
+        self.route = route
         self._texts = texts
         self.greedy = Reply()
         self.called = server.seen.dialect.name
@@ -135,6 +135,8 @@ class Probes:
         count = reply.usage.prompt_tokens
         if count != len(ids):
             raise NotSeenError(f"{len(ids)} tokens were sent, the server counts {count}")
+        if reply.prompt_ids is not None and reply.prompt_ids != ids:
+            raise NotSeenError(f"the server read {reply.prompt_ids} for {ids}")
         return f"{count} of {len(ids)} tokens read"
 
     async def returned_ids(self) -> str:
@@ -157,7 +159,7 @@ class Probes:
         """Each token of a prompt has a log-probability, in its order."""
         self._need("echo")
         ids = self._texts.ids
-        request = self._route.request(self._server.completion(ids, **echo_fields(self._server)))
+        request = self.route.request(self._server.completion(ids, **echo_fields(self._server)))
         found = echoed_logprobs(await self._value(*request), ids)
         return f"of {len(found) - 1} tokens"
 
@@ -184,7 +186,7 @@ class Probes:
 
     async def float32_logits(self) -> str | None:
         """Log-probabilities of likely tokens are not apart by whole steps of a 16-bit dtype."""
-        if not self._server.has(self._route, "top_logprobs"):
+        if not self._server.has(self.route, "top_logprobs"):
             return None
         reply = await self.ask(self._texts.ids, new_tokens=FEW, **top_fields())
         found = differences(reply.top)
@@ -252,7 +254,7 @@ class Probes:
         The token that ends an answer is made the likeliest; where that has no effect, prompts are tried
         that a model may answer briefly.
         """
-        if self._texts.end_id is not None and "logit_bias" in self._route.wishes:
+        if self._texts.end_id is not None and "logit_bias" in self.route.wishes:
             fields = {"logit_bias": {str(self._texts.end_id): 100}}
             with suppress(NotSeenError):
                 reply = await self.ask(self._texts.ids, new_tokens=FEW, **fields)
@@ -266,7 +268,7 @@ class Probes:
         return None, {}, 0
 
     async def _last_logprob(self, ids: Sequence[int]) -> float | None:
-        if not self._server.has(self._route, "prompt_logprobs"):
+        if not self._server.has(self.route, "prompt_logprobs"):
             return None
         reply = await self.ask(ids, new_tokens=1, prompt_logprobs=0)
         place = reply.prompt_logprobs[-1] if reply.prompt_logprobs else None
@@ -286,8 +288,8 @@ class Probes:
 
     async def ask(self, prompt: Prompt, *, new_tokens: int, **fields: Any) -> Reply:
         """Return the answer to a completion."""
-        request = self._route.request(self._server.completion(prompt, new_tokens=new_tokens, **fields))
-        return self._route.read(await self._value(*request))
+        request = self.route.request(self._server.completion(prompt, new_tokens=new_tokens, **fields))
+        return self.route.read(await self._value(*request))
 
     async def _value(self, path: str, body: Mapping[str, Any]) -> Any:
         reply = await self._server.client.probe(path, body)
@@ -296,6 +298,6 @@ class Probes:
         return reply.value
 
     def _need(self, name: str) -> None:
-        if name not in self._route.wishes:
+        if name not in self.route.wishes:
             dialect = self._server.seen.dialect
             raise NotSeenError(dialect.unfit.get(name) or f"{self.called} has no field {name}")

@@ -48,6 +48,8 @@ class Answering:
         generation = spec.options.generation
         sampling = generation.sampling if generation else None
         self._drawing = Drawing(sampling, spec.seed) if sampling is not None else None
+        reads = self._server.route_of("token_prompts")
+        self._takes_ids = reads is not None and reads.takes_ids
         self._lags = Lags()
         self._sums = _Sums()
         self._server.client.on_return = self._refuse_others
@@ -106,7 +108,7 @@ class Answering:
 
     def _is_laid_out_there(self, request: Request) -> bool:
         side = self._loaded.text_side
-        has_template = side is not None and side.has_template
+        has_template = side is not None and side.has_template and self._takes_ids
         return isinstance(request.prompt, ChatPrompt) and not has_template and not request.choices
 
     async def _answer(self, asked: Asked) -> Completion:

@@ -74,6 +74,7 @@ TGI = Dialect(
     frozenset({"seed", "repetition_penalty", "top_k"}),
     tokenize_text="inputs",
     tokenize_special="add_special_tokens",
+    natives=("tgi",),
 )
 MINDIE = Dialect(
     "mindie",
@@ -82,7 +83,7 @@ MINDIE = Dialect(
     tokenize_path="//v1/tokenizer",
     tokenize_text="inputs",
     tokenize_special=None,
-    natives=("mindie",),
+    natives=("mindie", "tgi"),
 )
 LLAMA_CPP = Dialect(
     "llama.cpp",

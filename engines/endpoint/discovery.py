@@ -118,9 +118,11 @@ def lacking(server: Server, *, is_chat: bool) -> dict[str, str]:
 def _said_of_routes(server: Server) -> str:
     """Return why no route alone has all that a timed run needs."""
     found = []
-    for route, seen in server.by_route.items():
+    for route in (server.openai, *server.natives):
+        seen = server.by_route[route.name]
         gone = [seen[name] for name in TIMED_NEEDS if name in seen and seen[name].is_there is False]
-        found += [f"{route} lacks {', '.join(f'{each.name} ({each.seen})' for each in gone)}"]
+        lacks = [f"{each.name} ({each.seen})" for each in gone]
+        found.append(f"{route.name} lacks {', '.join(lacks or ['prompts of token ids'])}")
     return "; ".join(found)
 
 

@@ -60,18 +60,17 @@ async def _chat(server: Server, prompt: ChatPrompt, new_tokens: int, fields: dic
 
 def _route(server: Server, asked: Encoded | Request, request: Request, drawing: Drawing | None) -> Route:
     """Return the route that has most of what a request needs: one that returns ids before others."""
-    takes = "token_prompts" if isinstance(asked, Encoded) else "completions"
+    is_encoded = isinstance(asked, Encoded)
+    takes = "token_prompts" if is_encoded else "completions"
     wanted = [
         *(["ignore_eos"] if request.ignore_eos else []),
         *(["seed"] if drawing is not None else []),
         *(["stop"] if request.stop else []),
     ]
-    return (
-        server.route_of(takes, *wanted, "returned_ids")
-        or server.route_of(takes, *wanted)
-        or server.route_of(takes)
-        or server.openai
-    )
+    with_ids = server.route_of(takes, *wanted, "returned_ids")
+    without = server.route_of(takes, *wanted) or server.route_of(takes) or server.openai
+    writes_ids = is_encoded and with_ids is not None and not with_ids.takes_ids
+    return without if with_ids is None or (writes_ids and without.takes_ids) else with_ids
 
 
 def _fields(
@@ -117,6 +116,8 @@ def _contradiction(request: Request, reply: Reply, count: int | None) -> str | N
     limit = request.max_new_tokens
     if reply.finish is None:
         return "the answer has no reason for its end"
+    if reply.finish == "stop_sequence" and not request.stop:
+        return "the server ended the answer at a stop, and none was asked for"  # MindIE's word for cancelled
     if reply.finish not in ("stop", "length", "eos", "eos_token", "stop_sequence"):
         return f"the server ended the answer for another reason: {reply.finish:.80}"
     if count is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from engines.endpoint.dialects import STRICT, UNKNOWN, Dialect
 from engines.endpoint.discovery import find_server, refuse_other_dtype, refuse_unknown_model
 from engines.endpoint.fingerprint import served_model
 from engines.endpoint.native_abilities import find_out_natives
-from engines.endpoint.routes.known import NATIVES
+from engines.endpoint.routes.known import known_routes
 from engines.endpoint.server import Server
 from engines.endpoint.stream_abilities import find_out_streams
-from engines.endpoint.texts import ServerTexts, TextSide, tokenize
+from engines.endpoint.texts import ServerTexts, TextSide, tokenize, written
 from engines.endpoint.transport.address import Address
 from engines.endpoint.transport.client import Client, Unanswered
 from engines.endpoint.transport.loop import LoopThread
@@ -73,7 +74,7 @@ def _look(loop: LoopThread, client: Client, spec: RunSpec, info: ModelInfo) -> L
     if server.seen.dialect is UNKNOWN and not (server.can("completions") or server.can("chat")):
         server.seen = replace(server.seen, dialect=STRICT)
         loop.run(find_out(server, texts))
-    loop.run(find_out_natives(server, texts, NATIVES))
+    loop.run(find_out_natives(server, texts, known_routes(partial(written, raw))))
     refuse_unknown_model(server)
     refuse_other_dtype(server, spec.dtype)
     loop.run(find_out_streams(server, texts))

@@ -7,10 +7,11 @@ field in silence is found out as on OpenAI's route: by the effect that does not 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from engines.endpoint.abilities import FEW, NEAR, NotSeenError, Probes, Texts, look
-from engines.endpoint.routes.replies import Reply, echoed_logprobs
+from engines.endpoint.routes.replies import Reply, ReplyError, echoed_logprobs
 from engines.endpoint.routes.route import Route
 from engines.endpoint.server import Server, echo_fields
 from modeltest.api import Ability
@@ -53,21 +54,22 @@ class _NativeProbes(Probes):
     def __init__(self, server: Server, route: Route, texts: Texts) -> None:
         own = texts if texts.whole_ids is None else replace(texts, ids=texts.whole_ids)
         super().__init__(server, route, own)
-        self._openai = Probes(server, server.openai, own)
+        known = server.route_of("completions")
+        self._other = None if known is None else Probes(server, known, own)
         self.called = "it"
 
     def others(self) -> Mapping[str, Callable[[], Awaitable[str | None]]]:
         """Return the probes behind the first."""
         found = {name: probe for name, probe in self.all().items() if name not in _OPENAIS_OWN}
-        has_suffixes = "prompt_logprobs_from" in self._route.wishes
+        has_suffixes = "prompt_logprobs_from" in self.route.wishes
         return found | ({"suffix_logprobs": self.suffix_logprobs} if has_suffixes else {})
 
     async def completions(self) -> str:
-        """A text goes on as it does on OpenAI's route."""
+        """A text goes on as it does on the route that is known: OpenAI's, or another of the server's own."""
         seen = await super().completions()
-        if self._server.can("completions"):
-            await self._openai.completions()
-            _same(self.greedy, self._openai.greedy, "completions")
+        if self._other is not None:
+            await self._other.completions()
+            _same(self.greedy, self._other.greedy, self._other.route.name)
         return seen
 
     async def token_prompts(self) -> str:
@@ -76,8 +78,10 @@ class _NativeProbes(Probes):
         reply = await self.ask(ids, new_tokens=FEW)
         if reply.usage.prompt_tokens is not None:
             return await super().token_prompts()
-        if self._server.has(self._server.openai, "token_prompts"):
-            _same(reply, await self._openai.ask(ids, new_tokens=FEW), "completions")
+        if not self.route.takes_ids:
+            raise NotSeenError("it takes texts alone, and does not say which tokens it read")
+        if self._other is not None and self._server.has(self._other.route, "token_prompts"):
+            _same(reply, await self._other.ask(ids, new_tokens=FEW), self._other.route.name)
         elif self._texts.whole_ids is not None:
             _same(reply, self.greedy, "to the text it")
         else:
@@ -102,8 +106,9 @@ class _NativeProbes(Probes):
         reply = await self.ask(ids, new_tokens=1, logprobs=1)
         if reply.top and reply.sampled and reply.sampled[0] in reply.top[0]:
             likeliest = reply.sampled[0]
-            longer = await self._prompt_values((*ids, likeliest))
-            _near(longer[-1:], [reply.top[0][likeliest]], "the answer says")
+            with suppress(ReplyError):  # a route of texts may have none for these tokens
+                longer = await self._prompt_values((*ids, likeliest))
+                _near(longer[-1:], [reply.top[0][likeliest]], "the answer says")
         return seen
 
     async def suffix_logprobs(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from engines.common.encoding import Encoder
 from engines.endpoint.dialects import Dialect
+from engines.endpoint.routes.replies import ReplyError
 from engines.endpoint.transport.client import Client, Unanswered
 from engines.endpoint.transport.loop import LoopThread
 from modeltest.api import EngineError, SpecError, Turn
@@ -83,6 +84,27 @@ async def tokenize(
         if all(type(each) is int for each in ids):
             return tuple(ids)
     raise EngineError(f"the server's {dialect.tokenize_path[1:]} says no token ids")
+
+
+def written(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Return the text that a server cuts into `ids` by a tokenizer like transformers' own `tokenizer`.
+
+    Raises: ReplyError where there is none, or no tokenizer.
+    """
+    if tokenizer is None:
+        raise ReplyError("it takes texts alone, and what their tokens are is not known: give --tokenizer DIR")
+    front = _front(tokenizer)
+    behind = list(ids[len(front) :])
+    text: str = tokenizer.decode(behind, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    if not text or tuple(tokenizer.encode(text)) != tuple(ids):
+        raise ReplyError("the server takes texts alone, and none is cut into these tokens")
+    return text
+
+
+def _front(tokenizer: Any) -> list[int]:
+    """Return what the tokenizer puts in front of a prompt."""
+    plain, whole = tokenizer.encode("a", add_special_tokens=False), tokenizer.encode("a")
+    return list(whole[: len(whole) - len(plain)]) if whole[len(whole) - len(plain) :] == plain else []
 
 
 class TextSide:

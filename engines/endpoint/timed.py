@@ -43,7 +43,8 @@ def timed_route(server: Server) -> Route | None:
     ignores = any(
         seen["ignore_eos"].is_there is not False for seen in server.by_route.values() if "ignore_eos" in seen
     )
-    return server.route_of(*(TIMED_NEEDS if ignores else TIMED_NEEDS[:-1]))
+    found = server.route_of(*(TIMED_NEEDS if ignores else TIMED_NEEDS[:-1]))
+    return found if found is not None and found.takes_ids else None  # random ids are no text
 
 
 async def run_timed(server: Server, batch: Sequence[Encoded], lags: Lags) -> list[tuple[Completion, Usage]]:

@@ -62,6 +62,9 @@ class Settings:
     own_shift: float = 0.0
     """Is added to the log-probabilities that the server's own routes tell of a prompt or of an output."""
 
+    prefill: bool = False
+    """TGI's `--enable-prefill-logprobs`."""
+
     incremental: bool = False
     """SGLang's `--incremental-streaming-output`."""
 

@@ -10,15 +10,16 @@ from made_generation import Generation, Wish, generated, pieces
 from made_http import as_event
 from made_model import VOCABULARY, decode, encode
 from openai_dialect import SAMPLING, OpenAIDialect
+from tgi_routes import MindieTgiRoutes
 
 _KINDS = {400: "Bad Request", 404: "NotFoundError", 422: "Input Validation Error", 424: "Generation Error"}
 
 
-class MindieDialect(OpenAIDialect):
+class MindieDialect(OpenAIDialect, MindieTgiRoutes):
     """One prompt a request, at most 5 log-probabilities, no stream options."""
 
     takes = SAMPLING | {"ignore_eos", "stop_token_ids", "logprobs", "top_logprobs"}
-    own_paths = frozenset({"/infer", "/infer_token"})
+    own_paths = frozenset({"/infer", "/infer_token", "/generate", "/generate_stream"})
     lists_of_prompts = False
     most_logprobs = 5
     invalid_status = 422
@@ -35,6 +36,7 @@ class MindieDialect(OpenAIDialect):
             ("GET", "/info"): self._info,
             ("GET", "/v1/config"): self._config,
             ("POST", "/v1/tokenizer"): self._tokenizer,
+            **self.tgi_routes(),
             ("POST", "/infer"): self._infer,
             ("POST", "/infer_token"): self._infer,
             ("GET", "/stopService"): self._stop,

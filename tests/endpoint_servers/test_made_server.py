@@ -195,7 +195,7 @@ def test_sglang_generates_natively_with_the_whole_text_in_each_event(served):
 
 def test_tgi_tells_log_probabilities_of_the_prompt_and_tokens_one_by_one(served):
     params = {"max_new_tokens": 12, "decoder_input_details": True}
-    _, answer = ask(served("tgi"), "/generate", {"inputs": TEXT, "parameters": params})
+    _, answer = ask(served("tgi", "--prefill"), "/generate", {"inputs": TEXT, "parameters": params})
     details = answer["details"]
     expected = [row[token] for row, token in zip(MODEL.prompt_logprobs(PROMPT), PROMPT[1:], strict=True)]
     assert [each["logprob"] for each in details["prefill"][1:]] == pytest.approx(expected)

@@ -19,6 +19,7 @@ class Completions:
     wishes: frozenset[str]
     ends_with_done: bool = True
     name: str = "completions"
+    takes_ids: bool = True
 
     def request(self, wishes: Wishes) -> tuple[str, dict[str, Any]]:
         """Return path and body; see `Route`."""

@@ -28,6 +28,7 @@ class MindieInfer:
 
     name: str = "/infer_token"
     ends_with_done: bool = False
+    takes_ids: bool = True
     wishes: frozenset[str] = frozenset({"top_k", "seed", "return_token_ids"})
 
     def request(self, wishes: Wishes) -> tuple[str, dict[str, Any]]:

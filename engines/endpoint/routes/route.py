@@ -28,6 +28,10 @@ class Route(Protocol):
         """Wishes that it has words for."""
 
     @property
+    def takes_ids(self) -> bool:
+        """Whether token ids are sent as such; else as the text that is cut into them, if there is one."""
+
+    @property
     def ends_with_done(self) -> bool:
         """Whether the last event of its streams is `[DONE]`."""
 

@@ -37,6 +37,7 @@ class SglangGenerate:
 
     name: str = "/generate"
     ends_with_done: bool = True
+    takes_ids: bool = True
     wishes: frozenset[str] = frozenset(
         {
             *("top_k", "min_p", "stop", "stop_token_ids", "ignore_eos", "min_tokens", "seed", "logit_bias"),

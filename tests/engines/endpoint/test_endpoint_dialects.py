@@ -24,7 +24,7 @@ KNOWN = {
     | ENDLESS
     | {"echo", "min_tokens", "own_routes"}
     | {"prompt_logprobs", "suffix_logprobs", "chosen_logprobs", "top_logprobs", "float32_logits"},
-    "tgi": TOLD,
+    "tgi": TOLD | {"own_routes", "returned_ids", "stream_ids", "token_times"},
     "mindie": TOLD | IDS | ENDLESS | {"own_routes", "returned_ids", "stream_ids", "token_times"},
     "llama_cpp": TOLD | IDS | ENDLESS,
     "transformers": TOLD - {"tokenize", "seed"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from asked_engine import MODEL, answers, asked_engine, assert_right, questions, said, timed
 from endpoint_engine import loaded_from
-from made_model import encode, write_tokenizer
+from made_model import decode, encode, write_tokenizer
 from running_servers import made_server
 
 from modeltest.api import EngineInfo, Request, TextPrompt, TokenPrompt
@@ -36,6 +37,8 @@ WAYS = {
         *("sglang", "--no-completions", "--incremental", "--tokens-per-chunk", "3"),
     ),
     "mindie without completions": ("mindie", "--no-completions", "--full-text"),
+    "tgi that tells prompts": ("tgi", "--prefill"),
+    "tgi without completions": ("tgi", "--prefill", "--no-completions"),
 }
 
 
@@ -208,13 +211,16 @@ def test_token_ids_that_mindie_reads_otherwise_are_found_by_the_answer(
 ) -> None:
     """Its own route counts no prompt tokens: one that leaves some out says so by its answer alone."""
     requests = [request for request in questions(4) if not request.choices]
+    options = ("--no-completions", "--own-drops-ids", "1")
     with (
-        made_server(tmp_path, "mindie", "--no-completions", "--own-drops-ids", "1") as server,
+        made_server(tmp_path, "mindie", *options) as server,
         asked_engine(server.url, tokenizer=tokenizer) as (engine, info),
     ):
+        before = len(server.lines())
         done = answers(engine, requests)
-    assert there(info)["token_prompts"] is False
-    assert "where to the text it answers" in seen(info)["token_prompts"]
+        asked = {line["path"] for line in server.lines()[before:]}
+    assert "(/generate)" in seen(info)["token_prompts"], "which tells the tokens that it read"
+    assert asked == {"/generate"}
     for request in requests:
         assert_right(done[request.id], request)
 
@@ -230,3 +236,92 @@ def test_mindie_cuts_an_answer_in_silence_and_is_found_out(tokenizer: str, tmp_p
     ):
         done = answers(engine, [request])["cut"]
     assert "8 tokens were asked for, the server made 5" in str(done.error)
+
+
+def test_tgi_scores_choices_where_it_was_started_for_log_probabilities_of_prompts(
+    tokenizer: str, tmp_path: Path
+) -> None:
+    requests = questions(6)
+    with (
+        made_server(tmp_path, "tgi", "--prefill") as server,
+        asked_engine(server.url, tokenizer=tokenizer) as (engine, info),
+    ):
+        done = answers(engine, requests)
+        asked = [line for line in server.lines() if "Question 0" in str(line["body"])]
+    assert set(info.lacking) == {"ignore_eos", "token_times"}
+    for request in requests:
+        assert_right(done[request.id], request)
+    assert [line["body"]["inputs"][-4:] for line in asked] == [" yes", ": no"], "each choice behind its text"
+
+
+def test_tgi_without_them_returns_ids_and_is_asked_with_texts(tokenizer: str, tmp_path: Path) -> None:
+    texts = [request for request in questions(4) if not request.choices]
+    with (
+        made_server(tmp_path, "tgi") as server,
+        asked_engine(server.url, tokenizer=tokenizer) as (
+            engine,
+            info,
+        ),
+    ):
+        done = answers(engine, texts)
+    assert "choice_logprobs" in info.lacking
+    assert "does not say which tokens it read" in seen(info)["token_prompts"]
+    for request in texts:
+        assert_right(done[request.id], request)
+        assert isinstance(request.prompt, TextPrompt)
+        made = said(tuple(encode(request.prompt.text)), request.max_new_tokens)
+        assert done[request.id].output_tokens == tuple(made)
+
+
+def test_tgi_is_not_believed_where_it_reads_other_tokens_or_tells_other_numbers(
+    tokenizer: str, tmp_path: Path
+) -> None:
+    for option, ability, told in (
+        ("--own-drops=1", "token_prompts", "25 tokens were sent|26 tokens were sent"),
+        ("--own-ignored=decoder_input_details", "token_prompts", "does not say which tokens"),
+    ):
+        options = ("--prefill", "--no-completions", option)
+        with (
+            made_server(tmp_path, "tgi", *options) as server,
+            asked_engine(server.url, tokenizer=tokenizer) as (_, info),
+        ):
+            assert there(info)[ability] is False
+            assert re.search(told, seen(info)[ability])
+            assert "choice_logprobs" in info.lacking
+
+
+def test_tokens_that_no_text_has_are_refused_and_not_sent(tokenizer: str, tmp_path: Path) -> None:
+    yes = encode(" yes", special=False)
+    apart = [one for letter in " yes" for one in encode(letter, special=False)]
+    assert len(yes) < len(apart)
+    request = Request("apart", TokenPrompt(tuple(encode("Is it?") + apart)), choices=((5,), (6,)))
+    with (
+        made_server(tmp_path, "tgi", "--prefill") as server,
+        asked_engine(server.url, tokenizer=tokenizer) as (engine, _),
+    ):
+        before = len(server.lines())
+        done = answers(engine, [request])["apart"]
+        assert len(server.lines()) == before
+    assert "none is cut into these tokens" in str(done.error)
+
+
+def test_mindies_tgi_route_stops_where_there_are_no_completions(tokenizer: str, tmp_path: Path) -> None:
+    text = next(one for one in questions(8) if not one.choices and len(_said_to(one)) > 3)
+    stop = _said_to(text)[1:3]
+    asked_for = replace(text, stop=(stop,))
+    with (
+        made_server(tmp_path, "mindie", "--no-completions") as server,
+        asked_engine(server.url, tokenizer=tokenizer) as (engine, info),
+    ):
+        before = len(server.lines())
+        done = answers(engine, [asked_for])[text.id]
+        (line,) = server.lines()[before:]
+    assert line["path"] == "/generate"
+    assert "/infer_token answers alike; /generate answers alike" in seen(info)["own_routes"]
+    assert done.text == _said_to(text).split(stop)[0]
+    assert done.output_tokens
+
+
+def _said_to(request: Request) -> str:
+    assert isinstance(request.prompt, TextPrompt)
+    return decode(said(tuple(encode(request.prompt.text)), request.max_new_tokens)).rstrip("\ufffd")
