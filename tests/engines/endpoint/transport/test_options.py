@@ -45,8 +45,7 @@ def test_the_model_is_called_by_its_server_or_its_name() -> None:
     assert (model.name, model.path, model.fingerprint) == ("org-my-model", URL, None)
 
 
-@pytest.mark.parametrize("asked", [{"device": "npu"}, {"dtype": "bfloat16"}])
-def test_words_about_what_the_server_has_are_refused(asked: dict[str, str]) -> None:
+def test_a_device_is_refused_since_the_server_has_its_own() -> None:
     engine, spec = OpenAIEngine(), spec_of(URL)
-    with pytest.raises(SpecError, match=f"--{next(iter(asked))}"):
-        engine.check(replace(spec, **asked), engine.served_model(spec))  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match="--device"):
+        engine.check(replace(spec, device="npu"), engine.served_model(spec))
