@@ -41,7 +41,13 @@ from modeltest.api import (
 )
 
 _DEFAULT_DTYPE = "float32"
-_NO_ROOM = ("no available memory for the cache", "kv cache is needed", "max seq len", "free memory on device")
+_NO_ROOM = (
+    "no available memory for the cache",
+    "kv cache is needed",
+    "max seq len",
+    "free memory on device",
+    "is less than requested memory for kv",
+)
 """What vLLM says, in lower case, when weights leave too little for keys and values."""
 
 _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
@@ -209,11 +215,12 @@ def _core(given: dict[str, Any], place: Place) -> names.Core:
     except Exception as problem:
         text = " ".join(str(problem).split())
         has_no_room = any(sign in text.lower() for sign in _NO_ROOM)
-        kind = OutOfMemory if has_no_room or is_out_of_memory(problem) else EngineError
-        raise kind(
-            f"vLLM cannot load {given['model']}: {type(problem).__name__}: {text:.600} "
-            "(more is in the run's log.txt)"
-        ) from problem
+        is_memory = has_no_room or is_out_of_memory(problem)
+        said = f"vLLM cannot load {given['model']}: {type(problem).__name__}: {text:.600}"
+        where = "(more is in the run's log.txt)"
+        if is_memory:
+            raise OutOfMemory(f"out of memory: {said} {where}") from problem
+        raise EngineError(f"{said} {where}") from problem
 
 
 def _placed(

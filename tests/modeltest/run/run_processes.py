@@ -21,9 +21,9 @@ def run(*words: str, output: Path, expect: int = 0, **kwargs) -> subprocess.Comp
     return run_command(*words, "--output", str(output), expect=expect, **kwargs)
 
 
-def run_command(*words: str, expect: int = 0, **kwargs) -> subprocess.CompletedProcess:
+def run_command(*words: str, expect: int = 0, timeout: float = 120, **kwargs) -> subprocess.CompletedProcess:
     done = subprocess.run(
-        [*COMMAND, *words], check=False, capture_output=True, text=True, timeout=120, **kwargs
+        [*COMMAND, *words], check=False, capture_output=True, text=True, timeout=timeout, **kwargs
     )
     assert done.returncode == expect, done.stderr
     return done
