@@ -53,6 +53,12 @@ def test_it_has_what_the_server_of_transformers_needs() -> None:
     assert {"accelerate", "fastapi", "openai", "pydantic", "typer", "uvicorn"} <= PINS.keys()
 
 
+def test_it_has_what_runs_tasks_of_lm_eval() -> None:
+    project = read_project(ROOT)
+    of_extra = {canonicalize_name(each.name) for each in needed(project, ("lm-eval",))}
+    assert of_extra | {"datasets", "evaluate", "scikit-learn", "narwhals", "pandas", "pyarrow"} <= PINS.keys()
+
+
 def test_it_has_all_that_modeltest_and_the_tests_need() -> None:
     base = [requirement.name for requirement in needed(read_project(ROOT), ())]
     of_tests = ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "pluggy", "iniconfig"]
