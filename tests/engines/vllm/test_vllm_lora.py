@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from run_processes import journal, run, run_directory
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -18,6 +19,7 @@ RANKS = {"law": 3, "sea": 8}
 MODULES = ("self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj")
 SHOTS = tuple(f"Question {i}: is {i} more than {i + 1}?\nAnswer: no\n\n" for i in range(12))
 PROMPTS = [TextPrompt("", SHOTS, f"Question: is {i} odd?\nAnswer:") for i in range(4)]
+LONG_S = 600
 NAMES = (None, "law", "sea")
 
 
@@ -111,6 +113,23 @@ def test_texts_are_those_of_the_merged_weights(adapted, loaded):
         one = found[request.id]
         table = logprobs_of(adapted[1][request.adapter], one.prompt_tokens + one.output_tokens)
         assert list(one.output_tokens) == table[len(one.prompt_tokens) - 1 : -1].argmax(-1).tolist()
+
+
+def test_the_word_lora_gives_each_question_the_answer_of_the_adapter_in_its_line(adapted, tmp_path):
+    weights, models = adapted
+    names = ["law", "sea", None, "law"]
+    file = tmp_path / "lora.jsonl"
+    file.write_text(json.dumps({str(i): name for i, name in enumerate(names) if name}))
+    words = ["vllm_fp32", "sample_BoolQ", "4", "auto", "lora", str(file), str(weights), "1"]
+    run(*words, "--limit", str(len(names)), output=tmp_path / "runs", timeout=LONG_S)
+    found = [line["sample"]["completion"] for line in journal(run_directory(tmp_path / "runs"))]
+    found.sort(key=lambda one: int(one["request_id"].rpartition("/")[2]))
+    assert len(found) == len(names)
+    for one, name in zip(found, names, strict=True):
+        tokens = [ids for (ids,) in one["choice_tokens"]]
+        right = {each: logprobs_of(models[each], one["prompt_tokens"])[-1][tokens].tolist() for each in NAMES}
+        assert one["choice_logprobs"] == pytest.approx(right.pop(name), abs=2e-3)
+        assert all(one["choice_logprobs"] != pytest.approx(other, abs=1e-2) for other in right.values())
 
 
 def test_an_adapter_that_vllm_does_not_load_is_refused_at_load(adapted, start_vllm, tmp_path):
