@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
+_URL = re.compile(r"[a-z]+://", re.IGNORECASE)
 _PATTERN = re.compile(r"[*?\[]")
 
 
@@ -28,10 +30,12 @@ def filled(text: str, variables: Mapping[str, str]) -> str:
 
 
 def checkpoints(text: str) -> Sequence[str]:
-    """Return the checkpoints that a path or a pattern stands for, sorted.
+    """Return the checkpoints that a path or a pattern stands for, sorted; a URL stands for what it serves.
 
     Raises: ValueError for a pattern that fits no folder with a config.json.
     """
+    if _URL.match(text):
+        return [text]
     try:
         path = Path(text).expanduser()
         if not _PATTERN.search(text) or path.exists():
@@ -46,3 +50,10 @@ def checkpoints(text: str) -> Sequence[str]:
     if not found:
         raise ValueError(f"{text!r} fits no folder with a config.json")
     return found
+
+
+def short_name(model: str) -> str:
+    """Return what a table calls a model: the last folder of its path, or the host and port of its URL."""
+    if _URL.match(model):
+        return urlsplit(model).netloc or model
+    return Path(model).name or model

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from modeltest.api import ModelTestError, RunSpec, SuiteRun, SuiteStatus
 from modeltest.run.planning.plan import plan
 from modeltest.run.supervisor.workers import LoadKey, load_key
 from modeltest.suite.matrix import Asked
+from modeltest.suite.paths import short_name
 
 Build = Callable[[Asked], RunSpec]
 """Returns what a command line asks for; raises ModelTestError naming its place."""
@@ -49,7 +49,7 @@ def _plan(asked: Asked, spec: RunSpec) -> _Planned:
         name="",
         command=("modeltest", *asked.words),
         spec=spec,
-        model=Path(spec.weights).name or spec.weights,
+        model=short_name(spec.weights),
         adapter=None,
         shares=0,
     )

@@ -1,6 +1,6 @@
 import pytest
 
-from modeltest.suite.paths import checkpoints, filled
+from modeltest.suite.paths import checkpoints, filled, short_name
 
 
 def test_variables_are_filled_in():
@@ -38,3 +38,14 @@ def test_a_path_stands_for_itself_whether_it_is_there_or_not(tmp_path, monkeypat
 def test_what_cannot_be_looked_for_is_refused(text):
     with pytest.raises(ValueError, match="cannot be looked for: "):
         checkpoints(text)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8000/v1", "HTTPS://[::1]:8000/v1"])
+def test_a_url_stands_for_itself(url):
+    assert checkpoints(url) == [url]
+
+
+def test_a_model_is_called_by_its_folder_or_its_server():
+    assert short_name("/weights/llama-1b/") == "llama-1b"
+    assert short_name("http://127.0.0.1:8000/v1") == "127.0.0.1:8000"
+    assert short_name("none") == "none"
