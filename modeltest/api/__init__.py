@@ -83,6 +83,7 @@ from modeltest.api.exchange import (
     Turn,
 )
 from modeltest.api.facts import (
+    MOST_ACCEPTED,
     Ability,
     ClientUse,
     DatasetInfo,
@@ -92,6 +93,7 @@ from modeltest.api.facts import (
     ModelInfo,
     RankUse,
     ServedModel,
+    gone_on_with,
     mean_distance,
     other_weights,
 )
@@ -192,6 +194,7 @@ __all__ = [
     "LOWER",
     "METRIC_DEFINITIONS",
     "MINDIE_KINDS",
+    "MOST_ACCEPTED",
     "OPTION_LETTERS",
     "PREDECESSOR_MODES",
     "TASK_FILE_PREFIX",
@@ -346,6 +349,7 @@ __all__ = [
     "WritingFiles",
     "dtype_word",
     "error_by_name",
+    "gone_on_with",
     "mean_distance",
     "mode_of_task_file",
     "modes_named",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modeltest.api.hardware import DevicePeaks, ModelWork, ProcessorUse
 
@@ -11,6 +11,9 @@ _LEAST_TOLERANCE = 0.002
 """Mean distance of log-probabilities below which two answers are of the same weights, however little the
 server's own scatter. On SmolLM2 in float32, other batches are 5e-8 apart, one step of fine-tuning (AdamW,
 1e-5) 0.008, ten steps 0.08, weights rounded to 8 bits 0.04, to 4 bits 0.85."""
+
+MOST_ACCEPTED = 0.1
+"""No user may say that weights are the same which are farther apart: kernels of bfloat16 are 0.04."""
 
 _NOISE_FACTOR = 4.0
 """How many times its own scatter a server's log-probabilities may be away from those of an earlier time. In
@@ -112,8 +115,18 @@ class ServedModel:
     texts: tuple[str, ...] = ()
     """The likeliest answers to the fixed prompts, where the server tells no log-probabilities."""
 
+    accepted: float | None = None
+    """The mean distance at which the user has said that the weights are the same, to go on with a run."""
+
+    distances: tuple[float, ...] = ()
+    """By how much log-probabilities differed, in the mean, each time that the run was gone on with."""
+
     def tolerance(self) -> float:
         """Return the mean distance up to which log-probabilities are of the same weights."""
+        return max(self.own_tolerance(), self.accepted or 0.0)
+
+    def own_tolerance(self) -> float:
+        """Return the same without what the user has said."""
         return max(_LEAST_TOLERANCE, _NOISE_FACTOR * (self.noise or 0.0))
 
 
@@ -250,7 +263,9 @@ def other_weights(then: ServedModel, now: ServedModel) -> str | None:
         if not distance <= allowed:  # what is no number is not within it
             return (
                 f"log-probabilities of fixed prompts differ by {distance:.2g} in the mean from those at the "
-                f"begin of the run, {allowed:.2g} is allowed: the server has other weights"
+                f"begin of the run, {allowed:.2g} is allowed: the server has other weights, or computes "
+                "with the same ones otherwise (in bfloat16 other kernels are as far apart as a light "
+                "fine-tune); start it with the weights, version, device, dtype and options that it had"
             )
     elif then.texts != now.texts:
         return "the answers to fixed prompts are others: the server has other weights"
@@ -260,3 +275,10 @@ def other_weights(then: ServedModel, now: ServedModel) -> str | None:
 def mean_distance(one: Sequence[float], other: Sequence[float]) -> float:
     """Return the mean of the absolute differences of as many numbers; of none it is 0."""
     return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / max(len(one), 1)
+
+
+def gone_on_with(then: ServedModel, now: ServedModel) -> ServedModel:
+    """Return what is known of a run's model that is gone on with: as it was, and how far away it is now."""
+    if not then.logprobs:
+        return then
+    return replace(then, distances=(*then.distances, mean_distance(then.logprobs, now.logprobs)))

@@ -16,12 +16,14 @@ def go_on(
     options: Mapping[str, object],
     execution: ExecutionOptions,
     is_trusted: bool,
+    accepted: float | None = None,
 ) -> int:
     """Go on with the run in `directory` and return the exit status.
 
     `asked` is what words on the command line ask for, `options` are the fields of a spec that options do:
     whatever is given must be what the run in `directory` asks for. `is_trusted`: the user has said that
-    code which the run brings along may run.
+    code which the run brings along may run. `accepted` is the mean distance up to which they have said that a
+    server's log-probabilities are of the same weights.
 
     Raises: SpecError when it is not; what `modeltest.library.carrying_out.go_on` raises.
     """
@@ -38,5 +40,7 @@ def go_on(
     if execution.dry_run:
         refuse_other_words(directory, spec, given)
         return dump(spec)
-    outcome = carrying_out.go_on(directory, asked=given, is_trusted=is_trusted, how=how(execution))
+    outcome = carrying_out.go_on(
+        directory, asked=given, is_trusted=is_trusted, how=how(execution), accepted=accepted
+    )
     return conclude(outcome)

@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from modeltest import registry
-from modeltest.api import RunSpec
+from modeltest.api import RunSpec, SpecError
 from modeltest.cli.execute import dump, execution_of, execution_options, how, tell_all, typed
 from modeltest.cli.resume import go_on
 from modeltest.grammar.modes import all_modes
@@ -56,9 +56,18 @@ Variables of MindIE that every timed run honours (docs/output.md):
     is_flag=True,
     help="Run the Python code in the checkpoint. With --resume, of a run that does: say it again.",
 )
+@click.option(
+    "--accept-distance",
+    "accepted",
+    type=float,
+    metavar="X",
+    help="With --resume, of a served model: its weights are the same if fixed prompts differ by X at most.",
+)
 @run_options
 @execution_options
-def run(words: tuple[str, ...], resume: Path | None, is_trusted: bool, **options: Any) -> int:
+def run(
+    words: tuple[str, ...], resume: Path | None, is_trusted: bool, accepted: float | None, **options: Any
+) -> int:
     """Run what the WORDS of run.sh ask for, exactly as the predecessor's."""
     if not words and resume is None:
         click.echo(usage(None), err=True)
@@ -77,6 +86,8 @@ def run(words: tuple[str, ...], resume: Path | None, is_trusted: bool, **options
         )
         asked = replace(asked, trust_remote_code=asked.trust_remote_code or is_trusted, **fields)
     if resume is None:
+        if accepted is not None:
+            raise SpecError("--accept-distance is for a run that is gone on with: give --resume DIR too")
         assert asked is not None
         if execution.dry_run:
             return dump(asked)
@@ -90,7 +101,9 @@ def run(words: tuple[str, ...], resume: Path | None, is_trusted: bool, **options
         for name, value in fields.items()
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
-    return go_on(resume, asked=asked, options=given, execution=execution, is_trusted=is_trusted)
+    return go_on(
+        resume, asked=asked, options=given, execution=execution, is_trusted=is_trusted, accepted=accepted
+    )
 
 
 def _refuse_unknown_options(words: Sequence[str], context: click.Context) -> None:

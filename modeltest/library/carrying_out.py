@@ -52,11 +52,19 @@ def singles(spec: RunSpec) -> list[RunSpec]:
     return [replace(spec, batch_sizes=((size,),)) for size in spec.batch_sizes[0]]
 
 
-def go_on(directory: Path, *, asked: Mapping[str, object], is_trusted: bool, how: How) -> RunOutcome:
+def go_on(
+    directory: Path,
+    *,
+    asked: Mapping[str, object],
+    is_trusted: bool,
+    how: How,
+    accepted: float | None = None,
+) -> RunOutcome:
     """Go on with the run in `directory` from its journal; one that is complete is left as it is.
 
     `asked` are fields of a spec that must be those of the run. `is_trusted`: the user has said that code
-    which the run brings along may run.
+    which the run brings along may run. `accepted` is the mean distance up to which they have said that a
+    server's log-probabilities are of the same weights.
 
     Raises: SpecError when there is no run, or one that asks for something else; ModelTestError.
     """
@@ -67,4 +75,4 @@ def go_on(directory: Path, *, asked: Mapping[str, object], is_trusted: bool, how
         refuse_unsaid_trust(directory, [spec], interpreter=None if named is None else str(named))
     allow_code(spec)
     workers = Workers(how.limits)
-    return resume(directory, progress=how.progress, verbose=how.verbose, workers=workers)
+    return resume(directory, progress=how.progress, verbose=how.verbose, workers=workers, accepted=accepted)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from modeltest.api import RunSpec
+from modeltest.api import RunSpec, SpecError
 from modeltest.library.carrying_out import How, carry_out, go_on
 from modeltest.library.interrupts import RunInterrupted
 from modeltest.library.runs import Run, load_run
@@ -95,6 +95,7 @@ def evaluate(
 def evaluate(
     *,
     resume: str | os.PathLike[str],
+    accept_distance: float | None = None,
     trust_remote_code: bool = False,
     progress: bool = False,
     verbose: bool = False,
@@ -115,7 +116,8 @@ def evaluate(
     pair such as `(256, 64)`. `--as` is `known_as`, because Python reserves `as`.
 
     With `resume` the run in that directory goes on where it was stopped; options beside it must ask for what
-    it asks for. Nothing is printed unless `progress` is true; `verbose` adds the output of the workers.
+    it asks for, but for `accept_distance`, which is `--accept-distance`. Nothing is printed unless `progress`
+    is true; `verbose` adds the output of the workers.
 
     The verdict says whether the numbers may be used: an INVALID run is returned, not raised.
 
@@ -125,8 +127,11 @@ def evaluate(
     """
     limits = limits_by_keywords({name: options.pop(name) for name in _LIMITS & options.keys()})
     how = How(told(is_told=progress), limits, verbose=verbose)
+    accepted = options.pop("accept_distance", None)
     if resume is not None:
-        return _run_of(_gone_on(Path(resume).expanduser(), command, options, how))
+        return _run_of(_gone_on(Path(resume).expanduser(), command, options, how, accepted))
+    if accepted is not None:
+        raise SpecError("accept_distance is for a run that is gone on with: give resume=DIR too")
     words = words_of(command, options)
     typed = shlex.join(["modeltest", command, *words])
     (outcome,) = carry_out(asked_by_words(command, words), command=typed, how=how)
@@ -141,10 +146,13 @@ def spec_of(command: str = ACCURACY, **options: Any) -> RunSpec:
     return asked_by_words(command, words_of(command, options))
 
 
-def _gone_on(directory: Path, command: str, options: Mapping[str, Any], how: How) -> RunOutcome:
+def _gone_on(
+    directory: Path, command: str, options: Mapping[str, Any], how: How, accepted: float | None
+) -> RunOutcome:
     asks = options.keys() - {_TRUST}
     asked = asked_by(spec_of(command, **options)) if asks else {}
-    return go_on(directory, asked=asked, is_trusted=bool(options.get(_TRUST)), how=how)
+    is_trusted = bool(options.get(_TRUST))
+    return go_on(directory, asked=asked, is_trusted=is_trusted, how=how, accepted=accepted)
 
 
 def _run_of(outcome: RunOutcome) -> Run:

@@ -3,7 +3,7 @@
 Its tokenizer is a byte-level BPE with few merges, which `write_tokenizer` also writes for transformers. Its
 next-token distribution is a function of the ids before: printable text, words, sometimes a Chinese character
 of three tokens, and sometimes an end. Other `weights` give other distributions, as a fine-tune or 4-bit
-weights would; `noise1e-5` is the base on another batch size.
+weights would; `noise1e-5` is the base on another batch size, `kernels` in bfloat16 with other kernels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-WEIGHTS = ("base", "finetune", "int4", "noise1e-5")
+WEIGHTS = ("base", "finetune", "int4", "noise1e-5", "kernels")
 
 WORDS = (
     *(" yes", " no", " the", " The", " is", " sea", " salt", " and", " of", "Question", "Answer", " answer"),
@@ -139,6 +139,8 @@ class MadeModel:
         logits = 1.5 * _logistic(state) + _BIAS[min(missing, 1)]
         if self.weights == "finetune":
             logits = logits + 0.15 * _logistic(state ^ 0x5EED)
+        if self.weights == "kernels":
+            logits = logits + 0.02 * _logistic(state ^ 0xBF16)
         if self.weights == "int4":
             logits = np.round(logits * 2) / 2
         logits = logits - logits.max()

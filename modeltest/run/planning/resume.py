@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from modeltest.api import (
     AUTO_WORLD_SIZE,
+    MOST_ACCEPTED,
     DatasetInfo,
     EngineInfo,
     Finding,
@@ -19,7 +21,10 @@ from modeltest.api import (
     ModelTestError,
     RunResult,
     RunSpec,
+    ServedModel,
     SpecError,
+    gone_on_with,
+    mean_distance,
     other_weights,
 )
 from modeltest.findings import sentence
@@ -160,7 +165,50 @@ def refuse_other_engine(directory: Path, then: EngineInfo | None, now: EngineInf
     names = (*_ENGINE_FACTS, "processors") if is_timed else _ENGINE_FACTS
     _refuse(directory, _facts(then, names), _facts(now, names))
     if then.served and now.served and (difference := other_weights(then.served, now.served)):
-        raise other_run_error(directory, difference)
+        raise other_run_error(directory, difference + _how_to_accept(then.served, now.served))
+
+
+def _how_to_accept(then: ServedModel, now: ServedModel) -> str:
+    if len(then.logprobs) != len(now.logprobs) or then.name != now.name or not then.logprobs:
+        return ""
+    distance = mean_distance(then.logprobs, now.logprobs)
+    if not distance <= MOST_ACCEPTED:
+        return ""
+    enough = ceil(distance * 100) / 100
+    return f" (or, if you know that the weights are the same, go on with --accept-distance {enough:g})"
+
+
+def accepting(directory: Path, result: RunResult, distance: float) -> RunResult:
+    """Return the run of a served model with the distance at which its user says that weights are the same.
+
+    Raises: SpecError where there is no such distance.
+    """
+    served = result.engine.served if result.engine else None
+    if result.engine is None or served is None or not served.logprobs:
+        raise SpecError(
+            f"--accept-distance is for a run that asked a server with log-probabilities; {directory} is none"
+        )
+    if not 0 < distance <= MOST_ACCEPTED:
+        raise SpecError(
+            f"--accept-distance must be above 0 and at most {MOST_ACCEPTED:g}, not {distance:g}: what is "
+            "farther apart is not the same weights"
+        )
+    return replace(result, engine=replace(result.engine, served=replace(served, accepted=distance)))
+
+
+def as_at_begin(then: EngineInfo | None, now: EngineInfo) -> EngineInfo:
+    """Return the engine of a run that is gone on with: a server's model stays the one of its begin."""
+    if then is None or then.served is None or now.served is None:
+        return now
+    served = gone_on_with(then.served, now.served)
+    notes = now.notes
+    if served.accepted is not None:
+        apart = ", ".join(f"{distance:.2g}" for distance in served.distances)
+        notes += (
+            f"gone on with at {apart} between fixed prompts in the mean: up to {served.accepted:g} its user "
+            "has said that the weights are the same",
+        )
+    return replace(now, served=served, notes=notes)
 
 
 def other_run_error(directory: Path, difference: str) -> ModelTestError:

@@ -28,7 +28,7 @@ from modeltest.findings import sentence
 from modeltest.machine.machine import describe_machine
 from modeltest.run.ending.finish import finish, write_reports_of_failure
 from modeltest.run.planning.plan import Plan, can_go_on, plan, protocol_version, run_name
-from modeltest.run.planning.resume import refuse_other_run, unrecorded_interruption
+from modeltest.run.planning.resume import accepting, refuse_other_run, unrecorded_interruption
 from modeltest.run.planning.trust import code_of, digests_of_tasks
 from modeltest.run.record.directory import (
     LOG_FILE,
@@ -128,9 +128,16 @@ def _opening(plan: Plan, directory: Path) -> Iterator[str]:
 
 
 def resume(
-    directory: Path, *, progress: Progress, verbose: bool = False, workers: Workers | None = None
+    directory: Path,
+    *,
+    progress: Progress,
+    verbose: bool = False,
+    workers: Workers | None = None,
+    accepted: float | None = None,
 ) -> RunOutcome:
     """Go on with the run in `directory` from its journal; one that is complete is left as it is.
+
+    `accepted` is the mean distance up to which a server's log-probabilities are taken for the same weights.
 
     Raises: what `launch` does; SpecError when weights, prompts or rules are no longer those of the journal;
     PrerequisiteError when a process is still at work on it.
@@ -151,6 +158,8 @@ def resume(
         end_of(directory / FILE_NAME)  # what is not as it was written is refused before a model is loaded
         planned = plan(result.spec)
         refuse_other_run(directory, result, planned)
+        if accepted is not None:
+            result = accepting(directory, result, accepted)
         done = count_entries(directory / FILE_NAME)
         stopped = result.error or "its supervisor was killed"
         found_done = f" after {done} questions or trials" if done else ""

@@ -48,7 +48,7 @@ from modeltest.run.pipes.variables import EVENTS, NEXT_RUNS, TRACE_FOLDER
 from modeltest.run.planning.found import refuse_lacking
 from modeltest.run.planning.lora import check_numbers
 from modeltest.run.planning.prompts import ReadPrompts, read_prompts, with_prompts
-from modeltest.run.planning.resume import refuse_other_dataset, refuse_other_engine
+from modeltest.run.planning.resume import as_at_begin, refuse_other_dataset, refuse_other_engine
 from modeltest.run.record.directory import read_result
 from modeltest.run.record.journal import FILE_NAME, JournalReader, JournalWriter, count_entries
 from modeltest.run.worker.accuracy import refuse_other_prompts, run_accuracy
@@ -317,6 +317,7 @@ def _with_engine(
     with nullcontext() if is_loaded else run.timed("load"):
         info = run.serving.ready(run.result.spec, run.result.model)
     refuse_other_engine(run.directory, run.result.engine, info, is_timed=run.is_timed)
+    info = as_at_begin(run.result.engine, info)
     refuse_lacking(info, run.result.spec, run.required)
     run.events.send("loaded", engine=to_plain(info), is_new=not is_loaded)
     run.events.send("phase", name=RUNNING_PHASE)

@@ -115,7 +115,7 @@ def answered(directory):
 
 def test_a_run_whose_server_ended_goes_on_with_the_same_weights_and_no_others(task, tmp_path):
     output = tmp_path / "output"
-    with made_server(tmp_path, "vllm", *SLOW) as server:
+    with made_server(tmp_path, "vllm", "--first-ms", "80") as server:
         words = ["accuracy", "--task-file", str(task), "--engine", "openai", "--model", server.url]
         process = start([*words, "--batch-size", "4", "--engine-option", "retry_s=1"], output)
         await_journal(output, 60)
@@ -140,3 +140,29 @@ def test_a_run_whose_server_ended_goes_on_with_the_same_weights_and_no_others(ta
         expected = [MODEL.logprob(one["prompt_tokens"], choice) for choice in one["choice_tokens"]]
         assert one["choice_logprobs"] == pytest.approx(expected, abs=1e-4)
     assert read(directory)["status"] == "complete"
+
+
+def test_weights_that_look_like_others_are_gone_on_with_when_the_user_knows_better(task, tmp_path):
+    output = tmp_path / "output"
+    with made_server(tmp_path, "vllm", "--first-ms", "80") as server:
+        words = ["accuracy", "--task-file", str(task), "--engine", "openai", "--model", server.url]
+        process = start([*words, "--batch-size", "4", "--engine-option", "retry_s=1"], output)
+        await_journal(output, 60)
+        server.stop(kill=True)
+        process.communicate(timeout=60)
+        directory = run_directory(output)
+        then = read(directory)["engine"]["served"]
+        server.start("--weights", "kernels")
+        refused = resume(directory, "run", expect=2).stderr
+        assert "other weights, or computes with the same ones otherwise" in refused
+        assert "--accept-distance 0.04" in refused
+        for distance in ("0.01", "0.5"):
+            resume(directory, "run", "--accept-distance", distance, expect=2)
+        resume(directory, "run", "--accept-distance", "0.04")
+    engine = read(directory)["engine"]
+    assert read(directory)["status"] == "complete"
+    assert engine["served"]["logprobs"] == then["logprobs"], "those of the begin are kept"
+    assert engine["served"]["accepted"] == 0.04
+    (distance,) = engine["served"]["distances"]
+    assert 0.02 < distance <= 0.04
+    assert any("its user has said that the weights are the same" in note for note in engine["notes"])
