@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from engines.common.encoding import Encoded, encode_window
 from engines.endpoint.choices import CannotTellError, choose
-from engines.endpoint.fingerprint import served_model
 from engines.endpoint.generations import Drawing, generate
 from engines.endpoint.loading import Loaded
+from engines.endpoint.model_watch import ModelWatch
 from engines.endpoint.routes.replies import ReplyError, Usage
 from engines.endpoint.timed import Lags, run_timed
 from engines.endpoint.transport.client import Unanswered
-from modeltest.api import ChatPrompt, ClientUse, Completion, EngineError, Request, RunSpec, other_weights
+from modeltest.api import ChatPrompt, ClientUse, Completion, Request, RunSpec
 
 Asked = Encoded | Request
 """As token ids, or as it is: a text or a conversation that the server cuts itself."""
@@ -24,16 +24,21 @@ _NS_PER_MS = 1e6
 
 
 @dataclass(slots=True)
-class _Sums:
-    """What the server counted; `None` until it says something."""
+class Sums:
+    """What was asked for and the server counted; `None` until it says something."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     thinking_answers: int = 0
+    requests: int = 0
+    """Of connections before the present ones; so `retries`."""
+
+    retries: int = 0
 
     def add(self, usage: Usage) -> None:
+        """Count in what the server says of one answer."""
         for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens"):
             count = getattr(usage, name)
             if count is not None:
@@ -43,16 +48,20 @@ class _Sums:
 class Answering:
     """Asks one looked-at server."""
 
-    def __init__(self, loaded: Loaded, spec: RunSpec) -> None:
+    def __init__(self, loaded: Loaded, spec: RunSpec, sums: Sums | None = None) -> None:
         self._loaded, self._server = loaded, loaded.server
+        self.watch = ModelWatch(loaded.server, loaded.fingerprint)
+        self._sums = sums or Sums()
+        self.begin(spec)
+
+    def begin(self, spec: RunSpec) -> None:
+        """Get ready for a run: what is drawn begins anew, and so do delays; counts go on."""
         generation = spec.options.generation
         sampling = generation.sampling if generation else None
         self._drawing = Drawing(sampling, spec.seed) if sampling is not None else None
         reads = self._server.route_of("token_prompts")
         self._takes_ids = reads is not None and reads.takes_ids
         self._lags = Lags()
-        self._sums = _Sums()
-        self._server.client.on_return = self._refuse_others
 
     def prepare(self, window: Sequence[Request]) -> tuple[list[Asked], list[Completion]]:
         """Return requests as they are asked, those with tokens encoded, and those that cannot be."""
@@ -71,11 +80,24 @@ class Answering:
         return isinstance(asked, Encoded) and asked.request.ignore_eos and not asked.choice_ids
 
     async def time(self, batch: Sequence[Encoded]) -> list[Completion]:
-        """Return the completions of one timed batch."""
+        """Return the completions of one timed batch, behind which the model was seen to be the same.
+
+        Raises: EngineError when it is another one.
+        """
         done = await run_timed(self._server, batch, self._lags)
         for _, usage in done:
             self._sums.add(usage)
-        return [completion for completion, _ in done]
+        completions = [completion for completion, _ in done]
+        await self.vouch(completions)
+        return completions
+
+    async def vouch(self, completions: Sequence[Completion]) -> None:
+        """See that answers are of the model that was looked at, if there are any that have not failed.
+
+        Raises: EngineError when it is another one by now; ServerGone.
+        """
+        if not all(completion.error for completion in completions):
+            await self.watch.look()
 
     def work(self, asked: Asked) -> Callable[[], Coroutine[Any, Any, Completion]]:
         """Return what asks for one completion."""
@@ -85,8 +107,8 @@ class Answering:
         """Return what was asked for so far."""
         sums, lags, client = self._sums, self._lags, self._server.client
         return ClientUse(
-            requests=client.requests,
-            retries=client.retries,
+            requests=sums.requests + client.requests,
+            retries=sums.retries + client.retries,
             prompt_tokens=sums.prompt_tokens,
             completion_tokens=sums.completion_tokens,
             cached_prompt_tokens=sums.cached_tokens,
@@ -95,6 +117,15 @@ class Answering:
             shared_chunks=lags.shared_chunks,
             send_lag_ms=lags.send_ns / _NS_PER_MS if lags.is_timed else None,
             loop_lag_ms=lags.loop_ns / _NS_PER_MS if lags.is_timed else None,
+        )
+
+    def counted(self) -> Sums:
+        """Return all counts so far, for whoever asks the server anew in the place of this."""
+        client = self._server.client
+        return replace(
+            self._sums,
+            requests=self._sums.requests + client.requests,
+            retries=self._sums.retries + client.retries,
         )
 
     def _impossible(self, request: Request) -> str | None:
@@ -112,6 +143,10 @@ class Answering:
         return isinstance(request.prompt, ChatPrompt) and not has_template and not request.choices
 
     async def _answer(self, asked: Asked) -> Completion:
+        async with self.watch.asking():
+            return await self._asked(asked)
+
+    async def _asked(self, asked: Asked) -> Completion:
         name = asked.request.id if isinstance(asked, Encoded) else asked.id
         try:
             if isinstance(asked, Encoded) and asked.choice_ids:
@@ -139,14 +174,3 @@ class Answering:
             error = f"prompt and answer have {tokens} tokens, more than the context of {context}"
             return Completion(completion.request_id, error=error)
         return completion
-
-    async def _refuse_others(self) -> None:
-        """Look whether the server that was away serves what it did.
-
-        Raises: EngineError when it does not.
-        """
-        now = await served_model(self._server)
-        if difference := other_weights(self._loaded.served, now):
-            raise EngineError(
-                f"{self._server.client.address.base} was away and came back as another: {difference}"
-            )

@@ -9,11 +9,12 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from engines.endpoint.transport.address import Address, read_address, refuse_open_http
+from engines.endpoint.transport.address import read_address, refuse_open_http
 from engines.endpoint.transport.options import EndpointOptions
 from modeltest.api import (
     Capability,
     Completion,
+    DeviceError,
     EngineError,
     EngineInfo,
     EngineUsage,
@@ -112,19 +113,42 @@ class OpenAIEngine:
         from engines.endpoint.transport.loop import LoopThread
 
         begin = time.perf_counter()
+        before = self._answers.counted() if self._answers is not None else None
+        self.close()
         self._loop = LoopThread()
         address, options = read_address(spec.weights), EndpointOptions.of(spec)
         self._loaded = load(self._loop, address, options, spec, model)
-        self._answers = Answering(self._loaded, spec)
-        info = self._described(address, spec, time.perf_counter() - begin)
+        self._answers = Answering(self._loaded, spec, before)
+        info = self._described(spec, time.perf_counter() - begin)
         self.capabilities = type(self).capabilities - {Capability(name) for name in info.lacking}
         return info
 
+    def begin(self, spec: RunSpec, model: ModelInfo) -> EngineInfo:
+        """Get ready for another run of the same server; see `modeltest.api.Reusable`.
+
+        Which server it is and what it serves is asked anew, by all fixed texts; what it can only where it may
+        have been restarted since.
+        """
+        from engines.endpoint.loading import is_as_it_was
+
+        loop, loaded, answers = self._require()
+        if not is_as_it_was(loop, loaded):
+            return self.load(spec, model)
+        try:
+            loop.run(loaded.server.client.look_again())
+        except EngineError as problem:
+            raise DeviceError(f"{problem}; a fresh process looks at it anew") from problem
+        if loaded.server.client.has_changed:
+            return self.load(spec, model)
+        answers.begin(spec)
+        return self._described(spec)
+
     def complete(self, requests: Iterable[Request], *, batch_size: int) -> Iterator[Sequence[Completion]]:
         """Yield completions as they come, `batch_size` requests in flight; see `modeltest.api.Engine`."""
-        if self._loop is None or self._answers is None:
-            raise EngineError(f"engine {self.name} is asked before it has looked at a server")
-        loop, answers = self._loop, self._answers
+        loop, _, answers = self._require()
+        held: list[Completion] = []
+        """Answers behind which the model was not yet seen to be the same."""
+
         remaining = iter(requests)
         while window := list(islice(remaining, max(_WINDOW_REQUESTS, batch_size))):
             ready, failed = answers.prepare(window)
@@ -137,7 +161,13 @@ class OpenAIEngine:
                 answers.work(each) for each in ready if not answers.is_timed(each)
             ]
             for done in loop.as_done(works, limit=batch_size):
-                yield from _in_parts(done, batch_size)
+                held += done
+                if answers.watch.is_due():
+                    loop.run(answers.vouch(held))
+                    yield from _in_parts(held, batch_size)
+                    held = []
+        loop.run(answers.vouch(held))
+        yield from _in_parts(held, batch_size)
 
     def tokenizer(self) -> Tokenizer:
         """Return the tokenizer whose files were given.
@@ -172,11 +202,16 @@ class OpenAIEngine:
         self._loop.close()
         self._loop = self._loaded = self._answers = None
 
-    def _described(self, address: Address, spec: RunSpec, load_s: float) -> EngineInfo:
-        from engines.endpoint.discovery import lacking
+    def _require(self) -> tuple[LoopThread, Loaded, Answering]:
+        if self._loop is None or self._loaded is None or self._answers is None:
+            raise EngineError(f"engine {self.name} is asked before it has looked at a server")
+        return self._loop, self._loaded, self._answers
 
-        assert self._loaded is not None
-        loaded = self._loaded
+    def _described(self, spec: RunSpec, load_s: float | None = None) -> EngineInfo:
+        from engines.endpoint.discovery import lacking
+        from engines.endpoint.timed import timed_route
+
+        _, loaded, _ = self._require()
         server = loaded.server
         seen, side = server.seen, loaded.text_side
         return EngineInfo(
@@ -194,7 +229,8 @@ class OpenAIEngine:
                 *(side.texts.notes if side is not None else ("the server is asked with texts alone",)),
                 *(("the dtype is what was stated of the server",) if spec.dtype else ()),
             ),
-            served=loaded.served,
+            times_end_alone=(route := timed_route(server)) is not None and route.name in server.counting,
+            served=loaded.fingerprint.whole,
             abilities=tuple(server.abilities.values()),
             lacking=lacking(server, is_chat=spec.chat),
         )

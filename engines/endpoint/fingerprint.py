@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engines.endpoint.routes.completions import CHAT, COMPLETIONS
@@ -11,7 +11,7 @@ from engines.endpoint.routes.replies import Reply, ReplyError, read_reply
 from engines.endpoint.routes.route import Route
 from engines.endpoint.server import Server, echo_fields
 from engines.endpoint.transport.client import Unanswered
-from modeltest.api import EngineError, ServedModel, mean_distance
+from modeltest.api import ServedModel, mean_distance
 
 TEXTS = (
     "The lighthouse keeper counted the ships each evening and wrote their names into a ledger bound in green "
@@ -28,26 +28,53 @@ TEXTS = (
 _ANSWER_TOKENS = 24
 
 
-async def served_model(server: Server) -> ServedModel:
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a model says to the fixed texts, to all of them and to each."""
+
+    whole: ServedModel
+    parts: tuple[ServedModel, ...]
+
+
+async def fingerprint(server: Server) -> Fingerprint:
     """Ask what the model says to the fixed texts, all together and then one by one.
 
-    Raises: EngineError when the server does not answer.
+    Raises: Unanswered.
     """
+    together: list[float] | None = None
+    if _tells_logprobs(server):
+        answers = await asyncio.gather(*(said_to(server, place) for place in range(len(TEXTS))))
+        together = [value for each in answers for value in each.logprobs]
+    # One by one they are asked alike in every run, whatever the server's batch size.
+    parts = [await said_to(server, place) for place in range(len(TEXTS))]
+    if together is None:
+        texts = tuple(text for part in parts for text in part.texts)
+        return Fingerprint(ServedModel(server.model, texts=texts), tuple(parts))
+    known = tuple(value for part in parts for value in part.logprobs)
+    if len(known) != len(together):
+        raise Unanswered("a fixed prompt has more log-probabilities at one time than at another")
+    noise = mean_distance(known, together)
+    parts = [replace(part, noise=noise) for part in parts]
+    return Fingerprint(ServedModel(server.model, known, noise), tuple(parts))
+
+
+async def said_to(server: Server, place: int) -> ServedModel:
+    """Ask what the model says to one of the fixed texts.
+
+    Raises: Unanswered.
+    """
+    text = TEXTS[place]
     try:
-        if server.can("prompt_logprobs") or server.can("echo"):
-            together = await asyncio.gather(*(_logprobs(server, text) for text in TEXTS))
-            alone = [await _logprobs(server, text) for text in TEXTS]
-            # One by one they are asked alike in every run, whatever the server's batch size.
-            known, scattered = _joined(alone), _joined(together)
-            return ServedModel(server.model, known, mean_distance(known, scattered))
-        texts = [await _answer(server, text) for text in TEXTS]
+        if _tells_logprobs(server):
+            found = await _logprobs(server, text)
+            return ServedModel(server.model, tuple(round(value, 6) for value in found))
+        return ServedModel(server.model, texts=(await _answer(server, text),))
     except (Unanswered, ReplyError) as problem:
-        raise EngineError(f"{server.client.address.base} does not answer a fixed prompt: {problem}") from None
-    return ServedModel(server.model, texts=tuple(texts))
+        raise Unanswered(f"a fixed prompt is not answered: {problem}") from None
 
 
-def _joined(parts: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    return tuple(round(value, 6) for part in parts for value in part)
+def _tells_logprobs(server: Server) -> bool:
+    return server.can("prompt_logprobs") or server.can("echo")
 
 
 async def _logprobs(server: Server, text: str) -> list[float]:

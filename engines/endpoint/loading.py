@@ -11,7 +11,7 @@ from typing import Any
 from engines.endpoint.abilities import QUESTION, SENTENCE, Texts, find_out
 from engines.endpoint.dialects import STRICT, UNKNOWN, Dialect
 from engines.endpoint.discovery import find_server, refuse_other_dtype, refuse_unknown_model
-from engines.endpoint.fingerprint import served_model
+from engines.endpoint.fingerprint import Fingerprint, fingerprint
 from engines.endpoint.native_abilities import find_out_natives
 from engines.endpoint.routes.known import known_routes
 from engines.endpoint.server import Server
@@ -23,7 +23,7 @@ from engines.endpoint.transport.loop import LoopThread
 from engines.endpoint.transport.options import EndpointOptions
 from engines.endpoint.transport.secrets import read_secrets
 from engines.endpoint.vocabulary import vocabulary_size
-from modeltest.api import Ability, EngineError, ModelInfo, RunSpec, ServedModel, SpecError
+from modeltest.api import Ability, EngineError, ModelInfo, RunSpec, SpecError
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Loaded:
 
     server: Server
     text_side: TextSide | None
-    served: ServedModel
+    fingerprint: Fingerprint
     context_tokens: int | None
     vocabulary_size: int | None
     special_ids: tuple[int, ...] = ()
@@ -83,7 +83,21 @@ def _look(loop: LoopThread, client: Client, spec: RunSpec, info: ModelInfo) -> L
     if server.can("token_prompts"):
         text_side = _text_side(loop, server, raw, context, size, is_cut=can_cut.is_there is True)
     server.abilities["text_side"] = Ability("text_side", text_side is not None, _said_of_texts(server, raw))
-    return Loaded(server, text_side, loop.run(served_model(server)), context, size, special, raw)
+    return Loaded(server, text_side, loop.run(fingerprint(server)), context, size, special, raw)
+
+
+def is_as_it_was(loop: LoopThread, loaded: Loaded) -> bool:
+    """Say whether the server is the one that was looked at, so that what it can need not be tried again.
+
+    Raises: EngineError, PrerequisiteError when it is not asked with success.
+    """
+    client, then = loaded.server.client, loaded.server.seen
+    try:
+        now = loop.run(find_server(client, client.options.served_model))
+    except Unanswered as problem:
+        raise EngineError(f"{client.address.base}: {problem}") from None
+    facts = [(each.dialect.name, each.version, each.context_tokens) for each in (then, now.seen)]
+    return facts[0] == facts[1] and now.model == loaded.server.model and not client.has_changed
 
 
 def _said_of_texts(server: Server, raw: Any) -> str:

@@ -27,8 +27,12 @@ class Server:
     model: str
     seen: Recognized
     abilities: dict[str, Ability] = field(default_factory=dict)
+    counting: set[str] = field(default_factory=set)
+    """Routes, by name, whose answers say how many tokens they have where nothing is streamed."""
+
     has_arrivals: bool = False
     """Whether times of streams are those at which this kernel had their bytes; else of the reads."""
+
     natives: tuple[Route, ...] = ()
     """The server's own routes that were found to be right, in the order in which they are preferred."""
 

@@ -14,12 +14,13 @@ from typing import Any
 from engines.common.completions import completion
 from engines.common.encoding import Encoded
 from engines.endpoint.chunks import Streamed, read_stream, token_times
-from engines.endpoint.routes.replies import Usage
+from engines.endpoint.routes.replies import ReplyError, Usage
 from engines.endpoint.routes.route import Route
 from engines.endpoint.server import Server
 from engines.endpoint.transport.client import AttemptFailed
-from engines.endpoint.transport.streaming import StartLine, Stream, connect, framed, stream
+from engines.endpoint.transport.streaming import Raw, StartLine, Stream, connect, framed, stream
 from modeltest.api import Completion, Finish
+from modeltest.plain.json_text import JsonError, parse_published_json
 
 TIMED_NEEDS = ("token_prompts", "stream", "token_times", "ignore_eos")
 """Abilities of the one route that a timed run asks."""
@@ -70,18 +71,20 @@ async def run_timed(server: Server, batch: Sequence[Encoded], lags: Lags) -> lis
             for task in (watch, *streams):
                 task.cancel()
     lags.is_timed = True
-    streams_of = zip(batch, map(framed, came), strict=True)
-    return [
-        _completed(one, each, read_stream(each.pieces, route), line.begin_ns, lags)
-        for one, each in streams_of
-    ]
+    asked = zip(batch, came, strict=True)
+    return [_completed(one, each, route, line.begin_ns, lags) for one, each in asked]
 
 
 def timed_wishes(server: Server, route: Route, encoded: Encoded) -> dict[str, Any]:
-    """Return what asks for a streamed completion of exactly the tokens asked for, which no cache serves."""
+    """Return what asks for a completion of exactly the tokens asked for, which no cache serves.
+
+    It is streamed, but where the end alone is timed: then the server has nothing to send before.
+    """
     request = encoded.request
-    fields = stream_fields(server, route) | _fresh(server)
-    return server.completion(encoded.prompt_ids, new_tokens=request.max_new_tokens, **fields)
+    fields = whole_fields(route) if request.only_end_timed else stream_fields(server, route)
+    return server.completion(
+        encoded.prompt_ids, new_tokens=request.max_new_tokens, **fields, **_fresh(server)
+    )
 
 
 def stream_fields(server: Server, route: Route) -> dict[str, Any]:
@@ -89,7 +92,12 @@ def stream_fields(server: Server, route: Route) -> dict[str, Any]:
     usage: dict[str, Any] = {"include_usage": True}
     if "continuous_usage_stats" in route.wishes and not server.has(route, "returned_ids"):
         usage["continuous_usage_stats"] = True
-    fields: dict[str, Any] = {"stream": True, "stream_options": usage}
+    return {"stream": True, "stream_options": usage, **whole_fields(route)}
+
+
+def whole_fields(route: Route) -> dict[str, Any]:
+    """Return what asks for an answer that goes on to its limit, and for its ids."""
+    fields: dict[str, Any] = {}
     if "return_token_ids" in route.wishes:
         fields["return_token_ids"] = True
     if "ignore_eos" in route.wishes:
@@ -102,6 +110,41 @@ def _fresh(server: Server) -> dict[str, Any]:
 
 
 def _completed(
+    encoded: Encoded, raw: Raw, route: Route, begin_ns: int, lags: Lags
+) -> tuple[Completion, Usage]:
+    sent_ns = raw.sent_ns or begin_ns
+    lags.send_ns = max(lags.send_ns, sent_ns - begin_ns)
+    if encoded.request.only_end_timed:
+        return _ended(encoded, raw, route, begin_ns)
+    stream = framed(raw)
+    return _streamed(encoded, stream, read_stream(stream.pieces, route), begin_ns, lags)
+
+
+def _ended(encoded: Encoded, raw: Raw, route: Route, begin_ns: int) -> tuple[Completion, Usage]:
+    """Return an answer that came in one piece, and when its last byte had."""
+    if raw.error is not None:
+        return completion(encoded, error=raw.error), Usage()
+    try:
+        reply = route.read(parse_published_json(raw.whole))
+    except (JsonError, ReplyError) as problem:
+        return completion(encoded, error=str(problem)), Usage()
+    limit, usage = encoded.request.max_new_tokens, reply.usage
+    if usage.completion_tokens != limit:
+        return completion(encoded, error=f"{usage.completion_tokens} of {limit} tokens came"), usage
+    if error := wrong_count(encoded, usage):
+        return completion(encoded, error=error), usage
+    ids = reply.token_ids if reply.token_ids is not None and len(reply.token_ids) == limit else None
+    done = completion(
+        encoded,
+        output_tokens=ids or (),
+        output_count=None if ids else limit,
+        sent_ns=(raw.sent_ns or begin_ns) - begin_ns,
+        finish=Finish.LENGTH,
+    )
+    return replace(done, end_ns=raw.reads[-1].time_ns - begin_ns), usage
+
+
+def _streamed(
     encoded: Encoded, stream: Stream, streamed: Streamed, begin_ns: int, lags: Lags
 ) -> tuple[Completion, Usage]:
     usage = streamed.usage
@@ -116,20 +159,15 @@ def _completed(
     limit = encoded.request.max_new_tokens
     if len(times) != limit:
         return completion(encoded, error=f"{len(times)} of {limit} tokens came"), usage
-    sent_ns = stream.sent_ns or begin_ns
-    lags.send_ns = max(lags.send_ns, sent_ns - begin_ns)
-    done = completion(
+    return completion(
         encoded,
         output_tokens=ids or (),
         output_count=None if ids else len(times),
         token_times_ns=tuple(time_ns - begin_ns for time_ns in times),
-        sent_ns=sent_ns - begin_ns,
+        sent_ns=(stream.sent_ns or begin_ns) - begin_ns,
         first_byte_ns=None if streamed.first_ns is None else streamed.first_ns - begin_ns,
         finish=Finish.LENGTH,
-    )
-    if encoded.request.only_end_timed:
-        done = replace(done, token_times_ns=(), end_ns=done.token_times_ns[-1])
-    return done, usage
+    ), usage
 
 
 def _ids(streamed: Streamed, count: int) -> tuple[int, ...] | None:

@@ -12,6 +12,9 @@ from typing import Any
 from made_http import Answer, Asked, Log, as_chunk
 from made_model import MadeModel
 
+CHANGED = "weights changed"
+"""Stands in the log where the weights did."""
+
 
 class Refused(Exception):
     """What a server will not do. Each dialect has its own body for it."""
@@ -68,6 +71,9 @@ class Settings:
     incremental: bool = False
     """SGLang's `--incremental-streaming-output`."""
 
+    weights_later: str | None = None
+    """Other weights, which SIGUSR1 brings while connections stay open, as a balancer may."""
+
     breaks_after: int | None = None
     """Each stream ends cleanly after so many tokens: without a reason, without [DONE]."""
 
@@ -122,6 +128,12 @@ class Dialect:
         self.model, self.settings, self._log = model, settings, log
         self._running = 0
         self.open_paths = frozenset({"/health", "/metrics"})
+
+    def change_weights(self) -> None:
+        """Answer whatever is asked from now on with the weights of later."""
+        assert self.settings.weights_later is not None
+        self.model = MadeModel(self.settings.weights_later)
+        self._log.add(path=CHANGED, is_whole=False, body={}, sent=[])
 
     def routes(self) -> Mapping[tuple[str, str], Route]:
         """Return what is answered, by method and path."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 from contextlib import suppress
 from dataclasses import MISSING, fields
 
@@ -64,6 +65,8 @@ async def run(dialect: Dialect, words: argparse.Namespace) -> None:
         os.sched_setaffinity(0, {words.core})
     server = await serve(dialect.handle, words.port)
     print(f"listening on {server.sockets[0].getsockname()[1]}", flush=True)  # noqa: T201
+    if dialect.settings.weights_later is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, dialect.change_weights)
     async with server:
         await server.serve_forever()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from asking import ask
+from dialect import CHANGED
 from made_http import SETTLED
 
 PLACE = Path(__file__).resolve().parent
@@ -48,6 +50,13 @@ class Running:
             process.wait()
             assert process.stdout is not None
             process.stdout.close()
+
+    def change_weights(self) -> None:
+        """Have it answer with its `--weights-later` from now on, on the connections that it has."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGUSR1)
+        while all(line["path"] != CHANGED for line in self.lines()):
+            pass
 
     def lines(self, *, settled: bool = True) -> list[dict[str, Any]]:
         """Return what it wrote down, one entry for each request that has ended.

@@ -75,6 +75,9 @@ class Client:
         self.on_return: Callable[[], Awaitable[None]] | None = None
         """Asked before the next request after a connection broke: the server may be another one by now."""
 
+        self.has_changed = False
+        """Whether a connection broke or another start answered since the server was looked at."""
+
         self.requests = self.retries = 0
 
     @property
@@ -129,8 +132,10 @@ class Client:
             if trouble_of(reply.status) is Trouble.BUSY:
                 asked_s = read_retry_after(reply.retry_after)
                 raise AttemptFailed(f"status {reply.status}: {reply.text}", Trouble.BUSY, asked_s)
-            if self.on_return is None and (start := _start_of(reply.value)) is not None:
-                self._starts.add(start)
+            if (start := _start_of(reply.value)) is not None:
+                if self.on_return is None:
+                    self._starts.add(start)
+                self.has_changed |= start not in self._starts
             return reply
 
         reply: Reply = await self._patiently(answer, min(PROBE_PATIENCE_S, self.options.retry_s))
@@ -166,7 +171,7 @@ class Client:
 
     def note_broken(self) -> None:
         """Note that a connection broke: the server may be another one when it is asked next."""
-        self._was_away = True
+        self._was_away = self.has_changed = True
 
     async def recheck(self) -> None:
         """Look at a server that was away before it is asked again; whoever comes meanwhile waits.
@@ -186,6 +191,14 @@ class Client:
                 said = problem.said if isinstance(problem, ServerGone) else str(problem)
                 raise AttemptFailed(said, Trouble.AWAY) from None
 
+    async def look_again(self) -> None:
+        """Look at the server as after a connection broke, as long as a request would be tried.
+
+        Raises: ServerGone; what `on_return` raises when it is another one.
+        """
+        self._was_away = True
+        await self._patiently(self.recheck, self.options.retry_s)
+
     async def _check_start(self, value: Any) -> None:
         """Look at the model again before an answer counts that another start of the server gave.
 
@@ -196,7 +209,7 @@ class Client:
         if start is None or start in self._starts:
             return
         if self._starts:
-            self._was_away = True
+            self._was_away = self.has_changed = True
             await self.recheck()
         self._starts.add(start)
 

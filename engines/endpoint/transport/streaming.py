@@ -93,7 +93,7 @@ async def stream(client: Client, path: str, body: Mapping[str, Any], line: Start
     try:
         with recording(recorder):
             asking = asyncio.ensure_future(_whole(client, path, json.dumps(body).encode(), sent, line))
-        watch = asyncio.ensure_future(_watch(client, recorder))
+        watch = asyncio.ensure_future(_watch(client, recorder, is_streamed=bool(body.get("stream"))))
         await asyncio.wait({asking, watch}, return_when=asyncio.FIRST_COMPLETED)
         if asking.done():
             status, whole = asking.result()
@@ -145,13 +145,14 @@ async def _whole(
         return response.status, await response.read()
 
 
-async def _watch(client: Client, recorder: Recorder) -> str:
-    """Return once a piece is overdue, what is."""
+async def _watch(client: Client, recorder: Recorder, *, is_streamed: bool) -> str:
+    """Return once a piece is overdue, what is; nothing of an answer that is not streamed comes early."""
+    first_s = client.options.first_byte_s if is_streamed else client.options.whole_s
     begin_ns = perf_counter_ns()
     while True:
         await asyncio.sleep(_WATCH_S)
         reads = recorder.reads
-        limit_s = client.options.idle_s if reads else client.options.first_byte_s
+        limit_s = client.options.idle_s if reads else first_s
         since_ns = reads[-1].time_ns if reads else begin_ns
         if perf_counter_ns() - since_ns > limit_s * 1e9:
             what = "next piece of the stream" if reads else "first byte"

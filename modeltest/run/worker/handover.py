@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from modeltest import registry
 from modeltest.api import (
+    ClientUse,
     DeviceError,
     Engine,
     EngineError,
@@ -26,6 +27,8 @@ from modeltest.api import (
     TokenPrompt,
 )
 from modeltest.run.worker.recovery import is_more_than, used_bytes
+
+_Counts = TypeVar("_Counts", EngineUsage, ClientUse)
 
 SENTINEL_PROMPT_TOKENS = 8
 SENTINEL_TOKENS = 4
@@ -133,11 +136,20 @@ class ServingEngine:
         return None if self._loaded.device == "cpu" else used_bytes(engine)
 
 
+_PEAKS = frozenset({"peak_memory_bytes", "send_lag_ms", "loop_lag_ms"})
+"""What begins anew with each run; everything else is counted."""
+
+
 def usage_since(before: EngineUsage, now: EngineUsage) -> EngineUsage:
-    """Return what was done between two counts; the peak is that of `now`, which began anew."""
+    """Return what was done between two counts; peaks are those of `now`, which began anew."""
+    return _since(before, now)
+
+
+def _since(before: _Counts, now: _Counts) -> _Counts:
     differences: dict[str, Any] = {}
-    for field in fields(EngineUsage):
+    for field in fields(now):
         then, value = getattr(before, field.name), getattr(now, field.name)
-        counts = field.name != "peak_memory_bytes" and then is not None and value is not None
-        differences[field.name] = value - then if counts else value
-    return EngineUsage(**differences)
+        if field.name not in _PEAKS and then is not None and value is not None:
+            value = _since(then, value) if isinstance(value, ClientUse) else value - then
+        differences[field.name] = value
+    return type(now)(**differences)

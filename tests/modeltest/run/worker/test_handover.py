@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from modeltest.api import (
+    ClientUse,
     Completion,
     DeviceError,
     EngineError,
@@ -136,3 +137,11 @@ def test_a_worker_of_one_run_asks_nothing_of_its_own(monkeypatch):
 def test_what_is_unknown_stays_unknown():
     assert usage_since(EngineUsage(), EngineUsage(forward_calls=3)).forward_calls == 3
     assert usage_since(EngineUsage(forward_calls=1), EngineUsage()).forward_calls is None
+
+
+def test_what_was_asked_of_a_server_is_counted_and_its_delays_are_not():
+    before = EngineUsage(client=ClientUse(10, 1, prompt_tokens=5, send_lag_ms=9.0))
+    now = EngineUsage(client=ClientUse(30, 1, prompt_tokens=9, completion_tokens=4, send_lag_ms=2.0))
+    expected = ClientUse(20, 0, prompt_tokens=4, completion_tokens=4, send_lag_ms=2.0)
+    assert usage_since(before, now).client == expected
+    assert usage_since(EngineUsage(), now).client == now.client
