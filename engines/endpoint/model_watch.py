@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from engines.endpoint.fingerprint import TEXTS, Fingerprint, fingerprint, said_to
 from engines.endpoint.server import Server
@@ -78,8 +79,8 @@ class ModelWatch:
 
         Raises: EngineError when it is another model; Unanswered, ServerGone.
         """
-        now = await fingerprint(self._server)
-        if difference := other_weights(self._known.whole, now.whole):
+        now = replace((await fingerprint(self._server)).whole, noise=None)  # of two models it scatters widely
+        if difference := other_weights(self._known.whole, now):
             base = self._server.client.address.base
             raise EngineError(f"{base} serves another model than at the begin: {difference}")
 

@@ -71,6 +71,9 @@ class Settings:
     incremental: bool = False
     """SGLang's `--incremental-streaming-output`."""
 
+    weights_beside: str | None = None
+    """Other weights, which answer every second request, as where a balancer has two servers."""
+
     weights_later: str | None = None
     """Other weights, which SIGUSR1 brings while connections stay open, as a balancer may."""
 
@@ -126,6 +129,7 @@ class Dialect:
 
     def __init__(self, model: MadeModel, settings: Settings, log: Log) -> None:
         self.model, self.settings, self._log = model, settings, log
+        self._beside = MadeModel(settings.weights_beside) if settings.weights_beside else None
         self._running = 0
         self.open_paths = frozenset({"/health", "/metrics"})
 
@@ -146,6 +150,8 @@ class Dialect:
     async def handle(self, asked: Asked, answer: Answer) -> None:
         """Answer one request and write it down, also when the client is gone."""
         exchange = Exchange(asked, answer)
+        if self._beside is not None and asked.method == "POST":
+            self.model, self._beside = self._beside, self.model
         self._running += 1
         most = self._running
         try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 from made_model import MadeModel, decode, encode
 
 from engines.endpoint.engine import OpenAIEngine
+from engines.endpoint.fingerprint import TEXTS
 from modeltest.api import Completion, Engine, EngineInfo, Request, RunSpec, TextPrompt, TokenPrompt
 
 MODEL = MadeModel()
@@ -73,3 +75,8 @@ def assert_right(completion: Completion, request: Request) -> None:
 def said(prompt: tuple[int, ...], count: int, *, ends: bool = True) -> list[int]:
     """Return the ids of the likeliest answer."""
     return MODEL.greedy(prompt, count) if ends else MODEL.greedy(prompt, count, ends=())
+
+
+def of_questions(lines: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return what a server was asked but for looks at its model, whose number is a matter of time."""
+    return [line for line in lines if not any(line["body"].get(name) in TEXTS for name in ("prompt", "text"))]

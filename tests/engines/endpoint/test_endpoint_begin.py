@@ -22,7 +22,7 @@ def test_another_run_asks_for_the_model_and_not_what_the_server_can(tmp_path):
         at_begin = server.lines()[len(at_load) :]
     assert replace(again, load_s=None) == replace(info, load_s=None)
     asked = [line["body"] for line in at_begin if line["path"] == "/v1/completions"]
-    assert len(asked) == 8, "the fixed texts, together and one by one"
+    assert len(asked) == 9, "the fixed texts, together (one of them twice) and one by one"
     assert all("prompt_logprobs" in body and isinstance(body["prompt"], str) for body in asked)
     assert "/v1/models" in [line["path"] for line in at_begin]
     assert len(at_begin) < len(at_load) / 3

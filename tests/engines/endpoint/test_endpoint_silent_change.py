@@ -81,3 +81,22 @@ def test_other_rounding_is_the_same_model(tmp_path):
         done = answers(engine, requests)
         thread.join()
     assert not any(one.error for one in done.values())
+
+
+def test_two_models_behind_one_address_are_refused(tmp_path):
+    with (
+        made_server(tmp_path, "vllm", "--weights-beside", "finetune") as server,
+        pytest.raises(EngineError, match="do several models share the address"),
+        asked_engine(server.url),
+    ):
+        pass
+
+
+def test_a_second_model_that_joins_the_first_is_noticed(tmp_path):
+    (request,) = questions(2)[1:]
+    with made_server(tmp_path, "vllm") as server, asked_engine(server.url) as (engine, _):
+        assert_right(answers(engine, [request])[request.id], request)
+        server.stop()
+        server.start("--weights-beside", "kernels")
+        with pytest.raises(EngineError, match="do several models share the address"):
+            answers(engine, [request])

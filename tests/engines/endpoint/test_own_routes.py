@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from asked_engine import MODEL, answers, asked_engine, assert_right, questions, said, timed
+from asked_engine import MODEL, answers, asked_engine, assert_right, of_questions, questions, said, timed
 from endpoint_engine import loaded_from
 from made_model import decode, encode, write_tokenizer
 from running_servers import made_server
@@ -67,7 +67,7 @@ def test_sglang_is_asked_for_choices_where_it_tells_given_ids_and_for_texts_as_b
     ):
         before = len(server.lines())
         done = answers(engine, requests)
-        asked = server.lines()[before:]
+        asked = of_questions(server.lines()[before:])
     for request in requests:
         assert_right(done[request.id], request)
         if request.choices:
@@ -92,7 +92,7 @@ def test_a_longer_choice_is_asked_for_its_own_tokens_alone(tokenizer: str, tmp_p
     ):
         before = len(server.lines())
         found = answers(engine, [request])["long"]
-        asked = server.lines()[before:]
+        asked = of_questions(server.lines()[before:])
     assert {line["body"]["logprob_start_len"] for line in asked} == {len(prompt) - 1}
     assert found.choice_logprobs == pytest.approx(
         [MODEL.logprob(prompt, choice) for choice in ((8, 9), (9, 9, 9))]
