@@ -117,7 +117,7 @@ class Probes:
         """A text goes on."""
         self.greedy = reply = await self.ask(SENTENCE, new_tokens=FEW)
         if reply.usage.completion_tokens is not None:
-            self._server.counting.add(self._route.name)
+            self._server.counting.add(self.route.name)
         if not reply.text and not reply.token_ids:
             raise NotSeenError("an empty answer")
         return f"{SENTENCE.rsplit('.', 1)[-1].strip()!r} goes on {reply.text!r:.60}"

@@ -79,4 +79,8 @@ def said(prompt: tuple[int, ...], count: int, *, ends: bool = True) -> list[int]
 
 def of_questions(lines: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return what a server was asked but for looks at its model, whose number is a matter of time."""
-    return [line for line in lines if not any(line["body"].get(name) in TEXTS for name in ("prompt", "text"))]
+    return [
+        line
+        for line in lines
+        if not any(line["body"].get(name) in TEXTS for name in ("prompt", "text", "inputs"))
+    ]

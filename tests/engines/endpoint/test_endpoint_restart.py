@@ -118,7 +118,7 @@ def test_a_run_whose_server_ended_goes_on_with_the_same_weights_and_no_others(ta
     with made_server(tmp_path, "vllm", "--first-ms", "80") as server:
         words = ["accuracy", "--task-file", str(task), "--engine", "openai", "--model", server.url]
         process = start([*words, "--batch-size", "4", "--engine-option", "retry_s=1"], output)
-        await_journal(output, 60)
+        await_journal(output, 1)  # more are held until the model was looked at again
         server.stop(kill=True)
         error = process.communicate(timeout=60)[1]
         assert process.returncode == 5, error
@@ -147,7 +147,7 @@ def test_weights_that_look_like_others_are_gone_on_with_when_the_user_knows_bett
     with made_server(tmp_path, "vllm", "--first-ms", "80") as server:
         words = ["accuracy", "--task-file", str(task), "--engine", "openai", "--model", server.url]
         process = start([*words, "--batch-size", "4", "--engine-option", "retry_s=1"], output)
-        await_journal(output, 60)
+        await_journal(output, 1)  # more are held until the model was looked at again
         server.stop(kill=True)
         process.communicate(timeout=60)
         directory = run_directory(output)

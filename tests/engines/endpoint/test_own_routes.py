@@ -154,7 +154,7 @@ def test_an_own_route_that_is_away_or_answers_otherwise_is_not_used(
     ):
         before = len(server.lines())
         done = answers(engine, requests)
-        asked = {line["path"] for line in server.lines()[before:]}
+        asked = {line["path"] for line in of_questions(server.lines()[before:])}
     assert there(info)["own_routes"] is False
     assert "/generate is not used: " in seen(info)["own_routes"]
     assert asked == {"/v1/completions"}
@@ -193,7 +193,7 @@ def test_mindie_returns_ids_on_its_own_route_and_stops_on_openais(tokenizer: str
     ):
         before = len(server.lines())
         done = answers(engine, [*texts, stopped])
-        asked = server.lines()[before:]
+        asked = of_questions(server.lines()[before:])
     for request in texts:
         assert_right(done[request.id], request)
         assert isinstance(request.prompt, TextPrompt)
@@ -218,7 +218,7 @@ def test_token_ids_that_mindie_reads_otherwise_are_found_by_the_answer(
     ):
         before = len(server.lines())
         done = answers(engine, requests)
-        asked = {line["path"] for line in server.lines()[before:]}
+        asked = {line["path"] for line in of_questions(server.lines()[before:])}
     assert "(/generate)" in seen(info)["token_prompts"], "which tells the tokens that it read"
     assert asked == {"/generate"}
     for request in requests:
@@ -315,7 +315,7 @@ def test_mindies_tgi_route_stops_where_there_are_no_completions(tokenizer: str, 
     ):
         before = len(server.lines())
         done = answers(engine, [asked_for])[text.id]
-        (line,) = server.lines()[before:]
+        (line,) = of_questions(server.lines()[before:])
     assert line["path"] == "/generate"
     assert "/infer_token answers alike; /generate answers alike" in seen(info)["own_routes"]
     assert done.text == _said_to(text).split(stop)[0]
