@@ -76,7 +76,7 @@ def test_the_supervisor_needs_nothing_that_the_engine_does(
 def test_a_supervisor_that_is_killed_leaves_no_engine(
     base_python: Path, vllm_python: Path, trained_model: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    long = ["performance", "--engine", "vllm_fp32", "--case", "64,1024"]
+    long = ["performance", "--engine", "vllm_fp32", "--case", "64,1024", "--engine-option", "compile=no"]
     asked = [*long, "--model", str(trained_model("float32")), "--output", str(tmp_path)]
     command = [str(base_python), "-m", "modeltest", *asked, "--engine-python", str(vllm_python)]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as supervisor:

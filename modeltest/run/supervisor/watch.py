@@ -54,7 +54,7 @@ class Watch:
         """Forget what belongs to one worker: another is started."""
         self.failure: ModelTestError | None = None
         self.lost_rank: int | None = None
-        self.is_started = self.is_done = self.is_free = False
+        self.is_started = self.is_loaded = self.is_done = self.is_free = False
         self._flight = Flight()
         self._done_before: int | None = None
 
@@ -79,6 +79,7 @@ class Watch:
 
     def _take_loaded(self, event: Event) -> None:
         engine = from_plain(EngineInfo, event["engine"])
+        self.is_loaded = True
         self.loads += event["is_new"]
         if self.result.engine is None:
             for line in (describe_engine(engine), *describe_abilities(engine)):

@@ -23,6 +23,7 @@ from modeltest.api import (
     TaskOptions,
 )
 from modeltest.cluster.place import TABLE_VARIABLE, node_of, node_variables
+from modeltest.machine.shared_memory import SharedMemoryOf
 from modeltest.run.nodes.ranks import worker_command
 from modeltest.run.pipes.deadlines import EXIT_S, Deadlines, Limits
 from modeltest.run.pipes.events import EventReader
@@ -41,6 +42,9 @@ from modeltest.start import without_current_directory
 
 POLL_S = 0.2
 """How often a silent worker is checked for life."""
+
+_LOOK_S = 1.0
+"""How often a worker that loads is asked for its shared memory; it takes a few milliseconds."""
 
 
 FREE_FIELDS: Mapping[type, frozenset[str]] = {
@@ -221,6 +225,7 @@ class _Worker:
             command = worker_command(directory, plan.spec, limits, is_alone=is_alone)
             self._kills_before = oom_kills() or 0
             self.process = start_worker(command, variables, log)
+            self._shared = SharedMemoryOf(self.process.pid)
             self._closing = opened.pop_all()
 
     def go_on(self, directory: Path) -> None:
@@ -232,6 +237,8 @@ class _Worker:
     def follow(self, watch: Watch, deadlines: Deadlines) -> WorkerEnd:
         """Take in events until the process has ended, is overdue, or is free for another run."""
         hang = self._follow(watch, deadlines)
+        if not watch.is_free:
+            self._shared.look()  # its ranks may live on until they are killed with it
         ended = None if watch.is_free else stop(self.process) if hang else reap(self.process)
         return WorkerEnd(
             status=ended or 0,
@@ -262,12 +269,18 @@ class _Worker:
         """End the process if it lives, and remove the pipes."""
         if self.process.returncode is None:
             reap(self.process)
+        self._shared.remove()
         self._closing.close()
 
     def _follow(self, watch: Watch, deadlines: Deadlines) -> Finding | None:
         """Return what the process did not do in time; `None` when it has ended or is free."""
+        next_look = time.monotonic()
         try:
             while not has_ended(self.process):
+                # Not later: an engine that has loaded has no names left, and what runs then may be timed.
+                if not watch.is_loaded and time.monotonic() >= next_look:
+                    self._shared.look()
+                    next_look = time.monotonic() + _LOOK_S
                 if select.select([self._reader], [], [], POLL_S)[0]:
                     self._take_in(watch, deadlines)
                     time.sleep(0.01)  # an open pipe without a writer is always readable
@@ -280,6 +293,7 @@ class _Worker:
             self._take_in(watch, deadlines)
             watch.is_free = False  # it was, and has ended since
         except BaseException:
+            self._shared.look()
             with suppress(KeyboardInterrupt):  # a second one only ends the patience
                 stop(self.process)
             with suppress(ModelTestError):  # what is raised already says more
