@@ -105,8 +105,11 @@ def test_what_is_killed_is_replaced_and_every_question_is_answered_once(llama, t
     assert len(result["interruptions"]) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-@pytest.mark.parametrize("ranks", [["2"], REPLICAS], ids=["split", "replicas"])
+@pytest.mark.parametrize(
+    ("ranks", "number"),
+    [(["2"], signal.SIGKILL), (REPLICAS, signal.SIGINT)],
+    ids=["split, killed", "replicas, interrupted"],
+)
 def test_a_run_over_two_ranks_that_is_ended_leaves_nothing_behind(llama, tmp_path, folder, ranks, number):
     before = left(folder)
     process = start(words(llama, *ranks), tmp_path, env={**os.environ, "TMPDIR": str(folder)})
