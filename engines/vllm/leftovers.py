@@ -17,12 +17,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-_SHARED = Path("/dev/shm")
+from modeltest.machine.shared_memory import SHARED, mapped
+
 _MEETING = "vllm_dist_"
 """How the file begins by which ranks find each other; the names of their buffers begin with that file's."""
-
-_OWN_NAMES = (_MEETING, "psm_", "sem.mp-", "sem.loky-")
-"""How names of shared memory begin that vLLM and what it imports make; others may be a driver's."""
 
 _SIGNALLED = 128
 """Added to a signal's number, the status of who ends by it."""
@@ -57,9 +55,9 @@ class Scratch:
 
     def forget_shared_memory(self) -> None:
         """Remove the names of what this process and those it started have mapped."""
-        found = {path for file in self._folder.glob(f"{_MEETING}*") for path in _SHARED.glob(f"{file.name}*")}
+        found = {path for file in self._folder.glob(f"{_MEETING}*") for path in SHARED.glob(f"{file.name}*")}
         for process in (os.getpid(), *_descendants(os.getpid())):
-            found.update(_mapped(process))
+            found.update(mapped(process))
         for path in found:
             path.unlink(missing_ok=True)
 
@@ -108,16 +106,6 @@ def _ending_by_exception() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _mapped(process: int) -> Iterator[Path]:
-    """Yield the shared memory of vLLM's that `process` has mapped and that has a name."""
-    with suppress(OSError):
-        for line in Path(f"/proc/{process}/maps").read_text(errors="replace").splitlines():
-            path = Path(line.split(maxsplit=5)[-1])
-            # What has no name any more ends in " (deleted)".
-            if path.parent == _SHARED and path.name.startswith(_OWN_NAMES) and path.exists():
-                yield path
 
 
 def _descendants(process: int) -> Iterator[int]:

@@ -16,7 +16,7 @@ from modeltest.machine.proc_files import lines_of
 SHARED = Path("/dev/shm")
 _PROCESSES = Path("/proc")
 
-NAMES = ("psm_", "sem.mp-", "sem.loky-", "vllm_dist_", "cpushm")
+NAMES = ("psm_", "sem.mp-", "sem.loky-", "vllm_dist_")
 """How names begin that Python's own library, joblib and vLLM make; others may be a driver's, which stay."""
 
 
@@ -32,7 +32,7 @@ class SharedMemoryOf:
         self._seen = {path for path in self._seen if path.exists()}
         for process in _processes():
             if _group_of(process) == self._group:
-                self._seen.update(_mapped(process))
+                self._seen.update(mapped(process))
 
     def remove(self) -> None:
         """Remove what was seen and no other process has mapped; called when the group was killed.
@@ -42,10 +42,19 @@ class SharedMemoryOf:
         if not self._seen:
             return
         others = (process for process in _processes() if _group_of(process) != self._group)
-        used = {path for process in others for path in _mapped(process)}
+        used = {path for process in others for path in mapped(process)}
         for path in self._seen - used:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
+
+
+def mapped(process: int) -> Iterator[Path]:
+    """Yield the shared memory that `process` has mapped, if its name is there and a library made it."""
+    for line in lines_of(_PROCESSES / str(process) / "maps"):
+        path = Path(line.split(maxsplit=5)[-1])
+        # What has no name any more ends in " (deleted)".
+        if path.parent == SHARED and path.name.startswith(NAMES) and path.exists():
+            yield path
 
 
 def _processes() -> Iterator[int]:
@@ -59,11 +68,3 @@ def _group_of(process: int) -> int | None:
     with suppress(OSError):
         return os.getpgid(process)
     return None  # it has ended
-
-
-def _mapped(process: int) -> Iterator[Path]:
-    """Yield what `process` has mapped under a name that a library made; deleted files have other names."""
-    for line in lines_of(_PROCESSES / str(process) / "maps"):
-        path = Path(line.split(maxsplit=5)[-1])
-        if path.parent == SHARED and path.name.startswith(NAMES):
-            yield path
