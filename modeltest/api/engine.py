@@ -18,6 +18,9 @@ class Capability(str, Enum):
 
     GENERATE = "generate"
     CHOICE_LOGPROBS = "choice_logprobs"
+    TOKEN_LOGPROBS = "token_logprobs"
+    """Tells the log-probability of every token of a given continuation: `Request.each_token`."""
+
     TOKEN_TIMES = "token_times"
     IGNORE_EOS = "ignore_eos"
     PREFILL_LIMITS = "prefill_limits"

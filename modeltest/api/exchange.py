@@ -96,6 +96,12 @@ class Request:
     """Continuations as text, or as token ids that are used as they are."""
 
     choice_rule: ChoiceRule = ChoiceRule.CONTINUATION
+    each_token: bool = False
+    """Also return the log-probability of every token of the choices: of an engine that has `TOKEN_LOGPROBS`.
+
+    The prompt and the choices are token ids then, and the rule is `CONTINUATION`.
+    """
+
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
     first_character_only: bool = False
@@ -132,6 +138,12 @@ class Completion:
     choice_logprobs: tuple[float, ...] = ()
     choice_is_greedy: tuple[bool, ...] = ()
     """Whether greedy decoding would have said the choice, for engines that know."""
+
+    token_logprobs: tuple[tuple[float, ...], ...] = ()
+    """Of each token of each choice given all before it, in nats; their sums are `choice_logprobs`.
+
+    Of requests with `each_token` alone.
+    """
 
     output_count: int | None = None
     """How many output tokens there were, of a server that does not say which."""

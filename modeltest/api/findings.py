@@ -39,6 +39,9 @@ class FindingCode(str, Enum):
     PROMPTS_FAILED = "prompts_failed"
     PROMPTS_CUT_SHORT = "prompts_cut_short"
     NO_METRIC = "no_metric"
+    NO_ANSWER_TO_PACK = "no_answer_to_pack"
+    PACK_CUT_SHORT = "pack_cut_short"
+    PACK_QUESTIONS_FAILED = "pack_questions_failed"
 
     # Of timed trials.
     TRIALS_CUT_SHORT = "trials_cut_short"

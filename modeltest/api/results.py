@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from modeltest.api.acceptance import AcceptanceSummary, AnswersSummary
 from modeltest.api.exchange import Completion, Finish, Measurement, Request
 from modeltest.api.facts import DatasetInfo, EngineInfo, EngineUsage, ModelInfo
 from modeltest.api.findings import Finding
@@ -248,6 +249,8 @@ Summary = (
     | PrecisionSummary
     | HarnessSummary
     | GenerationSummary
+    | AcceptanceSummary
+    | AnswersSummary
 )
 
 

@@ -118,6 +118,29 @@ class GenerationOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class PackOptions:
+    """The reference pack whose questions a run asks, and what `accept` asks of the answers."""
+
+    path: str
+    """Absolute."""
+
+    sha256: str
+    """Of the file when the run was begun: the questions and the reference's answers are in it alone."""
+
+    order_seed: int = 0
+    """Of the order in which questions are drawn."""
+
+    max_drop: float | None = None
+    """`accept`: accuracy may drop by less than this fraction; `None`: as little as the pack can tell."""
+
+    questions: int | None = None
+    """The most questions that are asked; `None`: all, if it takes as many."""
+
+    answers_alone: bool = False
+    """`accept`: decide although the engine tells no log-probabilities, on the answers alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskOptions:
     """Words only some modes take. `None` means the word was not given."""
 
@@ -140,6 +163,7 @@ class TaskOptions:
 
     lm_eval: LmEvalOptions | None = None
     generation: GenerationOptions | None = None
+    pack: PackOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,39 @@ class PromptedTask(MeasurementTask, Protocol):
         """Return this task with `prompts`, in the order of the dataset or the list."""
 
 
+class Inquiry(Protocol):
+    """The questions of a `SequentialTask`, opened for one run."""
+
+    most: int
+    """How many questions it may ask."""
+
+    def windows(self) -> Generator[Sequence[Request], Sequence[Sample], None]:
+        """Yield the questions to ask next; each `yield` evaluates to their samples, in the order asked.
+
+        A resumed run sends the journalled samples first, so what is asked depends on nothing but these.
+        """
+
+    def score(self, completion: Completion) -> Score:
+        """Judge one completion."""
+
+
+@runtime_checkable
+class SequentialTask(Task, Protocol):
+    """Asks questions that a file holds until it knows enough; the order is its own."""
+
+    def open(self, spec: RunSpec) -> Inquiry:
+        """Read what is to be asked.
+
+        Raises: SpecError when the file is none of its kind, or another than the run began with.
+        """
+
+    def summarize_answers(self, samples: Iterable[Sample], spec: RunSpec) -> Summary:
+        """Turn the answers, in the order of the journal, into what they come to.
+
+        Raises: SpecError as `open` does.
+        """
+
+
 Tell = Callable[[int, int, str], None]
 """Called with how much is done, of how much, in which unit."""
 

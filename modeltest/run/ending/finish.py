@@ -24,6 +24,7 @@ from modeltest.api import (
     Question,
     RunResult,
     RunStatus,
+    SequentialTask,
     Summary,
     Verdict,
 )
@@ -147,6 +148,8 @@ def summarize(result: RunResult, directory: Path) -> Summary:
         return samples.noted_in(summary) if isinstance(summary, AccuracySummary) else summary
     if isinstance(task, MeasurementTask):
         return task.summarize_measurements(result.measurements, result.spec, result.engine)
+    if isinstance(task, SequentialTask):
+        return task.summarize_answers(result.samples, result.spec)
     if isinstance(task, HarnessTask):
         return task.summarize_files(directory)
     raise ModelTestError(f"task {task.name!r} summarizes nothing")

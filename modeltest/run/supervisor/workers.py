@@ -80,6 +80,7 @@ FREE_FIELDS: Mapping[type, frozenset[str]] = {
             "logprobs",
             "logits",
             "lm_eval",
+            "pack",
         }
     ),
     GenerationOptions: frozenset({"max_new_tokens", "input_texts", "input_file", "repeat", "stop"}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 
 from modeltest.api import (
     AccuracyTask,
@@ -131,7 +131,7 @@ class _Questions:
                 f"engine {engine_name!r} answered {completion.request_id!r}, which was not asked "
                 "or was answered already"
             )
-        completion = _checked(completion)
+        completion = checked(completion)
         score = self._task.score(record, self._data, completion, self._spec)
         # Times belong to measurements; in a journal of questions they would only be noise.
         return Sample(score, replace(completion, token_times_ns=()), request_digest(request))
@@ -151,11 +151,12 @@ def _batches(requests: Iterator[Request], size: int) -> Iterator[list[Request]]:
         yield batch
 
 
-def _checked(completion: Completion) -> Completion:
+def checked(completion: Completion) -> Completion:
     """Return `completion`, or a failed one where a model with broken weights says NaN or infinity."""
-    if all(math.isfinite(value) for value in completion.choice_logprobs):
+    told = [*completion.choice_logprobs, *chain.from_iterable(completion.token_logprobs)]
+    if all(map(math.isfinite, told)):
         return completion
-    said = ", ".join(str(value) for value in completion.choice_logprobs)
+    said = ", ".join(str(value) for value in told if not math.isfinite(value))
     return Completion(completion.request_id, error=f"log-probabilities that are not finite: {said}")
 
 

@@ -29,6 +29,8 @@ from modeltest.api import (
     MeasurementTask,
     ModelTestError,
     RunResult,
+    Sample,
+    SequentialTask,
 )
 from modeltest.data.load import load_dataset_of
 from modeltest.data.loaded import LoadedDataset
@@ -53,6 +55,7 @@ from modeltest.run.record.directory import read_result
 from modeltest.run.record.journal import FILE_NAME, JournalReader, JournalWriter, count_entries
 from modeltest.run.worker.accuracy import refuse_other_prompts, run_accuracy
 from modeltest.run.worker.handover import ServingEngine
+from modeltest.run.worker.inquiry import run_inquiry
 from modeltest.run.worker.leakage import leaks
 from modeltest.run.worker.machine_errors import known_error
 from modeltest.run.worker.measurement import Measured, run_measurements
@@ -192,11 +195,13 @@ def _execute(directory: Path, serving: ServingEngine, events: EventWriter) -> No
             lambda info: _measure(run, with_prompts(task, prompts, run.engine), info),
             afterwards=lambda info: _trace(run, task, prompts, info),
         )
+    elif isinstance(task, SequentialTask):
+        _inquire(run, task)
     elif isinstance(task, HarnessTask):
         _run_harness(run, task)
     else:
         raise ModelTestError(
-            f"task {task.name!r} is neither an accuracy nor a measurement task nor a harness"
+            f"task {task.name!r} is none of accuracy, measurement, sequential questions or a harness"
         )
 
 
@@ -300,6 +305,35 @@ def _trace(run: _Run, task: MeasurementTask, prompts: ReadPrompts | None, info: 
         run=run.directory.name,
         tell=lambda text: run.events.send("note", text=text),
     )
+
+
+def _inquire(run: _Run, task: SequentialTask) -> None:
+    run.events.send("phase", name="reading the reference pack")
+    inquiry = task.open(run.result.spec)
+    path = run.directory / FILE_NAME
+    answered = {sample.score.request_id: sample for sample in JournalReader(path, Sample)}
+    begun = begun_questions(run.result.interruptions, frozenset(answered))
+
+    def on_batch(taken: int, batch: Sequence[str]) -> None:
+        run.events.send("in_flight", taken=taken, batch=batch, is_retry=bool(batch))
+
+    def ask(_: EngineInfo) -> None:
+        done = len(answered)
+        run.tell(done, inquiry.most, "questions")
+        with JournalWriter(path) as journal:
+            for samples in run_inquiry(
+                inquiry,
+                run.engine,
+                batch_size=run.result.spec.batch_sizes[0][0],
+                answered=answered,
+                begun=begun,
+                on_batch=on_batch,
+            ):
+                journal.append(samples)
+                done += len(samples)
+                run.tell(done, inquiry.most, "questions")
+
+    _with_engine(run, ask)
 
 
 def _run_harness(run: _Run, task: HarnessTask) -> None:
