@@ -16,6 +16,7 @@ def completion(encoded: Encoded, **values: Any) -> Completion:
         request_id=encoded.request.id,
         prompt_tokens=encoded.prompt_ids,
         choice_tokens=encoded.choice_ids,
+        replaced_tokens=encoded.replaces,
         dropped_shots=encoded.dropped_shots,
         cut_prompt_tokens=encoded.cut_tokens,
         **values,

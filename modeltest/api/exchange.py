@@ -135,6 +135,9 @@ class Completion:
     prompt_tokens: tuple[int, ...] = ()
     output_tokens: tuple[int, ...] = ()
     choice_tokens: tuple[tuple[int, ...], ...] = ()
+    replaced_tokens: tuple[int, ...] = ()
+    """By choice, how many tokens at the prompt's end its own take the place of; empty: none does."""
+
     choice_logprobs: tuple[float, ...] = ()
     choice_is_greedy: tuple[bool, ...] = ()
     """Whether greedy decoding would have said the choice, for engines that know."""

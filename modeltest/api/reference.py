@@ -62,6 +62,8 @@ class PackTask:
     """What the dataset card says of each subject."""
 
     questions: int
+    left_out: int = 0
+    """Questions of the run that no token ids ask again, since a choice merges with the end of its prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,9 @@ class PackManifest:
     texts: int
     computations: tuple[Computation, ...]
     """The reference first."""
+
+    is_draft: bool = False
+    """The reference has not told the texts yet: a step of `modeltest reference make`, nothing to judge by."""
 
 
 @dataclass(frozen=True, slots=True)

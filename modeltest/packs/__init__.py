@@ -1,0 +1,1 @@
+"""Reference packs as files: written, read and checked."""
