@@ -92,8 +92,10 @@ class Encoder:
 
     def _encode_whole(self, request: Request) -> Encoded:
         if isinstance(request.prompt, TokenPrompt):
-            self._check_ids(request.prompt.ids)
+            self._check_ids("prompt", request.prompt.ids)
             encoded = Encoded(request, request.prompt.ids, _token_choices(request))
+            for ids in encoded.choice_ids:
+                self._check_ids("choice", ids)
         elif request.choices:
             encoded = self._encode_choices(request)
         else:
@@ -102,12 +104,14 @@ class Encoder:
             raise ValueError("the prompt has no tokens")
         return encoded
 
-    def _check_ids(self, ids: Sequence[int]) -> None:
+    def _check_ids(self, what: str, ids: Sequence[int]) -> None:
         """Refuse ids that no embedding has: devices take whatever lies there for one."""
-        largest = max(ids, default=0)
-        if self._vocabulary_size is not None and largest >= self._vocabulary_size:
+        lowest, highest = min(ids, default=0), max(ids, default=0)
+        if lowest < 0:
+            raise ValueError(f"the {what} has the token id {lowest}; ids count from 0")
+        if self._vocabulary_size is not None and highest >= self._vocabulary_size:
             raise ValueError(
-                f"the prompt has the token id {largest}; this model has {self._vocabulary_size}, from 0"
+                f"the {what} has the token id {highest}; this model has {self._vocabulary_size}, from 0"
             )
 
     def _encode_choices(self, request: Request) -> Encoded:

@@ -222,3 +222,7 @@ def test_token_ids_that_the_model_has_not_are_refused():
     assert encoder.encode(Request("r", TokenPrompt((0, 29)))).prompt_ids == (0, 29)
     with pytest.raises(ValueError, match="the prompt has the token id 30; this model has 30, from 0"):
         encoder.encode(Request("r", TokenPrompt((0, 30))))
+    with pytest.raises(ValueError, match="the choice has the token id 31; this model has 30, from 0"):
+        encoder.encode(Request("r", TokenPrompt((0, 29)), choices=((1,), (2, 31))))
+    with pytest.raises(ValueError, match="the prompt has the token id -1; ids count from 0"):
+        encoder.encode(Request("r", TokenPrompt((-1, 2))))
