@@ -35,6 +35,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from engines.common.encoding import each_token_problem
 from engines.common.tokenizing import ByteTokenizer
 from modeltest.api import (
     Capability,
@@ -226,17 +227,11 @@ class FakeEngine:
     ) -> Completion:
         if _is_nth(self._asked, self._options.fail_every):
             return Completion(request.id, error=f"fake: request {self._asked} fails as asked for")
-        digest = hashlib.sha256(bytes(token % 256 for token in prompt)).digest()
+        if request.each_token and (problem := each_token_problem(request)) is not None:
+            return Completion(request.id, error=problem)
         if request.choices:
-            logprobs = tuple(-1.0 - digest[i % len(digest)] / 32 for i, _ in enumerate(request.choices))
-            return Completion(
-                request.id,
-                prompt_tokens=prompt,
-                choice_tokens=tuple(_choice_tokens(choice) for choice in request.choices),
-                choice_logprobs=logprobs,
-                choice_is_greedy=tuple(logprob == max(logprobs) for logprob in logprobs),
-            )
-        tokens, finish = self._generate(request, digest)
+            return _chosen(request, prompt)
+        tokens, finish = self._generate(request, _digest(prompt))
         return Completion(
             request.id,
             text=bytes(tokens).decode(errors="replace"),
@@ -269,6 +264,35 @@ class FakeEngine:
             now_ms += gap_ms * (1 + options.noise * self._random.uniform(-1, 1))
             times_ns.append(round(now_ms * 1e6))
         return tuple(times_ns)
+
+
+def _chosen(request: Request, prompt: tuple[int, ...]) -> Completion:
+    """Return made-up log-probabilities: of texts by their place, of token ids by what stands before each."""
+    choices = tuple(map(_choice_tokens, request.choices))
+    of_tokens = [
+        (_made_up(prompt, place),)
+        if isinstance(choice, str)
+        else tuple(_made_up(prompt + choice[:at], token) for at, token in enumerate(choice))
+        for place, choice in enumerate(request.choices)
+    ]
+    logprobs = tuple(map(sum, of_tokens))
+    return Completion(
+        request.id,
+        prompt_tokens=prompt,
+        choice_tokens=choices,
+        choice_logprobs=logprobs,
+        choice_is_greedy=tuple(logprob == max(logprobs) for logprob in logprobs),
+        token_logprobs=tuple(of_tokens) if request.each_token else (),
+    )
+
+
+def _made_up(before: tuple[int, ...], at: int) -> float:
+    digest = _digest(before)
+    return -1.0 - digest[at % len(digest)] / 32
+
+
+def _digest(tokens: tuple[int, ...]) -> bytes:
+    return hashlib.sha256(bytes(token % 256 for token in tokens)).digest()
 
 
 def _tokens_of(request: Request) -> tuple[int, ...]:

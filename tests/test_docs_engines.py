@@ -10,6 +10,7 @@ from modeltest.grammar.modes import ENGINE_WORDS
 PAGE = ROOT / "docs" / "engines.md"
 ROWS = {
     "choices": Capability.CHOICE_LOGPROBS,
+    "log-probability of each token of a text": Capability.TOKEN_LOGPROBS,
     "time of each token": Capability.TOKEN_TIMES,
     "`ignore_eos`": Capability.IGNORE_EOS,
     "prefill words of `performance`": Capability.PREFILL_LIMITS,

@@ -81,6 +81,12 @@ class Encoder:
         """
         dropped = 0
         encoded = self._encode_whole(request)
+        if request.each_token and (excess := self._excess(encoded)) > 0:
+            # A text cut at its beginning would have other log-probabilities, of which nothing said so.
+            raise ValueError(
+                f"prompt and choice exceed the context of {self._context_tokens} tokens by {excess}, and "
+                "each_token cuts nothing: give shorter ones"
+            )
         while self._excess(encoded) > 0:
             shorter = _without_first_shot(request.prompt)
             if shorter is None:
@@ -91,6 +97,8 @@ class Encoder:
         return replace(encoded, dropped_shots=dropped)
 
     def _encode_whole(self, request: Request) -> Encoded:
+        if request.each_token and (problem := each_token_problem(request)) is not None:
+            raise ValueError(problem)
         if isinstance(request.prompt, TokenPrompt):
             self._check_ids("prompt", request.prompt.ids)
             encoded = Encoded(request, request.prompt.ids, _token_choices(request))
@@ -216,6 +224,19 @@ class Encoder:
                 f"in a context of {self._context_tokens}"
             )
         return replace(encoded, prompt_ids=encoded.prompt_ids[excess:], cut_tokens=excess)
+
+
+def each_token_problem(request: Request) -> str | None:
+    """Return why the log-probability of every token cannot be told of `request`; `None` where it can."""
+    if not request.choices:
+        return "each_token asks for the tokens of a continuation: give one as a choice of token ids"
+    if not isinstance(request.prompt, TokenPrompt) or any(isinstance(one, str) for one in request.choices):
+        return "each_token needs token ids for the prompt and the choices: texts may merge where they meet"
+    if not all(request.choices):
+        return "each_token needs choices of at least one token"
+    if request.choice_rule is not ChoiceRule.CONTINUATION:
+        return f"each_token asks for all tokens of a choice: give choice_rule {ChoiceRule.CONTINUATION.value}"
+    return None
 
 
 def encode_window(encoder: Encoder, window: Sequence[Request]) -> tuple[list[Encoded], list[Completion]]:

@@ -33,12 +33,14 @@ async def choose(server: Server, encoded: Encoded) -> tuple[Completion, list[Usa
     count = len(encoded.choice_ids)
     logprobs = [0.0] * count
     is_greedy: list[bool | None] = [True] * count
+    of_tokens: list[tuple[float, ...]] = [()] * count
     usages = []
     for row in choice_rows(encoded):
         told, usage = await _row(server, row)
         usages.append(usage)
         for reading, tokens in zip(row.readings, told, strict=True):
-            logprobs[reading.choice] += reading.sign * math.fsum(logprob for logprob, _ in tokens)
+            of_tokens[reading.choice] = tuple(logprob for logprob, _ in tokens)
+            logprobs[reading.choice] += reading.sign * math.fsum(of_tokens[reading.choice])
             if reading.sign > 0:
                 is_greedy[reading.choice] = _both(is_greedy[reading.choice], [known for _, known in tokens])
     known = tuple(each for each in is_greedy if each is not None)
@@ -46,6 +48,7 @@ async def choose(server: Server, encoded: Encoded) -> tuple[Completion, list[Usa
         encoded,
         choice_logprobs=tuple(logprobs),
         choice_is_greedy=known if len(known) == count else (),
+        token_logprobs=tuple(of_tokens) if encoded.request.each_token else (),
     )
     return done, usages
 

@@ -90,6 +90,7 @@ _NEEDS: Mapping[Capability, tuple[tuple[str, ...], ...]] = {
         ("prompt_logprobs", "echo", "chosen_logprobs"),
         ("text_side",),
     ),
+    Capability.TOKEN_LOGPROBS: (("token_prompts",), ("prompt_logprobs", "echo"), ("text_side",)),
     Capability.TOKEN_TIMES: (("token_prompts",), ("stream",), ("token_times",), ("vocabulary",)),
     Capability.SAMPLE: (("seed",),),
 }
@@ -104,6 +105,8 @@ def lacking(server: Server, *, is_chat: bool) -> dict[str, str]:
         )
         for capability, groups in _NEEDS.items()
     }
+    if not found[Capability.TOKEN_LOGPROBS.value]:
+        found[Capability.TOKEN_LOGPROBS.value] = _said_of_texts_alone(server)
     if not found[Capability.TOKEN_TIMES.value] and timed_route(server) is None:
         found[Capability.TOKEN_TIMES.value] = _said_of_routes(server)
     if not server.can("completions") and not (is_chat and server.can("chat")):
@@ -113,6 +116,14 @@ def lacking(server: Server, *, is_chat: bool) -> dict[str, str]:
     if ignoring.is_there is False:
         found[Capability.IGNORE_EOS.value] = _said(server, ("ignore_eos",))
     return {name: said for name, said in found.items() if said}
+
+
+def _said_of_texts_alone(server: Server) -> str:
+    """Return why the route that tells a prompt's tokens cannot be sent any; empty where it can."""
+    route = server.route_of("prompt_logprobs") or server.openai
+    if route.takes_ids:
+        return ""
+    return f"{route.name} takes texts alone, and not all token ids are those that their text is cut into"
 
 
 def _said_of_routes(server: Server) -> str:

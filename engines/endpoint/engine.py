@@ -45,6 +45,7 @@ class OpenAIEngine:
         {
             Capability.GENERATE,
             Capability.CHOICE_LOGPROBS,
+            Capability.TOKEN_LOGPROBS,
             Capability.TOKEN_TIMES,
             Capability.IGNORE_EOS,
             Capability.SAMPLE,

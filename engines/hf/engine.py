@@ -76,6 +76,7 @@ class HFEngine:
         {
             Capability.GENERATE,
             Capability.CHOICE_LOGPROBS,
+            Capability.TOKEN_LOGPROBS,
             Capability.TOKEN_TIMES,
             Capability.IGNORE_EOS,
             Capability.SAMPLE,

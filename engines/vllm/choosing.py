@@ -36,13 +36,18 @@ class _Choices:
         parts: list[list[float]] = [[] for _ in range(count)]
         greedy = [True] * count
         for row in self.rows:
-            for choice, logprob, is_greedy in row.scores.readings():
-                parts[choice].append(logprob)
+            for choice, of_tokens, is_greedy in row.scores.readings():
+                parts[choice] += of_tokens
                 greedy[choice] &= is_greedy
         logprobs = tuple(math.fsum(of_choice) for of_choice in parts)
         if any(math.isnan(value) for value in logprobs):
             return completion(self.encoded, error=NOT_NUMBERS)
-        return completion(self.encoded, choice_logprobs=logprobs, choice_is_greedy=tuple(greedy))
+        return completion(
+            self.encoded,
+            choice_logprobs=logprobs,
+            choice_is_greedy=tuple(greedy),
+            token_logprobs=tuple(map(tuple, parts)) if self.encoded.request.each_token else (),
+        )
 
 
 @dataclass(slots=True)

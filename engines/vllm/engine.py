@@ -53,6 +53,7 @@ class VLLMEngine:
         {
             Capability.GENERATE,
             Capability.CHOICE_LOGPROBS,
+            Capability.TOKEN_LOGPROBS,
             Capability.TOKEN_TIMES,
             Capability.IGNORE_EOS,
             Capability.SAMPLE,

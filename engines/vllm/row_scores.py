@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -74,16 +73,15 @@ class RowScores:
             token = ask.ids[position + 1]
             self._found[position, token] = Score(there[token], there[token] >= max(there.values()))
 
-    def readings(self) -> Iterator[tuple[int, float, bool]]:
-        """Yield of every reading its choice, its signed log-probability and whether it speaks for greed."""
+    def readings(self) -> Iterator[tuple[int, list[float], bool]]:
+        """Yield each reading's choice, its tokens' signed log-probabilities, whether it speaks for greed."""
         start = self.row.row.read_from
         for reading in self.row.readings:
             scores = [
                 self._found[start + reading.first + at, token] for at, token in enumerate(reading.tokens)
             ]
-            logprob = math.fsum(score.logprob for score in scores)
             is_greedy = reading.sign < 0 or all(score.is_greedy for score in scores)
-            yield reading.choice, reading.sign * logprob, is_greedy
+            yield reading.choice, [reading.sign * score.logprob for score in scores], is_greedy
 
     def _needs(self) -> Iterator[tuple[int, int]]:
         start = self.row.row.read_from

@@ -20,6 +20,7 @@ import pytest
 from modeltest.api import (
     Capability,
     ChatPrompt,
+    ChoiceRule,
     Completion,
     Engine,
     EngineInfo,
@@ -68,6 +69,23 @@ TIMED = [
     for i in range(3)
 ]
 
+CONTINUED = [
+    Request(
+        f"k{i}",
+        TokenPrompt(tuple(40 + (i * place) % 17 for place in range(1, 4 + 3 * i))),
+        choices=tuple(tuple(40 + (place * place + i) % 17 for place in range(n)) for n in (1, 3 * i, 16)),
+        each_token=True,
+    )
+    for i in range(1, 5)
+]
+"""Prompts and continuations of several lengths, in ids that any vocabulary has."""
+
+SUM_TOLERANCE = 1e-4
+"""Of a sum of log-probabilities, relative: whoever adds them in float32 is nearer."""
+
+ROUNDING = {"none": 0.0, "float32": 1e-4, "float16": 0.1, "bfloat16": 0.5}
+"""By dtype, how far a log-probability may move with what runs beside it, in nats; else the most of these."""
+
 
 class EngineContract:
     """The contract of `modeltest.api.Engine`: derive a test class that has the fixture `loaded`."""
@@ -105,6 +123,71 @@ class EngineContract:
             assert len(completion.choice_logprobs) == 2
             assert all(math.isfinite(value) and value < 0 for value in completion.choice_logprobs)
             assert completion.prompt_tokens
+
+    def test_every_token_of_a_continuation_has_a_log_probability(self, loaded: Loaded) -> None:
+        """Every token of a continuation has a log-probability, and they sum to that of the choice."""
+        engine = _telling_tokens(loaded)
+        found = complete(engine, CONTINUED)
+        sums = complete(engine, [replace(request, each_token=False) for request in CONTINUED])
+        for request in CONTINUED:
+            told, bare = found[request.id], sums[request.id]
+            assert told.error is None
+            assert bare.token_logprobs == (), "none where none are asked for"
+            assert told.prompt_tokens == bare.prompt_tokens
+            assert told.choice_tokens == request.choices
+            assert list(map(len, told.token_logprobs)) == list(map(len, request.choices))
+            assert all(math.isfinite(value) and value <= 0 for of in told.token_logprobs for value in of)
+            assert list(map(math.fsum, told.token_logprobs)) == pytest.approx(
+                list(told.choice_logprobs), rel=SUM_TOLERANCE
+            )
+            for longer, one, other in zip(
+                request.choices, told.choice_logprobs, bare.choice_logprobs, strict=True
+            ):
+                assert abs(one - other) <= _rounding(loaded) * len(longer)
+
+    def test_log_probabilities_of_tokens_do_not_depend_on_the_batch_size(self, loaded: Loaded) -> None:
+        """Log-probabilities of tokens are the same at every batch size, but for rounding."""
+        engine = _telling_tokens(loaded)
+        alone, some, all_ = (complete(engine, CONTINUED, size) for size in (1, 3, 100))
+        for request in CONTINUED:
+            for other in (some, all_):
+                assert _apart(alone[request.id], other[request.id]) <= _rounding(loaded)
+
+    def test_log_probabilities_of_tokens_are_those_of_single_choices(self, loaded: Loaded) -> None:
+        """A token's log-probability is that of a choice of this token behind all before it."""
+        engine = _telling_tokens(loaded)
+        steps = {
+            (request.id, choice, at): Request(
+                f"{request.id}/{choice}/{at}",
+                TokenPrompt(_ids_of(request) + ids[:at]),
+                choices=((ids[at],),),
+            )
+            for request in CONTINUED
+            for choice, ids in enumerate(request.choices)
+            if isinstance(ids, tuple)
+            for at in range(len(ids))
+        }
+        found, asked = complete(engine, CONTINUED), complete(engine, list(steps.values()))
+        for (name, choice, at), step in steps.items():
+            (right,) = asked[step.id].choice_logprobs
+            assert abs(found[name].token_logprobs[choice][at] - right) <= _rounding(loaded), step.id
+
+    def test_tokens_that_cannot_be_told_apart_from_the_prompt_are_refused(self, loaded: Loaded) -> None:
+        """Texts, other rules and prompts without a continuation are refused, and fail alone."""
+        engine = _telling_tokens(loaded)
+        whole = CONTINUED[0]
+        asked = [
+            replace(whole, id="text", prompt=_text("Is it?")),
+            replace(whole, id="texts", choices=(" yes", " no")),
+            replace(whole, id="last", choice_rule=ChoiceRule.LAST_TOKEN),
+            replace(whole, id="empty", choices=((), (41,))),
+            replace(whole, id="none", choices=(), max_new_tokens=1),
+        ]
+        found = complete(engine, [*asked, whole])
+        assert found[whole.id].error is None
+        for request in asked:
+            assert found[request.id].error, request.id
+            assert found[request.id].token_logprobs == ()
 
     def test_generation_keeps_its_limit_and_says_why_it_ended(self, loaded: Loaded) -> None:
         """Generation keeps its limit and says why it ended."""
@@ -227,3 +310,28 @@ class EngineContract:
         assert answers() == first
         if counted is not None:
             assert (engine.usage().forward_calls or 0) > counted, "counts go on"
+
+
+def _telling_tokens(loaded: Loaded) -> Engine:
+    if Capability.TOKEN_LOGPROBS not in loaded.engine.capabilities:
+        pytest.skip("the engine does not claim it")
+    return loaded.engine
+
+
+def _rounding(loaded: Loaded) -> float:
+    return ROUNDING.get(loaded.info.dtype, max(ROUNDING.values()))
+
+
+def _ids_of(request: Request) -> tuple[int, ...]:
+    assert isinstance(request.prompt, TokenPrompt)
+    return request.prompt.ids
+
+
+def _apart(one: Completion, other: Completion) -> float:
+    """Return the largest difference of two log-probabilities of a token."""
+    pairs = [
+        pair
+        for left, right in zip(one.token_logprobs, other.token_logprobs, strict=True)
+        for pair in zip(left, right, strict=True)
+    ]
+    return max(abs(left - right) for left, right in pairs)

@@ -57,6 +57,19 @@ def test_an_answer_can_be_dictated():
     assert batch[0].finish.value == "length"
 
 
+def test_tokens_of_a_continuation_have_made_up_log_probabilities_that_sum_to_its_own():
+    continued = Request("0", TokenPrompt((5, 6)), choices=((7, 8, 9), (7, 9)), each_token=True)
+    ((one,),) = _engine().complete([continued], batch_size=1)
+    (long, short) = one.token_logprobs
+    assert (len(long), len(short)) == (3, 2)
+    assert one.choice_logprobs == (sum(long), sum(short))
+    assert long[0] == short[0], "the same token behind the same ones"
+    behind = Request("1", TokenPrompt((5, 6, 7)), choices=((9,), (8,)))
+    ((other,),) = _engine().complete([behind], batch_size=1)
+    assert other.choice_logprobs == (short[1], long[1])
+    assert other.token_logprobs == ()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

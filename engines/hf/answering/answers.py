@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from engines.common.completions import completion
@@ -18,6 +19,9 @@ from modeltest.api import Completion
 if TYPE_CHECKING:
     from engines.hf.model.checkpoint_loading import Loaded
 
+MOST_VALUES = 1 << 25
+"""Logits that are put into float32 together: 128 MiB. A continuation of a hundred tokens has millions."""
+
 
 @dataclass(slots=True)
 class _Choices:
@@ -27,7 +31,25 @@ class _Choices:
     waiting: int
     logprobs: list[float] = field(default_factory=list)
     is_greedy: list[bool] = field(default_factory=list)
+    tokens: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    """By choice, the log-probability of each of its tokens, where the request wants them."""
+
     error: str | None = None
+
+    def take(self, reading: Reading, score: _Score) -> None:
+        """Take in what was read of a row."""
+        self.logprobs[reading.choice] += reading.sign * sum(score.logprobs)
+        self.is_greedy[reading.choice] &= score.is_greedy or reading.sign < 0
+        if self.encoded.request.each_token:
+            self.tokens[reading.choice] = score.logprobs  # the only reading: token ids never merge
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """Of the tokens of a reading: their log-probabilities, and whether each is the likeliest in its place."""
+
+    logprobs: tuple[float, ...]
+    is_greedy: bool
 
 
 def choose(batch: Sequence[Encoded], feeder: RowFeeder, batch_size: int) -> Iterator[list[Completion]]:
@@ -48,9 +70,7 @@ def choose(batch: Sequence[Encoded], feeder: RowFeeder, batch_size: int) -> Iter
             choices = owners[index]
             choices.error = choices.error or fed.error
             for reading in () if fed.error else rows[index].readings:
-                logprob, is_greedy = next(scores)
-                choices.logprobs[reading.choice] += reading.sign * logprob
-                choices.is_greedy[reading.choice] &= is_greedy or reading.sign < 0
+                choices.take(reading, next(scores))
             choices.waiting -= 1
             if not choices.waiting:
                 finished.append(_chosen(choices))
@@ -58,33 +78,59 @@ def choose(batch: Sequence[Encoded], feeder: RowFeeder, batch_size: int) -> Iter
             yield finished
 
 
-def _scores(logits: Sequence[Any], readings: Sequence[Sequence[Reading]]) -> Iterator[tuple[float, bool]]:
-    """Yield log-probability and greediness of every reading, row by row: float32 log-softmax, summed.
+def _scores(logits: Sequence[Any], readings: Sequence[Sequence[Reading]]) -> Iterator[_Score]:
+    """Yield the scores of every reading, row by row: float32 log-softmax.
 
     One transfer to the host for all of them.
     """
     import torch
 
-    places: list[tuple[int, int]] = []
-    lengths: list[int] = []
+    with torch.inference_mode():
+        told = [
+            _read(logits[begin:end], readings[begin:end])
+            for begin, end in _parts([table.numel() for table in logits])
+        ]
+        logprobs, greedy = torch.cat(told, dim=1).tolist()
     begin = 0
-    for row, of_row in zip(logits, readings, strict=True):
+    for reading in chain.from_iterable(readings):
+        own = slice(begin, begin + len(reading.tokens))
+        yield _Score(tuple(logprobs[own]), all(greedy[own]))
+        begin = own.stop
+
+
+def _parts(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield begin and end of runs of `sizes` that are `MOST_VALUES` together, or one that is more."""
+    begin, held = 0, 0
+    for at, size in enumerate(sizes):
+        if held and held + size > MOST_VALUES:
+            yield begin, at
+            begin, held = at, 0
+        held += size
+    yield begin, len(sizes)
+
+
+def _read(logits: Sequence[Any], readings: Sequence[Sequence[Reading]]) -> Any:
+    """Return `[2, tokens]` of all tokens that are read: log-probabilities, and 1 for the likeliest."""
+    import torch
+
+    together = torch.cat(list(logits)).float()
+    places = torch.tensor(_places(logits, readings), dtype=torch.long, device=together.device)
+    row, token = places.reshape(-1, 2).unbind(1)
+    values = together[row, token] - together.logsumexp(dim=-1)[row]
+    greedy = together.argmax(dim=-1)[row] == token
+    return torch.stack([values.double(), greedy.double()])
+
+
+def _places(logits: Sequence[Any], readings: Sequence[Sequence[Reading]]) -> list[tuple[int, int]]:
+    """Return row and column, in the tables of `logits` below each other, of every token that is read."""
+    places: list[tuple[int, int]] = []
+    begin = 0
+    for table, of_row in zip(logits, readings, strict=True):
         for reading in of_row:
             first = begin + reading.first
             places += [(first + at, token) for at, token in enumerate(reading.tokens)]
-            lengths.append(len(reading.tokens))
-        begin += len(row)
-    with torch.inference_mode():
-        together = torch.cat(list(logits)).float()
-        index = torch.tensor(places, device=together.device)
-        values = together[index[:, 0], index[:, 1]] - together.logsumexp(dim=-1)[index[:, 0]]
-        greedy = together.argmax(dim=-1)[index[:, 0]] == index[:, 1]
-        pairs = torch.stack([values.double(), greedy.double()]).tolist()
-    begin = 0
-    for length in lengths:
-        part = slice(begin, begin + length)
-        yield sum(pairs[0][part]), all(pairs[1][part])
-        begin += length
+        begin += len(table)
+    return places
 
 
 def _chosen(choices: _Choices) -> Completion:
@@ -94,6 +140,7 @@ def _chosen(choices: _Choices) -> Completion:
         choices.encoded,
         choice_logprobs=tuple(choices.logprobs),
         choice_is_greedy=tuple(choices.is_greedy),
+        token_logprobs=tuple(choices.tokens[choice] for choice in sorted(choices.tokens)),
     )
 
 

@@ -1,6 +1,7 @@
 """Encoding with a tokenizer one can follow by eye: one token per word, blanks glued to the word behind."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from jinja2 import TemplateError
@@ -226,3 +227,32 @@ def test_token_ids_that_the_model_has_not_are_refused():
         encoder.encode(Request("r", TokenPrompt((0, 29)), choices=((1,), (2, 31))))
     with pytest.raises(ValueError, match="the prompt has the token id -1; ids count from 0"):
         encoder.encode(Request("r", TokenPrompt((-1, 2))))
+
+
+CONTINUED = Request("r", TokenPrompt((5, 6, 7)), choices=((8, 9), (10,)), each_token=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prompt": TextPrompt("", (), "a b")}, "needs token ids for the prompt and the choices"),
+        ({"choices": (" a", " b")}, "needs token ids for the prompt and the choices"),
+        ({"choices": ((8,), ())}, "choices of at least one token"),
+        ({"choices": ()}, "give one as a choice of token ids"),
+        ({"choice_rule": ChoiceRule.LAST_TOKEN}, "give choice_rule continuation"),
+    ],
+    ids=["text prompt", "text choices", "no token", "no choice", "last token"],
+)
+def test_a_request_for_each_token_of_something_else_than_ids_is_refused(changes, message):
+    encoder, _ = _encoder()
+    with pytest.raises(ValueError, match=message):
+        encoder.encode(replace(CONTINUED, **changes))
+
+
+def test_what_is_asked_of_each_token_is_never_cut():
+    encoder, _ = _encoder(4)  # the last token of a continuation is read, not fed
+    assert encoder.encode(CONTINUED).choice_ids == ((8, 9), (10,))
+    longer = replace(CONTINUED, prompt=TokenPrompt((4, 5, 6, 7)))
+    assert encoder.encode(replace(longer, each_token=False)).cut_tokens == 1
+    with pytest.raises(ValueError, match="exceed the context of 4 tokens by 1, and each_token cuts"):
+        encoder.encode(longer)

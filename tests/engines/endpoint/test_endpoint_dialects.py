@@ -36,10 +36,10 @@ BY_TEXT_ALONE = {"token_times", "top_logprobs", "float32_logits"}
 LACKING = {
     "vllm": set(),
     "sglang": set(),
-    "tgi": {"choice_logprobs", "token_times", "ignore_eos"},
-    "mindie": {"choice_logprobs"},
-    "llama_cpp": {"choice_logprobs"},
-    "transformers": {"choice_logprobs", "token_times", "ignore_eos", "sample"},
+    "tgi": {"choice_logprobs", "token_logprobs", "token_times", "ignore_eos"},
+    "mindie": {"choice_logprobs", "token_logprobs"},
+    "llama_cpp": {"choice_logprobs", "token_logprobs"},
+    "transformers": {"choice_logprobs", "token_logprobs", "token_times", "ignore_eos", "sample"},
     "plain": {"ignore_eos"},
 }
 

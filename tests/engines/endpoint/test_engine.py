@@ -77,13 +77,30 @@ def test_choices_are_the_same_by_every_way_that_a_server_has(look: Look) -> None
     for ignored in ways:
         asked = [Request("single", TokenPrompt((5, 6, 7)), choices=((8,), (9,)))]
         if "echo" not in ignored:
-            asked.append(Request("long", TokenPrompt((5, 6, 7)), choices=((8, 9), (9, 9, 9))))
+            long = Request("long", TokenPrompt((5, 6, 7)), choices=((8, 9), (9, 9, 9)))
+            asked += [long, replace(long, id="each", each_token=True)]
         loaded = look(*(("--ignored", ignored) if ignored else ()))
         answers = complete(loaded.engine, asked)
+        if "each" in answers:
+            told = [list(tokens) for tokens in answers["each"].token_logprobs]
+            assert [len(tokens) for tokens in told] == [2, 3]
+            assert [sum(tokens) for tokens in told] == pytest.approx(list(answers["long"].choice_logprobs))
         found.append({name: answers[name].choice_logprobs for name in answers})
     for other in found[1:]:
         for name, logprobs in other.items():
             assert logprobs == pytest.approx(found[0][name], abs=1e-6)
+
+
+def test_a_server_that_tells_nothing_of_a_prompts_tokens_lacks_those_of_a_continuation(look: Look) -> None:
+    loaded = look("--ignored", "echo,prompt_logprobs")
+    assert set(loaded.info.lacking) == {Capability.TOKEN_LOGPROBS.value}
+    seen = {each.name: each.seen for each in loaded.info.abilities}
+    assert loaded.info.lacking["token_logprobs"] == (
+        f"prompt_logprobs: {seen['prompt_logprobs']}, echo: {seen['echo']}"
+    )
+    assert Capability.TOKEN_LOGPROBS not in loaded.engine.capabilities
+    with pytest.raises(PrerequisiteError, match=r"it lacks token_logprobs \(prompt_logprobs: "):
+        refuse_lacking(loaded.info, loaded.asked[0], {Capability.TOKEN_LOGPROBS})
 
 
 def test_fewer_tokens_than_asked_for_are_a_failure_and_no_short_answer(look: Look) -> None:

@@ -59,6 +59,7 @@ class TestOnTransformers(EngineContract):
         lacking = {Capability(name) for name in loaded.info.lacking}
         assert lacking == {
             Capability.CHOICE_LOGPROBS,
+            Capability.TOKEN_LOGPROBS,
             Capability.TOKEN_TIMES,
             Capability.IGNORE_EOS,
             Capability.SAMPLE,

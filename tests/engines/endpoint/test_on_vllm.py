@@ -11,7 +11,14 @@ from vllm_servers import VllmServer
 from engines.hf.engine import HFEngine
 from modeltest.api import RunSpec
 from modeltest.models.checkpoint import inspect_checkpoint
-from modeltest.testing.engine_contract import CHOICES, GENERATIONS, EngineContract, Loaded, complete
+from modeltest.testing.engine_contract import (
+    CHOICES,
+    CONTINUED,
+    GENERATIONS,
+    EngineContract,
+    Loaded,
+    complete,
+)
 
 pytestmark = pytest.mark.vllm
 
@@ -37,12 +44,14 @@ class TestOnVLLM(EngineContract):
         spec = RunSpec("hf_fp32", "test", "test", "auto", str(vllm_server.checkpoint), dtype="float32")
         model, engine = inspect_checkpoint(spec), HFEngine()
         engine.load(spec, model)
-        expected = complete(engine, [*CHOICES, *GENERATIONS])
+        expected = complete(engine, [*CHOICES, *CONTINUED, *GENERATIONS])
         engine.close()
-        found = complete(loaded.engine, [*CHOICES, *GENERATIONS])
+        found = complete(loaded.engine, [*CHOICES, *CONTINUED, *GENERATIONS])
         for name, row in expected.items():
             assert found[name].prompt_tokens == row.prompt_tokens
             assert found[name].choice_logprobs == pytest.approx(row.choice_logprobs, abs=NEAR)
+            for tokens, own in zip(row.token_logprobs, found[name].token_logprobs, strict=True):
+                assert own == pytest.approx(tokens, abs=NEAR)
             assert found[name].choice_is_greedy == row.choice_is_greedy
             assert found[name].text == row.text
             assert found[name].output_tokens == row.output_tokens

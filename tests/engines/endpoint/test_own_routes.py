@@ -82,7 +82,7 @@ def test_sglang_is_asked_for_choices_where_it_tells_given_ids_and_for_texts_as_b
 
 def test_a_longer_choice_is_asked_for_its_own_tokens_alone(tokenizer: str, tmp_path: Path) -> None:
     prompt = tuple(range(40, 60))
-    request = Request("long", TokenPrompt(prompt), choices=((8, 9), (9, 9, 9)))
+    request = Request("long", TokenPrompt(prompt), choices=((8, 9), (9, 9, 9)), each_token=True)
     with (
         made_server(tmp_path, "sglang") as server,
         asked_engine(server.url, tokenizer=tokenizer) as (
@@ -97,6 +97,9 @@ def test_a_longer_choice_is_asked_for_its_own_tokens_alone(tokenizer: str, tmp_p
     assert found.choice_logprobs == pytest.approx(
         [MODEL.logprob(prompt, choice) for choice in ((8, 9), (9, 9, 9))]
     )
+    for choice, told in zip(((8, 9), (9, 9, 9)), found.token_logprobs, strict=True):
+        right = [MODEL.logprob((*prompt, *choice[:at]), (token,)) for at, token in enumerate(choice)]
+        assert told == pytest.approx(right)
 
 
 @pytest.mark.parametrize("streams", [("--incremental",), ()])
@@ -248,7 +251,8 @@ def test_tgi_scores_choices_where_it_was_started_for_log_probabilities_of_prompt
     ):
         done = answers(engine, requests)
         asked = [line for line in server.lines() if "Question 0" in str(line["body"])]
-    assert set(info.lacking) == {"ignore_eos", "token_times"}
+    assert set(info.lacking) == {"ignore_eos", "token_logprobs", "token_times"}
+    assert info.lacking["token_logprobs"].startswith("/generate takes texts alone")
     for request in requests:
         assert_right(done[request.id], request)
     assert [line["body"]["inputs"][-4:] for line in asked] == [" yes", ": no"], "each choice behind its text"

@@ -65,6 +65,22 @@ def test_a_long_text_is_scored_as_one_choice(loaded, plain):
         assert one.choice_logprobs[0] == pytest.approx(right, abs=1e-2)
 
 
+def test_each_token_of_a_text_has_the_log_probability_of_a_plain_pass(loaded, plain):
+    texts = [tuple((7 * at + i) % 90 + 10 for at in range(80)) for i in range(5)]
+    texts.append(texts[0])  # what was read before is in the cache
+    asked = [
+        Request(str(i), TokenPrompt(ids[:16]), choices=(ids[16:],), each_token=True)
+        for i, ids in enumerate(texts)
+    ]
+    for batch_size in (1, 8):
+        found = complete(loaded.engine, asked, batch_size)
+        for i, ids in enumerate(texts):
+            one = found[str(i)]
+            right = logprobs_of(plain, ids)[15:-1][range(64), ids[16:]]
+            assert torch.tensor(one.token_logprobs[0]) == pytest.approx(right, abs=1e-3)
+            assert one.choice_logprobs[0] == pytest.approx(sum(one.token_logprobs[0]), rel=1e-6)
+
+
 def test_greedy_tokens_are_those_of_a_plain_pass(loaded, plain):
     requests = [Request(str(i), prompt, max_new_tokens=12) for i, prompt in enumerate(QUESTIONS)]
     for one in complete(loaded.engine, requests).values():

@@ -10,6 +10,7 @@ from modeltest.api import (
     Sampling,
     TaskOptions,
     TextPrompt,
+    TokenPrompt,
 )
 from modeltest.testing.engine_contract import complete
 
@@ -23,6 +24,10 @@ REQUESTS = [
         ("more", {"choices": (" yes it is", " no it is not")}),
         ("text", {"max_new_tokens": 6}),
     )
+]
+REQUESTS += [
+    Request(f"each {i}", TokenPrompt((20 + i, 30, 40)), choices=(tuple(range(50, 70 + i)),), each_token=True)
+    for i in range(6)
 ]
 
 
@@ -63,6 +68,9 @@ def test_ranks_answer_as_one_does(llama, start_vllm, right, asked, use):
         assert mine.output_tokens == right[name].output_tokens
         if right[name].choice_logprobs is not None:
             assert mine.choice_logprobs == pytest.approx(right[name].choice_logprobs, abs=1e-4)
+        assert len(mine.token_logprobs) == name.startswith("each")
+        for own, one in zip(mine.token_logprobs, right[name].token_logprobs, strict=True):
+            assert own == pytest.approx(one, abs=1e-4)
 
 
 def test_what_is_drawn_does_not_depend_on_the_replica_that_draws_it(llama, start_vllm):

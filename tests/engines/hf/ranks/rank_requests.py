@@ -29,6 +29,16 @@ def requests_of(kind: str) -> list[Request]:
         return [Request(f"o{i}", prompt, choices=(" A", " B", " C")) for i, prompt in enumerate(prompts)]
     if kind == "several tokens":
         return [Request(f"s{i}", prompt, choices=(" yes indeed", " no")) for i, prompt in enumerate(prompts)]
+    if kind == "each token":
+        return [
+            Request(
+                f"e{i}",
+                TokenPrompt(tuple(60 + (place * i) % 31 for place in range(4 + i))),
+                choices=(tuple(60 + (place * place + i) % 31 for place in range(12)),),
+                each_token=True,
+            )
+            for i in range(10)
+        ]
     if kind == "generation":
         return [Request(f"g{i}", prompt, max_new_tokens=6) for i, prompt in enumerate(prompts)]
     return [
@@ -37,4 +47,4 @@ def requests_of(kind: str) -> list[Request]:
     ]
 
 
-KINDS = ("one token", "several tokens", "generation", "timed")
+KINDS = ("one token", "several tokens", "each token", "generation", "timed")

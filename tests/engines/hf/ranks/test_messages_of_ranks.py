@@ -35,6 +35,7 @@ ENCODED = (
         ((3,), (5, 6)),
     ),
     Encoded(Request("c", ChatPrompt((), ((Turn("user", "a"),),), (Turn("user", "b"),)), 4), tuple(range(99))),
+    Encoded(Request("e", TokenPrompt((7, 8)), choices=((5, 6),), each_token=True), (7, 8), ((5, 6),)),
     Encoded(Request("i", TokenPrompt((7, 8)), 4, choice_rule=ChoiceRule.LAST_TOKEN), (7, 8), (), 1, 2),
 )
 COMPLETION = Completion(
@@ -44,6 +45,7 @@ COMPLETION = Completion(
     (3,),
     choice_logprobs=(-0.5, float("-inf")),
     choice_is_greedy=(True, False),
+    token_logprobs=((-0.25, -0.25), (float("-inf"),)),
     token_times_ns=(10**12,),
     finish=Finish.STOP,
 )

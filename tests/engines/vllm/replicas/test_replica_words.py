@@ -30,12 +30,15 @@ from modeltest.api import (
     Request,
     RunSpec,
     TextPrompt,
+    TokenPrompt,
     error_by_name,
 )
 
 SPEC = RunSpec("vllm_fp32", "test", "test", "llama", "w")
 MODEL = ModelInfo("m", "m", "w", "llama", "float32", None, 512, 128, 1, None)
 ROW = Encoded(Request("ä", TextPrompt("", (), "q?"), choices=(" a", (3, 4))), (1, 2), ((5,), (6, 7)))
+
+CONTINUED = Encoded(Request("e", TokenPrompt((1, 2)), choices=((6, 7),), each_token=True), (1, 2), ((6, 7),))
 
 
 @pytest.fixture
@@ -50,8 +53,9 @@ def ends():
     [
         Asked(Word.END),
         Asked(Load(SPEC, MODEL, 1 << 40)),
-        Asked(Rows((ROW,), 8, (1 << 47,))),
+        Asked(Rows((ROW, CONTINUED), 8, (1 << 47,))),
         Reply(Batch((Completion("ä", text="\n", choice_logprobs=(-0.1, -math.inf)),))),
+        Reply(Batch((Completion("e", choice_logprobs=(-1.5,), token_logprobs=((-0.5, -1.0),)),))),
         Reply(Ready(EngineInfo("vllm", "cpu", "float32", 9, (1,), 512, {"vllm": "0.32"}))),
         Reply(Used(EngineUsage(computed_tokens=3))),
         Reply(Peak(None)),
