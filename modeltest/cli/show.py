@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from modeltest import registry
-from modeltest.api import AccuracyTask, HarnessTask, OnRequest, PrerequisiteError, Task
+from modeltest.api import AccuracyTask, HarnessTask, OnRequest, PrerequisiteError, SequentialTask, Task
 from modeltest.cli.execute import exit_status, show
 
 _STILL_GOING = (
@@ -139,6 +139,8 @@ def _tasks() -> tuple[Sequence[str], Iterable[Sequence[str]]]:
 def _kind_of(task: Task) -> str:
     if isinstance(task, AccuracyTask):
         return "accuracy"
+    if isinstance(task, SequentialTask):
+        return "reference pack"
     return "harness" if isinstance(task, HarnessTask) else "measurement"
 
 

@@ -3,7 +3,14 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from modeltest import registry
-from modeltest.api import AccuracyTask, Engine, HarnessTask, MeasurementTask, PrerequisiteError
+from modeltest.api import (
+    AccuracyTask,
+    Engine,
+    HarnessTask,
+    MeasurementTask,
+    PrerequisiteError,
+    SequentialTask,
+)
 
 
 def test_every_declared_plug_in_has_the_methods_of_its_protocol():
@@ -13,7 +20,7 @@ def test_every_declared_plug_in_has_the_methods_of_its_protocol():
         assert engine.name == name
     for name in registry.task_names():
         task = registry.load_task(name)
-        assert isinstance(task, (AccuracyTask, HarnessTask, MeasurementTask))
+        assert isinstance(task, (AccuracyTask, HarnessTask, MeasurementTask, SequentialTask))
         assert task.name == name
     assert len({report.name for report in registry.reports()}) >= 5
 

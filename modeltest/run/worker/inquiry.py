@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 
 from modeltest.api import Completion, Engine, EngineError, Inquiry, Request, Sample, SpecError
 from modeltest.run.record.identity import request_digest
 from modeltest.run.worker.accuracy import Begun, checked
 
 OnBatch = Callable[[int, Sequence[str]], None]
+"""Called before each batch: with how many questions the engine has taken since the worker began, and with the
+batch that is asked by itself."""
 
 
 def run_inquiry(
@@ -62,19 +64,20 @@ class _Asking:
         self._begun = begun
         self._on_batch = on_batch
         self._suspects = begun.in_flight
+        self._taken = 0
 
     def ask(self, requests: Sequence[Request]) -> Iterator[list[Sample]]:
         """Yield the samples of `requests`, each once."""
         pending = {request.id: request for request in requests}
         waiting = iter([request for request in requests if request.id not in self._begun.given_up])
         # What was in flight when a worker was lost is asked a batch at a time: one of it may have ended it.
-        while self._suspects > 0 and (alone := list(islice(waiting, self._batch_size))):
+        while self._suspects > 0 and (alone := list(islice(waiting, self._size_of_suspects()))):
             self._suspects -= len(alone)
-            self._on_batch(0, [request.id for request in alone])
+            self._taken += len(alone)
+            self._on_batch(self._taken, [request.id for request in alone])
             yield from self._complete(alone, pending)
-        if rest := list(waiting):
-            self._on_batch(len(rest), ())
-            yield from self._complete(rest, pending)
+        if (first := next(waiting, None)) is not None:
+            yield from self._complete(self._submitted(chain([first], waiting)), pending)
         if pending:
             why = self._begun.given_up
             yield [
@@ -82,7 +85,17 @@ class _Asking:
                 for name, request in pending.items()
             ]
 
-    def _complete(self, requests: Sequence[Request], pending: dict[str, Request]) -> Iterator[list[Sample]]:
+    def _size_of_suspects(self) -> int:
+        return min(self._batch_size, self._suspects)
+
+    def _submitted(self, requests: Iterator[Request]) -> Iterator[Request]:
+        """Yield `requests`, and say how much the engine has taken before each batch of it."""
+        while batch := list(islice(requests, self._batch_size)):
+            self._on_batch(self._taken + len(batch), ())
+            self._taken += len(batch)
+            yield from batch
+
+    def _complete(self, requests: Iterable[Request], pending: dict[str, Request]) -> Iterator[list[Sample]]:
         for batch in self._engine.complete(requests, batch_size=self._batch_size):
             samples = []
             for completion in batch:

@@ -1,0 +1,1 @@
+"""Tasks that ask the questions of a reference pack."""
