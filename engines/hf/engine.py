@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engines.common.device import (
     choose_device,
@@ -197,6 +197,18 @@ class HFEngine:
         if self._texts is None:
             raise EngineError(f"engine {self.name} is asked for its tokenizer before it has loaded a model")
         return CheckpointTokenizer(self._texts)
+
+    def module(self) -> Any:
+        """Return the loaded model; see `modeltest.api.HoldingModule`."""
+        if self._loaded is None:
+            raise EngineError(f"engine {self.name} is asked for its model before it has loaded one")
+        return self._loaded.model
+
+    def feed_plainly(self) -> None:
+        """Pad rows and share nothing from now on; see `modeltest.api.HoldingModule`."""
+        if self._answers is None:
+            raise EngineError(f"engine {self.name} is asked to feed a model before it has loaded one")
+        self._answers.share_nothing()
 
     def traced(self, work: Callable[[], None], folder: Path, name: str) -> Path:
         """Record what this rank computes in `work`; see `modeltest.api.Traceable`."""

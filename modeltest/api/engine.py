@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from modeltest.api.exchange import Completion, Request, Turn
 from modeltest.api.facts import EngineInfo, EngineUsage, ModelInfo
@@ -128,6 +128,23 @@ class Tokenizing(Protocol):
 
     def tokenizer(self) -> Tokenizer:
         """Return the tokenizer of the loaded model."""
+
+
+@runtime_checkable
+class HoldingModule(Protocol):
+    """What an engine may offer whose model is a torch module in this process."""
+
+    def module(self) -> Any:
+        """Return the loaded model: what is changed in it changes the answers from then on.
+
+        Raises: EngineError before it has loaded one.
+        """
+
+    def feed_plainly(self) -> None:
+        """From now on let the module compute its own attention, where this engine would in its place.
+
+        Raises: PrerequisiteError when that cannot be.
+        """
 
 
 @runtime_checkable

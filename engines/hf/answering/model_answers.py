@@ -45,6 +45,12 @@ class Answering(Protocol):
     def clear(self) -> None:
         """Drop what earlier requests left beside the model."""
 
+    def share_nothing(self) -> None:
+        """From now on feed rows in ways in which the model computes its own attention.
+
+        Raises: PrerequisiteError where there is none.
+        """
+
     def close(self) -> None:
         """Free what it holds beside the model."""
 
@@ -99,6 +105,12 @@ class ModelAnswers:
         """Draw from the beginning again; the keys and values of a batch go with it."""
         if self._sampler is not None:
             self._sampler.restart()
+
+    def share_nothing(self) -> None:
+        """Pad rows from now on, or feed them one by one where that was found right alone."""
+        for choosing in (self._choices, self._generations):
+            choosing.leave_out(Feeding.SHARED)
+        self.note = "shared prefixes off: the model is to compute its own attention"
 
     def close(self) -> None:
         """Free nothing: the model is all there is."""

@@ -52,6 +52,12 @@ class Choosing:
         """How rows of a few tokens are fed."""
         return self._at(None)
 
+    def leave_out(self, feeding: Feeding) -> None:
+        """Feed no row so from now on. What is right without it is tried at once."""
+        self._ways = {each: way for each, way in self._ways.items() if each is not feeding}
+        self._known.clear()
+        self._at(None)
+
     def by_feeding(self, lengths: Sequence[int]) -> dict[Feeding, list[int]]:
         """Return the indices of rows by how they are fed; `lengths` count all that is fed of a row."""
         chosen = [self.usual] * len(lengths)

@@ -12,7 +12,7 @@ from engines.hf.answering.rows import AloneRows, PaddedRows
 from engines.hf.beliefs.choosing import Choosing, Feeding
 from engines.hf.model.forward import Forward
 from engines.hf.paged.rows import PagedRows, generate_paged, generate_timed
-from modeltest.api import Completion, EngineUsage
+from modeltest.api import Completion, EngineUsage, PrerequisiteError
 
 if TYPE_CHECKING:
     from engines.common.encoding import Encoded
@@ -79,6 +79,15 @@ class PagedModelAnswers:
     def clear(self) -> None:
         """Drop the cache of earlier requests."""
         self.paged.loop.drop()
+
+    def share_nothing(self) -> None:
+        """Refuse: the cache and its attention are what this engine is.
+
+        Raises: PrerequisiteError.
+        """
+        raise PrerequisiteError(
+            "engine hf_paged computes attention itself and cannot leave it to the model; use engine hf"
+        )
 
     def close(self) -> None:
         """Free the cache, and give the model its own attention back."""
