@@ -39,6 +39,7 @@ from modeltest.api import (
 from modeltest.cli.execute import INVALID
 from modeltest.cli.words import run as run_command
 from modeltest.data.load import load_dataset
+from modeltest.demo.faults.engine import FaultyOptions
 from modeltest.doctor.ascend import Plan as AscendPlan
 from modeltest.doctor.ascend import examine
 from modeltest.doctor.finding import State
@@ -406,7 +407,7 @@ def test_engine_options_in_the_documents_exist():
         for name in re.findall(r"--engine-option (\w+)=", path.read_text(encoding="utf-8"))
     }
     assert shown
-    known = (FakeOptions, MindieOptions, EndpointOptions)
+    known = (FakeOptions, MindieOptions, EndpointOptions, FaultyOptions)
     assert shown <= {field for options in known for field in options.__dataclass_fields__}
 
 

@@ -34,12 +34,15 @@ def task_of(spec: RunSpec) -> str:
 
 
 def engine_of(result: RunResult) -> str:
-    """Return the engine word and the engine that served it, and how many chips shared the work."""
+    """Return the engine word, the engine that served it, a fault put in, and how many chips shared work."""
     spec = result.spec
     word = spec.engine if result.adapter in (None, spec.engine) else f"{spec.engine} ({result.adapter})"
     ranks = result.engine.ranks if result.engine else None
     chips = ranks.world_size if ranks else max(1, spec.world_size)
-    return " ".join((word, *([f"x{chips}"] if chips > 1 else []), *_degrees(spec.parallel)))
+    fault = result.engine.implementations.get("fault") if result.engine else None
+    return " ".join(
+        (word, *([fault] if fault else []), *([f"x{chips}"] if chips > 1 else []), *_degrees(spec.parallel))
+    )
 
 
 def device_of(result: RunResult) -> str:

@@ -18,6 +18,13 @@ MINDIE = ("mindie_pa-llama", "mindie_pa-gpt2", "mindie_fa-llama")
 """On the stand-in of tests/ascend, in float16; MindIE loads nothing wider."""
 
 
+FAULT = {"fault": "attention_scale:1.02"}
+
+
+def _options(name: str) -> dict[str, str]:
+    return STAND_IN if name.startswith("mindie") else FAULT if name == "faulty" else {}
+
+
 def _started(name: str, family: str, weights: str, scratch: Path) -> Loaded:
     dtype = "float16" if name.startswith("mindie") else "float32"
     spec = RunSpec(
@@ -29,7 +36,7 @@ def _started(name: str, family: str, weights: str, scratch: Path) -> Loaded:
         dtype=dtype,
         trust_remote_code=family == "internlm2",
         output_dir=str(scratch),
-        engine_options=STAND_IN if name.startswith("mindie") else {},
+        engine_options=_options(name),
     )
     context = 512 if name.startswith("mindie") else 8192  # a warm-up prefills as many tokens as fit
     info = ModelInfo(family, family, weights, family, dtype, None, context, 128, 1, None)
@@ -47,7 +54,12 @@ def _started(name: str, family: str, weights: str, scratch: Path) -> Loaded:
 
 @pytest.fixture(
     scope="module",
-    params=["fake", *(f"{name}-{family}" for name in ("hf", "hf_paged") for family in FAMILIES), *MINDIE],
+    params=[
+        "fake",
+        *(f"{name}-{family}" for name in ("hf", "hf_paged") for family in FAMILIES),
+        "faulty-llama",
+        *MINDIE,
+    ],
 )
 def loaded(request, demo_model, tmp_path_factory):
     name, _, family = request.param.partition("-")

@@ -29,6 +29,12 @@ def test_a_run_by_its_names():
     assert device_of(RESULT) == "npu"
 
 
+def test_an_engine_with_a_fault_put_into_it_has_a_history_of_its_own():
+    faulty = replace(ENGINE, engine="faulty", implementations={"fault": "rope_base 0.1"})
+    result = replace(RESULT, spec=replace(SPEC, engine="faulty"), adapter="faulty", engine=faulty)
+    assert engine_of(result) == "faulty rope_base 0.1"
+
+
 def test_quantised_weights_are_another_model():
     assert model_of(replace(RESULT, model=replace(MODEL, quantize="w8a8"))) == "gemma-7b w8a8"
 

@@ -1,0 +1,1 @@
+"""What faults are made with: the parts of a model, and changes that are taken off exactly."""
