@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from modeltest.library.comparing import compare_runs
     from modeltest.library.evaluating import evaluate, spec_of
     from modeltest.library.interrupts import RunInterrupted
+    from modeltest.library.references import make_reference, read_reference
     from modeltest.library.runs import Run, load_run
     from modeltest.library.suites import Suite, run_suite
 
@@ -30,7 +31,9 @@ __all__ = [
     "compare_runs",
     "evaluate",
     "load_run",
+    "make_reference",
     "read_calibration",
+    "read_reference",
     "run_suite",
     "spec_of",
 ]
@@ -44,7 +47,9 @@ _HOMES = {
     "compare_runs": "modeltest.library.comparing",
     "evaluate": "modeltest.library.evaluating",
     "load_run": "modeltest.library.runs",
+    "make_reference": "modeltest.library.references",
     "read_calibration": "modeltest.library.calibration_file",
+    "read_reference": "modeltest.library.references",
     "run_suite": "modeltest.library.suites",
     "spec_of": "modeltest.library.evaluating",
 }

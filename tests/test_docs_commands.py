@@ -26,6 +26,7 @@ from doc_blocks import (
     names_in,
     table_rows,
 )
+from made_packs import made_pack
 
 from modeltest import registry
 from modeltest.api import RunSpec
@@ -38,6 +39,8 @@ from modeltest.doctor.variables import fates
 from modeltest.grammar.modes import all_modes, engine_word
 from modeltest.grammar.parse import parse
 from modeltest.models.profiles import model_keys
+from modeltest.options.references import reference_make
+from modeltest.packs.files import write_pack
 from modeltest.plain.contracts import from_plain
 from modeltest.run.planning.plan import plan
 
@@ -181,6 +184,8 @@ def check_known(words: list[str], place: Path) -> None:
         check_compare(words, place)
     elif words[0] == "suite":
         check_suite(words, place)
+    elif words[0] == "reference":
+        check_reference(words, place)
     elif words[0] in MODERN_RUNS:
         model = demo(place, "llama", "float16" if "pa" in words else "float32")
         plan(dry_run([str(model) if word == "DIR" else word for word in words], place))
@@ -219,6 +224,20 @@ def check_suite(words: list[str], place: Path) -> None:
     demo(place / "weights", "llama", "float32")
     done = modeltest(place, "suite", str(ROOT / words[1]), "--dry-run", WEIGHTS=str(place / "weights"))
     assert done.returncode == 0, done.stderr
+
+
+def check_reference(words: list[str], place: Path) -> None:
+    """Plan the runs of a pack that is to be made; show and verify one that is there."""
+    if words[1] != "make":
+        write_pack(place / words[2], made_pack())
+        done = modeltest(place, *words)
+        assert done.returncode == 0, done.stderr
+        return
+    model = demo(place, "llama", "float32")
+    words = [str(model) if word == "DIR" else word for word in words[2:]]
+    with reference_make.make_context("make", words) as context:
+        for spec in reference_make.callback(**context.params).specs:
+            plan(spec)
 
 
 def demo(place: Path, family: str, dtype: str) -> Path:
@@ -272,10 +291,19 @@ def test_a_command_in_a_sentence_can_be_parsed(code):
     words = words_of_modeltest(Command(tuple(shlex.split(code)), "inline"))
     if words[0] == "test":
         check_test(words[1:])
-    elif len(words) == 1 and not words[0].startswith("-"):  # named, not shown
+    elif is_named(words):
         assert words[0] in COMMANDS
     else:
         check_syntax(words)
+
+
+def is_named(words: Sequence[str]) -> bool:
+    """Say whether a command is named and not shown: by itself, or as that of a group."""
+    first, *rest = words
+    group = root.get_command(click.Context(root), first) if len(rest) == 1 else None
+    return (not rest and not first.startswith("-")) or (
+        isinstance(group, click.Group) and rest[0] in group.commands
+    )
 
 
 def test_the_documents_show_what_this_file_can_check():

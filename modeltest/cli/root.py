@@ -20,6 +20,7 @@ COMMANDS = {
     "suite": "suite:suite",
     "compare": "compare:compare",
     "calibrate": "calibrate:calibrate",
+    "reference": "reference:reference",
     "report": "show:report",
     "dashboard": "dashboard:dashboard",
     "list": "show:list_",

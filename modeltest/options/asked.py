@@ -100,6 +100,18 @@ def words_of(name: str, keywords: Mapping[str, Any]) -> list[str]:
     return _words(name, keywords_of(COMMANDS[name]), keywords)
 
 
+def asked_by_keywords(command: click.Command, keywords: Mapping[str, Any]) -> Any:
+    """Return what the callback of `command` makes of keywords: for a command that asks for no single run.
+
+    Raises: SpecError for a keyword that is not known, a value that is no option's; what the command refuses.
+    """
+    name = command.name or ""
+    context = _parsed(command, f"modeltest {name}", _words(name, keywords_of(command), keywords))
+    build: Any = command.callback
+    with context:
+        return build(**context.params)
+
+
 def limits_by_keywords(keywords: Mapping[str, Any]) -> Limits:
     """Return the limits that keywords ask for, such as `batch_timeout=60`, in seconds.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +24,38 @@ from modeltest.grammar.modes import did_you_mean
 from modeltest.options.models import model_fields, model_options, prefill_options
 from modeltest.options.number_types import PAIRS, count, decimal
 from modeltest.options.prompts import dataset_options, prompts_asked, prompts_option
-from modeltest.options.runs import run_fields, run_options
+from modeltest.options.runs import Command, run_fields, run_options, with_all
 from modeltest.options.task_files import named_task_file
+
+_QUESTION_OPTIONS = (
+    click.option("--shots", type=count(lowest=0), default=0, show_default=True, metavar="N"),
+    click.option("--split", type=click.Choice(("full", "sample")), default="full", show_default=True),
+    click.option("--batch-size", type=count(), default=8, show_default=True, metavar="N"),
+    click.option("--chat", is_flag=True, help="Use the model's chat template."),
+)
+
+
+def question_options(command: Command) -> Command:
+    """Add the options that say how the questions of a dataset are asked."""
+    return with_all(_QUESTION_OPTIONS, command)
+
+
+def questions_asked(task_name: str | None, task_file: str | None, options: Mapping[str, Any]) -> RunSpec:
+    """Return the run that asks the questions of the task called `task_name`, or of that in `task_file`.
+
+    Raises: SpecError, also for both or none of them; DatasetError for rows of the file that do not fit.
+    """
+    mode = _mode_asked(task_name, task_file, options["split"], shots=options["shots"])
+    return RunSpec(
+        mode=mode.word,
+        task=mode.task,
+        split=options["split"],
+        options=TaskOptions(shots=options["shots"]),
+        batch_sizes=((options["batch_size"],),),
+        chat=options["chat"],
+        **model_fields({**options}),
+        **run_fields(options),
+    )
 
 
 @click.command()
@@ -34,13 +65,10 @@ from modeltest.options.task_files import named_task_file
     metavar="FILE",
     help="Or a task that a file describes, FILE.toml or FILE.py, with its rows beside it: docs/task-file.md.",
 )
-@click.option("--shots", type=count(lowest=0), default=0, show_default=True, metavar="N")
-@click.option("--split", type=click.Choice(("full", "sample")), default="full", show_default=True)
-@click.option("--batch-size", type=count(), default=8, show_default=True, metavar="N")
-@click.option("--chat", is_flag=True, help="Use the model's chat template.")
+@question_options
 @model_options
 @run_options
-def accuracy(shots: int, split: str, batch_size: int, chat: bool, **options: Any) -> RunSpec:
+def accuracy(task_name: str | None, task_file: str | None, **options: Any) -> RunSpec:
     """Ask a model the questions of a dataset and score its answers.
 
     \b
@@ -49,17 +77,7 @@ def accuracy(shots: int, split: str, batch_size: int, chat: bool, **options: Any
       kind = "choices"          # or yes_no, generation
       data = "capitals.jsonl"   # {"question": "...", "A": "...", "B": "...", "answer": "B"}
     """
-    mode = _mode_asked(options["task_name"], options["task_file"], split, shots=shots)
-    return RunSpec(
-        mode=mode.word,
-        task=mode.task,
-        split=split,
-        options=TaskOptions(shots=shots),
-        batch_sizes=((batch_size,),),
-        chat=chat,
-        **model_fields(options),
-        **run_fields(options),
-    )
+    return questions_asked(task_name, task_file, options)
 
 
 _BATCH_SIZES = click.option("--batch-size", "batch_sizes", type=count(), multiple=True, default=(1,))
