@@ -1,10 +1,28 @@
+import signal
+import subprocess
+import time
+
 import pytest
 from click.testing import CliRunner
 from made_packs import made_pack
+from run_processes import COMMAND
 
 from modeltest.api import SpecError
 from modeltest.cli.root import root
 from modeltest.packs.files import write_pack
+
+BOOLQ = (
+    "--task",
+    "boolq",
+    "--split",
+    "sample",
+    "--protocol",
+    "lm-eval",
+    "--model",
+    "none",
+    "--engine",
+    "fake",
+)
 
 
 @pytest.fixture
@@ -42,20 +60,31 @@ def test_a_damaged_pack_is_refused(path, command):
 
 
 def test_make_writes_the_pack_and_shows_it(tmp_path):
-    words = (
-        "--task",
-        "boolq",
-        "--split",
-        "sample",
-        "--protocol",
-        "lm-eval",
-        "--model",
-        "none",
-        "--engine",
-        "fake",
-    )
     out = tmp_path / "x.ref"
-    output = said("make", *words, "--texts", "2", "--twin-batch-size", "4", "--out", out)
+    output = said("make", *BOOLQ, "--texts", "2", "--twin-batch-size", "4", "--out", out)
     assert "bf16-batch-4" in output
     assert str(out) in output
+    assert "24 questions, 2 texts, 2 computations" in said("verify", out)
+
+
+def test_a_signal_stops_it_and_the_same_command_goes_on(tmp_path):
+    out, work = tmp_path / "x.ref", tmp_path / "x.ref.work"
+    slow = ("--engine-option", "sleep=yes", "--engine-option", "prefill_ms_per_token=0.3")
+    how = ("--batch-size", "1", "--texts", "2", "--twin-batch-size", "4", "--out", str(out))
+    words = [*COMMAND, "reference", "make", *BOOLQ, *slow, *how]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    journal = work / "reference-boolq" / "samples.jsonl"
+    deadline = time.monotonic() + 60
+    while not journal.exists() or not journal.read_bytes().count(b"\n"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"stopped; the same command goes on with the runs in {work}" in error
+    assert not out.exists()
+    answered = journal.read_bytes()
+    again = subprocess.run(words, check=False, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0, again.stderr
+    assert journal.read_bytes().startswith(answered)
     assert "24 questions, 2 texts, 2 computations" in said("verify", out)
