@@ -333,7 +333,9 @@ def _inquire(run: _Run, task: SequentialTask) -> None:
                 done += len(samples)
                 run.tell(done, inquiry.most, "questions")
 
-    _with_engine(run, ask)
+    # A supervisor that was killed may have left all answers, and no word of the engine that gave them.
+    if len(answered) < inquiry.most or run.result.engine is None:
+        _with_engine(run, ask)
 
 
 def _run_harness(run: _Run, task: HarnessTask) -> None:

@@ -117,6 +117,23 @@ def test_a_run_that_was_ended_goes_on_from_its_journal(tmp_path, undisturbed):
     assert lines_of(directory) == lines_of(undisturbed)
 
 
+def test_a_run_whose_journal_has_all_answers_loads_no_model_to_go_on(tmp_path, undisturbed):
+    class Phases(Silence):
+        def __init__(self):
+            self.names = []
+
+        def phase(self, name):
+            self.names.append(name)
+
+    directory, phases = tmp_path / "run", Phases()
+    shutil.copytree(undisturbed, directory)
+    written = json.loads((directory / "run.json").read_text())
+    (directory / "run.json").write_text(json.dumps({**written, "status": "running", "journal": None}))
+    outcome = resume(directory, progress=phases)
+    assert (outcome.result.status, outcome.result.verdict) == (RunStatus.COMPLETE, Verdict.VALID)
+    assert phases.names == ["reading the reference pack"]
+
+
 def test_a_run_goes_on_with_its_own_pack_alone(tmp_path):
     with pytest.raises(ModelTestError):
         carried_out(asking(tmp_path, crash_after="1"))
