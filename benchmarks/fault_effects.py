@@ -1,6 +1,6 @@
 """Tells by how much each fault of the catalogue changes what a model says, in float32.
 
-    python benchmarks/fault_effects.py MODEL=DIRECTORY [MODEL=DIRECTORY ...] --out effects.json [--ladder]
+    python benchmarks/fault_effects.py MODEL=DIRECTORY [...] --out effects.json [--ladder] [--fault NAME ...]
 
 MODEL is a name of `modeltest/demo/faults/catalogue.toml`. About 1,000 tokens of text are forced behind
 prompts laid out by the checkpoint's template. For each fault: the mean of the absolute shift of their
@@ -30,6 +30,12 @@ FORCED_TOKENS = 256
 QUESTION_TOKENS = 32
 FLOOR_SHARE = 0.1
 """Of the twin's mean shift: below it a fault has no effect."""
+
+MOST_NATS = 100.0
+"""A shift counts no more than this: logits that are infinite or NaN say nothing of a size."""
+
+SLOW_S = 60.0
+"""Faults that take longer are told: something is wrong with the machine or with the patch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ def main() -> None:
         name, _, directory = text.partition("=")
         if name not in catalogue().models or not directory:
             sys.exit(f"{text!r}: give MODEL=DIRECTORY with a MODEL of {', '.join(catalogue().models)}")
-        for effect in measure(name, directory, ladder=options.ladder):
+        for effect in measure(name, directory, ladder=options.ladder, only=options.fault):
             effects.append(effect)
             print(
                 f"{name:10} {effect.fault:28} {effect.strength:>9g} {effect.mean_absolute:10.6f}", flush=True
@@ -82,8 +88,8 @@ def main() -> None:
     Path(options.out).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def measure(name: str, directory: str, *, ladder: bool) -> Iterator[Effect]:
-    """Yield the twin's distance from the model, then the effect of each fault that applies to it."""
+def measure(name: str, directory: str, *, ladder: bool, only: Sequence[str] = ()) -> Iterator[Effect]:
+    """Yield the twin's distance from the model, then the effect of each fault of it, or of `only` some."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -96,7 +102,8 @@ def measure(name: str, directory: str, *, ladder: bool) -> Iterator[Effect]:
     twin = effect_of(name, "bfloat16", 0.0, said(twin_model, rows), clean)
     del twin_model
     yield twin
-    for fault in catalogue().faults.values():
+    chosen = [catalogue().named(each) for each in only] or catalogue().faults.values()
+    for fault in chosen:
         if name not in fault.models or (fault.name not in PATCHES and fault.name not in PROMPTS):
             continue
         for strength in fault.ladder if ladder else (fault.strength,):
@@ -106,7 +113,7 @@ def measure(name: str, directory: str, *, ladder: bool) -> Iterator[Effect]:
                 name, fault.name, strength, faulty, clean, floor=FLOOR_SHARE * twin.mean_absolute
             )
             yield found
-            if time.perf_counter() - begin > 60:
+            if time.perf_counter() - begin > SLOW_S:
                 print(f"{fault.name} took {time.perf_counter() - begin:.0f} s", file=sys.stderr)
 
 
@@ -136,9 +143,9 @@ def said(model: Any, rows: Sequence[Row]) -> Said:
 def effect_of(
     model: str, fault: str, strength: float, faulty: Said, clean: Said, *, floor: float | None = None
 ) -> Effect:
-    """Return how far `faulty` is from `clean`; a NaN counts as an infinite shift."""
-    shift = faulty.logprobs - clean.logprobs
-    size = float(shift.abs().nan_to_num(nan=float("inf")).mean())
+    """Return how far `faulty` is from `clean`; what is not a finite number counts as `MOST_NATS`."""
+    shift = (faulty.logprobs - clean.logprobs).nan_to_num(nan=-MOST_NATS).clamp(-MOST_NATS, MOST_NATS)
+    size = float(shift.abs().mean())
     other = float((faulty.likeliest != clean.likeliest).double().mean())
     has_effect = None if floor is None else size >= floor
     return Effect(model, fault, strength, size, float(shift.mean()), other, has_effect)
@@ -168,6 +175,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("models", nargs="+", metavar="MODEL=DIRECTORY")
     parser.add_argument("--out", required=True, help="the file to write, JSON")
+    parser.add_argument("--fault", action="append", default=[], metavar="NAME", help="these alone")
     parser.add_argument("--ladder", action="store_true", help="all strengths, not the usual ones alone")
     return parser.parse_args()
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from modeltest.api import PrerequisiteError
 from modeltest.demo.faults.parts.anatomy import Anatomy, some
 from modeltest.demo.faults.parts.placing import Watch
 
@@ -57,9 +58,18 @@ def put_in(
     weigh: Weigh = softmax,
     share: float = 1.0,
 ) -> None:
-    """Let a share of the layers attend with what `redirect` makes of each look; the others as they should."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import eager_mask
+    """Let a share of the layers attend with what `redirect` makes of each look; the others as they should.
+
+    Raises: PrerequisiteError where transformers keeps a model's attention closed.
+    """
+    try:
+        from transformers import AttentionInterface, AttentionMaskInterface
+        from transformers.masking_utils import eager_mask
+    except ImportError as problem:
+        raise PrerequisiteError(
+            "this fault is in a model's attention, which the installed transformers keeps closed "
+            f"({problem}); use transformers 5"
+        ) from None
 
     watch = Watch(undo, parts)
     broken = {attention.module.layer_idx for attention in some(parts.attentions, share)}

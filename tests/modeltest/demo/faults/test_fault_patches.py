@@ -1,5 +1,7 @@
 """Every fault acts on every kind of model that has what it is about, and leaves nothing behind."""
 
+import sys
+
 import pytest
 
 from modeltest.api import PrerequisiteError, SpecError
@@ -48,6 +50,26 @@ def test_every_fault_that_applies_acts_and_is_taken_off(tiny, rows, family):
     assert silent == []
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_every_fault_acts_in_bfloat16_too(tiny, rows, family):
+    """Beyond what rounding makes of the same model; coarser numbers are nearly those of the dtype itself."""
+    from copy import deepcopy
+
+    import torch
+
+    model = deepcopy(tiny(family)).bfloat16()
+    before = said(model, rows)
+    silent = []
+    for name in applicable(model):
+        with applied(model, name, catalogue().named(name).ladder[-1]):
+            after = said(model, rows)
+        assert after.dtype == torch.bfloat16, name
+        if torch.equal(after, before):
+            silent.append(name)
+        assert torch.equal(said(model, rows), before), name
+    assert silent == []
+
+
 def test_every_fault_applies_to_some_model(tiny):
     assert {name for family in FAMILIES for name in applicable(tiny(family))} | {
         "final_norm_weight_lost"
@@ -89,3 +111,12 @@ def test_a_fault_of_what_a_model_has_not_is_refused(tiny):
 def test_an_unknown_fault_is_refused_with_those_there_are(tiny):
     with pytest.raises(SpecError, match=r"no fault of a model is called 'rope'; there are: rope_base, "):
         applied(tiny("llama"), "rope", 1.0).__enter__()
+
+
+def test_attention_that_is_closed_is_refused_in_one_line(tiny, monkeypatch):
+    model = tiny("llama")
+    state = state_of(model)
+    monkeypatch.setitem(sys.modules, "transformers.masking_utils", None)
+    with pytest.raises(PrerequisiteError, match="which the installed transformers keeps closed"):
+        applied(model, "mask_hides_itself", 1.0).__enter__()
+    assert state_of(model) == state

@@ -94,6 +94,34 @@ def test_every_fault_acts_in_the_way_the_engine_feeds_rows(tiny, demo_model, fam
     assert trouble == []
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "first_key_lost:1",
+        "prefill_boundary:16",
+        "block_table_shifted:2",
+        "stale_block:1",
+        "rope_query_ahead:1",
+        "position_jump:1",
+        "prefix_of_another:16",
+    ],
+)
+def test_a_fault_acts_on_tokens_that_are_generated_one_by_one(tiny, demo_model, fault):
+    """What the model would say is read from passes over the whole text, without any cache."""
+    import torch
+
+    model, tokens = tiny("llama"), 6
+    found, _ = answers(demo_model("llama"), fault, requests(max_new_tokens=tokens))
+    name, _, strength = fault.partition(":")
+    with applied(model, name, float(strength)), torch.inference_mode():
+        for number, ids in enumerate(PROMPTS):
+            said = list(ids)
+            for _ in range(tokens):
+                logits = model(input_ids=torch.tensor([said]), use_cache=False).logits[0, -1]
+                said.append(int(logits.argmax()))
+            assert found[str(number)].output_tokens == tuple(said[len(ids) :])
+
+
 def test_a_run_says_in_every_place_that_it_has_a_fault(demo_model):
     _, told = answers(demo_model("llama"), "attention_scale")
     assert told.engine == "faulty"
