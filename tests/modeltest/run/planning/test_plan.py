@@ -33,7 +33,8 @@ def test_a_world_size_of_zero_is_the_profile_s():
 
 def test_an_engine_that_is_not_installed_is_named_with_those_that_are():
     with pytest.raises(
-        PrerequisiteError, match=r"no engine for 'other' is installed; .* installed are fake, faulty, hf, hf_paged"
+        PrerequisiteError,
+        match=r"no engine for 'other' is installed; .* installed are fake, faulty, hf, hf_paged",
     ):
         plan(replace(SPEC, engine="other", cases=(Case(16, 4),)))
 
