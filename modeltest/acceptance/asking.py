@@ -9,6 +9,7 @@ from modeltest import registry
 from modeltest.api import (
     AccuracyTask,
     Completion,
+    ModelTestError,
     Pack,
     PackAnswer,
     PackOptions,
@@ -74,17 +75,36 @@ def task_of_pack(task: PackTask) -> AccuracyTask:
     return found
 
 
+def scored(task: AccuracyTask, of_pack: PackTask, question: PackQuestion, completion: Completion) -> Score:
+    """Judge one completion by the rule of the question's task.
+
+    Raises: SpecError for a question whose row is none of the task's.
+    """
+    asked = replace(completion, request_id=question.record.id)
+    data = TaskData((), {}, of_pack.subjects)
+    try:
+        score = task.score(question.record, data, asked, of_pack.spec)
+    except (LookupError, ValueError, TypeError, AttributeError, ModelTestError) as problem:
+        raise SpecError(
+            f"question {question.id!r:.90} of the reference pack cannot be scored by its task: "
+            f"{type(problem).__name__}: {problem!s:.200}; make the pack again"
+        ) from problem
+    return replace(score, request_id=question.id)
+
+
 class PackScorer:
     """Scores what an engine answers to a pack."""
 
     def __init__(self, pack: Pack) -> None:
-        """Find the tasks.
+        """Find the tasks, and see that they can score the questions.
 
-        Raises: as `task_of_pack`.
+        Raises: as `task_of_pack`; SpecError for a question that lacks what its task scores by.
         """
         self._tasks = {task.task: (task_of_pack(task), task) for task in pack.manifest.tasks}
         self._questions = {question.id: question for question in pack.questions}
         self._texts = {text.id: text for text in pack.texts}
+        for question in pack.questions:
+            self.score(Completion(question.id, error="not asked yet"))
 
     def score(self, completion: Completion) -> Score:
         """Judge one completion: a question by the rule of its task, a text by whether each token was told."""
@@ -92,10 +112,7 @@ class PackScorer:
         if text is not None:
             return _told(text, completion)
         question = self._questions[completion.request_id]
-        task, of_pack = self._tasks[question.task]
-        data = TaskData((), {}, of_pack.subjects)
-        asked = replace(completion, request_id=question.record.id)
-        return replace(task.score(question.record, data, asked, of_pack.spec), request_id=question.id)
+        return scored(*self._tasks[question.task], question, completion)
 
     def answer(self, sample: Sample) -> PackAnswer | None:
         """Return what a pack keeps of a sample; `None` where it failed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from modeltest.acceptance.asking import task_of_pack
+from modeltest.acceptance.asking import scored, task_of_pack
 from modeltest.api import (
     AccuracyTask,
     Completion,
@@ -15,7 +15,6 @@ from modeltest.api import (
     PackTask,
     SelfChecking,
     SpecError,
-    TaskData,
 )
 
 Tasks = Mapping[str, tuple[AccuracyTask, PackTask]]
@@ -43,13 +42,13 @@ def refuse_wrong_scores(pack: Pack, place: str) -> None:
 
 def _problem(question: PackQuestion, answer: PackAnswer, tasks: Tasks) -> str | None:
     task, of_pack = tasks[question.task]
-    completion = Completion(question.record.id, text="", choice_logprobs=answer.logprobs)
-    score = task.score(question.record, TaskData((), {}, of_pack.subjects), completion, of_pack.spec)
+    completion = Completion(question.id, text="", choice_logprobs=answer.logprobs)
+    score = scored(task, of_pack, question, completion)
     if question.choices:
         told = (answer.predicted, answer.correct, answer.margin)
         found = (score.predicted, score.correct, score.margin)
         return None if told == found else f"it is {told}, and by its log-probabilities {found}"
     if isinstance(task, SelfChecking):
-        asked = replace(score, predicted=answer.predicted, correct=answer.correct)
-        return task.contradiction(of_pack.spec, asked, ())
+        told_score = replace(score, predicted=answer.predicted, correct=answer.correct)
+        return task.contradiction(of_pack.spec, told_score, ())
     return None

@@ -17,6 +17,7 @@ HERE = (
     *("customize", "lora", "prompts"),
     *("run_json", "compared", "journal", "run_json_performance", "compared_performance"),
     *("journal_performance", "run_json_generate", "compared_generate", "generations"),
+    *("pack_zip", "pack_manifest", "pack_prefixes", "pack_questions", "pack_texts", "pack_answers"),
     *("lm_eval_results", "lm_eval_samples", "calibration", "suite_json", "suite_yaml"),
     *("config", "safetensors_header", "safetensors_bytes", "safetensors_index"),
     *("quant_description", "lora_folders", "torch_index"),

@@ -105,3 +105,13 @@ def test_a_task_that_is_not_installed_or_has_other_rules_is_refused():
         task_of_pack(replace(pack_task("mmlu", 1), task="performance"))
     with pytest.raises(SpecError, match="by version 0"):
         PackScorer(with_manifest(PACK, tasks=(replace(PACK.manifest.tasks[0], protocol_version="0"),)))
+
+
+@pytest.mark.parametrize("lost", ["answer", "A"])
+def test_a_row_that_is_none_of_its_task_is_refused_before_anything_is_asked(lost):
+    question = letters(0)
+    fields = {name: value for name, value in question.record.fields.items() if name != lost}
+    wrong = replace(question, record=replace(question.record, fields=fields))
+    pack = replace(PACK, questions=(wrong,))
+    with pytest.raises(SpecError, match="question 'mmlu/anatomy/0' of the reference pack cannot be scored"):
+        PackScorer(pack)
