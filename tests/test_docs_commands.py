@@ -156,6 +156,7 @@ def check_quickstart(place: Path) -> None:
 
 
 def check_run(words: list[str], place: Path) -> None:
+    words = with_packs(words, place)
     if "$weights" in words:
         model = words[words.index("$weights") - 1]
         weights = demo(place, FAMILY_OF[model], engine_word(words[0]).dtype or "float32")
@@ -186,6 +187,11 @@ def check_known(words: list[str], place: Path) -> None:
         check_suite(words, place)
     elif words[0] == "reference":
         check_reference(words, place)
+    elif words[0] == "accept":
+        engine = words[words.index("--engine") + 1]
+        model = demo(place, "gemma", engine_word(engine).dtype or "float32")
+        words = [str(model) if word == "DIR" else word for word in with_packs(words, place)]
+        plan(dry_run(words, place))
     elif words[0] in MODERN_RUNS:
         model = demo(place, "llama", "float16" if "pa" in words else "float32")
         plan(dry_run([str(model) if word == "DIR" else word for word in words], place))
@@ -238,6 +244,14 @@ def check_reference(words: list[str], place: Path) -> None:
     with reference_make.make_context("make", words) as context:
         for spec in reference_make.callback(**context.params).specs:
             plan(spec)
+
+
+def with_packs(words: list[str], place: Path) -> list[str]:
+    """Return words in which reference packs are files that are there."""
+    for word in words:
+        if word.endswith(".ref"):
+            write_pack(place / word, made_pack())
+    return [str(place / word) if word.endswith(".ref") else word for word in words]
 
 
 def demo(place: Path, family: str, dtype: str) -> Path:

@@ -5,7 +5,7 @@ By it the reference tells its texts, and twins and directions give their answers
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 
 from modeltest.acceptance.asking import PackScorer, drawn_questions, request_of
 from modeltest.acceptance.opening import capabilities_for, manifest_of, pack_of, pack_options
@@ -46,7 +46,7 @@ class PackAnswers:
         manifest = manifest_of(spec, takes_draft=True)
         return capabilities_for(manifest, questions=pack_options(spec).questions != 0)
 
-    def open(self, spec: RunSpec) -> PackInquiry:
+    def open(self, spec: RunSpec, capabilities: Collection[Capability]) -> PackInquiry:
         """Read the pack. Raises: SpecError, PrerequisiteError."""
         return PackInquiry(pack_of(spec, takes_draft=True), pack_options(spec))
 

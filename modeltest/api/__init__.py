@@ -4,6 +4,7 @@ Standard library only, and nothing here imports any other part of the project.
 """
 
 from modeltest.api.acceptance import (
+    CERTAIN,
     AcceptanceCost,
     AcceptanceSummary,
     AnswersSummary,
@@ -209,6 +210,7 @@ from modeltest.api.verdict import Verdict
 
 __all__ = [
     "AUTO_WORLD_SIZE",
+    "CERTAIN",
     "DTYPE_WORDS",
     "FAMILIES",
     "FEWEST_OPTIONS",

@@ -7,6 +7,9 @@ from enum import Enum
 
 from modeltest.api.findings import Finding
 
+CERTAIN = 1000.0
+"""Stands for infinite evidence, and its negative for none that could come: JSON has neither."""
+
 
 class Decision(str, Enum):
     """What an acceptance test says of a candidate."""
@@ -51,7 +54,10 @@ class TestEvidence:
 
     unit: str
     log_evidence_against: float
-    """Natural logarithm of the e-value against a correct port; REJECT wants `log(1 / risk)` of the whole."""
+    """Natural logarithm of the e-value against a correct port; REJECT wants `log(1 / risk)` of the whole.
+
+    `CERTAIN` where it is known without any risk, as when all questions were asked.
+    """
 
     log_evidence_for: float
     """The same against a faulty one; the test has passed at `log(1 / risk)`."""
@@ -106,6 +112,7 @@ class AcceptanceSummary:
     """Questions the engine did not answer."""
 
     reason_codes: tuple[Finding, ...] = ()
+    not_run_codes: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,21 @@ class FindingCode(str, Enum):
     PACK_CUT_SHORT = "pack_cut_short"
     PACK_QUESTIONS_FAILED = "pack_questions_failed"
 
+    # What an acceptance test rests on.
+    TEST_PASSES = "test_passes"
+    TEST_FAILS = "test_fails"
+    TEST_OPEN = "test_open"
+    NO_TOKENS_TOLD = "no_tokens_told"
+    NO_TEXTS_IN_PACK = "no_texts_in_pack"
+    NO_TWIN_TO_JUDGE_BY = "no_twin_to_judge_by"
+    NO_MARGINS = "no_margins"
+    PORT_DIFFERS = "port_differs"
+    ACCURACY_LOST = "accuracy_lost"
+    PORT_ACCEPTED = "port_accepted"
+    ANSWERS_ALONE = "answers_alone"
+    TESTS_OPEN = "tests_open"
+    TESTS_NOT_RUN = "tests_not_run"
+
     # Of timed trials.
     TRIALS_CUT_SHORT = "trials_cut_short"
     SMALLER_BATCH_OUT_OF_MEMORY = "smaller_batch_out_of_memory"

@@ -19,6 +19,9 @@ class Argument(str, Enum):
     LIMIT_MS = "limit_ms"
     CONTEXT = "context"
     PROMPT = "prompt"
+    PACK = "pack"
+    """A file of a reference: questions, and the answers by which a port is judged."""
+
     PREFILL = "prefill"
     """The optional words of `performance`: prefill batch, `prefill_length`, `dataset`."""
 

@@ -122,10 +122,10 @@ class PackOptions:
     """The reference pack whose questions a run asks, and what `accept` asks of the answers."""
 
     path: str
-    """Absolute."""
+    """As it was given; absolute once the run is planned."""
 
-    sha256: str
-    """Of the file when the run was begun: the questions and the reference's answers are in it alone."""
+    sha256: str = ""
+    """Of the file when the run was planned: the questions and the reference's answers are in it alone."""
 
     order_seed: int = 0
     """Of the order in which questions are drawn."""
@@ -138,6 +138,9 @@ class PackOptions:
 
     answers_alone: bool = False
     """`accept`: decide although the engine tells no log-probabilities, on the answers alone."""
+
+    undecided_passes: bool = False
+    """`accept`: the exit status of UNDECIDED is that of ACCEPT."""
 
 
 @dataclass(frozen=True, slots=True)

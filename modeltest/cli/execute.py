@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from modeltest.api import RunResult, RunSpec, RunStatus, Verdict
+from modeltest.api import AcceptanceSummary, Decision, RunResult, RunSpec, RunStatus, Verdict
 from modeltest.cli.node_command import typed_on
 from modeltest.cluster.launch_lines import launch_lines
 from modeltest.cluster.place import checked_table, node_of
@@ -151,7 +151,12 @@ def _followed(outcome: RunOutcome) -> str:
 
 
 def exit_status(result: RunResult) -> int:
-    """Return the exit status that says what the verdict of a finished run does."""
+    """Return the exit status of what a finished run says: its verdict, and the decision of `accept`."""
+    if isinstance(result.summary, AcceptanceSummary):
+        options = result.spec.options.pack
+        good = {Decision.ACCEPT} | ({Decision.UNDECIDED} if options and options.undecided_passes else set())
+        if result.summary.decision not in good:
+            return INVALID
     return result.verdict.exit_status if result.verdict else 0
 
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "performance": "option_commands:performance",
     "maxbs": "option_commands:maxbs",
     "precision": "option_commands:precision",
+    "accept": "option_commands:accept",
     "lm-eval": "option_commands:lm_eval",
     "generate": "option_commands:generate",
     "suite": "suite:suite",

@@ -27,6 +27,7 @@ from modeltest.api import (
     Case,
     Cluster,
     Mode,
+    PackOptions,
     Parallel,
     PromptSource,
     RunSpec,
@@ -46,6 +47,9 @@ AUTO_MODEL = "auto"
 
 DEFAULT_RANGE = BatchRange(1, 2048)
 """Where `performance_maxbs` searches when RANGES is absent."""
+
+PACK_BATCH_SIZE = 8
+"""How many questions of a reference pack are asked together: its mode has no word for it."""
 
 T = TypeVar("T")
 
@@ -238,6 +242,11 @@ def _read_prompt(reader: _Reader, _mode: Mode, given: _Arguments) -> _Arguments:
     return replace(given, options=replace(given.options, prompt_input=prompts))
 
 
+def _read_pack(reader: _Reader, _mode: Mode, given: _Arguments) -> _Arguments:
+    pack = PackOptions(reader.take(place.PACK, read.read_path))
+    return replace(given, options=replace(given.options, pack=pack), batch_sizes=((PACK_BATCH_SIZE,),))
+
+
 def _read_prefill(reader: _Reader, _mode: Mode, given: _Arguments) -> _Arguments:
     batch_size = length = source = None
     if read.is_integer(reader.upcoming):
@@ -269,6 +278,7 @@ _ARGUMENT_READERS: Mapping[Argument, Callable[[_Reader, Mode, _Arguments], _Argu
     Argument.LIMIT_MS: _read_limit,
     Argument.CONTEXT: _read_context,
     Argument.PROMPT: _read_prompt,
+    Argument.PACK: _read_pack,
     Argument.PREFILL: _read_prefill,
 }
 

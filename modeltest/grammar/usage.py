@@ -43,6 +43,7 @@ DATASET = Word("DS", f"the dataset the prompts come from ({', '.join(PERFORMANCE
 GROUPS = Word(
     "GROUPS", "the number of batches to measure at least, each of other rows (1 or more; INF for all)"
 )
+PACK = Word("PACK", "the reference pack (a file of modeltest reference make, such as gemma.ref)")
 MODEL = Word("MODEL", "the model key (such as llama; `auto` takes it from config.json)")
 LORA = Word("JSONL", "the file that names the LoRA adapter of each request")
 WEIGHTS = Word("WEIGHTS", "the folder of the weights")
@@ -82,6 +83,7 @@ _ARGUMENTS: Mapping[Argument, _ArgumentUsage] = {
     Argument.LIMIT_MS: _ArgumentUsage("MS", (LIMIT_MS,), ("50",)),
     Argument.CONTEXT: _ArgumentUsage("CTX", (CONTEXT,), ("32k",)),
     Argument.PROMPT: _ArgumentUsage("PROMPTS", (PROMPT,), ('["hello","hi"]',)),
+    Argument.PACK: _ArgumentUsage("PACK", (PACK,), ("gemma.ref",)),
     Argument.PREFILL: _ArgumentUsage(
         "[PREFILL_BATCH] [prefill_length TOKENS] [dataset DS [padding] [GROUPS|INF]]",
         (

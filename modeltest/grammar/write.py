@@ -109,6 +109,7 @@ _WRITERS: Mapping[Argument, Callable[[RunSpec], list[str]]] = {
     Argument.LIMIT_MS: _limit,
     Argument.CONTEXT: _context,
     Argument.PROMPT: lambda spec: [spec.options.prompt_input or ""],
+    Argument.PACK: lambda spec: [spec.options.pack.path if spec.options.pack else ""],
     Argument.PREFILL: _prefill,
 }
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from modeltest.library.keywords import (
+        AcceptKeywords,
         AccuracyKeywords,
         GenerateKeywords,
         LimitKeywords,
@@ -90,6 +91,15 @@ def evaluate(
     progress: bool = False,
     verbose: bool = False,
     **options: Unpack[GenerateKeywords],
+) -> Run: ...
+@overload
+def evaluate(
+    command: Literal["accept"],
+    *,
+    resume: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    verbose: bool = False,
+    **options: Unpack[AcceptKeywords],
 ) -> Run: ...
 @overload
 def evaluate(

@@ -153,3 +153,18 @@ class GenerateKeywords(_GenerateRequired, _OfEveryRun, total=False):
     top_p: float | None
     min_tokens_to_keep: int | None
     random_seed: int | None
+
+
+class _AcceptRequired(TypedDict):
+    pack: Path
+    model: Path
+
+
+class AcceptKeywords(_AcceptRequired, _OfEveryRun, total=False):
+    """Those of `modeltest accept`."""
+
+    max_drop: float | str | None
+    answers_alone: bool | None
+    undecided: Literal["fail", "pass"] | None
+    seed: int | None
+    batch_size: int | None

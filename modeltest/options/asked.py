@@ -15,6 +15,7 @@ import click
 
 from modeltest.api import RunSpec, SpecError
 from modeltest.grammar.modes import did_you_mean
+from modeltest.options.accept import accept
 from modeltest.options.commands import accuracy, maxbs, performance, precision
 from modeltest.options.generate import generate
 from modeltest.options.limits import limits_alone, limits_of
@@ -29,6 +30,7 @@ COMMANDS: Mapping[str, click.Command] = {
     "precision": precision,
     "lm-eval": lm_eval,
     "generate": generate,
+    "accept": accept,
 }
 """What can be asked for. The callback of each returns the spec."""
 

@@ -78,7 +78,16 @@ _MODEL_OPTIONS = (
 )
 
 _PLACE_OPTIONS = (
-    click.option("--world-size", type=count(lowest=0), default=1, show_default=True, metavar="N"),
+    click.option(
+        "--world-size",
+        "--devices",
+        "world_size",
+        type=count(lowest=0),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Chips, a rank each; 0: what the profile says.",
+    ),
     click.option(
         "--parallel",
         callback=_parallel,

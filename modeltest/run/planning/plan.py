@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from modeltest import registry
 from modeltest.api import (
@@ -30,6 +31,7 @@ from modeltest.cluster.rank_table import RankTable
 from modeltest.grammar.modes import OWN_ENGINES, device_of, engines_of
 from modeltest.machine.rank_messages import shared_secret
 from modeltest.models.checkpoint import inspect_checkpoint
+from modeltest.packs.files import pack_digest
 from modeltest.run.planning.judges import Judge, ThisPython, judging
 from modeltest.run.planning.lora import check_adapters
 from modeltest.run.planning.other_python import Interpreter
@@ -67,6 +69,7 @@ def plan(spec: RunSpec) -> Plan:
     """
     # From here on the device that the word means is what is asked for: engines need not know words.
     spec = replace(spec, device=spec.device or device_of(spec.engine))
+    spec = _with_pack(spec)
     task = registry.task_of(spec)
     _check_mode(spec, task)
     if spec.subjects and isinstance(task, BringingRows):
@@ -231,6 +234,19 @@ def _engines(word: str) -> list[str]:
         f"no engine for {word!r} is installed; it needs one of {', '.join(wanted)}, "
         f"installed are {', '.join(installed)}"
     )
+
+
+def _with_pack(spec: RunSpec) -> RunSpec:
+    """Return `spec` with the reference pack it asks of made known: where it lies, and its digest.
+
+    Raises: SpecError when there is no such file.
+    """
+    pack = spec.options.pack
+    if pack is None or pack.sha256:
+        return spec
+    path = Path(pack.path).expanduser().absolute()
+    known = replace(pack, path=str(path), sha256=pack_digest(path))
+    return replace(spec, options=replace(spec.options, pack=known))
 
 
 def _no_checkpoint(engine: Engine, spec: RunSpec) -> ModelInfo:

@@ -308,30 +308,32 @@ def _trace(run: _Run, task: MeasurementTask, prompts: ReadPrompts | None, info: 
 
 
 def _inquire(run: _Run, task: SequentialTask) -> None:
+    spec, path, claimed = run.result.spec, run.directory / FILE_NAME, run.engine.capabilities
     run.events.send("phase", name="reading the reference pack")
-    inquiry = task.open(run.result.spec)
-    path = run.directory / FILE_NAME
+    inquiry = task.open(spec, claimed)
     answered = {sample.score.request_id: sample for sample in JournalReader(path, Sample)}
     begun = begun_questions(run.result.interruptions, frozenset(answered))
 
     def on_batch(taken: int, batch: Sequence[str]) -> None:
         run.events.send("in_flight", taken=taken, batch=batch, is_retry=bool(batch))
 
-    def ask(_: EngineInfo) -> None:
+    def ask(info: EngineInfo) -> None:
+        lacking = {each for each in claimed if each.value in info.lacking}
+        asked = task.open(spec, claimed - lacking) if lacking else inquiry
         done = len(answered)
-        run.tell(done, inquiry.most, "questions")
+        run.tell(done, asked.most, "questions")
         with JournalWriter(path) as journal:
             for samples in run_inquiry(
-                inquiry,
+                asked,
                 run.engine,
-                batch_size=run.result.spec.batch_sizes[0][0],
+                batch_size=spec.batch_sizes[0][0],
                 answered=answered,
                 begun=begun,
                 on_batch=on_batch,
             ):
                 journal.append(samples)
                 done += len(samples)
-                run.tell(done, inquiry.most, "questions")
+                run.tell(done, asked.most, "questions")
 
     # A supervisor that was killed may have left all answers, and no word of the engine that gave them.
     if len(answered) < inquiry.most or run.result.engine is None:

@@ -22,6 +22,7 @@ from modeltest.registry import load_task
 
 PACK = made_pack()
 TASK = PackAnswers()
+ALL = frozenset(Capability)
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_it_is_an_installed_task_of_its_kind():
 
 
 def test_everything_is_asked_in_one_window(spec):
-    inquiry = TASK.open(spec)
+    inquiry = TASK.open(spec, ALL)
     (window,) = list(inquiry.windows())
     names = [*(question.id for question in PACK.questions), *(text.id for text in PACK.texts)]
     assert [request.id for request in window] == names
@@ -51,7 +52,7 @@ def test_everything_is_asked_in_one_window(spec):
 
 def test_a_limit_counts_for_each_task_and_texts_are_all_told(tmp_path):
     spec = asking(tmp_path / "x.ref", PACK, questions=1)
-    (window,) = TASK.open(spec).windows()
+    (window,) = TASK.open(spec, ALL).windows()
     assert len(window) == 1 + 1 + 3
     assert TASK.summarize_answers([], spec) == AnswersSummary(0, 5, 0)
     many = asking(tmp_path / "y.ref", PACK, questions=100)
@@ -60,7 +61,7 @@ def test_a_limit_counts_for_each_task_and_texts_are_all_told(tmp_path):
 
 def test_of_no_question_and_no_text_nothing_is_asked(tmp_path):
     spec = asking(tmp_path / "x.ref", made_pack([letters(0)], [], twins={}), questions=0)
-    assert list(TASK.open(spec).windows()) == []
+    assert list(TASK.open(spec, ALL).windows()) == []
 
 
 def test_it_requires_what_its_questions_and_texts_need(tmp_path):
@@ -78,7 +79,13 @@ def test_answers_are_counted(spec):
 
 
 @pytest.mark.parametrize(
-    "use", [TASK.check, TASK.open, TASK.requires, lambda spec: TASK.summarize_answers([], spec)]
+    "use",
+    [
+        TASK.check,
+        lambda spec: TASK.open(spec, ALL),
+        TASK.requires,
+        lambda spec: TASK.summarize_answers([], spec),
+    ],
 )
 def test_a_pack_that_is_gone_or_another_is_refused_wherever_it_is_needed(spec, tmp_path, use):
     path = tmp_path / "x.ref"
@@ -112,4 +119,4 @@ def test_a_pack_whose_rules_are_others_is_refused_before_anything_is_loaded(tmp_
 
 
 def test_a_draft_is_asked_too(tmp_path):
-    TASK.open(asking(tmp_path / "x.ref", with_manifest(PACK, is_draft=True)))
+    TASK.open(asking(tmp_path / "x.ref", with_manifest(PACK, is_draft=True)), ALL)

@@ -3,6 +3,7 @@ import shlex
 
 import pytest
 
+from modeltest.acceptance.accept import Accept
 from modeltest.api import PREDECESSOR_MODES, Argument
 from modeltest.grammar.modes import ENGINE_WORDS, all_modes
 from modeltest.grammar.parse import parse
@@ -70,7 +71,7 @@ def test_the_example_of_the_overview_parses():
 
 
 def test_every_argument_can_be_explained():
-    shown = {argument for mode in PREDECESSOR_MODES for argument in mode.arguments}
+    shown = {argument for mode in (*PREDECESSOR_MODES, *Accept.modes) for argument in mode.arguments}
     assert shown == set(Argument)
 
 

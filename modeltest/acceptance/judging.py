@@ -1,0 +1,259 @@
+"""The verdict on a candidate as its answers come in: which questions next, what they show, when it is enough.
+
+Questions and texts are drawn in random orders without replacement, each stratum of questions in its own. The
+tests advance in these orders, whatever order an engine is asked in. Pure: equal answers give equal verdicts,
+so a run that goes on from its journal ends as it would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from math import fsum, sqrt
+from statistics import fmean
+
+from modeltest.acceptance.noise import noise_of
+from modeltest.acceptance.shift_tests import Risks, ShiftTests
+from modeltest.api import Decision, Leaning, Pack, PackAnswer, PackQuestion, PackText, Role
+from modeltest.sequential import (
+    DropTest,
+    EvidencePath,
+    Known,
+    RateLimits,
+    RateTest,
+    Stratum,
+    any_of,
+    draw_order,
+    drop_strata,
+    margin_cut,
+    stratum_of,
+)
+
+Unit = PackQuestion | PackText
+
+MAX_DROP = 0.005
+RESOLUTION = 3.5
+"""Standard deviations of what rounding does to the accuracy of a pack: a smaller drop is none of the port."""
+
+MARGIN_DEVIATIONS = 6.0
+"""Times what rounding does to margins: one wider than this is flipped by no correct port."""
+
+LEAST_CUT = 1e-3
+"""In nats: margins up to this are near-ties, whatever the twins did."""
+
+PASSING_FLIPS, FAILING_FLIPS = 0.002, 0.015
+"""Of the questions that rounding does not flip: what a correct port may, and what no correct port does."""
+
+PASSING_COUNT, FAILING_TIMES, FEWEST_WIDE = 2, 4, 20
+"""Of few questions: so many flips decide nothing, the failing rate is as many times that rate, and with fewer
+questions there is no test."""
+
+FIRST_QUESTIONS, MOST_QUESTIONS, TEXTS = 32, 256, 16
+"""Of a window: it doubles from the first, so that a gross fault costs little and a clean run few windows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a candidate is asked, and how it is judged."""
+
+    seed: int
+    max_drop: float
+    tells_tokens: bool
+    """Whether the engine tells the log-probabilities of tokens."""
+
+    dtype: str | None
+    questions: int | None = None
+    """The most that are asked."""
+
+    risks: Risks = field(default_factory=Risks)
+
+
+class Judging:
+    """Says what to ask, takes the answers, and decides."""
+
+    def __init__(self, pack: Pack, asked: Asked) -> None:
+        self.pack = pack
+        self.asked = asked
+        self.rejecting = EvidencePath(asked.risks.reject)
+        self.failed = 0
+        self.questions = self.texts = self.prompt_tokens = self.scored_tokens = 0
+        cut = cut_of(pack)
+        known = [
+            Known(each.id, pack.reference[each.id].margin, bool(pack.reference[each.id].correct))
+            for each in pack.questions
+        ]
+        self.strata = {each.id: stratum_of(each, cut) for each in known}
+        self.drop = DropTest(drop_strata(known, cut=cut, limit=asked.max_drop), risk=asked.risks.accept)
+        rest = [name for name, stratum in self.strata.items() if stratum is Stratum.REST]
+        self.flips = _flip_test(len(rest), asked.risks)
+        self.choices = self._shifts(rest, has_positions=False)
+        texts = [each.id for each in pack.texts] if asked.tells_tokens else []
+        self.tokens = self._shifts(texts, has_positions=True)
+        self._orders = {
+            stratum: _in_order(pack.questions, self.strata, stratum, asked.seed) for stratum in Stratum
+        }
+        by_id = {each.id: each for each in pack.texts}
+        self._texts = iter([by_id[name] for name in draw_order(texts, asked.seed)])
+        self._size = FIRST_QUESTIONS
+
+    def window(self) -> list[Unit]:
+        """Return what is asked next, in the drawn order; nothing when all is decided or asked."""
+        if self.decision is not None:
+            return []
+        found: list[Unit] = []
+        if self.tokens is not None and self.tokens.is_open:
+            found += _next(self._texts, TEXTS)
+        count = (
+            self._size
+            if self.asked.questions is None
+            else min(self._size, self.asked.questions - self.questions)
+        )
+        self._size = min(2 * self._size, MOST_QUESTIONS)
+        if self._wants_questions() and count > 0:
+            for stratum, share in self._shares(count).items():
+                found += _next(self._orders[stratum], share)
+        return found
+
+    def take(self, answers: Iterable[tuple[Unit, PackAnswer | None]]) -> None:
+        """Take the answers of a window in its order; `None` where one failed. After a decision none count."""
+        for unit, answer in answers:
+            if self.decision is not None:
+                return
+            self.failed += answer is None
+            if isinstance(unit, PackText):
+                self._take_text(unit, answer)
+            else:
+                self._take_question(unit, answer)
+            self.rejecting.note(any_of(self._against()))
+
+    @property
+    def decision(self) -> Decision | None:
+        """What is decided; `None` while it is open."""
+        if self.rejecting.decided_at is not None or self.drop.leaning is Leaning.FAILED:
+            return Decision.REJECT
+        flips = self.flips is None or self.flips.leaning is Leaning.PASSED
+        shifts = all(tests is None or tests.has_passed for tests in (self.choices, self.tokens))
+        if self.drop.leaning is Leaning.PASSED and flips and shifts:
+            return Decision.ACCEPT
+        return None
+
+    def _take_text(self, unit: PackText, answer: PackAnswer | None) -> None:
+        self.texts += 1
+        self.prompt_tokens += len(unit.context)
+        self.scored_tokens += len(unit.ids)
+        if self.tokens is not None:
+            self.tokens.take(unit.id, None if answer is None else answer.logprobs)
+
+    def _take_question(self, unit: PackQuestion, answer: PackAnswer | None) -> None:
+        self.questions += 1
+        self.prompt_tokens += len(unit.prompt)
+        reference, stratum = self.pack.reference[unit.id], self.strata[unit.id]
+        is_right = answer is not None and bool(answer.correct)
+        self.drop.take(stratum, int(is_right) - int(bool(reference.correct)))
+        if stratum is Stratum.REST:
+            if self.flips is not None:
+                self.flips.take(answer is None or answer.predicted != reference.predicted)
+            if self.choices is not None:
+                self.choices.take(unit.id, None if answer is None else answer.logprobs)
+
+    def _against(self) -> list[float]:
+        """Return the evidence of every test against a correct port, at this moment."""
+        shifts = [
+            test.failing.log_evidence
+            for tests in (self.choices, self.tokens)
+            if tests is not None
+            for test in tests.tests.values()
+        ]
+        flips = [] if self.flips is None else [self.flips.failing.path.log_evidence]
+        return [*shifts, *flips] or [0.0]
+
+    def _shifts(self, units: Sequence[str], *, has_positions: bool) -> ShiftTests | None:
+        if not units:
+            return None
+        noise = noise_of(self.pack, units, self.asked.dtype, has_positions=has_positions)
+        return None if noise is None else ShiftTests(noise, len(units), self.asked.risks)
+
+    def _wants_questions(self) -> bool:
+        others = self.drop.leaning is not Leaning.PASSED
+        return others or self._wants_rest()
+
+    def _wants_rest(self) -> bool:
+        flips = self.flips is not None and self.flips.leaning is not Leaning.PASSED
+        return flips or (self.choices is not None and self.choices.is_open)
+
+    def _shares(self, count: int) -> Mapping[Stratum, int]:
+        if self.drop.leaning is Leaning.PASSED:
+            return {Stratum.REST: count}
+        drawn = self.drop.allocate(count)
+        return {Stratum.NEAR: drawn.near, Stratum.REST: drawn.rest, Stratum.SPARE: drawn.spare}
+
+
+def cut_of(pack: Pack) -> float:
+    """Return the margin up to which questions are near-ties.
+
+    It is `MARGIN_DEVIATIONS` times what the twins do to margins, and twice the widest that they flipped.
+    """
+    shifts, flipped = [], []
+    for twin in pack.of_role(Role.TWIN):
+        for name, answer in pack.answers[twin.name].items():
+            reference = pack.reference[name]
+            if reference.margin is None or not answer.logprobs:
+                continue
+            best, second = _best_two(reference.logprobs)
+            shifts.append(answer.logprobs[best] - answer.logprobs[second] - reference.margin)
+            if answer.predicted != reference.predicted:
+                flipped.append(reference.margin)
+    rounding = sqrt(fsum(each * each for each in shifts) / len(shifts)) if shifts else 0.0
+    return margin_cut(flipped, least=max(LEAST_CUT, MARGIN_DEVIATIONS * rounding))
+
+
+def least_max_drop(pack: Pack) -> float:
+    """Return the smallest drop of accuracy that the pack can tell from what rounding does, a fraction.
+
+    Rounding makes some answers right and others wrong, and over few questions these do not cancel: a correct
+    port then loses more than half a point, and no test could accept it. What the twins lose says what to
+    expect, as closely as their answers and the questions of the pack allow.
+    """
+    known = [_gained(pack, twin.name) for twin in pack.of_role(Role.TWIN)]
+    told = [each for each in known if each]
+    if not told or not pack.questions:
+        return MAX_DROP
+    least = MAX_DROP
+    for gains in told:
+        changed = sum(map(abs, gains))
+        most = (changed + 2 * sqrt(changed) + 2) / len(gains)  # a few changes are known by their count alone
+        scatter = sqrt(most * (1 / len(pack.questions) + 1 / len(gains))) if changed else 0.0
+        least = max(least, RESOLUTION * scatter - fmean(gains))
+    return min(least, 1.0)
+
+
+def _gained(pack: Pack, twin: str) -> list[int]:
+    """Return of each question that a twin answered whether it was lost (-1), won (1) or neither."""
+    answers = pack.answers[twin]
+    questions = (each for each in answers.values() if each.correct is not None)
+    return [int(bool(each.correct)) - int(bool(pack.reference[each.id].correct)) for each in questions]
+
+
+def _flip_test(rest: int, risks: Risks) -> RateTest | None:
+    if rest < FEWEST_WIDE:
+        return None
+    passing = max(PASSING_FLIPS, PASSING_COUNT / rest)
+    failing = max(FAILING_FLIPS, FAILING_TIMES * passing)
+    return RateTest(RateLimits(passing, failing, rest), accept_risk=risks.accept, reject_risk=risks.reject)
+
+
+def _best_two(logprobs: Sequence[float]) -> tuple[int, int]:
+    first, second, *_ = sorted(range(len(logprobs)), key=lambda each: (-logprobs[each], each))
+    return first, second
+
+
+def _in_order(
+    questions: Sequence[PackQuestion], strata: Mapping[str, Stratum], stratum: Stratum, seed: int
+) -> Iterator[PackQuestion]:
+    by_id = {each.id: each for each in questions if strata[each.id] is stratum}
+    return iter([by_id[name] for name in draw_order(tuple(by_id), seed)])
+
+
+def _next(units: Iterator[Unit], count: int) -> list[Unit]:
+    return list(islice(units, count))

@@ -1,0 +1,122 @@
+"""Sequential tests of shifts: whether texts and questions move as rounding moves them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from modeltest.acceptance.noise import REACH, Noise, Statistic
+from modeltest.api import Leaning
+from modeltest.sequential import (
+    EquivalenceLimits,
+    EquivalenceTest,
+    EvidencePath,
+    MeanNull,
+    MeanTest,
+    Side,
+    signed_betting,
+)
+
+BOUND = 0.5
+"""Standard deviations between texts: means farther from a twin's centre than this are no correct port's. On
+SmolLM2 in bfloat16, vLLM and another attention are up to 0.26 away from the twin of transformers, an
+attention scale that is 2 % off 2.7, RoPE frequencies 1 % off 1.5."""
+
+SCATTER = 5.0
+"""Standard errors: of few texts the means of a correct port and of its twin are as far apart by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Risks:
+    """How often a verdict may be wrong."""
+
+    accept: float = 0.01
+    """Of each test: that it passes a candidate at its limit, at any stopping time."""
+
+    reject: float = 0.0003
+    """Of all tests together: that a correct port is rejected."""
+
+
+class SpreadTest:
+    """Whether shifts are no larger than a twin's: smaller ones are as good."""
+
+    def __init__(self, bound: float, population: int, risks: Risks) -> None:
+        self._inside = MeanTest(
+            MeanNull(bound, population, -REACH, REACH, Side.LESS),
+            signed_betting(0.0, REACH),
+            risk=risks.accept,
+        )
+        self._outside = MeanTest(
+            MeanNull(bound, population, -REACH, REACH), signed_betting(2 * bound, REACH), risk=risks.reject
+        )
+
+    @property
+    def passing(self) -> EvidencePath:
+        """Evidence that the mean is less than the bound."""
+        return self._inside.path
+
+    @property
+    def failing(self) -> EvidencePath:
+        """Evidence that it is more."""
+        return self._outside.path
+
+    @property
+    def mean(self) -> float | None:
+        """Of the values so far."""
+        return self._inside.mean
+
+    def take(self, value: float) -> None:
+        """Take the next value in the drawn order."""
+        self._inside.take(value)
+        self._outside.take(value)
+
+    @property
+    def leaning(self) -> Leaning:
+        """How far it has come; what was shown without risk, as at the end, outdoes what was likely."""
+        if self._inside.is_certain:
+            return Leaning.FAILED
+        if self._inside.is_impossible:
+            return Leaning.PASSED
+        if self._outside.is_excluded:
+            return Leaning.FAILED
+        return Leaning.PASSED if self._inside.is_excluded else Leaning.OPEN
+
+
+class ShiftTests:
+    """All statistics of one kind of unit, advancing together."""
+
+    def __init__(self, noise: Noise, population: int, risks: Risks) -> None:
+        self.noise = noise
+        self.population = population
+        self.taken = 0
+        self.bound = max(BOUND, min(SCATTER * sqrt(1 / population + 1 / noise.units), REACH / 2))
+        """Beyond it the mean of a statistic is no correct port's."""
+
+        self.tests: dict[str, EquivalenceTest | SpreadTest] = {
+            each.name: self._test(each, risks) for each in noise.statistics
+        }
+
+    def take(self, unit: str, told: Sequence[float] | None) -> None:
+        """Take the next unit in the drawn order; `None` where it failed, which is as far off as can be."""
+        self.taken += 1
+        values = None if told is None else self.noise.values(unit, told)
+        for statistic in self.noise.statistics:
+            lost = REACH if statistic.of_squares and statistic.is_one_sided else 0.0
+            self.tests[statistic.name].take(lost if values is None else values[statistic.name])
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a test has not passed, and there is more to ask."""
+        return self.taken < self.population and not self.has_passed
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether all of them have."""
+        return all(test.leaning is Leaning.PASSED for test in self.tests.values())
+
+    def _test(self, statistic: Statistic, risks: Risks) -> EquivalenceTest | SpreadTest:
+        if statistic.is_one_sided:
+            return SpreadTest(self.bound, self.population, risks)
+        limits = EquivalenceLimits(self.bound, REACH, self.population)
+        return EquivalenceTest(limits, accept_risk=risks.accept, reject_risk=risks.reject)

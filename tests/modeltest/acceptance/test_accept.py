@@ -1,0 +1,157 @@
+import pytest
+from noisy_packs import candidate, noisy_pack
+
+from modeltest.acceptance.accept import Accept
+from modeltest.acceptance.asking import request_of
+from modeltest.api import (
+    Capability,
+    Completion,
+    Decision,
+    Leaning,
+    PackOptions,
+    PackText,
+    RunSpec,
+    Sample,
+    SequentialTask,
+    SpecError,
+    TaskOptions,
+)
+from modeltest.grammar.modes import all_modes
+from modeltest.grammar.parse import parse, to_words
+from modeltest.packs.files import pack_digest, write_pack
+from modeltest.registry import load_task
+
+PACK = noisy_pack(questions=160, texts=120)
+CLEAN = candidate(PACK, seed=3)
+TASK = Accept()
+TELLING = frozenset({Capability.CHOICE_LOGPROBS, Capability.TOKEN_LOGPROBS})
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pack") / "x.ref"
+    write_pack(path, PACK)
+    return path
+
+
+def asking(path, **options):
+    known = PackOptions(str(path), pack_digest(path), **options)
+    return RunSpec("fake", "accept", "accept", "auto", "/w", options=TaskOptions(pack=known))
+
+
+def completion(unit, answer):
+    if isinstance(unit, PackText):
+        return Completion(unit.id, choice_logprobs=(sum(answer.logprobs),), token_logprobs=(answer.logprobs,))
+    return Completion(unit.id, choice_logprobs=answer.logprobs)
+
+
+def asked(spec, answers, capabilities=TELLING):
+    """Return the samples of a run whose engine gives these answers, window by window."""
+    inquiry = TASK.open(spec, capabilities)
+    units = {each.id: each for each in (*PACK.questions, *PACK.texts)}
+    windows, found = inquiry.windows(), []
+    window = next(windows, None)
+    while window is not None:
+        samples = []
+        for request in window:
+            assert request == request_of(units[request.id])
+            said = completion(units[request.id], answers[request.id])
+            samples.append(Sample(inquiry.score(said), said, "0" * 64))
+        found.append(samples)
+        try:
+            window = windows.send(samples)
+        except StopIteration:
+            window = None
+    return found
+
+
+def journal(spec, answers, capabilities=TELLING):
+    return [sample for window in asked(spec, answers, capabilities) for sample in window]
+
+
+def test_it_is_an_installed_task_of_its_kind_with_a_word_of_its_own():
+    assert isinstance(load_task("accept"), SequentialTask)
+    words = ["pa_bf16", "accept", "gemma.ref", "gemma", "W", "8"]
+    spec = parse(words, modes=all_modes(TASK.modes), model_keys={"gemma"})
+    assert spec.options.pack == PackOptions("gemma.ref")
+    assert spec.batch_sizes == ((8,),)
+    assert to_words(spec, modes=all_modes(TASK.modes)) == words
+
+
+def test_texts_are_not_required_of_an_engine(path):
+    assert TASK.requires(asking(path)) == {Capability.CHOICE_LOGPROBS}
+
+
+def test_a_drop_that_is_none_is_refused(path):
+    with pytest.raises(SpecError, match="drop of 0 cannot"):
+        TASK.check(asking(path, max_drop=0.0))
+
+
+def test_a_correct_port_is_accepted_with_its_evidence_and_cost(path):
+    samples = journal(asking(path), CLEAN)
+    found = TASK.summarize_answers(samples, asking(path))
+    assert found.decision is Decision.ACCEPT
+    assert {each.leaning for each in found.tests} == {Leaning.PASSED}
+    assert [each.name for each in found.tests][:2] == ["accuracy", "wide flips"]
+    assert found.cost.questions <= 160
+    assert found.cost.scored_tokens == found.cost.texts * 16
+    assert found.not_run == ()
+
+
+def test_a_window_is_asked_by_prompts_so_that_equal_beginnings_are_neighbours(path):
+    first = asked(asking(path), CLEAN)[0]
+    prompts = {each.id: each.prompt for each in PACK.questions}
+    questions = [prompts[sample.score.request_id] for sample in first if sample.score.request_id in prompts]
+    assert questions == sorted(questions)
+
+
+def test_the_order_of_the_journal_changes_nothing(path):
+    samples = journal(asking(path), CLEAN)
+    one = TASK.summarize_answers(samples, asking(path))
+    assert TASK.summarize_answers(reversed(samples), asking(path)) == one
+
+
+def test_a_journal_that_breaks_off_says_what_its_whole_windows_say(path):
+    windows = asked(asking(path), CLEAN)
+    begun = [sample for window in windows[:-1] for sample in window] + windows[-1][:3]
+    found = TASK.summarize_answers(begun, asking(path))
+    assert found.decision is Decision.UNDECIDED
+    assert "undecided after" in found.reasons[0]
+
+
+def test_without_tokens_a_port_that_answers_well_is_undecided_unless_that_is_enough(path):
+    samples = journal(asking(path), CLEAN, {Capability.CHOICE_LOGPROBS})
+    found = TASK.summarize_answers(samples, asking(path))
+    assert found.decision is Decision.UNDECIDED
+    assert "--answers-alone" in found.reasons[0]
+    assert "120 texts" in found.not_run[0]
+    alone = TASK.summarize_answers(samples, asking(path, answers_alone=True))
+    assert alone.decision is Decision.ACCEPT
+    assert "on the answers alone" in alone.reasons[1]
+
+
+def test_a_faulty_port_is_rejected_and_the_reason_names_what_shows_it(path):
+    faulty = candidate(PACK, seed=3, fault=lambda unit, at, _: 0.1 if unit.startswith("text/") else 0.0)
+    found = TASK.summarize_answers(journal(asking(path), faulty), asking(path))
+    assert found.decision is Decision.REJECT
+    assert "shift of texts" in found.reasons[0]
+
+
+def test_failed_answers_are_lost_ones(path):
+    def lost(unit):
+        return Completion(unit.id, error="the engine gave no answer")
+
+    inquiry = TASK.open(asking(path), TELLING)
+    score = inquiry.score(lost(PACK.questions[0]))
+    assert score.error == "the engine gave no answer"
+
+
+def test_a_pack_without_texts_says_so(tmp_path):
+    pack = noisy_pack(questions=160, texts=0)
+    write_pack(tmp_path / "x.ref", pack)
+    spec = asking(tmp_path / "x.ref")
+    inquiry = TASK.open(spec, TELLING)
+    inquiry.replay({})
+    found = TASK.summarize_answers([], spec)
+    assert found.decision is Decision.UNDECIDED
+    assert found.not_run[0].startswith("texts: the pack has none")

@@ -1,0 +1,137 @@
+"""`modeltest accept` in real processes, with the engine `fake` as reference and as candidate."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from click.testing import CliRunner
+from made_packs import computation, letters, made_pack, text
+
+from modeltest.acceptance.asking import PackScorer
+from modeltest.api import AcceptanceSummary, Decision, PackOptions, Role, RunSpec, TaskOptions
+from modeltest.cli import main
+from modeltest.cli.root import root
+from modeltest.packs.files import write_pack
+from modeltest.run.planning.plan import plan
+from modeltest.run.record.directory import read_result
+from modeltest.run.supervisor.launch import launch
+from modeltest.run.supervisor.progress import Silence
+from modeltest.sequential import draw_order
+
+TEXTS = [f"text/{number}" for number in range(100)]
+
+
+@pytest.fixture(scope="module")
+def packs(tmp_path_factory):
+    """Return the folder of a pack that `fake` answered, and of one whose reference says something else."""
+    folder = tmp_path_factory.mktemp("packs")
+    questions = [letters(number) for number in range(120)]
+    draft = made_pack(questions, [text(number, tokens=16) for number in range(100)], twins={})
+    options = PackOptions(str(folder / "draft.ref"), write_pack(folder / "draft.ref", draft))
+    spec = RunSpec(
+        *("fake", "pack_answers", "pack_answers", "auto", "none"),
+        options=TaskOptions(pack=options),
+        batch_sizes=((16,),),
+        output_dir=str(folder / "out"),
+    )
+    outcome = launch(plan(spec), command=None, progress=Silence())
+    scorer = PackScorer(draft)
+    told = {sample.score.request_id: scorer.answer(sample) for sample in outcome.result.samples}
+    write_pack(folder / "same.ref", _pack(draft, told))
+    other = {
+        name: replace(answer, logprobs=tuple(each - 0.5 for each in answer.logprobs))
+        if name.startswith("text/")
+        else answer
+        for name, answer in told.items()
+    }
+    write_pack(folder / "other.ref", _pack(draft, other))
+    return folder
+
+
+def _pack(draft, told):
+    random = Random(0)
+    twin = {
+        name: replace(answer, logprobs=tuple(each + random.gauss(0, 0.01) for each in answer.logprobs))
+        for name, answer in told.items()
+        if name.startswith("text/")
+    }
+    twin |= {name: answer for name, answer in told.items() if not name.startswith("text/")}
+    computations = (computation("reference", Role.REFERENCE), computation("twin"))
+    return replace(
+        draft,
+        manifest=replace(draft.manifest, computations=computations),
+        answers={"reference": told, "twin": twin},
+    )
+
+
+def accepted(folder, name, *more):
+    words = ["accept", str(folder / name), "--engine", "fake", "--model", "none", "--batch-size", "16"]
+    status = main([*words, *more, "--output", str(folder / "runs")])
+    return status, newest(folder / "runs")
+
+
+def newest(folder) -> Path:
+    return max(folder.iterdir(), key=lambda each: each.stat().st_mtime)
+
+
+def test_the_same_model_is_accepted_with_status_0(packs, capfd):
+    status, directory = accepted(packs, "same.ref")
+    assert status == 0
+    result = read_result(directory)
+    assert isinstance(result.summary, AcceptanceSummary)
+    assert result.summary.decision is Decision.ACCEPT
+    assert "ACCEPT" in capfd.readouterr().out
+    assert "ACCEPT" in (directory / "summary.md").read_text()
+    assert '<testcase name="decision"' in (directory / "junit.xml").read_text()
+    metrics = json.loads((directory / "metrics.json").read_text())
+    assert "accepted" in json.dumps(metrics)
+
+
+def test_another_model_is_rejected_with_status_1_and_a_failing_test_case(packs):
+    status, directory = accepted(packs, "other.ref")
+    assert status == 1
+    assert read_result(directory).summary.decision is Decision.REJECT
+    assert "<failure" in (directory / "junit.xml").read_text()
+
+
+def test_what_is_undecided_has_status_1_unless_told_otherwise(packs):
+    assert accepted(packs, "same.ref", "--limit", "5")[0] == 1
+    status, directory = accepted(packs, "same.ref", "--limit", "5", "--undecided", "pass")
+    assert status == 0
+    assert read_result(directory).summary.decision is Decision.UNDECIDED
+
+
+def test_a_run_that_lost_its_worker_decides_the_same(packs, tmp_path):
+    undisturbed = read_result(accepted(packs, "same.ref")[1]).summary
+    crash = (
+        "--engine-option",
+        f"crash_at={draw_order(TEXTS, 0)[20]}",
+        "--engine-option",
+        f"once={tmp_path / 'once'}",
+    )
+    status, directory = accepted(packs, "same.ref", *crash)
+    assert status == 0
+    found = read_result(directory)
+    assert found.interruptions
+    assert found.summary == undisturbed
+
+
+def test_the_words_of_run_sh_ask_for_the_same(packs, capfd):
+    words = ["fake", "accept", str(packs / "same.ref"), "auto", "none", "1", "--output", str(packs / "runs")]
+    assert main(words) == 0
+    assert read_result(newest(packs / "runs")).summary.decision is Decision.ACCEPT
+
+
+def test_a_report_made_again_says_the_same(packs):
+    _, directory = accepted(packs, "same.ref")
+    before = read_result(directory).summary
+    assert CliRunner().invoke(root, ["report", str(directory)]).exit_code == 0
+    assert read_result(directory).summary == before
+
+
+def test_a_file_that_is_no_pack_is_refused_in_one_line(tmp_path, capfd):
+    (tmp_path / "x.ref").write_text("no pack")
+    assert main(["accept", str(tmp_path / "x.ref"), "--engine", "fake", "--model", "none"]) == 2
+    assert capfd.readouterr().err.count("\n") == 1
