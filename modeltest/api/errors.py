@@ -47,6 +47,10 @@ class MissingExtra(PrerequisiteError):
     """An optional package is not installed. A run leaves out the file that needs it and goes on."""
 
 
+class NotOfModel(PrerequisiteError):
+    """What was asked for is about a part that the model has not."""
+
+
 class DatasetError(ModelTestError):
     """A dataset is absent, incomplete or malformed."""
 

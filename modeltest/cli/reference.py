@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modeltest.api import Role
 from modeltest.cli.execute import ExecutionOptions, how, typed
 from modeltest.options.limits import limit_options, limits_of
 from modeltest.options.references import reference_make
@@ -60,7 +61,8 @@ def show(path: Path) -> None:
 
     The shift is the mean of the absolute differences of log-probabilities from the reference's, in nats, of
     choices and of the tokens of texts; with its sign it is small where rounding alone is at work. A flip is
-    another answer; the widest is that of the largest margin of the reference.
+    another answer; the widest is that of the largest margin of the reference. A direction is the reference
+    with a small fault, by its name and strength.
     """
     from modeltest.packs.files import pack_digest, read_pack
 
@@ -110,8 +112,11 @@ def _show(pack: Pack, path: Path, sha256: str) -> None:
         *("computation", "role", "dtype", "batch", "questions", "flips", "widest"),
         *("shift", "signed", "tokens", "shift", "signed"),
     )
-    rows = [_row(distance) for distance in distances(pack)]
+    found = distances(pack)
+    rows = [_row(each) for each in found if each.computation.role is not Role.DIRECTION]
     print_rows(header, [_reference_row(pack), *rows])
+    if directions := [each for each in found if each.computation.role is Role.DIRECTION]:
+        print_rows(("direction", "dtype", "tokens", "shift", "signed"), list(map(_direction_row, directions)))
 
 
 def _tasks(pack: Pack) -> Iterator[tuple[str, ...]]:
@@ -139,7 +144,7 @@ def _row(distance: Distance) -> tuple[str, ...]:
     one = distance.computation
     return (
         one.name,
-        one.fault or one.role.value,
+        one.role.value,
         one.dtype,
         str(one.batch_size),
         str(distance.questions),
@@ -147,6 +152,17 @@ def _row(distance: Distance) -> tuple[str, ...]:
         _number(distance.widest_flip),
         _number(distance.mean_shift),
         _number(distance.signed_shift),
+        str(distance.tokens),
+        _number(distance.mean_token_shift),
+        _number(distance.signed_token_shift),
+    )
+
+
+def _direction_row(distance: Distance) -> tuple[str, ...]:
+    one = distance.computation
+    return (
+        one.fault or one.name,
+        one.dtype,
         str(distance.tokens),
         _number(distance.mean_token_shift),
         _number(distance.signed_token_shift),

@@ -14,6 +14,7 @@ from modeltest.acceptance.pack_answers import NAME as PACK_ANSWERS
 from modeltest.api import (
     Capability,
     Computation,
+    NotOfModel,
     Pack,
     PackAnswer,
     PackManifest,
@@ -27,8 +28,10 @@ from modeltest.api import (
 )
 from modeltest.library.carrying_out import How
 from modeltest.library.interrupts import RunInterrupted
+from modeltest.library.reference_directions import direction_spec, refuse_directions, usable_directions
 from modeltest.library.reference_runs import ReferenceRuns, asked_run, refuse_unusable, threads
 from modeltest.options.asked import asked_by_keywords, limits_by_keywords
+from modeltest.options.directions import Direction
 from modeltest.options.limits import TIMEOUTS
 from modeltest.options.references import ReferenceAsked, TwinOrder, reference_make
 from modeltest.packs.drafting import DraftedTask, computation_of, drafted, pack_model, refuse_other_models
@@ -114,13 +117,15 @@ def carry_out_reference(asked: ReferenceAsked, *, command: str | None, how: How)
     """
     _refuse_place(asked.out)
     for spec in asked.specs:
-        _refuse_untold(plan(spec), asked.texts)
+        planned = plan(spec)
+        _refuse_untold(planned, asked.texts)
+        refuse_directions(asked.directions, planned.engine, planned.spec)
     work = _work_of(asked.out)
     try:
         work.mkdir(exist_ok=True)
     except OSError as problem:
         raise PrerequisiteError(f"cannot create {work}: {problem.strerror}") from problem
-    total = len(asked.specs) + bool(asked.texts) + len(asked.twins)
+    total = len(asked.specs) + bool(asked.texts) + len(asked.twins) + len(asked.directions.all)
     runs = ReferenceRuns(work, how, command=command, total=total)
     try:
         with hold_signals(), hold(work / LOCK_FILE):
@@ -135,10 +140,12 @@ def _asked(asked: ReferenceAsked, runs: ReferenceRuns, how: How, work: Path) -> 
     with Workers(how.limits, place=work) as workers:
         results = [(directory, read_result(directory)) for directory in asked.from_runs]
         results += [runs.run(f"{REFERENCE}-{spec.task}", spec, workers) for spec in asked.specs]
+        chosen = usable_directions(asked.directions, results[0][1], how)
         base = _drafted(results, asked, work / DRAFT, how)
         of_texts = _told_texts(base, runs, workers)
     twins = list(_twins(base, asked, runs, how, work))
-    return _whole(base, of_texts, twins)
+    directions = list(_directions(base, chosen, runs, how, work))
+    return _whole(base, of_texts, [*twins, *directions])
 
 
 def _work_of(out: Path) -> Path:
@@ -234,6 +241,26 @@ def _twin_spec(base: _Base, order: TwinOrder, asked: ReferenceAsked) -> RunSpec:
     )
 
 
+def _directions(
+    base: _Base, chosen: Sequence[Direction], runs: ReferenceRuns, how: How, work: Path
+) -> Iterator[tuple[Computation, Mapping[str, PackAnswer]]]:
+    """Yield each direction with what it told of the texts; one of what the model has not is left out."""
+    if not base.pack.texts:
+        return
+    for each in chosen:
+        spec = direction_spec(_answers_spec(base, questions=0, seed=0), each, base.result)
+        try:
+            with Workers(how.limits, place=work) as workers:
+                _, result = runs.run(each.name, spec, workers)
+        except NotOfModel as problem:
+            how.progress.line(f"direction {each.label} is left out: {problem}")
+            continue
+        yield (
+            computation_of(each.name, Role.DIRECTION, result, fault=each.label),
+            _answers_in(result, base.scorer),
+        )
+
+
 def _answers_spec(base: _Base, *, questions: int, seed: int) -> RunSpec:
     """Return the run that asks the draft of the reference's checkpoint."""
     options = PackOptions(str(base.draft), base.sha256, order_seed=seed, questions=questions)
@@ -259,19 +286,19 @@ def _answers_in(result: RunResult, scorer: PackScorer) -> Mapping[str, PackAnswe
 def _whole(
     base: _Base,
     of_texts: Mapping[str, PackAnswer],
-    twins: Sequence[tuple[Computation, Mapping[str, PackAnswer]]],
+    others: Sequence[tuple[Computation, Mapping[str, PackAnswer]]],
 ) -> Pack:
     """Return the pack with all that was answered, in the order of its questions and texts."""
     names = [question.id for question in base.pack.questions] + [text.id for text in base.pack.texts]
     place = {name: number for number, name in enumerate(names)}
-    found = {REFERENCE: {**base.pack.reference, **of_texts}, **{one.name: answers for one, answers in twins}}
+    found = {REFERENCE: {**base.pack.reference, **of_texts}, **{one.name: answers for one, answers in others}}
     answers = {
         name: dict(sorted(each.items(), key=lambda pair: place[pair[0]])) for name, each in found.items()
     }
     manifest = replace(
         base.pack.manifest,
         created=utc_now(),
-        computations=(*base.pack.manifest.computations, *(one for one, _ in twins)),
+        computations=(*base.pack.manifest.computations, *(one for one, _ in others)),
         is_draft=False,
     )
     return replace(base.pack, manifest=manifest, answers=answers)

@@ -1,4 +1,4 @@
-"""What `modeltest reference make` asks for: the runs of the reference, and the orders of its twins."""
+"""What `modeltest reference make` asks for: the runs of the reference, orders of its twins, directions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from modeltest import registry
 from modeltest.api import DTYPE_WORDS, RunSpec, SpecError
 from modeltest.grammar.modes import engine_word
 from modeltest.options.commands import question_options, questions_asked
+from modeltest.options.directions import Directions, read_directions
 from modeltest.options.models import DTYPES, model_options
 from modeltest.options.number_types import count
 from modeltest.options.runs import run_options
@@ -68,6 +69,7 @@ class ReferenceAsked:
     """Runs of it that are there already."""
 
     twins: tuple[TwinOrder, ...]
+    directions: Directions
     texts: int
     twin_questions: int
     seed: int
@@ -132,6 +134,15 @@ class ReferenceAsked:
     help="How many questions of each task a twin is asked, drawn by --seed; texts it tells all.",
 )
 @click.option(
+    "--direction",
+    "directions",
+    multiple=True,
+    metavar="NAME[:STRENGTH]",
+    help="A small fault of docs/faults.md with which the reference tells the texts too, as value_scale:1.01: "
+    "fewer texts find candidates that have one like it. Repeat it.  [default: eleven generic ones]",
+)
+@click.option("--no-directions", is_flag=True, help="Leave directions out.")
+@click.option(
     "--texts",
     type=count(lowest=0),
     default=TEXTS,
@@ -149,7 +160,8 @@ def reference_make(
 
     The reference is the checkpoint in the dtype that is taken for right, on any machine that has the
     datasets. Then the same checkpoint answers in each dtype of candidates, in several orders of computation
-    (--twin, --twin-batch-size, --twin-threads): so far does rounding alone move answers.
+    (--twin, --twin-batch-size, --twin-threads): so far does rounding alone move answers. And the reference
+    tells the texts with one small fault at a time (--direction): so do answers go when a part is wrong.
 
     \b
       modeltest reference make --model gemma --dtype fp32 --protocol lm-eval \\
@@ -164,12 +176,16 @@ def reference_make(
         raise SpecError("give --task NAME for what is to be asked, or --from-run DIR for runs; not both")
     if tasks and options["weights"] is None:
         raise SpecError("no model to ask: give --model DIR, or runs that were made with --from-run DIR")
+    directions = read_directions(
+        options["directions"], no_directions=options["no_directions"], texts=options["texts"]
+    )
     filled = {**options, **{name: value for name, value in _NOT_TAKEN.items() if name not in options}}
     return ReferenceAsked(
         out=out.expanduser().absolute(),
         specs=tuple(_specs(tasks, filled)),
         from_runs=from_runs,
         twins=tuple(_orders(options["twins"], options["batch_sizes"], options["threads"])),
+        directions=directions,
         texts=options["texts"],
         twin_questions=options["twin_questions"],
         seed=options["seed"],

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from modeltest.api import PrerequisiteError, SpecError
+from modeltest.api import NotOfModel, SpecError
 from modeltest.demo.faults.kinds import (
     ends,
     feed_forward,
@@ -18,11 +18,12 @@ from modeltest.demo.faults.kinds import (
     positions,
     precision,
     rotary,
+    scales,
 )
 from modeltest.demo.faults.parts.anatomy import anatomy_of
 from modeltest.demo.faults.parts.patch import Patch
 
-_KINDS = (rotary, positions, heads, looking, norms, feed_forward, precision, loading, ends, mixtures)
+_KINDS = (rotary, positions, heads, looking, norms, feed_forward, precision, loading, ends, mixtures, scales)
 
 PATCHES: Mapping[str, Patch] = {name: patch for kind in _KINDS for name, patch in kind.PATCHES.items()}
 """The faults of a model, by name."""
@@ -34,13 +35,12 @@ def applied(module: Any, name: str, strength: float) -> Iterator[None]:
 
     It is what it was afterwards, bit for bit. Several contexts may be entered one within another.
 
-    Raises: SpecError for a fault that is not known; PrerequisiteError for one of something that the model has
-    not.
+    Raises: SpecError for a fault that is not known; NotOfModel for one of something that the model has not.
     """
     patch = patch_of(name)
     parts = anatomy_of(module)
     if not patch.needs(parts):
-        raise PrerequisiteError(f"fault {name} is of something that a {type(module).__name__} has not")
+        raise NotOfModel(f"fault {name} is of something that a {type(module).__name__} has not")
     with ExitStack() as undo:
         patch.apply(undo, parts, strength)
         yield

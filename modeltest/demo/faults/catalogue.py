@@ -61,6 +61,9 @@ class Fault:
     held_out: bool
     """Whether nothing may be tuned on it."""
 
+    added_later: bool
+    """Whether it was not among those that the draw held out of tuning."""
+
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
@@ -73,6 +76,9 @@ class Catalogue:
 
     draw_seed: int
     """Of the draw that said what is held out; see `drawn` in the tests of the catalogue."""
+
+    directions: tuple[str, ...]
+    """NAME:STRENGTH of the faults that show where answers go when a part is wrong; none is held out."""
 
     def named(self, name: str) -> Fault:
         """Return the fault `name`.
@@ -98,10 +104,17 @@ def catalogue() -> Catalogue:
             ladder=tuple(map(float, row["ladder"])),
             models=tuple(row["models"]),
             held_out=row["held_out"],
+            added_later=row.get("added_later", False),
         )
         for name, row in content["faults"].items()
     }
-    return Catalogue(faults, tuple(content["models"]), content["held_out_model"], content["draw_seed"])
+    return Catalogue(
+        faults,
+        tuple(content["models"]),
+        content["held_out_model"],
+        content["draw_seed"],
+        tuple(content["directions"]),
+    )
 
 
 def read_asked(text: str) -> tuple[Fault, float]:

@@ -4,6 +4,8 @@ For trying whether a test finds faults. Nothing that it says is true of the engi
 
     fault     NAME:STRENGTH of the catalogue (`docs/faults.md`); without a strength, the fault's own
     of        the engine that it is put into                                              [hf]
+
+All others are for that engine.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ from modeltest.registry import load_engine
 _USUAL = "hf"
 """The engine that a fault is put into when none is named."""
 
+_OWN_OPTIONS = frozenset({"fault", "of"})
+
 _WINDOW_REQUESTS = 1024
 """So many requests are changed and passed on together."""
 
@@ -52,6 +56,8 @@ class FaultyOptions:
     fault: Fault
     strength: float
     of: str
+    others: Mapping[str, str]
+    """Options of the engine that it is put into."""
 
     @property
     def label(self) -> str:
@@ -180,9 +186,6 @@ class FaultyEngine(Engine):
 
 
 def _read_options(spec: RunSpec) -> FaultyOptions:
-    known = {"fault", "of"}
-    if unknown := sorted(set(spec.engine_options) - known):
-        raise SpecError(f"engine faulty has no option {unknown[0]!r}; available: fault, of")
     if "fault" not in spec.engine_options:
         raise SpecError(
             "engine faulty needs a fault: --engine-option fault=NAME:STRENGTH, see docs/faults.md"
@@ -191,12 +194,13 @@ def _read_options(spec: RunSpec) -> FaultyOptions:
     engine = spec.engine_options.get("of", _USUAL)
     if engine == FaultyEngine.name:
         raise SpecError("engine faulty puts a fault into another engine: give of=hf, or leave it out")
-    return FaultyOptions(fault, strength, engine)
+    others = {name: value for name, value in spec.engine_options.items() if name not in _OWN_OPTIONS}
+    return FaultyOptions(fault, strength, engine, others)
 
 
 def _for_inner(spec: RunSpec, asked: FaultyOptions) -> RunSpec:
     """Return what the engine behind is asked for; sampling left on is its own sampling."""
-    plain = replace(spec, engine_options={})
+    plain = replace(spec, engine_options=dict(asked.others))
     if asked.fault.name != "sampling_left_on":
         return plain
     generation = spec.options.generation or GenerationOptions(max_new_tokens=1)

@@ -50,6 +50,18 @@ def test_verify_says_that_a_pack_is_sound(path):
     assert f"{path} is sound: 8 questions, 3 texts, 3 computations; sha256 " in said("verify", path)
 
 
+def test_show_tells_directions_by_their_fault_in_a_table_of_their_own(path):
+    lines = said("show", path).splitlines()
+    header = next(number for number, line in enumerate(lines) if line.split()[:1] == ["direction"])
+    assert any(line.split()[:2] == ["attention_scale:1.02", "bfloat16"] for line in lines[header:])
+    assert not any("attention_scale" in line for line in lines[:header])
+
+
+def test_show_has_no_table_of_directions_for_a_pack_without(tmp_path):
+    write_pack(tmp_path / "none.ref", made_pack(twins={}))
+    assert "direction" not in said("show", tmp_path / "none.ref")
+
+
 @pytest.mark.parametrize("command", ["show", "verify"])
 def test_a_damaged_pack_is_refused(path, command):
     data = bytearray(path.read_bytes())

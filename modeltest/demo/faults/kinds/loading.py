@@ -7,11 +7,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from modeltest.demo.faults.parts.anatomy import Anatomy, Layer, some
-from modeltest.demo.faults.parts.patch import Patch, has_both
+from modeltest.demo.faults.parts.patch import Patch, adds_plainly, has_both
 from modeltest.demo.faults.parts.patching import edit_matrix, edit_weight, put_weight
-
-_PRE_NORMS = 2
-"""One before the attention and one before the feed-forward."""
 
 
 def _silence(undo: ExitStack, layers: tuple[Layer, ...]) -> None:
@@ -106,8 +103,7 @@ def _is_biased(parts: Anatomy) -> bool:
 
 
 def _adds_what_it_computes(parts: Anatomy) -> bool:
-    """Layers with further norms scale what they add by themselves."""
-    return has_both(parts) and all(len(layer.norms) == _PRE_NORMS for layer in parts.layers)
+    return has_both(parts) and adds_plainly(parts)
 
 
 def _residual_scale(undo: ExitStack, parts: Anatomy, strength: float) -> None:

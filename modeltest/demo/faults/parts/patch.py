@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from modeltest.demo.faults.parts.anatomy import Anatomy
 
+_PRE_NORMS = 2
+"""One before the attention and one before the feed-forward."""
+
 Apply = Callable[[ExitStack, Anatomy, float], None]
 """Puts a fault of a strength into a model and registers with the stack how it is taken off."""
 
@@ -47,6 +50,11 @@ def has_feed_forward(parts: Anatomy) -> bool:
 def has_both(parts: Anatomy) -> bool:
     """Say whether attention and feed-forward of all layers are to be found."""
     return has_attention(parts) and has_feed_forward(parts)
+
+
+def adds_plainly(parts: Anatomy) -> bool:
+    """Say whether what is computed is added as it is: layers with further norms scale it by themselves."""
+    return all(len(layer.norms) == _PRE_NORMS for layer in parts.layers)
 
 
 def has_norms(parts: Anatomy) -> bool:

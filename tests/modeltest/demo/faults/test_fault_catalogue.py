@@ -38,11 +38,27 @@ def test_at_least_forty_are_of_smollm2():
 
 def test_half_of_the_faults_and_one_random_model_are_held_out_by_the_draw():
     known = catalogue()
-    names = sorted(known.faults)
+    names = sorted(name for name, fault in known.faults.items() if not fault.added_later)
     drawn = Random(known.draw_seed).sample(names, len(names) // 2)
-    assert {name for name in names if known.faults[name].held_out} == set(drawn)
+    assert {name for name in known.faults if known.faults[name].held_out} == set(drawn)
     families = sorted(set(known.models) - {"smollm2"})
     assert known.held_out_model == Random(known.draw_seed).choice(families)
+
+
+def test_directions_are_small_faults_of_models_of_which_none_is_held_out():
+    directions = [read_asked(text) for text in catalogue().directions]
+    assert 8 <= len(directions) <= 12
+    assert len({fault.name for fault, _ in directions}) == len(directions)
+    for fault, strength in directions:
+        assert not fault.held_out, fault
+        assert fault.where not in OF_REQUESTS, fault
+        assert 0.95 <= strength <= 1.01, fault
+
+
+@pytest.mark.parametrize("model", catalogue().models)
+def test_every_model_has_most_of_what_directions_are_about(model):
+    told = [fault for fault, _ in map(read_asked, catalogue().directions) if model in fault.models]
+    assert len(told) >= 8
 
 
 def test_a_fault_is_asked_for_by_name_with_a_strength_or_its_own():

@@ -247,3 +247,56 @@ def test_keys_and_values_change_places_within_a_fused_matrix(tiny, demo_model, r
                 axis = parts[..., [0, 2, 1], :].clone()
                 parts.copy_(axis)
     assert_like(tiny(family), rows, "keys_for_values", 1.0, said(other, rows))
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma"])
+def test_queries_without_biases_that_are_scaled_are_scores_that_are(tiny, rows, family):
+    with applied(tiny(family), "attention_scale", 1.5):
+        scaled = said(tiny(family), rows)
+    assert_like(tiny(family), rows, "query_scale", 1.5, scaled)
+
+
+def test_queries_are_scaled_behind_their_norm(tiny, rows):
+    with applied(tiny("qwen3"), "attention_scale", 1.5):
+        scaled = said(tiny("qwen3"), rows)
+    assert_like(tiny("qwen3"), rows, "query_scale", 1.5, scaled)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox"])
+def test_both_halves_of_the_layers_scaled_are_all_of_them_scaled(tiny, rows, family):
+    model = tiny(family)
+    with applied(model, "residual_scale", 1.5):
+        scaled = said(model, rows)
+    with applied(model, "early_layers_scale", 1.5):
+        assert_like(model, rows, "late_layers_scale", 1.5, scaled)
+
+
+def test_values_and_feed_forward_scaled_are_all_that_is_added_where_there_are_no_biases(tiny, rows):
+    model = tiny("llama")
+    with applied(model, "residual_scale", 1.5):
+        scaled = said(model, rows)
+    with applied(model, "value_scale", 1.5):
+        assert_like(model, rows, "feed_forward_scale", 1.5, scaled)
+
+
+def test_positions_that_are_scaled_are_those_of_another_table(tiny, rows):
+    from copy import deepcopy
+
+    import torch
+
+    model, other = tiny("gpt2"), deepcopy(tiny("gpt2"))
+    with torch.no_grad():
+        other.transformer.wpe.weight *= 1.5
+    assert_like(model, rows, "position_table_scale", 1.5, said(other, rows))
+
+
+def test_an_activation_whose_input_is_scaled_is_another_function(tiny, rows):
+    from copy import deepcopy
+
+    import torch
+
+    model, other = tiny("llama"), deepcopy(tiny("llama"))
+    with torch.no_grad():
+        for layer in other.model.layers:
+            layer.mlp.gate_proj.weight *= 1.5
+    assert_like(model, rows, "activation_scale", 1.5, said(other, rows))

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from modeltest.api import PrerequisiteError, SpecError
+from modeltest.api import NotOfModel, PrerequisiteError, SpecError
 from modeltest.demo.faults.applying import PATCHES, applicable, applied
 from modeltest.demo.faults.catalogue import catalogue
 
@@ -113,7 +113,7 @@ def test_a_fault_is_taken_off_when_what_runs_with_it_fails(tiny, rows):
 
 
 def test_a_fault_of_what_a_model_has_not_is_refused(tiny):
-    with pytest.raises(PrerequisiteError, match="rope_base is of something that a GPT2LMHeadModel has not"):
+    with pytest.raises(NotOfModel, match="rope_base is of something that a GPT2LMHeadModel has not"):
         applied(tiny("gpt2"), "rope_base", 0.1).__enter__()
 
 

@@ -170,7 +170,7 @@ def test_a_stop_token_that_is_missed_lets_an_answer_go_on(demo_model, tmp_path):
     [
         ({}, "engine faulty needs a fault: --engine-option fault=NAME:STRENGTH"),
         ({"fault": "nothing"}, "unknown fault 'nothing'"),
-        ({"fault": "rope_base", "with": "1"}, "engine faulty has no option 'with'; available: fault, of"),
+        ({"fault": "rope_base", "with": "1"}, "engine hf has no options; given: with"),
         ({"fault": "rope_base", "of": "faulty"}, "puts a fault into another engine"),
     ],
 )
