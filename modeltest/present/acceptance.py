@@ -16,7 +16,14 @@ from modeltest.api import (
     TestEvidence,
     Verdict,
 )
-from modeltest.present.presentation import Check, Column, Level, Phrase, Presentation, Row
+from modeltest.present.presentation import Check, Column, Level, Outcome, Phrase, Presentation, Row
+
+
+_TONES = {
+    Decision.ACCEPT: Verdict.VALID,
+    Decision.UNDECIDED: Verdict.NOISY,
+    Decision.REJECT: Verdict.INVALID,
+}
 
 
 class AcceptancePresentation(Presentation[AcceptanceSummary]):
@@ -71,9 +78,14 @@ class AcceptancePresentation(Presentation[AcceptanceSummary]):
         yield Row(("decision", "", summary.decision.value, "", "", "", "", ""), Level.WHOLE)
 
     def remarks(self, summary: AcceptanceSummary) -> Iterator[str]:
-        """Yield why, and what was not tested."""
-        yield from summary.reasons
+        """Yield what was not tested."""
         yield from (f"not tested: {lost}" for lost in summary.not_run)
+
+    def outcome(self, summary: AcceptanceSummary) -> Outcome:
+        """Return the decision with its reasons."""
+        return Outcome(
+            summary.decision.value, _TONES[summary.decision], summary.reasons, summary.reason_codes
+        )
 
     def checks(self, summary: AcceptanceSummary, result: RunResult) -> Iterator[Check]:
         """Yield the tests, and the decision as one of its own."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from modeltest.api import CaseSummary, Summary
-from modeltest.present.presentation import Presentation
+from modeltest.api import CaseSummary, RunResult, Summary, Verdict
+from modeltest.present.presentation import Outcome, Presentation
 
 
 def presentation_of(summary: Summary) -> Presentation[Any]:
@@ -20,6 +20,13 @@ def presentation_of(summary: Summary) -> Presentation[Any]:
     Raises: KeyError for a type that no module of this package presents, which a test refuses.
     """
     return presentations()[type(summary)]
+
+
+def outcome_of(result: RunResult) -> Outcome | None:
+    """Return what the run decided, where its numbers may be used; `None` of a run that decides nothing."""
+    if result.summary is None or result.verdict is not Verdict.VALID:
+        return None
+    return presentation_of(result.summary).outcome(result.summary)
 
 
 def is_timed(summary: Summary | None) -> bool:

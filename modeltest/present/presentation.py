@@ -97,6 +97,20 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run decided, which says more than that its numbers may be used."""
+
+    word: str
+    tone: Verdict
+    """As which verdict it is coloured and marked."""
+
+    reasons: tuple[str, ...]
+    """In English; `reason_codes` are the same as values."""
+
+    reason_codes: tuple[Finding, ...]
+
+
 S = TypeVar("S")
 
 
@@ -143,6 +157,10 @@ class Presentation(ABC, Generic[S]):
         `expected_questions` is how many an accuracy run was to ask, if that is known; `findings` are the
         codes of what is odd about the answers.
         """
+
+    def outcome(self, summary: S) -> Outcome | None:
+        """Return what was decided, of a run that decides something; it is shown in place of VALID."""
+        return None
 
     def timed_cases(self, summary: S) -> Iterable[CaseSummary]:
         """Yield each case at each batch size measured at full length, in the order asked for or tried."""

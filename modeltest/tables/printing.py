@@ -8,14 +8,17 @@ from pathlib import Path
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from modeltest.api import RunResult
+from modeltest.api import RunResult, Verdict
 from modeltest.console import plain_console
-from modeltest.present import Level, presentation_of
+from modeltest.present import Level, outcome_of, presentation_of
 from modeltest.present.cells import plain
 from modeltest.run.record.directory import PARTIAL_FOLDER, SCRATCH_PREFIX
 from modeltest.tables.headline import title_of
 from modeltest.tables.remarks import remarks
+
+_COLOURS = {Verdict.VALID: "green", Verdict.NOISY: "yellow", Verdict.INVALID: "red"}
 
 _PLAIN_WIDTH = 140
 """Width of a table that goes to a file or a pipe, where nothing says how wide it may be."""
@@ -61,6 +64,10 @@ def print_verdict(console: Console, result: RunResult) -> None:
     """Print what the engine did and each case reached, what stopped it, verdict, reasons and warnings."""
     for line in remarks(result):
         console.print(line, soft_wrap=True)
+    if (outcome := outcome_of(result)) is not None:
+        console.print(Text.assemble("decision: ", (outcome.word, _COLOURS[outcome.tone])))
+        for reason in outcome.reasons:
+            console.print(f"  {reason}", soft_wrap=True)
     verdict = result.verdict.value if result.verdict else result.status
     console.print(f"verdict: {verdict}")
     for reason in result.reasons:

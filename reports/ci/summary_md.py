@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modeltest.api import Distribution, RunResult, Verdict
 from modeltest.machine.files import write_text
-from modeltest.present import Estimate, Level, Phrase, Row, Said, presentation_of
+from modeltest.present import Estimate, Level, Phrase, Row, Said, outcome_of, presentation_of
 from modeltest.present.cells import number, plain
 from reports.markdown import bullets, details, escape, quoted, table
 
@@ -67,6 +67,8 @@ def limited(parts: Sequence[str]) -> str:
 def sections(result: RunResult) -> list[str]:
     """Return the summary in pieces that stand for themselves, the most telling first."""
     parts = [f"## {_title(result)}\n", f"{headline(result)}\n", _table(result)]
+    if (outcome := outcome_of(result)) is not None and outcome.reasons:
+        parts.append(bullets(outcome.reasons))
     if result.reasons or result.warnings:
         told = details if result.verdict is Verdict.VALID else _opened
         parts.append(told("Reasons and warnings", bullets((*result.reasons, *result.warnings))))
@@ -93,6 +95,8 @@ def _phrase(phrase: Phrase) -> str:
 def _title(result: RunResult) -> str:
     verdict = result.verdict
     word = f"{MARKS[verdict]} {verdict.value}" if verdict else f"{MARKS[Verdict.INVALID]} {_end(result)}"
+    if (outcome := outcome_of(result)) is not None:
+        word = f"{MARKS[outcome.tone]} {outcome.word}"
     engine = result.engine
     where = f" on {escape(engine.device)} in {escape(engine.dtype)}" if engine else ""
     shots = result.spec.options.shots

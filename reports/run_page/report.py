@@ -11,7 +11,7 @@ from typing import Any
 
 from modeltest.api import PrerequisiteError, RunResult
 from modeltest.machine.files import write_text
-from modeltest.present import presentation_of
+from modeltest.present import outcome_of, presentation_of
 from reports.page import render, require_packages
 from reports.page.rendering import page_kinds
 from reports.page.texts import Texts, load_texts
@@ -75,6 +75,7 @@ def run_page(result: RunResult, content: Content, language: str | None = None) -
     context = {
         "result": result,
         "summary": result.summary,
+        "outcome": outcome_of(result),
         "plots": {plot.name: plot for plot in content.plots},
         "provenance": provenance(result),
         **content.values,

@@ -83,17 +83,22 @@ def test_the_same_model_is_accepted_with_status_0(packs, capfd):
     assert isinstance(result.summary, AcceptanceSummary)
     assert result.summary.decision is Decision.ACCEPT
     assert "ACCEPT" in capfd.readouterr().out
-    assert "ACCEPT" in (directory / "summary.md").read_text()
+    assert (directory / "summary.md").read_text().startswith("## ✅ ACCEPT")
     assert '<testcase name="decision"' in (directory / "junit.xml").read_text()
     metrics = json.loads((directory / "metrics.json").read_text())
     assert "accepted" in json.dumps(metrics)
 
 
-def test_another_model_is_rejected_with_status_1_and_a_failing_test_case(packs):
+def test_another_model_is_rejected_with_status_1_wherever_it_is_read(packs, capfd):
     status, directory = accepted(packs, "other.ref")
     assert status == 1
     assert read_result(directory).summary.decision is Decision.REJECT
     assert "<failure" in (directory / "junit.xml").read_text()
+    assert (directory / "summary.md").read_text().startswith("## ❌ REJECT")
+    assert "decision: REJECT" in capfd.readouterr().out
+    page = (directory / "report.html").read_text()
+    assert 'class="verdict tone-INVALID"' in page
+    assert "differs from the reference as no correct one does" in page
 
 
 def test_what_is_undecided_has_status_1_unless_told_otherwise(packs):
