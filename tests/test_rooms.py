@@ -171,3 +171,11 @@ def test_an_import_planted_against_a_contract_breaks_it(graph, options, importer
 
 def is_package(name: str) -> bool:
     return ROOT.joinpath(*name.split(".")).is_dir()
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports them by their names alone: the second is an error that a run of one folder never sees."""
+    seen: dict[str, Path] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        assert path.name not in seen, f"{path} and {seen[path.name]}"
+        seen[path.name] = path

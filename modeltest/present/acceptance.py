@@ -18,7 +18,6 @@ from modeltest.api import (
 )
 from modeltest.present.presentation import Check, Column, Level, Outcome, Phrase, Presentation, Row
 
-
 _TONES = {
     Decision.ACCEPT: Verdict.VALID,
     Decision.UNDECIDED: Verdict.NOISY,
