@@ -174,7 +174,7 @@ def is_package(name: str) -> bool:
 
 
 def test_no_two_files_of_tests_have_one_name():
-    """pytest imports them by their names alone: the second is an error that a run of one folder never sees."""
+    """pytest imports them by name alone: a second one is an error, which a run of one folder never sees."""
     seen: dict[str, Path] = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         assert path.name not in seen, f"{path} and {seen[path.name]}"
