@@ -144,6 +144,20 @@ class PackOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class LocateOptions:
+    """What `modeltest locate` compares with, and what both are fed."""
+
+    reference: str
+    """The directory of the reference's checkpoint; absolute."""
+
+    input_texts: tuple[str, ...] = ()
+    """None: texts that come with ModelTest."""
+
+    max_tokens: int = 96
+    """Of each text, from its begin."""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskOptions:
     """Words only some modes take. `None` means the word was not given."""
 
@@ -167,6 +181,7 @@ class TaskOptions:
     lm_eval: LmEvalOptions | None = None
     generation: GenerationOptions | None = None
     pack: PackOptions | None = None
+    locate: LocateOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)

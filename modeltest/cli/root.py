@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "compare:compare",
     "calibrate": "calibrate:calibrate",
     "reference": "reference:reference",
+    "locate": "locate:locate",
     "report": "show:report",
     "dashboard": "dashboard:dashboard",
     "list": "show:list_",

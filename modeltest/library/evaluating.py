@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         GenerateKeywords,
         LimitKeywords,
         LmEvalKeywords,
+        LocateKeywords,
         MaxbsKeywords,
         PerformanceKeywords,
         PrecisionKeywords,
@@ -100,6 +101,15 @@ def evaluate(
     progress: bool = False,
     verbose: bool = False,
     **options: Unpack[AcceptKeywords],
+) -> Run: ...
+@overload
+def evaluate(
+    command: Literal["locate"],
+    *,
+    resume: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    verbose: bool = False,
+    **options: Unpack[LocateKeywords],
 ) -> Run: ...
 @overload
 def evaluate(

@@ -168,3 +168,15 @@ class AcceptKeywords(_AcceptRequired, _OfEveryRun, total=False):
     undecided: Literal["fail", "pass"] | None
     seed: int | None
     batch_size: int | None
+
+
+class _LocateRequired(TypedDict):
+    reference: Path
+    model: Path
+
+
+class LocateKeywords(_LocateRequired, _OfEveryRun, total=False):
+    """Those of `modeltest locate`."""
+
+    input_text: Texts | None
+    max_input_length: int | None

@@ -20,6 +20,7 @@ from modeltest.options.commands import accuracy, maxbs, performance, precision
 from modeltest.options.generate import generate
 from modeltest.options.limits import limits_alone, limits_of
 from modeltest.options.lm_eval import lm_eval
+from modeltest.options.locate import locate
 from modeltest.options.number_types import PAIRS
 from modeltest.run.pipes.deadlines import Limits
 
@@ -31,6 +32,7 @@ COMMANDS: Mapping[str, click.Command] = {
     "lm-eval": lm_eval,
     "generate": generate,
     "accept": accept,
+    "locate": locate,
 }
 """What can be asked for. The callback of each returns the spec."""
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 from modeltest.api import (
     Capability,
@@ -155,6 +156,23 @@ class FaultyEngine(Engine):
         if self._texts is None:
             raise EngineError(f"engine {self.name} is asked for its tokenizer before it has loaded a model")
         return self._texts
+
+    def module(self) -> Any:
+        """Return the model of the engine behind this one, with the fault in it."""
+        return self._holding().module()
+
+    def feed_plainly(self) -> None:
+        """Let the engine behind this one feed its model plainly."""
+        self._holding().feed_plainly()
+
+    def _holding(self) -> HoldingModule:
+        if self._inner is None or self._asked is None:
+            raise EngineError(f"engine {self.name} is asked for its model before it has loaded one")
+        if not isinstance(self._inner, HoldingModule):
+            raise PrerequisiteError(
+                f"engine {self._asked.of} does not give its model away; name another with of=hf"
+            )
+        return self._inner
 
     def close(self) -> None:
         """Take the fault off and free the model."""

@@ -29,6 +29,7 @@ TYPED = {
     "lm-eval": keywords.LmEvalKeywords,
     "generate": keywords.GenerateKeywords,
     "accept": keywords.AcceptKeywords,
+    "locate": keywords.LocateKeywords,
 }
 
 LEAST = {
@@ -39,6 +40,7 @@ LEAST = {
     "lm-eval": {"tasks": "boolq"},
     "generate": {"input_text": "Hello"},
     "accept": {"pack": "x.ref"},
+    "locate": {"reference": "/r"},
 }
 """The keywords without which a command asks for nothing, beside the model."""
 
