@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modeltest.api import ModelTestError, RunSpec, SpecError
-from modeltest.api.spec import LocateOptions
+from modeltest.api import LocateOptions, ModelTestError, RunSpec, SpecError
 from modeltest.locate.answer import Located
 from modeltest.plain.contracts import from_plain
 from modeltest.plain.json_text import parse_published_json

@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from modeltest.api import RunSpec, TaskOptions
-from modeltest.api.spec import LocateOptions
+from modeltest.api import LocateOptions, RunSpec, TaskOptions
 from modeltest.options.models import model_fields, model_options
 from modeltest.options.number_types import count
 from modeltest.options.runs import harness_options, run_fields
