@@ -80,6 +80,7 @@ FREE_FIELDS: Mapping[type, frozenset[str]] = {
             "logprobs",
             "logits",
             "lm_eval",
+            "locate",
             "pack",
         }
     ),
