@@ -80,7 +80,6 @@ FREE_FIELDS: Mapping[type, frozenset[str]] = {
             "logprobs",
             "logits",
             "lm_eval",
-            "locate",
             "pack",
         }
     ),

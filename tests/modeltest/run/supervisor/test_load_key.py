@@ -21,7 +21,7 @@ ASKED = {
         *("chat", "lora", "kw_args", "trust_remote_code", "max_position_embeddings", "allow_dtype_cast"),
         *("engine_options", "engine_python"),
     },
-    TaskOptions: {"generation"},
+    TaskOptions: {"generation", "locate"},
     GenerationOptions: {"sampling"},
 }
 """What a load is for; fields that are themselves taken apart are among them."""
