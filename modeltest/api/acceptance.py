@@ -23,6 +23,11 @@ class Decision(str, Enum):
     UNDECIDED = "UNDECIDED"
     """Neither: questions, log-probabilities or power are lacking."""
 
+    def exit_status(self, *, undecided_passes: bool) -> int:
+        """Return the exit status of a command that ends with it."""
+        passes = {Decision.ACCEPT, Decision.UNDECIDED} if undecided_passes else {Decision.ACCEPT}
+        return 0 if self in passes else 1
+
 
 class Leaning(str, Enum):
     """How far one test has come."""
@@ -77,7 +82,7 @@ class TestEvidence:
 
 @dataclass(frozen=True, slots=True)
 class AcceptanceCost:
-    """What the verdict took."""
+    """What the verdict took: up to the answer that decided, though a window is asked whole."""
 
     questions: int
     questions_of: int

@@ -134,6 +134,7 @@ class FindingCode(str, Enum):
     # Of the runs of a suite.
     RUN_OF_SUITE_ENDED = "run_of_suite_ended"
     RUN_OF_SUITE_INVALID = "run_of_suite_invalid"
+    RUN_OF_SUITE_DECIDED = "run_of_suite_decided"
 
     # What a gate of a comparison rests on.
     CANDIDATE_FAILED = "candidate_failed"

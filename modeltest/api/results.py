@@ -340,3 +340,14 @@ class RunResult:
 
     questions: Iterable[Question] = ()
     """What the samples answer, as far as the dataset is still there; no part of `run.json`."""
+
+    @property
+    def exit_status(self) -> int | None:
+        """Exit status of a run that ended: of its verdict, and of what it decided; `None` without one."""
+        if self.verdict is None:
+            return None
+        if isinstance(self.summary, AcceptanceSummary):
+            pack = self.spec.options.pack
+            passes = pack is not None and pack.undecided_passes
+            return max(self.verdict.exit_status, self.summary.decision.exit_status(undecided_passes=passes))
+        return self.verdict.exit_status

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from modeltest.api import AcceptanceSummary, Decision, RunResult, RunSpec, RunStatus, Verdict
+from modeltest.api import RunSpec, RunStatus
 from modeltest.cli.node_command import typed_on
 from modeltest.cluster.launch_lines import launch_lines
 from modeltest.cluster.place import checked_table, node_of
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from modeltest.run.supervisor.launch import RunOutcome
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-INVALID = Verdict.INVALID.exit_status
-"""Exit status of a run that ended but whose numbers may not be used."""
 
 _EXECUTION_OPTIONS = (
     click.option(
@@ -57,8 +54,11 @@ def execution_options(command: Command) -> Command:
     return limit_options(with_all(_EXECUTION_OPTIONS, command))
 
 
-def running(asked: click.Command) -> click.Command:
-    """Return the command that runs what `asked` asks for, with the options that say how beside its own."""
+def running(asked: click.Command, *, afterwards: Callable[[RunOutcome], None] | None = None) -> click.Command:
+    """Return the command that runs what `asked` asks for, with the options that say how beside its own.
+
+    `afterwards` is called with each run that was shown, for a last word.
+    """
     build: Callable[..., RunSpec] = asked.callback  # type: ignore[assignment]
 
     own = [parameter.name for parameter in asked.params if parameter.name is not None]
@@ -73,7 +73,7 @@ def running(asked: click.Command) -> click.Command:
         # Only here: the commands that run nothing stay quick.
         from modeltest.library.carrying_out import carry_out
 
-        return tell_all(carry_out(spec, command=typed(), how=how(execution)))
+        return tell_all(carry_out(spec, command=typed(), how=how(execution)), afterwards=afterwards)
 
     run.params[:0] = asked.params
     return run
@@ -84,9 +84,16 @@ def execution_of(options: Mapping[str, Any]) -> ExecutionOptions:
     return ExecutionOptions(dry_run=options["dry_run"], verbose=options["verbose"], limits=limits_of(options))
 
 
-def tell_all(outcomes: Iterable[RunOutcome]) -> int:
-    """Print the table and the paths of the files of each run, and return the highest exit status."""
-    return max([conclude(outcome) for outcome in outcomes])
+def tell_all(
+    outcomes: Iterable[RunOutcome], *, afterwards: Callable[[RunOutcome], None] | None = None
+) -> int:
+    """Print table and paths of the files of each run as it ends, and return the highest exit status."""
+    statuses = []
+    for outcome in outcomes:
+        statuses.append(conclude(outcome))
+        if afterwards is not None:
+            afterwards(outcome)
+    return max(statuses)
 
 
 def typed() -> str:
@@ -134,7 +141,7 @@ def conclude(outcome: RunOutcome) -> int:
         return 0
     if outcome.interrupt is None:
         show(outcome.directory)
-        return exit_status(outcome.result)
+        return outcome.result.exit_status or 0
     if outcome.result.summary is not None:
         with suppress(OSError):  # the terminal may be what ended the run
             show(outcome.directory)
@@ -148,16 +155,6 @@ def _followed(outcome: RunOutcome) -> str:
         f"node {node_of(outcome.result.spec)} of {cluster.nodes} did its part; "
         f"the results are on the first node, {cluster.master_address}"
     )
-
-
-def exit_status(result: RunResult) -> int:
-    """Return the exit status of what a finished run says: its verdict, and the decision of `accept`."""
-    if isinstance(result.summary, AcceptanceSummary):
-        options = result.spec.options.pack
-        good = {Decision.ACCEPT} | ({Decision.UNDECIDED} if options and options.undecided_passes else set())
-        if result.summary.decision not in good:
-            return INVALID
-    return result.verdict.exit_status if result.verdict else 0
 
 
 def show(directory: Path) -> None:

@@ -9,7 +9,7 @@ import click
 
 from modeltest import registry
 from modeltest.api import AccuracyTask, HarnessTask, OnRequest, PrerequisiteError, SequentialTask, Task
-from modeltest.cli.execute import exit_status, show
+from modeltest.cli.execute import show
 
 _STILL_GOING = (
     "the run in {folder} is still going, or its reports are being written; "
@@ -83,7 +83,7 @@ def report(directory: Path, formats: tuple[str, ...], is_trusted: bool) -> int:
 
         result = finish(read_result(directory), directory, tell=lambda line: click.echo(line, err=True))
     show(directory)
-    return exit_status(result)
+    return result.exit_status or 0
 
 
 def _write_formats(directory: Path, formats: Sequence[str]) -> int:
@@ -93,7 +93,7 @@ def _write_formats(directory: Path, formats: Sequence[str]) -> int:
     written = write_formats(read_result(directory), directory, formats)
     for path in written.paths:
         click.echo(path)
-    status = exit_status(written.result)
+    status = written.result.exit_status or 0
     if status:
         click.echo("verdict: INVALID", err=True)
         for reason in written.result.reasons:

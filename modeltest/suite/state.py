@@ -63,7 +63,7 @@ def completed(run: SuiteRun, result: RunResult) -> SuiteRun:
         verdict=result.verdict,
         headline=headline(result),
         error=None,
-        exit_status=result.verdict.exit_status if result.verdict else None,
+        exit_status=result.exit_status,
     )
 
 

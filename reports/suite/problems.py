@@ -11,7 +11,7 @@ _NAMED_REASONS = 3
 
 
 def problems(suite: SuiteResult, results: Mapping[str, RunResult]) -> list[Finding]:
-    """Return the error of each run that has one, and of those that are INVALID why they are."""
+    """Return the error of each run that has one, why others are INVALID, and what others decided."""
     found = []
     for run in suite.runs:
         if run.error:
@@ -29,6 +29,9 @@ def problems(suite: SuiteResult, results: Mapping[str, RunResult]) -> list[Findi
                     },
                 )
             )
+        elif run.exit_status:
+            about = Finding(FindingCode.TEXT, {"text": run.headline})
+            found.append(Finding(FindingCode.RUN_OF_SUITE_DECIDED, {"run": run.name, "about": about}))
     return found
 
 

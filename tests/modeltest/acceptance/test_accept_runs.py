@@ -140,3 +140,18 @@ def test_a_file_that_is_no_pack_is_refused_in_one_line(tmp_path, capfd):
     (tmp_path / "x.ref").write_text("no pack")
     assert main(["accept", str(tmp_path / "x.ref"), "--engine", "fake", "--model", "none"]) == 2
     assert capfd.readouterr().err.count("\n") == 1
+
+
+def test_a_suite_ends_with_1_when_a_port_of_it_is_rejected(packs, tmp_path, capfd):
+    pytest.importorskip("yaml")
+    tasks = [{"accept": {"pack": str(packs / name), "batch-size": 16}} for name in ("same.ref", "other.ref")]
+    (tmp_path / "s.yaml").write_text(
+        json.dumps({"models": ["none"], "engines": ["fake"], "tasks": tasks})  # JSON is YAML
+    )
+    assert main(["suite", str(tmp_path / "s.yaml"), "--output", str(tmp_path / "out")]) == 1
+    told = capfd.readouterr()
+    assert "REJECT after" in told.out + told.err
+    (summary,) = (tmp_path / "out").rglob("suite.json")
+    statuses = [run["exit_status"] for run in json.loads(summary.read_text())["runs"]]
+    assert statuses == [0, 1]
+    assert "REJECT after" in (summary.parent / "summary.md").read_text()
