@@ -26,6 +26,8 @@ from functools import cache
 from pathlib import Path
 from statistics import median
 
+import click
+
 from modeltest.acceptance import judging as judging_module
 from modeltest.acceptance.asking import PackScorer
 from modeltest.acceptance.judging import Asked, Judging, least_max_drop
@@ -99,7 +101,13 @@ def main() -> None:
 
 def ask(words: Sequence[str]) -> Path:
     """Ask a whole pack what `words` of `modeltest accept` say; return the run directory."""
-    context = accept.make_context("ask", list(words))
+    try:
+        context = accept.make_context("ask", list(words))
+    except click.exceptions.Exit as end:  # --help was shown
+        sys.exit(end.exit_code)
+    except click.ClickException as problem:
+        problem.show()
+        sys.exit(problem.exit_code)
     with context:
         spec: RunSpec = accept.callback(**context.params)  # type: ignore[misc]
     planned = plan(replace(spec, mode=PACK_ANSWERS, task=PACK_ANSWERS))

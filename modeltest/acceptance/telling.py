@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from modeltest.acceptance.judging import Judging
-from modeltest.acceptance.shift_tests import ShiftTests
 from modeltest.api import (
     CERTAIN,
     AcceptanceCost,
@@ -13,21 +13,21 @@ from modeltest.api import (
     Decision,
     Finding,
     FindingCode,
+    FindingValue,
     Leaning,
     TestEvidence,
 )
 from modeltest.findings import sentence, sentences
-from modeltest.sequential import Stratum
+from modeltest.sequential import EvidencePath, Stratum
 
 _NAMED = 4
-_UNIT = "deviations"
 
 
 def summary_of(judging: Judging, *, pack_sha256: str, answers_alone: bool) -> AcceptanceSummary:
     """Return what the verdict says."""
-    tests = tuple(_tests(judging))
+    tests = tuple(test.evidence(judging.asked.risks.accept) for test in _tests(judging))
     lost = tuple(_not_run(judging))
-    decision, reasons = _decided(judging, tests, lost, answers_alone=answers_alone)
+    decision, reasons = _decided(judging, tests, answers_alone=answers_alone)
     asked = judging.asked
     return AcceptanceSummary(
         decision=decision,
@@ -47,7 +47,7 @@ def summary_of(judging: Judging, *, pack_sha256: str, answers_alone: bool) -> Ac
 
 
 def _decided(
-    judging: Judging, tests: tuple[TestEvidence, ...], lost: tuple[Finding, ...], *, answers_alone: bool
+    judging: Judging, tests: tuple[TestEvidence, ...], *, answers_alone: bool
 ) -> tuple[Decision, tuple[Finding, ...]]:
     risks, max_drop = judging.asked.risks, judging.asked.max_drop
     decision = judging.decision or Decision.UNDECIDED
@@ -60,121 +60,120 @@ def _decided(
     if judging.tokens is None and not answers_alone:
         return Decision.UNDECIDED, (Finding(FindingCode.TESTS_NOT_RUN, {"names": ("texts",)}),)
     accepted = Finding(FindingCode.PORT_ACCEPTED, {"allowed": max_drop, "risk": risks.accept})
-    return decision, (accepted, *([Finding(FindingCode.ANSWERS_ALONE)] if lost else []))
+    return decision, (accepted, *([Finding(FindingCode.ANSWERS_ALONE)] if judging.tokens is None else []))
 
 
 def _against(judging: Judging, tests: tuple[TestEvidence, ...]) -> Iterator[Finding]:
     if judging.drop.leaning is Leaning.FAILED:
-        yield Finding(
-            FindingCode.ACCURACY_LOST, {"drop": judging.asked.max_drop, "allowed": judging.asked.max_drop}
-        )
+        yield Finding(FindingCode.ACCURACY_LOST, {"allowed": judging.asked.max_drop})
     if judging.rejecting.decided_at is not None:
         worst = sorted(tests, key=lambda each: -each.log_evidence_against)
         names = tuple(f"{each.name} of {each.of}" for each in worst if each.log_evidence_against > 0)
         yield Finding(FindingCode.PORT_DIFFERS, {"names": names[:_NAMED], "risk": judging.asked.risks.reject})
 
 
-def _tests(judging: Judging) -> Iterator[TestEvidence]:
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """One test as it stands, whichever kind it is."""
+
+    name: str
+    of: str
+    unit: str
+    leaning: Leaning
+    value: float | None
+    limit: float
+    asked: int
+    population: int
+    against: float
+    """Log-evidence against a correct port, now."""
+
+    passing: EvidencePath
+    decided_at: int | None
+
+    def evidence(self, risk: float) -> TestEvidence:
+        """Return it with its statement; `risk` is that of passing wrongly."""
+        values: dict[str, FindingValue] = {
+            "name": f"{self.name} of {self.of}",
+            "value": self.value,
+            "limit": self.limit,
+            "unit": self.unit,
+            "asked": self.asked,
+            "population": self.population,
+        }
+        if self.leaning is Leaning.PASSED:
+            statement = Finding(FindingCode.TEST_PASSES, {**values, "risk": risk})
+        elif self.leaning is Leaning.FAILED:
+            statement = Finding(FindingCode.TEST_FAILS, values)
+        else:
+            statement = Finding(FindingCode.TEST_OPEN, values)
+        return TestEvidence(
+            name=self.name,
+            of=self.of,
+            leaning=self.leaning,
+            value=self.value,
+            limit=self.limit,
+            unit=self.unit,
+            log_evidence_against=_bounded(self.against),
+            log_evidence_for=_bounded(self.passing.log_maximum),
+            asked=self.asked,
+            population=self.population,
+            decided_at=self.decided_at,
+            statement=sentence(statement),
+            statement_code=statement,
+        )
+
+
+def _tests(judging: Judging) -> Iterator[_Test]:
     drop, strata = judging.drop, judging.drop.strata
     asked = sum(drop.taken.values())
-    lost = -sum(drop.sums.values()) / strata.population if asked else None
-    yield _evidence(
-        judging,
-        ("accuracy", "questions", "of all answers lost"),
+    yield _Test(
+        name="accuracy",
+        of="questions",
+        unit="of all answers lost",
         leaning=drop.leaning,
-        numbers=(lost, judging.asked.max_drop, asked, strata.population),
-        evidence=(0.0, drop.path.log_maximum),
+        value=-sum(drop.sums.values()) / strata.population if asked else None,
+        limit=judging.asked.max_drop,
+        asked=asked,
+        population=strata.population,
+        against=0.0,
+        passing=drop.path,
         decided_at=drop.path.decided_at,
     )
     if (flips := judging.flips) is not None:
-        yield _evidence(
-            judging,
-            ("wide flips", "questions", "of the answers"),
+        yield _Test(
+            name="wide flips",
+            of="questions",
+            unit="of the answers",
             leaning=flips.leaning,
-            numbers=(flips.rate, flips.limits.failing, drop.taken[Stratum.REST], strata.rest),
-            evidence=(flips.failing.path.log_evidence, flips.passing.path.log_maximum),
+            value=flips.rate,
+            limit=flips.limits.failing,
+            asked=drop.taken[Stratum.REST],
+            population=strata.rest,
+            against=flips.failing.path.log_evidence,
+            passing=flips.passing.path,
             decided_at=flips.passing.path.decided_at or flips.failing.path.decided_at,
         )
     for of, tests in (("questions", judging.choices), ("texts", judging.tokens)):
-        if tests is not None:
-            yield from _of_shifts(judging, of, tests)
+        if tests is None:
+            continue
+        for name, test in tests.tests.items():
+            yield _Test(
+                name=name,
+                of=of,
+                unit="deviations",
+                leaning=test.leaning,
+                value=test.mean,
+                limit=tests.bound,
+                asked=tests.taken,
+                population=tests.population,
+                against=test.failing.log_evidence,
+                passing=test.passing,
+                decided_at=test.passing.decided_at or test.failing.decided_at,
+            )
 
 
-def _of_shifts(judging: Judging, of: str, tests: ShiftTests) -> Iterator[TestEvidence]:
-    for name, test in tests.tests.items():
-        yield _evidence(
-            judging,
-            (name, of, _UNIT),
-            leaning=test.leaning,
-            numbers=(test.mean, tests.bound, tests.taken, tests.population),
-            evidence=(test.failing.log_evidence, test.passing.log_maximum),
-            decided_at=test.passing.decided_at or test.failing.decided_at,
-        )
-
-
-def _evidence(
-    judging: Judging,
-    names: tuple[str, str, str],
-    *,
-    leaning: Leaning,
-    numbers: tuple[float | None, float, int, int],
-    evidence: tuple[float, float],
-    decided_at: int | None,
-) -> TestEvidence:
-    name, of, unit = names
-    value, limit, asked, population = numbers
-    if leaning is Leaning.PASSED:
-        statement = Finding(
-            FindingCode.TEST_PASSES,
-            {
-                "name": f"{name} of {of}",
-                "value": value,
-                "limit": limit,
-                "unit": unit,
-                "asked": asked,
-                "population": population,
-                "risk": judging.asked.risks.accept,
-            },
-        )
-    elif leaning is Leaning.FAILED:
-        statement = Finding(
-            FindingCode.TEST_FAILS,
-            {
-                "name": f"{name} of {of}",
-                "value": value,
-                "limit": limit,
-                "unit": unit,
-                "asked": asked,
-                "population": population,
-            },
-        )
-    else:
-        statement = Finding(
-            FindingCode.TEST_OPEN,
-            {
-                "name": f"{name} of {of}",
-                "value": value,
-                "limit": limit,
-                "unit": unit,
-                "asked": asked,
-                "population": population,
-            },
-        )
-    return TestEvidence(
-        name=name,
-        of=of,
-        leaning=leaning,
-        value=value,
-        limit=limit,
-        unit=unit,
-        log_evidence_against=max(-CERTAIN, min(CERTAIN, evidence[0])),
-        log_evidence_for=max(-CERTAIN, min(CERTAIN, evidence[1])),
-        asked=asked,
-        population=population,
-        decided_at=decided_at,
-        statement=sentence(statement),
-        statement_code=statement,
-    )
+def _bounded(log_evidence: float) -> float:
+    return max(-CERTAIN, min(CERTAIN, log_evidence))
 
 
 def _not_run(judging: Judging) -> Iterator[Finding]:

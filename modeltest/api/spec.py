@@ -134,7 +134,7 @@ class PackOptions:
     """`accept`: accuracy may drop by less than this fraction; `None`: as little as the pack can tell."""
 
     questions: int | None = None
-    """The most questions that are asked; `None`: all, if it takes as many."""
+    """The most questions that are asked, by `pack_answers` of each task; `None`: all, if it takes as many."""
 
     answers_alone: bool = False
     """`accept`: decide although the engine tells no log-probabilities, on the answers alone."""

@@ -105,7 +105,8 @@ def _keys(node: ast.expr, within: ast.AST, module: ast.Module) -> set[str]:
         (value,) = [
             each.value
             for each in ast.walk(within)
-            if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == node.id
+            if (isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == node.id)
+            or (isinstance(each, ast.AnnAssign) and ast.unparse(each.target) == node.id)
         ]
         return _keys(value, within, module)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

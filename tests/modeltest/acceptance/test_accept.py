@@ -137,6 +137,23 @@ def test_a_faulty_port_is_rejected_and_the_reason_names_what_shows_it(path):
     assert "shift of texts" in found.reasons[0]
 
 
+def test_a_pack_of_texts_alone_is_judged_by_them(tmp_path):
+    pack = noisy_pack(questions=0, texts=120)
+    write_pack(tmp_path / "x.ref", pack)
+    spec = asking(tmp_path / "x.ref")
+    clean = candidate(pack, seed=3)
+    samples = [
+        Sample(inquiry.score(said), said, "0" * 64)
+        for inquiry in [TASK.open(spec, TELLING)]
+        for text in pack.texts
+        for said in [completion(text, clean[text.id])]
+    ]
+    found = TASK.summarize_answers(samples, spec)
+    assert found.decision is Decision.ACCEPT
+    assert found.tests[0].statement.startswith("accuracy of questions: over 0 of 0")
+    assert not any("answers alone" in reason for reason in found.reasons)
+
+
 def test_failed_answers_are_lost_ones(path):
     def lost(unit):
         return Completion(unit.id, error="the engine gave no answer")
