@@ -90,13 +90,15 @@ class RememberingNoise(Noise):
 
 def main() -> None:
     """Do what the command line asks."""
-    command, *words = sys.argv[1:] or [""]
+    command, *words = sys.argv[1:] or ["--help"]
     if command == "ask":
         print(ask(words))
     elif command == "judge":
         judge(words)
+    elif command in ("-h", "--help"):
+        print(__doc__)
     else:
-        sys.exit(__doc__)
+        sys.exit(f"{command!r:.80} is neither ask nor judge; --help tells of both")
 
 
 def ask(words: Sequence[str]) -> Path:

@@ -36,7 +36,6 @@ from modeltest.api import (
     TextPrompt,
     Verdict,
 )
-from modeltest.cli.execute import INVALID
 from modeltest.cli.words import run as run_command
 from modeltest.data.load import load_dataset
 from modeltest.demo.faults.engine import FaultyOptions
@@ -339,7 +338,12 @@ def test_every_field_of_a_generation_is_documented():
 
 def test_every_exit_status_is_documented():
     documented = {row[0] for row in table_rows(section(OUTPUT, "Exit statuses"))}
-    statuses = {error.exit_code for error in _errors(ModelTestError)} | {0, INVALID, INTERNAL_ERROR, 130}
+    statuses = {error.exit_code for error in _errors(ModelTestError)} | {
+        0,
+        Verdict.INVALID.exit_status,
+        INTERNAL_ERROR,
+        130,
+    }
     assert documented == {str(status) for status in statuses} | {"128 + N"}
 
 
