@@ -98,10 +98,16 @@ def test_a_spread_is_the_median_and_what_most_stay_within(numbers, said):
     assert spread(numbers) == said
 
 
-def test_a_word_that_is_no_command_shows_the_usage(monkeypatch):
+def test_a_word_that_is_no_command_is_named(monkeypatch):
     monkeypatch.setattr("sys.argv", ["acceptance_orders.py", "tell"])
-    with pytest.raises(SystemExit, match="Judges the same answers to a reference pack"):
+    with pytest.raises(SystemExit, match="'tell' is neither ask nor judge"):
         acceptance_orders.main()
+
+
+def test_no_word_shows_the_usage(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["acceptance_orders.py"])
+    acceptance_orders.main()
+    assert "Judges the same answers to a reference pack" in capsys.readouterr().out
 
 
 def test_a_whole_pack_is_asked_and_its_run_judged(tmp_path, capsys):
