@@ -31,7 +31,6 @@ import click
 from modeltest.acceptance import judging as judging_module
 from modeltest.acceptance.asking import PackScorer
 from modeltest.acceptance.judging import Asked, Judging, least_max_drop
-from modeltest.acceptance.noise import Noise
 from modeltest.acceptance.pack_answers import NAME as PACK_ANSWERS
 from modeltest.api import Decision, Pack, PackAnswer, Role, RunSpec
 from modeltest.options.accept import accept
@@ -40,6 +39,7 @@ from modeltest.run.planning.plan import plan
 from modeltest.run.record.directory import read_result
 from modeltest.run.supervisor.launch import launch
 from modeltest.run.supervisor.progress import told
+from modeltest.shifts.noise import Noise
 
 MOST = 0.95
 """Of the orders: so many stay within the number that is told."""

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from math import fsum, sqrt
-from statistics import fmean
 
-from modeltest.acceptance.noise import noise_of
+from modeltest.acceptance.pack_noise import noise_of
 from modeltest.acceptance.shift_tests import Risks, ShiftTests
 from modeltest.api import Decision, Leaning, Pack, PackAnswer, PackQuestion, PackText, Role
 from modeltest.sequential import (
@@ -26,21 +24,11 @@ from modeltest.sequential import (
     any_of,
     draw_order,
     drop_strata,
-    margin_cut,
     stratum_of,
 )
+from modeltest.shifts.answers import least_telling_drop, near_tie_cut
 
 Unit = PackQuestion | PackText
-
-MAX_DROP = 0.005
-RESOLUTION = 3.5
-"""Standard deviations of what rounding does to the accuracy of a pack: a smaller drop is none of the port."""
-
-MARGIN_DEVIATIONS = 6.0
-"""Times what rounding does to margins: one wider than this is flipped by no correct port."""
-
-LEAST_CUT = 1e-3
-"""In nats: margins up to this are near-ties, whatever the twins did."""
 
 PASSING_FLIPS, FAILING_FLIPS = 0.002, 0.015
 """Of the questions that rounding does not flip: what a correct port may, and what no correct port does."""
@@ -190,49 +178,17 @@ class Judging:
 
 
 def cut_of(pack: Pack) -> float:
-    """Return the margin up to which questions are near-ties.
-
-    It is `MARGIN_DEVIATIONS` times what the twins do to margins, and twice the widest that they flipped.
-    """
-    shifts, flipped = [], []
-    for twin in pack.of_role(Role.TWIN):
-        for name, answer in pack.answers[twin.name].items():
-            reference = pack.reference[name]
-            if reference.margin is None or not answer.logprobs:
-                continue
-            best, second = _best_two(reference.logprobs)
-            shifts.append(answer.logprobs[best] - answer.logprobs[second] - reference.margin)
-            if answer.predicted != reference.predicted:
-                flipped.append(reference.margin)
-    rounding = sqrt(fsum(each * each for each in shifts) / len(shifts)) if shifts else 0.0
-    return margin_cut(flipped, least=max(LEAST_CUT, MARGIN_DEVIATIONS * rounding))
+    """Return the margin up to which questions are near-ties, as the twins of the pack show it."""
+    return near_tie_cut(pack.reference, _twins(pack))
 
 
 def least_max_drop(pack: Pack) -> float:
-    """Return the smallest drop of accuracy that the pack can tell from what rounding does, a fraction.
-
-    Rounding makes some answers right and others wrong, and over few questions these do not cancel: a correct
-    port then loses more than half a point, and no test could accept it. What the twins lose says what to
-    expect, as closely as their answers and the questions of the pack allow.
-    """
-    known = [_gained(pack, twin.name) for twin in pack.of_role(Role.TWIN)]
-    told = [each for each in known if each]
-    if not told or not pack.questions:
-        return MAX_DROP
-    least = MAX_DROP
-    for gains in told:
-        changed = sum(map(abs, gains))
-        most = (changed + 2 * sqrt(changed) + 2) / len(gains)  # a few changes are known by their count alone
-        scatter = sqrt(most * (1 / len(pack.questions) + 1 / len(gains))) if changed else 0.0
-        least = max(least, RESOLUTION * scatter - fmean(gains))
-    return min(least, 1.0)
+    """Return the smallest drop of accuracy that the pack can tell from what rounding does, a fraction."""
+    return least_telling_drop(pack.reference, _twins(pack), questions=len(pack.questions))
 
 
-def _gained(pack: Pack, twin: str) -> list[int]:
-    """Return of each question that a twin answered whether it was lost (-1), won (1) or neither."""
-    answers = pack.answers[twin]
-    questions = (each for each in answers.values() if each.correct is not None)
-    return [int(bool(each.correct)) - int(bool(pack.reference[each.id].correct)) for each in questions]
+def _twins(pack: Pack) -> list[Mapping[str, PackAnswer]]:
+    return [pack.answers[twin.name] for twin in pack.of_role(Role.TWIN)]
 
 
 def _flip_test(rest: int, risks: Risks) -> RateTest | None:
@@ -241,11 +197,6 @@ def _flip_test(rest: int, risks: Risks) -> RateTest | None:
     passing = max(PASSING_FLIPS, PASSING_COUNT / rest)
     failing = max(FAILING_FLIPS, FAILING_TIMES * passing)
     return RateTest(RateLimits(passing, failing, rest), accept_risk=risks.accept, reject_risk=risks.reject)
-
-
-def _best_two(logprobs: Sequence[float]) -> tuple[int, int]:
-    first, second, *_ = sorted(range(len(logprobs)), key=lambda each: (-logprobs[each], each))
-    return first, second
 
 
 def _in_order(

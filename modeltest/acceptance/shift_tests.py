@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from modeltest.acceptance.noise import REACH, Noise, Statistic
 from modeltest.api import Leaning
 from modeltest.sequential import (
     EquivalenceLimits,
@@ -17,6 +16,7 @@ from modeltest.sequential import (
     Side,
     signed_betting,
 )
+from modeltest.shifts.noise import REACH, Noise, Statistic
 
 BOUND = 0.5
 """Standard deviations between texts: means farther from a twin's centre than this are no correct port's. On

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modeltest.api import CalibratedTolerance, Calibration
+from modeltest.shifts.answers import MAX_DROP
 
 CONFIDENCE = 0.95
-MAX_DROP = 0.005
 MAX_WIDE_FLIPS = 0.01
 """Of the answers that differ with a wide margin. Where margins are not known, as of generated answers, all
 that differ count, and rounding is allowed for: `modeltest.rounding.Resolution.flips`."""

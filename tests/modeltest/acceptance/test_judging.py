@@ -5,7 +5,6 @@ from noisy_packs import ROUNDING, TOKENS, answered, candidate, noisy_pack, score
 
 from modeltest.acceptance.judging import (
     FIRST_QUESTIONS,
-    MAX_DROP,
     MOST_QUESTIONS,
     TEXTS,
     Asked,
@@ -15,6 +14,7 @@ from modeltest.acceptance.judging import (
 )
 from modeltest.api import Decision, Leaning, PackText
 from modeltest.sequential import Stratum
+from modeltest.shifts.answers import MAX_DROP
 
 PACK = noisy_pack(questions=600, texts=160)
 CLEAN = candidate(PACK, seed=7)

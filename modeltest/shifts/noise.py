@@ -1,4 +1,4 @@
-"""What rounding does to log-probabilities, as the twins of a pack show it, and what is looked at of a shift.
+"""What rounding does to log-probabilities, as twins show it, and what is looked at of a shift.
 
 A shift is a candidate's log-probability less the reference's, of a token of a text or a choice of a question.
 Its size under rounding depends on how likely the token is: certain ones hardly move. So each is counted in
@@ -18,8 +18,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import fsum, sqrt
 from statistics import fmean, pstdev
-
-from modeltest.api import Pack, PackAnswer, Role
+from types import MappingProxyType
 
 Logprobs = Mapping[str, Sequence[float]]
 """By text or question: log-probabilities of its tokens or choices, in nats."""
@@ -38,6 +37,8 @@ REACH = 3.0
 
 FEWEST_UNITS = 20
 """With fewer of a twin nothing is known of how they scatter."""
+
+NONE_KNOWN: Mapping[str, Logprobs] = MappingProxyType({})
 
 
 Weigh = Callable[[str, Sequence[float]], Sequence[float]]
@@ -113,37 +114,35 @@ class Noise:
         return {each.name: each.value(unit, reference, units) for each in self.statistics}
 
 
-def noise_of(pack: Pack, units: Sequence[str], dtype: str | None, *, has_positions: bool) -> Noise | None:
-    """Return what the twins in `dtype` show of `units`, else what all show; `None` where it is too little.
+def fit_noise(
+    reference: Logprobs,
+    twins: Mapping[str, Logprobs],
+    directions: Mapping[str, Logprobs] = NONE_KNOWN,
+    *,
+    has_positions: bool,
+) -> Noise | None:
+    """Return what `twins` show of the units that `reference` told; `None` where it is too little.
 
-    `units` are the ids of texts, or of questions whose choices have log-probabilities, which have no
-    positions.
+    `directions` are what the reference told with a known small fault each, by the name of the fault. Units
+    are texts, or questions whose choices have log-probabilities, which have no positions.
     """
-    reference = {unit: pack.reference[unit].logprobs for unit in units if pack.reference[unit].logprobs}
-    twins = pack.of_role(Role.TWIN)
-    chosen = [each.name for each in twins if each.dtype == dtype] or [each.name for each in twins]
-    shown = [(name, _told(pack.answers[name], reference)) for name in chosen]
-    told = [(name, each) for name, each in shown if len(each) >= FEWEST_UNITS]
+    told = {name: each for name, each in twins.items() if len(each) >= FEWEST_UNITS}
     if not told:
         return None
     scale = fit_scale(
         (here, there - here)
-        for _, answers in told
+        for answers in told.values()
         for unit, logprobs in answers.items()
         for here, there in zip(reference[unit], logprobs, strict=True)
     )
-    directions = {
-        each.fault or each.name: _told(pack.answers[each.name], reference)
-        for each in pack.of_role(Role.DIRECTION)
-    }
     drafts = [*_generic(scale, has_positions=has_positions), *_directed(directions, reference, scale)]
-    fitted = [_fitted(each, [answers for _, answers in told], reference, scale) for each in drafts]
+    fitted = [_fitted(each, list(told.values()), reference, scale) for each in drafts]
     return Noise(
         reference,
         scale,
         tuple(each for each in fitted if each),
-        tuple(name for name, _ in told),
-        min(len(each) for _, each in told),
+        tuple(told),
+        min(map(len, told.values())),
     )
 
 
@@ -225,10 +224,6 @@ def _ones(_: str, reference: Sequence[float]) -> Sequence[float]:
 def _positions(_: str, reference: Sequence[float]) -> Sequence[float]:
     half = max((len(reference) - 1) / 2, 0.5)
     return [(at - half) / half for at in range(len(reference))]
-
-
-def _told(answers: Mapping[str, PackAnswer], reference: Logprobs) -> dict[str, Sequence[float]]:
-    return {name: answers[name].logprobs for name in reference if name in answers and answers[name].logprobs}
 
 
 def _rms(values: Iterable[float]) -> float:

@@ -1,21 +1,12 @@
 from dataclasses import replace
-from math import sqrt
 from statistics import fmean, pstdev
 
 import pytest
 from noisy_packs import ROUNDING, TOKENS, candidate, noisy_pack
 
-from modeltest.acceptance.noise import (
-    FEWEST_UNITS,
-    LARGEST_Z,
-    LEAST_NATS,
-    REACH,
-    Scale,
-    Statistic,
-    fit_scale,
-    noise_of,
-)
+from modeltest.acceptance.pack_noise import noise_of
 from modeltest.api import Role
+from modeltest.shifts.noise import FEWEST_UNITS, REACH
 
 PACK = noisy_pack(questions=0, texts=80)
 TEXTS = [each.id for each in PACK.texts]
@@ -28,32 +19,6 @@ def noise(pack=PACK, dtype="bfloat16", **options):
 def means(answers, found):
     values = [found.values(unit, answers[unit].logprobs) for unit in TEXTS]
     return {name: fmean(each[name] for each in values) for name in values[0]}
-
-
-def test_the_scale_of_few_shifts_is_their_root_mean_square():
-    assert fit_scale([(-1.0, 3.0), (-2.0, 4.0)]) == Scale((), (sqrt(12.5),))
-
-
-def test_bins_hold_equally_many_shifts_from_the_unlikeliest_on():
-    shifts = [(-float(number), 0.5 if number < 40 else 2.0) for number in range(80)]
-    scale = fit_scale(shifts)
-    assert scale.nats == (2.0, 0.5)
-    assert scale.edges == (-39.0,)
-    assert [scale.bin_of(each) for each in (-50.0, -39.0, 0.0)] == [0, 1, 1]
-
-
-def test_tokens_that_never_move_have_a_scale_all_the_same():
-    assert fit_scale([(-1.0, 0.0)] * 50).nats == (LEAST_NATS,)
-
-
-def test_shifts_count_in_units_of_their_bin_and_no_more_than_the_largest():
-    scale = Scale((-1.0,), (2.0, 0.5))
-    assert scale.units([-3.0, -0.5, -0.5], [-1.0, -0.75, 50.0]) == [1.0, -0.5, LARGEST_Z]
-
-
-def test_without_a_shift_there_is_no_scale():
-    with pytest.raises(ValueError, match="no shift"):
-        fit_scale([])
 
 
 def test_values_of_the_twin_have_no_mean_and_a_deviation_of_one():
@@ -121,11 +86,3 @@ def test_a_twin_of_too_few_texts_tells_nothing():
 def test_a_direction_that_moves_nothing_makes_no_statistic():
     still = replace(PACK, answers={**PACK.answers, "way": PACK.reference})
     assert "like tilt:1" not in [each.name for each in noise(still).statistics]
-
-
-def test_a_statistic_weighs_shifts_or_their_squares():
-    def weigh(_, reference):
-        return [1.0, 3.0][: len(reference)]
-
-    assert Statistic("a", weigh).raw("u", [-1.0, -1.0], [2.0, -1.0]) == -0.5
-    assert Statistic("a", weigh, of_squares=True).raw("u", [-1.0, -1.0], [2.0, -4.0]) == (4 + 27) / 2

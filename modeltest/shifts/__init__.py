@@ -1,0 +1,1 @@
+"""What rounding does to answers and log-probabilities, as correct computations show it. Pure."""
