@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 
+from modeltest.acceptance.advice import locate_words
 from modeltest.acceptance.asking import PackScorer, request_of
 from modeltest.acceptance.judging import Asked, Judging, Unit, least_max_drop
 from modeltest.acceptance.opening import capabilities_for, manifest_of, pack_of, pack_options
@@ -60,7 +61,12 @@ class Accept:
         texts = {each.id for each in pack.texts}
         inquiry = AcceptInquiry(pack, _judging(pack, spec, tells_tokens=not texts.isdisjoint(by_id)))
         inquiry.replay(by_id)
-        return summary_of(inquiry.judging, pack_sha256=options.sha256, answers_alone=options.answers_alone)
+        return summary_of(
+            inquiry.judging,
+            pack_sha256=options.sha256,
+            answers_alone=options.answers_alone,
+            locate=locate_words(spec, pack.manifest),
+        )
 
 
 class AcceptInquiry:

@@ -23,8 +23,10 @@ from modeltest.sequential import EvidencePath, Stratum
 _NAMED = 4
 
 
-def summary_of(judging: Judging, *, pack_sha256: str, answers_alone: bool) -> AcceptanceSummary:
-    """Return what the verdict says."""
+def summary_of(
+    judging: Judging, *, pack_sha256: str, answers_alone: bool, locate: tuple[str, ...] = ()
+) -> AcceptanceSummary:
+    """Return what the verdict says; `locate` are the words that say where the port departs if it does."""
     tests = tuple(test.evidence(judging.asked.risks.accept) for test in _tests(judging))
     lost = tuple(_not_run(judging))
     decision, reasons = _decided(judging, tests, answers_alone=answers_alone)
@@ -43,6 +45,7 @@ def summary_of(judging: Judging, *, pack_sha256: str, answers_alone: bool) -> Ac
         order_seed=asked.seed,
         cost=_cost(judging),
         failed=judging.failed,
+        locate=locate if decision is Decision.REJECT else (),
     )
 
 

@@ -118,6 +118,8 @@ class AcceptanceSummary:
 
     reason_codes: tuple[Finding, ...] = ()
     not_run_codes: tuple[Finding, ...] = ()
+    locate: tuple[str, ...] = ()
+    """Of a rejected port: the words of the command that says in which layer it departs; see `locate`."""
 
 
 @dataclass(frozen=True, slots=True)

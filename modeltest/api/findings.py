@@ -53,6 +53,7 @@ class FindingCode(str, Enum):
     NO_MARGINS = "no_margins"
     PORT_DIFFERS = "port_differs"
     ACCURACY_LOST = "accuracy_lost"
+    LOCATE_NEXT = "locate_next"
     PORT_ACCEPTED = "port_accepted"
     ANSWERS_ALONE = "answers_alone"
     TESTS_OPEN = "tests_open"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from modeltest.api import (
@@ -16,6 +17,7 @@ from modeltest.api import (
     TestEvidence,
     Verdict,
 )
+from modeltest.findings import sentences
 from modeltest.present.presentation import Check, Column, Level, Outcome, Phrase, Presentation, Row
 
 _TONES = {
@@ -81,9 +83,13 @@ class AcceptancePresentation(Presentation[AcceptanceSummary]):
         yield from (f"not tested: {lost}" for lost in summary.not_run)
 
     def outcome(self, summary: AcceptanceSummary) -> Outcome:
-        """Return the decision with its reasons."""
+        """Return the decision with its reasons, and what to do next."""
+        following = tuple(_next(summary))
         return Outcome(
-            summary.decision.value, _TONES[summary.decision], summary.reasons, summary.reason_codes
+            summary.decision.value,
+            _TONES[summary.decision],
+            (*summary.reasons, *sentences(following)),
+            (*summary.reason_codes, *following),
         )
 
     def checks(self, summary: AcceptanceSummary, result: RunResult) -> Iterator[Check]:
@@ -165,6 +171,11 @@ class AnswersPresentation(Presentation[AnswersSummary]):
                 )
             )
         return (Verdict.INVALID if reasons else Verdict.VALID), tuple(reasons)
+
+
+def _next(summary: AcceptanceSummary) -> Iterator[Finding]:
+    if summary.locate:
+        yield Finding(FindingCode.LOCATE_NEXT, {"command": shlex.join(summary.locate)})
 
 
 def _number(value: float | None) -> str:

@@ -96,6 +96,7 @@ def test_a_correct_port_is_accepted_with_its_evidence_and_cost(path):
     assert found.cost.questions <= 160
     assert found.cost.scored_tokens == found.cost.texts * 16
     assert found.not_run == ()
+    assert found.locate == ()
 
 
 def test_a_window_is_asked_by_prompts_so_that_equal_beginnings_are_neighbours(path):
@@ -135,6 +136,10 @@ def test_a_faulty_port_is_rejected_and_the_reason_names_what_shows_it(path):
     found = TASK.summarize_answers(journal(asking(path), faulty), asking(path))
     assert found.decision is Decision.REJECT
     assert "shift of texts" in found.reasons[0]
+    reference = PACK.manifest.tasks[0].spec.weights
+    assert found.locate == (
+        *("modeltest", "locate", "--reference", reference, "--model", "/w", "--engine", "fake"),
+    )
 
 
 def test_a_pack_of_texts_alone_is_judged_by_them(tmp_path):
