@@ -164,7 +164,7 @@ def judged(
 ) -> Iterator[Judged]:
     """Yield how each order of the seeds ends."""
     drop = least_max_drop(pack) if max_drop is None else max_drop
-    with_same = _remembering(pack)
+    with_same = judging_of(pack)
     for seed in seeds:
         asked = Asked(seed, drop, candidate.tells_tokens, candidate.dtype)
         judging = with_same(asked)
@@ -176,8 +176,11 @@ def judged(
         yield Judged(candidate.name, seed, decision.value, judging.questions, judging.texts)
 
 
-def _remembering(pack: Pack) -> Callable[[Asked], Judging]:
-    """Return what makes a `Judging` of the pack, whose noise and cut are the same in every order."""
+def judging_of(pack: Pack) -> Callable[[Asked], Judging]:
+    """Return what makes a `Judging` of the pack; its noise and cut are the same in every order.
+
+    Values are remembered, so it is for the answers of one candidate.
+    """
     noise_of, cut_of = judging_module.noise_of, judging_module.cut_of
 
     @cache

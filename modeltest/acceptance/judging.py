@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from modeltest.acceptance.pack_noise import noise_of
-from modeltest.acceptance.shift_tests import Risks, ShiftTests
+from modeltest.acceptance.shift_tests import FAILING_TIMES, PASSING_COUNT, Risks, ShiftTests
 from modeltest.api import Decision, Leaning, Pack, PackAnswer, PackQuestion, PackText, Role
 from modeltest.sequential import (
     DropTest,
@@ -33,9 +33,8 @@ Unit = PackQuestion | PackText
 PASSING_FLIPS, FAILING_FLIPS = 0.002, 0.015
 """Of the questions that rounding does not flip: what a correct port may, and what no correct port does."""
 
-PASSING_COUNT, FAILING_TIMES, FEWEST_WIDE = 2, 4, 20
-"""Of few questions: so many flips decide nothing, the failing rate is as many times that rate, and with fewer
-questions there is no test."""
+FEWEST_WIDE = 20
+"""With fewer questions that rounding does not flip there is no test of them."""
 
 FIRST_QUESTIONS, MOST_QUESTIONS, TEXTS = 32, 256, 16
 """Of a window: it doubles from the first, so that a gross fault costs little and a clean run few windows."""
@@ -148,10 +147,10 @@ class Judging:
     def _against(self) -> list[float]:
         """Return the evidence of every test against a correct port, at this moment."""
         shifts = [
-            test.failing.log_evidence
+            evidence
             for tests in (self.choices, self.tokens)
             if tests is not None
-            for test in tests.tests.values()
+            for evidence in tests.evidence_against
         ]
         flips = [] if self.flips is None else [self.flips.failing.path.log_evidence]
         return [*shifts, *flips] or [0.0]

@@ -13,6 +13,8 @@ from modeltest.sequential import (
     EvidencePath,
     MeanNull,
     MeanTest,
+    RateLimits,
+    RateTest,
     Side,
     signed_betting,
 )
@@ -25,6 +27,12 @@ attention scale that is 2 % off 2.7, RoPE frequencies 1 % off 1.5."""
 
 SCATTER = 5.0
 """Standard errors: of few texts the means of a correct port and of its twin are as far apart by chance."""
+
+PASSING_OUTLIERS, FAILING_OUTLIERS = 0.002, 0.05
+"""Of texts or questions: so many may be far off in a correct port, and in no correct port are."""
+
+PASSING_COUNT, FAILING_TIMES = 2, 4
+"""Of few: so many events decide nothing, and the failing rate is as many times that rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,42 @@ class SpreadTest:
         return Leaning.PASSED if self._inside.is_excluded else Leaning.OPEN
 
 
+class OutlierTest:
+    """Whether texts or questions that are far off are rare: a mean says little of what is seldom wrong."""
+
+    def __init__(self, population: int, risks: Risks) -> None:
+        passing = max(PASSING_OUTLIERS, PASSING_COUNT / population)
+        self.limit = max(FAILING_OUTLIERS, FAILING_TIMES * passing)
+        """The rate that no correct port has."""
+
+        limits = RateLimits(passing, self.limit, population)
+        self._test = RateTest(limits, accept_risk=risks.accept, reject_risk=risks.reject)
+
+    @property
+    def passing(self) -> EvidencePath:
+        """Evidence that the rate is less than the limit."""
+        return self._test.passing.path
+
+    @property
+    def failing(self) -> EvidencePath:
+        """Evidence that it is more than a correct port's."""
+        return self._test.failing.path
+
+    @property
+    def rate(self) -> float | None:
+        """Of those so far."""
+        return self._test.rate
+
+    @property
+    def leaning(self) -> Leaning:
+        """How far it has come."""
+        return self._test.leaning
+
+    def take(self, is_outlier: bool) -> None:
+        """Take the next unit in the drawn order."""
+        self._test.take(is_outlier)
+
+
 class ShiftTests:
     """All statistics of one kind of unit, advancing together."""
 
@@ -96,6 +140,7 @@ class ShiftTests:
         self.tests: dict[str, EquivalenceTest | SpreadTest] = {
             each.name: self._test(each, risks) for each in noise.statistics
         }
+        self.outliers = OutlierTest(population, risks)
 
     def take(self, unit: str, told: Sequence[float] | None) -> None:
         """Take the next unit in the drawn order; `None` where it failed, which is as far off as can be."""
@@ -104,6 +149,7 @@ class ShiftTests:
         for statistic in self.noise.statistics:
             lost = REACH if statistic.of_squares and statistic.is_one_sided else 0.0
             self.tests[statistic.name].take(lost if values is None else values[statistic.name])
+        self.outliers.take(told is None or self.noise.is_outlier(unit, told))
 
     @property
     def is_open(self) -> bool:
@@ -113,7 +159,13 @@ class ShiftTests:
     @property
     def has_passed(self) -> bool:
         """Whether all of them have."""
-        return all(test.leaning is Leaning.PASSED for test in self.tests.values())
+        tests = (self.outliers, *self.tests.values())
+        return all(test.leaning is Leaning.PASSED for test in tests)
+
+    @property
+    def evidence_against(self) -> list[float]:
+        """Log-evidence of each test against a correct port, now."""
+        return [test.failing.log_evidence for test in (self.outliers, *self.tests.values())]
 
     def _test(self, statistic: Statistic, risks: Risks) -> EquivalenceTest | SpreadTest:
         if statistic.is_one_sided:

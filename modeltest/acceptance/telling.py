@@ -159,6 +159,20 @@ def _tests(judging: Judging) -> Iterator[_Test]:
     for of, tests in (("questions", judging.choices), ("texts", judging.tokens)):
         if tests is None:
             continue
+        outliers = tests.outliers
+        yield _Test(
+            name="outliers",
+            of=of,
+            unit="of them",
+            leaning=outliers.leaning,
+            value=outliers.rate,
+            limit=outliers.limit,
+            asked=tests.taken,
+            population=tests.population,
+            against=outliers.failing.log_evidence,
+            passing=outliers.passing,
+            decided_at=outliers.passing.decided_at or outliers.failing.decided_at,
+        )
         for name, test in tests.tests.items():
             yield _Test(
                 name=name,

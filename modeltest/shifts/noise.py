@@ -35,6 +35,9 @@ LEAST_NATS = 1e-6
 REACH = 3.0
 """Standard deviations between units: a value farther from the centre counts as this."""
 
+OUTLIER_TIMES = 2.0
+"""Times the largest shift that a twin has in any text or question: one that is farther off is an outlier."""
+
 FEWEST_UNITS = 20
 """With fewer of a twin nothing is known of how they scatter."""
 
@@ -65,6 +68,12 @@ class Scale:
             _cut((there - here) / self.nats[self.bin_of(here)], LARGEST_Z)
             for here, there in zip(reference, told, strict=True)
         ]
+
+    def size(self, reference: Sequence[float], told: Sequence[float]) -> float:
+        """Return the root mean square of all shifts in units of what rounding does, as large as they are."""
+        return _rms(
+            (there - here) / self.nats[self.bin_of(here)] for here, there in zip(reference, told, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,13 @@ class Noise:
     units: int
     """How many texts or questions they told, each of them; for several the fewest."""
 
+    largest_size: float
+    """Of the shifts of a text or question, by `Scale.size`: what no correct port exceeds."""
+
+    def is_outlier(self, unit: str, told: Sequence[float]) -> bool:
+        """Return whether `unit` is farther off than rounding takes any: its answer may be of another one."""
+        return not self.scale.size(self.reference[unit], told) <= self.largest_size
+
     def values(self, unit: str, told: Sequence[float]) -> dict[str, float]:
         """Return the value of every statistic for what was told of a unit."""
         reference = self.reference[unit]
@@ -143,6 +159,12 @@ def fit_noise(
         tuple(each for each in fitted if each),
         tuple(told),
         min(map(len, told.values())),
+        OUTLIER_TIMES
+        * max(
+            scale.size(reference[unit], logprobs)
+            for answers in told.values()
+            for unit, logprobs in answers.items()
+        ),
     )
 
 

@@ -165,6 +165,23 @@ class FaultyEngine(Engine):
         """Let the engine behind this one feed its model plainly."""
         self._holding().feed_plainly()
 
+    def exchange(self, text: str) -> tuple[str, ...]:
+        """Take the fault off the loaded model and put NAME:STRENGTH in, as if it had been loaded with that.
+
+        Returns what to say of how rows are fed: once plainly, they stay so. Sampling left on is asked for at
+        load alone.
+
+        Raises: SpecError, NotOfModel.
+        """
+        if self._inner is None or self._asked is None:
+            raise EngineError(f"engine {self.name} can exchange a fault once it has loaded a model")
+        fault, strength = read_asked(text)
+        if fault.name == "sampling_left_on":
+            raise SpecError(f"engine {self.name} leaves sampling on from load: load it with fault={text}")
+        self._undo.close()
+        self._asked = replace(self._asked, fault=fault, strength=strength)
+        return self._put_in(self._inner, self._asked)
+
     def _holding(self) -> HoldingModule:
         if self._inner is None or self._asked is None:
             raise EngineError(f"engine {self.name} is asked for its model before it has loaded one")

@@ -48,6 +48,19 @@ def test_a_fault_that_changes_no_answer_is_found_in_texts():
     assert found.flips.leaning is not Leaning.FAILED
 
 
+def test_one_text_in_eight_with_the_answer_of_another_is_found():
+    """The others are those of a correct port, so no mean is far off."""
+    faulty = dict(CLEAN)
+    for number, each in enumerate(PACK.texts):
+        if number % 8 == 0:
+            faulty[each.id] = replace(CLEAN[each.id], logprobs=(-5.0,) * TOKENS)
+    found = answered(PACK, faulty, judging())
+    assert found.decision is Decision.REJECT
+    assert found.tokens.outliers.leaning is Leaning.FAILED
+    assert found.tokens.outliers.rate == pytest.approx(1 / 8, abs=0.12)
+    assert all(test.leaning is not Leaning.FAILED for test in found.tokens.tests.values())
+
+
 def test_answers_that_differ_widely_are_found_without_texts():
     faulty = dict(CLEAN)
     for number, question in enumerate(PACK.questions):

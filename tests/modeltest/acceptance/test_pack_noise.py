@@ -86,3 +86,24 @@ def test_a_twin_of_too_few_texts_tells_nothing():
 def test_a_direction_that_moves_nothing_makes_no_statistic():
     still = replace(PACK, answers={**PACK.answers, "way": PACK.reference})
     assert "like tilt:1" not in [each.name for each in noise(still).statistics]
+
+
+def test_an_outlier_is_twice_as_far_off_as_any_text_of_a_twin():
+    found = noise()
+    one = TEXTS[0]
+    reference = found.reference[one]
+    nats = [found.scale.nats[found.scale.bin_of(each)] for each in reference]
+    times = {
+        near: [ref + near * found.largest_size * unit for ref, unit in zip(reference, nats, strict=True)]
+        for near in (0.99, 1.01)
+    }
+    assert not found.is_outlier(one, times[0.99])
+    assert found.is_outlier(one, times[1.01])
+    twin = PACK.answers[found.twins[0]]
+    sizes = [found.scale.size(found.reference[unit], twin[unit].logprobs) for unit in TEXTS]
+    assert found.largest_size == pytest.approx(2 * max(sizes))
+
+
+def test_what_is_no_number_is_an_outlier():
+    found = noise()
+    assert found.is_outlier(TEXTS[0], [float("nan")] * len(found.reference[TEXTS[0]]))

@@ -31,6 +31,11 @@ def test_without_a_shift_there_is_no_scale():
         fit_scale([])
 
 
+def test_the_size_of_shifts_has_no_limit():
+    scale = Scale((-1.0,), (2.0, 0.5))
+    assert scale.size([-3.0, -0.5], [1.0, 2.0]) == pytest.approx(sqrt((2.0**2 + 5.0**2) / 2))
+
+
 def test_a_statistic_weighs_shifts_or_their_squares():
     def weigh(_, reference):
         return [1.0, 3.0][: len(reference)]

@@ -97,10 +97,16 @@ def _gathered(states: Any, taken: Any) -> Any:
 
 
 def _coarse_softmax(undo: ExitStack, parts: Anatomy, strength: float) -> None:
+    import torch
+
     def weigh(scores: Any) -> Any:
-        exponents = to_bits((to_bits(scores, strength) - scores.amax(-1, keepdim=True)), strength).exp()
+        # A query of padding sees no key at all: its weights are 0, and not what 0 / 0 is.
+        lowest, tiny = torch.finfo(scores.dtype).min, torch.finfo(scores.dtype).tiny
+        largest = scores.amax(-1, keepdim=True).clamp(min=lowest)
+        exponents = to_bits(to_bits(scores, strength) - largest, strength).exp()
         exponents = to_bits(exponents, strength)
-        return to_bits(exponents / to_bits(exponents.sum(-1, keepdim=True), strength), strength)
+        total = to_bits(exponents.sum(-1, keepdim=True), strength).clamp(min=tiny)
+        return to_bits(exponents / total, strength)
 
     put_in(undo, parts, weigh=weigh)
 

@@ -1,12 +1,14 @@
 """The engine `faulty` on real tiny models: its answers are those of the plain model with the fault."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 
 import pytest
 
 from modeltest.api import (
+    EngineError,
     ModelInfo,
     PrerequisiteError,
     Request,
@@ -163,6 +165,49 @@ def test_a_stop_token_that_is_missed_lets_an_answer_go_on(demo_model, tmp_path):
     assert end in told.special_token_ids
     assert len(ended["0"].output_tokens) <= count
     assert on["0"].output_tokens == free["0"].output_tokens[: count + 3]
+
+
+def test_a_fault_is_exchanged_in_a_loaded_model_as_if_it_had_been_loaded_with(demo_model):
+    directory, asked = demo_model("llama"), requests(choices=CHOICES)
+    engine = FaultyEngine()
+    engine.load(spec_of(directory, fault="attention_scale:1.5"), info_of(directory))
+    try:
+        notes = [
+            engine.exchange(f"{name}")
+            for name in ("head_order:1", "truncated_prompt:16", "mask_hides_itself:1")
+        ]
+        hides = {
+            a.request_id: a.choice_logprobs for batch in engine.complete(asked, batch_size=4) for a in batch
+        }
+        engine.exchange("head_order:1")
+        heads = {
+            a.request_id: a.choice_logprobs for batch in engine.complete(asked, batch_size=4) for a in batch
+        }
+    finally:
+        engine.close()
+    assert [bool(each) for each in notes] == [False, False, True]
+    for found, fault in ((hides, "mask_hides_itself:1"), (heads, "head_order:1")):
+        loaded, _ = answers(directory, fault)
+        for name, answer in loaded.items():
+            assert found[name] == pytest.approx(answer.choice_logprobs, abs=CLOSE)
+
+
+def test_sampling_is_left_on_from_load_alone(demo_model):
+    engine = FaultyEngine()
+    directory = demo_model("llama")
+    with pytest.raises(EngineError, match="once it has loaded a model"):
+        engine.exchange("head_order:1")
+    engine.load(spec_of(directory, fault="head_order:1"), info_of(directory))
+    try:
+        with pytest.raises(SpecError, match="leaves sampling on from load"):
+            engine.exchange("sampling_left_on:1")
+    finally:
+        engine.close()
+
+
+def test_padding_that_sees_no_key_makes_no_number_undefined(demo_model):
+    found, _ = answers(demo_model("gpt2"), "softmax_in_half:8")
+    assert all(math.isfinite(each) for answer in found.values() for each in answer.choice_logprobs)
 
 
 @pytest.mark.parametrize(
