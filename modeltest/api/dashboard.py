@@ -136,7 +136,15 @@ class DashboardRun:
     """Key of its history."""
 
     verdict: Verdict | None = None
+    decision: str | None = None
+    """What it decided, such as REJECT, of a run that is there to decide."""
+
+    decision_tone: Verdict | None = None
+    """As which verdict the decision is coloured."""
+
     reasons: tuple[str, ...] = ()
+    """Of the verdict, and of the decision."""
+
     reason_codes: tuple[Finding, ...] = ()
     warnings: tuple[str, ...] = ()
     warning_codes: tuple[Finding, ...] = ()

@@ -28,7 +28,7 @@ from modeltest.dashboard.identity import (
     task_of,
 )
 from modeltest.findings import sentence
-from modeltest.present import flat_metrics
+from modeltest.present import flat_metrics, outcome_of
 from modeltest.run.record.directory import RUN_FILE, read_result
 
 FOLLOWED = frozenset(
@@ -65,6 +65,8 @@ class Entry:
     engine: str = ""
     device: str = ""
     verdict: Verdict | None = None
+    decision: str | None = None
+    decision_tone: Verdict | None = None
     reasons: Sequence[str] = ()
     reason_codes: Sequence[Finding] = ()
     warnings: Sequence[str] = ()
@@ -102,6 +104,7 @@ def _entry(directory: Path, result: RunResult, digest: str) -> Entry:
     report = report_of(directory)
     state = RunState(result.status)
     problem = _problem_of(result, state)
+    outcome = outcome_of(result) if state is RunState.COMPLETE else None
     return Entry(
         directory=str(directory),
         state=state,
@@ -114,8 +117,10 @@ def _entry(directory: Path, result: RunResult, digest: str) -> Entry:
         engine=engine_of(result),
         device=device_of(result),
         verdict=result.verdict,
-        reasons=result.reasons,
-        reason_codes=result.reason_codes,
+        decision=outcome.word if outcome else None,
+        decision_tone=outcome.tone if outcome else None,
+        reasons=(*result.reasons, *(outcome.reasons if outcome else ())),
+        reason_codes=(*result.reason_codes, *(outcome.reason_codes if outcome else ())),
         warnings=result.warnings,
         warning_codes=result.warning_codes,
         command=result.command,

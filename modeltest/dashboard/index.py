@@ -50,6 +50,8 @@ _ENTRY_COLUMNS = (
     "reason_codes",
     "warning_codes",
     "problem_code",
+    "decision",
+    "decision_tone",
 )
 
 
@@ -57,6 +59,8 @@ _ADDED_COLUMNS = (
     ("runs", "reason_codes", "TEXT NOT NULL DEFAULT '[]'"),
     ("runs", "warning_codes", "TEXT NOT NULL DEFAULT '[]'"),
     ("runs", "problem_code", "TEXT"),
+    ("runs", "decision", "TEXT"),
+    ("runs", "decision_tone", "TEXT"),
     ("comparisons", "note_code", "TEXT"),
 )
 """Those that an index of an earlier version lacks: it gets them, empty until a run is read again."""

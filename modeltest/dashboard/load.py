@@ -124,6 +124,8 @@ def _run(row: sqlite3.Row, metrics: tuple[FlatMetric, ...]) -> DashboardRun:
         device=row["device"],
         history=history_key(*names) if has_history else None,
         verdict=Verdict(row["verdict"]) if row["verdict"] else None,
+        decision=row["decision"],
+        decision_tone=Verdict(row["decision_tone"]) if row["decision_tone"] else None,
         reasons=tuple(json.loads(row["reasons"])),
         reason_codes=_findings(row["reason_codes"]),
         warnings=tuple(json.loads(row["warnings"])),

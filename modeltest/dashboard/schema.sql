@@ -20,7 +20,9 @@ CREATE TABLE runs (
     accepted INTEGER NOT NULL DEFAULT 0,
     reason_codes TEXT NOT NULL DEFAULT '[]',
     warning_codes TEXT NOT NULL DEFAULT '[]',
-    problem_code TEXT
+    problem_code TEXT,
+    decision TEXT,
+    decision_tone TEXT
 );
 
 CREATE TABLE metrics (

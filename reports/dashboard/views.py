@@ -81,7 +81,7 @@ def run_view(dashboard: Dashboard, run: DashboardRun) -> dict[str, Any]:
             "directory": run.directory,
             "started": run.started,
             "state": run.state.value,
-            "verdict": run.verdict.value if run.verdict else None,
+            **_outcome(run),
             "problem": run.problem,
             "problem_code": run.problem_code,
             "reasons": list(run.reasons),
@@ -258,7 +258,7 @@ def _history_run(run: DashboardRun, pages: PageOf) -> dict[str, Any]:
     return {
         "started": run.started,
         "state": run.state.value,
-        "verdict": run.verdict.value if run.verdict else None,
+        **_outcome(run),
         "problem": _by_language(run.problem, run.problem_code),
         "reasons": list(in_every_language(run.reasons, run.reason_codes)),
         "command": run.command,
@@ -277,7 +277,7 @@ def _run_row(run: DashboardRun, pages: PageOf, marks: Mapping[int, str]) -> dict
         "engine": run.engine,
         "device": run.device,
         "state": run.state.value,
-        "verdict": run.verdict.value if run.verdict else None,
+        **_outcome(run),
         "mark": marks.get(run.key),
         "problem": run.problem,
         "said_problem": _by_language(run.problem, run.problem_code),
@@ -285,6 +285,13 @@ def _run_row(run: DashboardRun, pages: PageOf, marks: Mapping[int, str]) -> dict
         "page": pages.page_of(run.key),
         "history": run.history,
     }
+
+
+def _outcome(run: DashboardRun) -> dict[str, str | None]:
+    """Return the verdict, the word that tells what came of a run, and as which verdict it is coloured."""
+    verdict = run.verdict.value if run.verdict else None
+    tone = run.decision_tone or run.verdict
+    return {"verdict": verdict, "word": run.decision or verdict, "tone": tone.value if tone else None}
 
 
 def _worst_marks(dashboard: Dashboard) -> dict[int, str]:

@@ -66,10 +66,10 @@
     const one = runs[run];
     const records = series.map((each) => [each, each.byRun.get(run)]).filter(([, record]) => record);
     const reference = records.map(([, record]) => record.reference).find((each) => each !== null);
-    const tone = one.state === "complete" ? one.verdict ?? "NONE" : "INVALID";
+    const tone = one.state === "complete" ? one.tone ?? "NONE" : "INVALID";
     detail.replaceChildren(...[
       make("p", { class: "detail-head" }, make("strong", {}, numbers.time(one.started)), " ",
-        make("span", { class: `badge tone-${tone}` }, one.state === "complete" && one.verdict ? one.verdict : words(`dashboard.state.${one.state}`))),
+        make("span", { class: `badge tone-${tone}` }, one.state === "complete" && one.word ? one.word : words(`dashboard.state.${one.state}`))),
       one.weights_changed ? make("p", { class: "faint small" }, words("dashboard.weights_changed")) : null,
       one.problem ? make("p", { class: "problem" }, said(one.problem)) : null,
       ...one.reasons.slice(0, 3).map((reason) => make("p", { class: "problem" }, said(reason))),
@@ -86,8 +86,8 @@
   const columns = [
     { key: "time", label: "dashboard.started", isHead: true, newest: true, value: (row) => row.started,
       cell: (row) => make("button", { type: "button", class: "link", onclick: () => { state.set({ run: keyOf(row.index) }); detail.scrollIntoView({ block: "nearest" }); } }, numbers.time(row.started)) },
-    { key: "state", label: "dashboard.outcome", value: (row) => `${row.state} ${row.verdict ?? ""}`,
-      cell: (row) => make("span", { class: `badge tone-${row.state === "complete" ? row.verdict ?? "NONE" : "INVALID"}` }, row.state === "complete" && row.verdict ? row.verdict : words(`dashboard.state.${row.state}`)) },
+    { key: "state", label: "dashboard.outcome", value: (row) => `${row.state} ${row.word ?? ""}`,
+      cell: (row) => make("span", { class: `badge tone-${row.state === "complete" ? row.tone ?? "NONE" : "INVALID"}` }, row.state === "complete" && row.word ? row.word : words(`dashboard.state.${row.state}`)) },
     ...(runs.some((run) => run.weights_changed) ? [{ key: "weights", label: "dashboard.weights", value: (row) => (row.weights_changed ? 1 : 0),
       cell: (row) => (row.weights_changed ? words("dashboard.weights_changed") : "") }] : []),
     ...series.slice(0, 6).map((each, index) => ({

@@ -6,10 +6,10 @@
   const DEFAULTS = { q: "", model: "", task: "", engine: "", state: "", sort: "" };
 
   const badge = (row) => {
-    const tone = { complete: row.verdict ?? "NONE", failed: "INVALID", unreadable: "INVALID", partial: "NOISY" }[row.state] ?? "NONE";
-    const word = row.state === "complete" && row.verdict ? row.verdict : page.text(`dashboard.state.${row.state}`);
+    const tone = { complete: row.tone ?? "NONE", failed: "INVALID", unreadable: "INVALID", partial: "NOISY" }[row.state] ?? "NONE";
+    const word = row.state === "complete" && row.word ? row.word : page.text(`dashboard.state.${row.state}`);
     const node = make("span", { class: `badge tone-${tone}` });
-    node.append(row.state === "complete" && row.verdict ? word : words(`dashboard.state.${row.state}`));
+    node.append(row.state === "complete" && row.word ? word : words(`dashboard.state.${row.state}`));
     return node;
   };
 
@@ -19,7 +19,7 @@
     { key: "model", label: "dashboard.model", value: (row) => row.model, cell: (row) => (row.history ? make("a", { class: "quiet", href: `history/${row.history}.html` }, row.model) : row.model) },
     { key: "task", label: "dashboard.task", value: (row) => row.task, cell: (row) => row.task },
     { key: "engine", label: "dashboard.engine", value: (row) => `${row.engine} ${row.device}`, cell: numbers.engine },
-    { key: "state", label: "dashboard.outcome", value: (row) => `${row.state} ${row.verdict ?? ""}`, cell: badge },
+    { key: "state", label: "dashboard.outcome", value: (row) => `${row.state} ${row.word ?? ""}`, cell: badge },
     { key: "mark", label: "dashboard.mark.head", value: (row) => row.mark, cell: (row) => make("span", { class: `sign sign-${row.mark ?? "none"}` }, make("span", { class: "visually-hidden" }, row.mark ? words(`dashboard.mark.${row.mark}`) : "")) },
     { key: "directory", label: "dashboard.directory", value: (row) => row.directory,
       cell: (row) => make("span", { class: "directory" }, make("span", { class: "mono" }, row.directory.split("/").pop()), row.problem ? make("span", { class: "problem" }, page.said(row.said_problem)) : null) },
@@ -33,7 +33,7 @@
   });
   const show = (values) => {
     follow(values);
-    const found = filtered(rows, values, ["model", "task", "engine", "state"], ["model", "task", "engine", "device", "directory", "problem", "state", "verdict"]);
+    const found = filtered(rows, values, ["model", "task", "engine", "state"], ["model", "task", "engine", "device", "directory", "problem", "state", "verdict", "word"]);
     table.show(found, values.sort);
     document.getElementById("nothing").hidden = found.length > 0;
     document.getElementById("tally").replaceChildren(words("dashboard.tally_runs", { n: found.length, all: rows.length }));

@@ -10,9 +10,10 @@ from click.testing import CliRunner
 from made_packs import computation, letters, made_pack, text
 
 from modeltest.acceptance.asking import PackScorer
-from modeltest.api import AcceptanceSummary, Decision, PackOptions, Role, RunSpec, TaskOptions
+from modeltest.api import AcceptanceSummary, Decision, PackOptions, Role, RunSpec, TaskOptions, Verdict
 from modeltest.cli import main
 from modeltest.cli.root import root
+from modeltest.dashboard.entry import read_entry
 from modeltest.packs.files import write_pack
 from modeltest.run.planning.plan import plan
 from modeltest.run.record.directory import read_result
@@ -96,6 +97,9 @@ def test_another_model_is_rejected_with_status_1_wherever_it_is_read(packs, capf
     assert "<failure" in (directory / "junit.xml").read_text()
     assert (directory / "summary.md").read_text().startswith("## ❌ REJECT")
     assert "decision: REJECT" in capfd.readouterr().out
+    entry = read_entry(directory)
+    assert (entry.verdict, entry.decision, entry.decision_tone) == (Verdict.VALID, "REJECT", Verdict.INVALID)
+    assert set(read_result(directory).summary.reasons) <= set(entry.reasons)
     page = (directory / "report.html").read_text()
     assert 'class="verdict tone-INVALID"' in page
     assert "differs from the reference as no correct one does" in page

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from dashboards import WORSE, dashboard, run, series
 
-from modeltest.api import Finding, FindingCode, History, Point, RunState
+from modeltest.api import Finding, FindingCode, History, Point, RunState, Verdict
 from modeltest.findings import sentence, sentences
 from reports.dashboard.views import (
     SPARK_POINTS,
@@ -149,3 +149,12 @@ def test_every_view_is_json():
     (history,) = TWO.histories
     for view in (overview_view(TWO), runs_view(TWO, Pages()), history_view(TWO, history, Pages())):
         json.dumps(view, allow_nan=False)
+
+
+def test_a_run_that_decided_is_told_by_its_decision():
+    rejected = run(1, 1, decision="REJECT", decision_tone=Verdict.INVALID)
+    (row,) = runs_view(dashboard(rejected), Pages())["rows"]
+    assert (row["verdict"], row["word"], row["tone"]) == ("VALID", "REJECT", "INVALID")
+    page = render("dashboard_run", run_view(dashboard(rejected), rejected), None)
+    assert 'class="verdict tone-INVALID"' in page
+    assert '<span class="word">REJECT</span>' in page
