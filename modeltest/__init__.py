@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from modeltest.api.errors import ModelTestError
     from modeltest.compare.tolerances import Tolerances
     from modeltest.library.calibration_file import read_calibration
+    from modeltest.library.certificates import verify_certificate
     from modeltest.library.comparing import compare_runs
     from modeltest.library.evaluating import evaluate, spec_of
     from modeltest.library.interrupts import RunInterrupted
@@ -36,6 +37,7 @@ __all__ = [
     "read_reference",
     "run_suite",
     "spec_of",
+    "verify_certificate",
 ]
 
 _HOMES = {
@@ -52,6 +54,7 @@ _HOMES = {
     "read_reference": "modeltest.library.references",
     "run_suite": "modeltest.library.suites",
     "spec_of": "modeltest.library.evaluating",
+    "verify_certificate": "modeltest.library.certificates",
 }
 """The module of each public name."""
 

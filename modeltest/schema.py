@@ -1,4 +1,4 @@
-"""JSON Schemas of the files that hold contracts: runs, journals, comparisons, calibrations and suites.
+"""JSON Schemas of the files that hold contracts: runs, journals, comparisons, suites and certificates.
 
 `python -m modeltest.schema` writes the files under `modeltest/schemas/`; a test keeps them up to date.
 """
@@ -15,6 +15,7 @@ from typing import Any
 
 from modeltest.api import (
     Calibration,
+    Certificate,
     Comparison,
     Completion,
     Measurement,
@@ -31,7 +32,7 @@ from modeltest.run.record.running_digest import KEY
 DIRECTORY = Path(__file__).parent / "schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FORMAT_VERSION = 1
-"""Of comparisons, calibrations and suites."""
+"""Of comparisons, calibrations, suites and certificates."""
 
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
@@ -44,6 +45,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "comparison.schema.json": file_schema(Comparison, "comparison.json"),
         "calibration.schema.json": file_schema(Calibration, "a calibration"),
         "suite.schema.json": file_schema(SuiteResult, "suite.json"),
+        "certificate.schema.json": file_schema(Certificate, "certificate.json"),
     }
 
 

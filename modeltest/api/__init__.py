@@ -12,6 +12,14 @@ from modeltest.api.acceptance import (
     Leaning,
     TestEvidence,
 )
+from modeltest.api.certificate import (
+    CERTIFICATE_FILE,
+    Certificate,
+    CertifiedAnswers,
+    CertifiedCandidate,
+    CertifiedPack,
+    CertifiedQuestions,
+)
 from modeltest.api.comparison import (
     AccuracyComparison,
     Bounds,
@@ -213,6 +221,7 @@ from modeltest.api.verdict import Verdict
 __all__ = [
     "AUTO_WORLD_SIZE",
     "CERTAIN",
+    "CERTIFICATE_FILE",
     "DTYPE_WORDS",
     "FAMILIES",
     "FEWEST_OPTIONS",
@@ -246,6 +255,11 @@ __all__ = [
     "Case",
     "CasePrompts",
     "CaseSummary",
+    "Certificate",
+    "CertifiedAnswers",
+    "CertifiedCandidate",
+    "CertifiedPack",
+    "CertifiedQuestions",
     "ChatPrompt",
     "ChoiceDivergence",
     "ChoiceRule",

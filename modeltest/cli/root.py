@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "compare:compare",
     "calibrate": "calibrate:calibrate",
     "reference": "reference:reference",
+    "certificate": "certificate:certificate",
     "locate": "locate:locate",
     "report": "show:report",
     "dashboard": "dashboard:dashboard",

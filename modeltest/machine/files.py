@@ -42,7 +42,15 @@ def write_json(path: Path, value: object) -> None:
 
     Raises: PrerequisiteError when the file cannot be written; ValueError for NaN and infinity.
     """
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: object) -> str:
+    """Return `value` as `write_json` writes it.
+
+    Raises: ValueError for NaN and infinity.
+    """
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from modeltest.api import Distribution, RunResult, Verdict
+from modeltest.api import CERTIFICATE_FILE, AcceptanceSummary, Distribution, RunResult, Verdict
 from modeltest.machine.files import write_text
 from modeltest.present import Estimate, Level, Phrase, Row, Said, outcome_of, presentation_of
 from modeltest.present.cells import number, plain
@@ -166,6 +166,7 @@ def _facts(result: RunResult) -> str:
         if engine
         else None,
         "dataset": f"{dataset.name} {dataset.split}, sha256 {dataset.sha256}" if dataset else None,
+        "certificate": CERTIFICATE_FILE if isinstance(result.summary, AcceptanceSummary) else None,
         "started": result.started,
         "time": ", ".join(f"{name} {seconds:.3g} s" for name, seconds in result.timing_s.items()),
         "ModelTest": result.modeltest_version,

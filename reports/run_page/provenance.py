@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from modeltest.api import ClientUse, RunResult, dtype_word
+from modeltest.api import CERTIFICATE_FILE, AcceptanceSummary, ClientUse, RunResult, dtype_word
 from modeltest.findings import in_every_language
 from reports.page.formats import count, data_size, duration, percent, significant
 
@@ -138,6 +138,8 @@ def _machine(result: RunResult) -> Iterator[Fact]:
 def _course(result: RunResult) -> Iterator[Fact]:
     yield Fact("run.started", result.started)
     yield Fact("run.status", result.status)
+    if isinstance(result.summary, AcceptanceSummary):
+        yield Fact("run.certificate", CERTIFICATE_FILE, is_code=True)
     yield Fact("run.modeltest_version", result.modeltest_version)
     timing, usage = result.timing_s, result.usage
     yield Fact("run.load_time", duration(timing["load"]) if "load" in timing else None)

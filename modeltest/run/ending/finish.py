@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 from modeltest import registry
@@ -28,16 +29,18 @@ from modeltest.api import (
     Summary,
     Verdict,
 )
+from modeltest.certificate.files import write_certificate
 from modeltest.data.load import subjects_of
 from modeltest.findings import OF_QUESTIONS, as_findings, sentences, with_warnings
 from modeltest.machine.disturbances import disturbances
+from modeltest.machine.files import write_text
 from modeltest.near_ties import NearTies
 from modeltest.present import presentation_of
 from modeltest.present.performance import in_case
 from modeltest.rounding import resolution_of
 from modeltest.run.ending.kept_answers import KeptAnswers
 from modeltest.run.ending.questions import Questions
-from modeltest.run.record.directory import PARTIAL_FOLDER, write_result
+from modeltest.run.record.directory import PARTIAL_FOLDER, RUN_FILE, result_text
 from modeltest.run.record.journal import FILE_NAME, end_of, lacks_digests
 from modeltest.suspicion import suspicions
 
@@ -70,8 +73,10 @@ def finish(result: RunResult, directory: Path, *, tell: Callable[[str], None] = 
     result = with_warnings(result, left_out)
     if result.status == RunStatus.COMPLETE:
         shutil.rmtree(directory / PARTIAL_FOLDER, ignore_errors=True)
+    text = result_text(result)
+    write_certificate(report_folder(result, directory), result, run_sha256=sha256(text.encode()).hexdigest())
     # Last: a process killed before this leaves a run that goes on, not one that lacks its reports.
-    write_result(directory, result)
+    write_text(directory / RUN_FILE, text)
     return result
 
 

@@ -33,9 +33,9 @@ from modeltest.api import (
     error_by_name,
 )
 from modeltest.installation import same_there
+from modeltest.machine.source_digest import own_packages, source_digest
 from modeltest.plain.contracts import to_plain
 from modeltest.run.planning import introduction
-from modeltest.run.planning.source_digest import own_packages, source_digest
 from modeltest.start import without_current_directory
 from modeltest.version import __version__
 

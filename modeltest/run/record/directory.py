@@ -17,7 +17,7 @@ from modeltest.api import (
     Sample,
     SpecError,
 )
-from modeltest.machine.files import SCRATCH_SUFFIX, write_json
+from modeltest.machine.files import SCRATCH_SUFFIX, json_text, write_text
 from modeltest.plain.contracts import to_plain
 from modeltest.run.record.journal import FILE_NAME, JournalReader
 from modeltest.run.record.lost_lines import without_lost_lines
@@ -97,14 +97,19 @@ def remove_scratch(directory: Path) -> None:
 
 
 def write_result(directory: Path, result: RunResult) -> None:
-    """Write `run.json` atomically: all of `result` but what is journalled or read from the dataset.
+    """Write `run.json` atomically.
 
     Raises: PrerequisiteError when it cannot be written.
     """
+    write_text(directory / RUN_FILE, result_text(result))
+
+
+def result_text(result: RunResult) -> str:
+    """Return `run.json`: all of `result` but what is journalled or read from the dataset."""
     plain = to_plain(replace(result, samples=(), measurements=(), questions=()))
     for name in ELSEWHERE:
         del plain[name]
-    write_json(directory / RUN_FILE, {"schema": SCHEMA_VERSION, **plain})
+    return json_text({"schema": SCHEMA_VERSION, **plain})
 
 
 def read_result(directory: Path) -> RunResult:

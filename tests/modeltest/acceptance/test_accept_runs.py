@@ -1,24 +1,17 @@
 """`modeltest accept` in real processes, with the engine `fake` as reference and as candidate."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
-from random import Random
 
 import pytest
 from click.testing import CliRunner
-from made_packs import computation, letters, made_pack, text
+from fake_packs import write_fake_packs
 
-from modeltest.acceptance.asking import PackScorer
-from modeltest.api import AcceptanceSummary, Decision, PackOptions, Role, RunSpec, TaskOptions, Verdict
+from modeltest.api import AcceptanceSummary, Decision, Verdict
 from modeltest.cli import main
 from modeltest.cli.root import root
 from modeltest.dashboard.entry import read_entry
-from modeltest.packs.files import write_pack
-from modeltest.run.planning.plan import plan
 from modeltest.run.record.directory import read_result
-from modeltest.run.supervisor.launch import launch
-from modeltest.run.supervisor.progress import Silence
 from modeltest.sequential import draw_order
 
 TEXTS = [f"text/{number}" for number in range(100)]
@@ -27,44 +20,7 @@ TEXTS = [f"text/{number}" for number in range(100)]
 @pytest.fixture(scope="module")
 def packs(tmp_path_factory):
     """Return the folder of a pack that `fake` answered, and of one whose reference says something else."""
-    folder = tmp_path_factory.mktemp("packs")
-    questions = [letters(number) for number in range(120)]
-    draft = made_pack(questions, [text(number, tokens=16) for number in range(100)], twins={})
-    options = PackOptions(str(folder / "draft.ref"), write_pack(folder / "draft.ref", draft))
-    spec = RunSpec(
-        *("fake", "pack_answers", "pack_answers", "auto", "none"),
-        options=TaskOptions(pack=options),
-        batch_sizes=((16,),),
-        output_dir=str(folder / "out"),
-    )
-    outcome = launch(plan(spec), command=None, progress=Silence())
-    scorer = PackScorer(draft)
-    told = {sample.score.request_id: scorer.answer(sample) for sample in outcome.result.samples}
-    write_pack(folder / "same.ref", _pack(draft, told))
-    other = {
-        name: replace(answer, logprobs=tuple(each - 0.5 for each in answer.logprobs))
-        if name.startswith("text/")
-        else answer
-        for name, answer in told.items()
-    }
-    write_pack(folder / "other.ref", _pack(draft, other))
-    return folder
-
-
-def _pack(draft, told):
-    random = Random(0)
-    twin = {
-        name: replace(answer, logprobs=tuple(each + random.gauss(0, 0.01) for each in answer.logprobs))
-        for name, answer in told.items()
-        if name.startswith("text/")
-    }
-    twin |= {name: answer for name, answer in told.items() if not name.startswith("text/")}
-    computations = (computation("reference", Role.REFERENCE), computation("twin"))
-    return replace(
-        draft,
-        manifest=replace(draft.manifest, computations=computations),
-        answers={"reference": told, "twin": twin},
-    )
+    return write_fake_packs(tmp_path_factory.mktemp("packs"))
 
 
 def accepted(folder, name, *more):
