@@ -32,7 +32,7 @@ from modeltest.run.record.running_digest import KEY
 DIRECTORY = Path(__file__).parent / "schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FORMAT_VERSION = 1
-"""Of comparisons, calibrations, suites and certificates."""
+"""Of calibrations, suites and certificates."""
 
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
@@ -42,7 +42,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {
         "run.schema.json": run_schema(),
         "journal.schema.json": journal_schema(),
-        "comparison.schema.json": file_schema(Comparison, "comparison.json"),
+        "comparison.schema.json": file_schema(Comparison, "comparison.json", version=2),
         "calibration.schema.json": file_schema(Calibration, "a calibration"),
         "suite.schema.json": file_schema(SuiteResult, "suite.json"),
         "certificate.schema.json": file_schema(Certificate, "certificate.json"),
@@ -58,11 +58,11 @@ def run_schema() -> dict[str, Any]:
     return {"$schema": _DIALECT, "title": "run.json of ModelTest", **whole, "$defs": definitions}
 
 
-def file_schema(kind: type, name: str) -> dict[str, Any]:
+def file_schema(kind: type, name: str, *, version: int = FORMAT_VERSION) -> dict[str, Any]:
     """Return the schema of a file that holds one `kind` and the version of its format."""
     definitions: dict[str, Any] = {}
     whole = _dataclass_schema(kind, definitions)
-    whole["properties"] = {"format_version": {"const": FORMAT_VERSION}, **whole["properties"]}
+    whole["properties"] = {"format_version": {"const": version}, **whole["properties"]}
     whole["required"] = ["format_version", *whole["required"]]
     return {"$schema": _DIALECT, "title": f"{name} of ModelTest", **whole, "$defs": definitions}
 

@@ -202,7 +202,7 @@ def check_known(words: list[str], place: Path) -> None:
 
 def check_compare(words: list[str], place: Path) -> None:
     """Compare runs that are all the same one, under the names the document gives them."""
-    run = place / "outputs" / "RUN"
+    run = answered(place) if "--twin" in words else place / "outputs" / "RUN"
     for word in words[1:]:
         if word.startswith("outputs/") or re.fullmatch(r"[AB]\d", word):
             shutil.copytree(run, place / word, dirs_exist_ok=True)
@@ -212,6 +212,27 @@ def check_compare(words: list[str], place: Path) -> None:
         assert done.returncode == 0, done.stderr
     done = modeltest(place, *words)
     assert done.returncode == 0, done.stderr
+
+
+def answered(place: Path) -> Path:
+    """Return a run of questions, which a twin is of."""
+    words = [
+        "accuracy",
+        "--engine",
+        "fake",
+        "--model",
+        "none",
+        "--profile",
+        "llama",
+        "--task",
+        "boolq",
+        "--split",
+        "sample",
+        "--output",
+    ]
+    done = modeltest(place, *words, "answered")
+    assert done.returncode == 0, done.stderr
+    return next((place / "answered").iterdir())
 
 
 def check_convert(words: list[str], place: Path) -> None:

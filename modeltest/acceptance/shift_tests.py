@@ -18,12 +18,7 @@ from modeltest.sequential import (
     Side,
     signed_betting,
 )
-from modeltest.shifts.noise import REACH, Noise, Statistic
-
-BOUND = 0.5
-"""Standard deviations between texts: means farther from a twin's centre than this are no correct port's. On
-SmolLM2 in bfloat16, vLLM and another attention are up to 0.28 away from the twin of transformers, an
-attention scale that is 2 % off 2.7, RoPE frequencies 1 % off 1.5."""
+from modeltest.shifts.noise import BOUND, REACH, Noise, Statistic
 
 SCATTER = 5.0
 """Standard errors: of few texts the means of a correct port and of its twin are as far apart by chance."""

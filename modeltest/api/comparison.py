@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
+from modeltest.api.acceptance import Decision
 from modeltest.api.findings import Finding
 from modeltest.api.spec import Case
 from modeltest.api.timed_results import SearchStatus
@@ -39,10 +40,11 @@ class Gate:
     """One condition the candidate has to meet, and whether it does."""
 
     name: str
-    """failures, tokens, accuracy, subjects, answers, divergence, outputs, criterion, latency or max_batch."""
+    """failures, tokens, accuracy, subjects, answers, divergence, shifts, rounding, outputs, criterion,
+    latency or max_batch."""
 
     part: str
-    """The case, batch size and metric; empty where the gate is about the whole run."""
+    """The case, batch size and metric, or the statistic; empty where the gate is about the whole run."""
 
     outcome: GateOutcome
     statement: str
@@ -55,7 +57,7 @@ class Gate:
     """What is allowed, in `unit`."""
 
     unit: str
-    """questions, fraction, nats, ratio or requests."""
+    """questions, fraction, nats, deviations, ratio or requests."""
 
     questions_needed: int | None = None
     """How many questions would decide an INCONCLUSIVE gate; `None` where that is not known."""
@@ -79,6 +81,19 @@ class ComparedRun:
     quantize: str | None
     verdict: Verdict | None
     command: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedTwin:
+    """A right computation in the candidate's dtype: what rounding alone does to the reference."""
+
+    source: str
+    """The directory of its run, or a reference pack, `#` and the computation's name."""
+
+    engine: str
+    dtype: str | None
+    questions: int
+    """Of the reference, which it answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,8 +309,8 @@ class Comparison:
     """accuracy, performance, max_batch, precision or generation."""
 
     task: str
-    outcome: GateOutcome
-    """The worst of the gates: FAIL before INCONCLUSIVE before PASS."""
+    outcome: Decision
+    """REJECT where a gate says FAIL, ACCEPT where all say PASS, else UNDECIDED."""
 
     gates: tuple[Gate, ...]
     reference: tuple[ComparedRun, ...]
@@ -310,7 +325,7 @@ class Comparison:
 
     notes: tuple[str, ...]
     confidence: float
-    """Of every gate's evidence, one-sided."""
+    """Of the evidence behind PASS, one-sided, and of the intervals of times."""
 
     accuracy: AccuracyComparison | None = None
     outputs: OutputAgreement | None = None
@@ -319,6 +334,13 @@ class Comparison:
     modeltest_version: str | None = None
     note_codes: tuple[Finding, ...] = ()
     """`notes` as values."""
+
+    twins: tuple[ComparedTwin, ...] = ()
+    """What the shifts of accuracy runs were held against."""
+
+    false_alarms: float | None = None
+    """How often one of what is no worse ends with REJECT, at most, by all statistical gates together; `None`
+    where no gate has a rate."""
 
     @property
     def level(self) -> str:

@@ -143,6 +143,14 @@ class FindingCode(str, Enum):
     SAME_TOKENS = "same_tokens"
     OTHER_TOKENS = "other_tokens"
     OTHER_TOKENS_OF_ONE_CHECKPOINT = "other_tokens_of_one_checkpoint"
+    NO_TWIN = "no_twin"
+    FEW_SHIFTS = "few_shifts"
+    TWIN_MOVES_NOTHING = "twin_moves_nothing"
+    SHIFT_AS_TWIN = "shift_as_twin"
+    SHIFT_FROM_TWIN = "shift_from_twin"
+    SHIFT_OPEN = "shift_open"
+    ACCURACY_BESIDE_TWINS = "accuracy_beside_twins"
+    ANSWERS_BESIDE_TWINS = "answers_beside_twins"
     GUESSING_BEATS_A_RUN = "guessing_beats_a_run"
     NO_COMMON_ANSWER = "no_common_answer"
     ALL_ANSWERS_IDENTICAL = "all_answers_identical"
@@ -172,6 +180,7 @@ class FindingCode(str, Enum):
     NO_BATCH_TO_KEEP_TO = "no_batch_to_keep_to"
 
     # What else there is to know of a comparison.
+    CHOICES_ALONE = "choices_alone"
     ON_A_SIDE = "on_a_side"
     MORE_WARNINGS = "more_warnings"
     ONE_SESSION = "one_session"

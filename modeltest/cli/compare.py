@@ -11,20 +11,20 @@ import click
 from modeltest import registry
 from modeltest.api import (
     Comparison,
-    GateOutcome,
     MissingExtra,
     ModelTestError,
     PrerequisiteError,
     SpecError,
 )
 from modeltest.compare.comparable import ALL, ALLOWABLE
+from modeltest.grammar.bounds import LARGEST_COUNT
 from modeltest.options.number_types import decimal, percent
 
 if TYPE_CHECKING:
     from modeltest.compare.tolerances import Tolerances
 
 FAILED = 1
-"""Exit status of a candidate that does not keep to a gate."""
+"""Exit status of a candidate that does not keep to a gate, or of which nobody can say."""
 
 LARGEST_NATS = 1e6
 """Of a divergence or a margin that is allowed: more than any two log-probabilities differ by."""
@@ -36,6 +36,8 @@ What is judged:
   accuracy     a drop of more than --max-drop; paired, McNemar's exact test
   answers      questions answered differently with a wide margin: --max-flips
   divergence   mean KL divergence of the choices: --max-kl
+  shifts       with --twin: choices move as rounding moves them
+  rounding     without: rounding cannot be parted from faults
   subjects     any subject that got worse beyond chance (Holm)
   failures     questions that only the candidate failed
   tokens       prompts that the same checkpoint read as other token ids
@@ -47,12 +49,13 @@ What is judged:
 \b
 A gate says PASS, FAIL or INCONCLUSIVE: too few questions or too much noise to
 tell. Docs: docs/compare.md. Examples:
+  modeltest compare outputs/FP32 outputs/PORT_BF16 --twin outputs/HF_BF16
   modeltest compare outputs/REFERENCE outputs/CANDIDATE
   modeltest compare outputs/REFERENCE outputs/CANDIDATE --max-drop 0.5%
   modeltest compare A1 B1 --reference A2 --candidate B2 --calibration cal.json
 
-Exit status: 0 pass, 1 fail, 2 not comparable or wrong options. INCONCLUSIVE
-counts as pass unless --inconclusive fail.
+Exit status: 0 ACCEPT, 1 REJECT or UNDECIDED, 2 not comparable or wrong
+options. UNDECIDED ends with 0 by --undecided pass.
 """
 
 
@@ -83,12 +86,19 @@ def _reports(_: click.Context, __: click.Parameter, value: str) -> str:
     help="One more session of the candidate.",
 )
 @click.option(
+    "--twin",
+    "twins",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="RUN|PACK",
+    help="A right run of the reference's checkpoint in the candidate's dtype, or a reference pack; repeat.",
+)
+@click.option(
     "--max-drop",
     type=percent,
-    default="0.5%",
-    show_default=True,
     metavar="P%",
-    help="Accuracy may drop by less than this many percentage points.",
+    help="Accuracy may drop by less than this many percentage points.  [default: 0.5%, or what a twin tells "
+    "from rounding]",
 )
 @click.option(
     "--max-flips",
@@ -141,14 +151,30 @@ def _reports(_: click.Context, __: click.Parameter, value: str) -> str:
     default="95%",
     show_default=True,
     metavar="P%",
-    help="Of the evidence behind PASS and FAIL.",
+    help="Of the evidence behind PASS, and of intervals.",
 )
 @click.option(
-    "--inconclusive",
-    type=click.Choice(("pass", "fail")),
-    default="pass",
+    "--alarms-per-year",
+    type=decimal(highest=LARGEST_COUNT),
+    default=1.0,
     show_default=True,
-    help="What an outcome that is neither counts as.",
+    metavar="N",
+    help="How many comparisons may REJECT what is no worse, in a year.",
+)
+@click.option(
+    "--comparisons-per-year",
+    type=decimal(highest=LARGEST_COUNT),
+    default=3650.0,
+    show_default=True,
+    metavar="N",
+    help="How many there are: ten models a night. One has this share of the alarms.",
+)
+@click.option(
+    "--undecided",
+    type=click.Choice(("fail", "pass")),
+    default="fail",
+    show_default=True,
+    help="Which exit status an outcome that is neither has.",
 )
 @click.option(
     "--allow",
@@ -183,7 +209,7 @@ def compare(reference: Path, candidate: Path, **options: Any) -> int:
     _print(comparison, options["shown"])
     if options["output_dir"] is not None:
         write_reports(comparison, options["output_dir"])
-    return exit_status(comparison, inconclusive=options["inconclusive"])
+    return comparison.outcome.exit_status(undecided_passes=options["undecided"] == "pass")
 
 
 def _compare(reference: Path, candidate: Path, options: dict[str, Any]) -> Comparison:
@@ -194,13 +220,8 @@ def _compare(reference: Path, candidate: Path, options: dict[str, Any]) -> Compa
         (candidate, *options["more_candidate"]),
         tolerances=_tolerances(options),
         allow=options["allow"],
+        twins=options["twins"],
     )
-
-
-def exit_status(comparison: Comparison, *, inconclusive: str) -> int:
-    """Return the exit status of an outcome; `inconclusive` says what one counts as."""
-    bad = {GateOutcome.FAIL} | ({GateOutcome.INCONCLUSIVE} if inconclusive == "fail" else set())
-    return FAILED if comparison.outcome in bad else 0
 
 
 def write_reports(comparison: Comparison, directory: Path) -> Sequence[Path]:
@@ -257,4 +278,6 @@ def _tolerances(options: dict[str, Any]) -> Tolerances:
         max_batch=options["max_batch_tolerance"],
         confidence=options["confidence"],
         calibration=None if path is None else read_calibration(path),
+        alarms_per_year=options["alarms_per_year"],
+        comparisons_per_year=options["comparisons_per_year"],
     )

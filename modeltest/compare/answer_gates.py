@@ -20,18 +20,20 @@ _NAMED = 3
 _OF_ACCURACY = ("accuracy", "subjects")
 
 
-def answer_gates(
-    found: AccuracyComparison, tolerances: Tolerances, resolution: Resolution, *, judges_failures: bool
-) -> Iterator[Gate]:
-    """Yield the gates that the runs allow; `judges_failures` says whether failed questions are one."""
-    if judges_failures:
-        yield failure_gate(found)
-    yield accuracy_gate(found, tolerances)
+def answer_gates(found: AccuracyComparison, tolerances: Tolerances, resolution: Resolution) -> Iterator[Gate]:
+    """Yield the gates that the runs allow without a twin."""
+    share = tolerances.false_alarms / statistical_gates(found)
+    yield accuracy_gate(found, tolerances, share=share)
     if len(found.subjects) > 1:
-        yield subject_gate(found, tolerances)
-    yield flip_gate(found, tolerances, resolution)
+        yield subject_gate(found, share=share)
+    yield flip_gate(found, tolerances, resolution, share=share)
     if found.divergence is not None:
         yield divergence_gate(found, tolerances, resolution)
+
+
+def statistical_gates(found: AccuracyComparison) -> int:
+    """Return how many gates may fail by chance: accuracy, answers, and subjects where there are several."""
+    return 3 if len(found.subjects) > 1 else 2
 
 
 def failure_gate(found: AccuracyComparison) -> Gate:
@@ -89,13 +91,13 @@ def suspected(gate: Gate) -> Gate:
     )
 
 
-def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
+def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances, *, share: float) -> Gate:
     """Return whether accuracy drops by less than is allowed.
 
     PASS: a larger drop is excluded at the confidence asked for, or every answer is identical, which needs no
-    statistics. FAIL: the drop found is larger, and McNemar's test does not put it down to chance.
+    statistics. FAIL: the drop found is larger, and so uneven by chance as often as `share` at most (McNemar).
     """
-    overall, allowed = found.overall, tolerances.max_drop
+    overall, allowed = found.overall, tolerances.allowed_drop
     table, total = overall.table, overall.table.questions
     if overall.difference is None:
         nothing = Finding(FindingCode.NO_COMMON_ANSWER)
@@ -117,7 +119,7 @@ def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
     elif low > -allowed:
         outcome = GateOutcome.PASS
         statement = _excluded(low, overall.difference, tolerances)
-    elif is_drop(overall, tolerances):
+    elif is_drop(overall, max_drop=allowed, risk=share):
         outcome = GateOutcome.FAIL
         statement = Finding(
             FindingCode.ACCURACY_DROPS,
@@ -162,16 +164,12 @@ def accuracy_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
     )
 
 
-def is_drop(found: PairedAccuracy, tolerances: Tolerances) -> bool:
+def is_drop(found: PairedAccuracy, *, max_drop: float, risk: float) -> bool:
     """Say whether accuracy drops by more than is allowed, and McNemar's test does not call it chance."""
-    return (
-        found.difference is not None
-        and found.difference < -tolerances.max_drop
-        and found.p_value <= tolerances.risk
-    )
+    return found.difference is not None and found.difference < -max_drop and found.p_value <= risk
 
 
-def subject_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
+def subject_gate(found: AccuracyComparison, *, share: float) -> Gate:
     """Return whether a subject got worse beyond what chance explains of the worst of so many."""
     worse = [
         (each.adjusted_p_value, subject)
@@ -180,8 +178,8 @@ def subject_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
     ]
     p_value, worst = min(worse, default=(1.0, ""))
     count = len(found.subjects)
-    if p_value <= tolerances.risk:
-        names = tuple(subject for p, subject in sorted(worse) if p <= tolerances.risk)
+    if p_value <= share:
+        names = tuple(subject for p, subject in sorted(worse) if p <= share)
         outcome = GateOutcome.FAIL
         statement = Finding(FindingCode.SUBJECTS_WORSE, {"subjects": count, "names": names})
     else:
@@ -194,18 +192,20 @@ def subject_gate(found: AccuracyComparison, tolerances: Tolerances) -> Gate:
         outcome=outcome,
         statement=sentence(statement),
         value=p_value,
-        limit=tolerances.risk,
+        limit=share,
         unit="p-value",
         statement_code=statement,
     )
 
 
-def flip_gate(found: AccuracyComparison, tolerances: Tolerances, resolution: Resolution) -> Gate:
+def flip_gate(
+    found: AccuracyComparison, tolerances: Tolerances, resolution: Resolution, *, share: float
+) -> Gate:
     """Return whether few enough questions are answered differently.
 
     Where margins are known, only those that differ with a wide one count. Questions that neither run answers
     are not among them: nothing agrees there. PASS and FAIL are exact binomial tests that the share is below
-    or above what is allowed, as if the questions were drawn from many more.
+    or above what is allowed, as if the questions were drawn from many more: FAIL at `share`.
     """
     by_margin = found.wide_flips is not None
     flips = len(found.flips) if found.wide_flips is None else found.wide_flips
@@ -224,7 +224,7 @@ def flip_gate(found: AccuracyComparison, tolerances: Tolerances, resolution: Res
         },
     )
     needed = None
-    if flips and total and at_least(flips, total, allowed) <= tolerances.risk:
+    if flips and total and at_least(flips, total, allowed) <= share:
         outcome = GateOutcome.FAIL
     elif total and (
         not found.flips or not (flips or allowed) or at_most(flips, total, allowed) <= tolerances.risk
@@ -232,7 +232,7 @@ def flip_gate(found: AccuracyComparison, tolerances: Tolerances, resolution: Res
         outcome = GateOutcome.PASS
     else:
         outcome = GateOutcome.INCONCLUSIVE
-        needed = _needed_for(flips, total, allowed, tolerances.risk)
+        needed = _needed_for(flips, total, allowed, passing=tolerances.risk, failing=share)
         if needed:
             statement = Finding(FindingCode.MORE_QUESTIONS_WOULD_TELL, {"about": statement, "needed": needed})
         else:
@@ -282,18 +282,22 @@ def divergence_gate(found: AccuracyComparison, tolerances: Tolerances, resolutio
 
 
 def _excluded(low: float, difference: float, tolerances: Tolerances) -> Finding:
-    common = {"difference": difference, "confidence": tolerances.confidence, "allowed": tolerances.max_drop}
+    common = {
+        "difference": difference,
+        "confidence": tolerances.confidence,
+        "allowed": tolerances.allowed_drop,
+    }
     if low >= 0:
         return Finding(FindingCode.ANY_DROP_EXCLUDED, common)
     return Finding(FindingCode.DROP_EXCLUDED, {**common, "drop": -low})
 
 
-def _needed_for(flips: int, total: int, allowed: float, risk: float) -> int | None:
+def _needed_for(flips: int, total: int, allowed: float, *, passing: float, failing: float) -> int | None:
     """Return for how many questions this share of flips would decide; `None` where it is too close to it."""
-    share = flips / total if total else 0.0
+    found = flips / total if total else 0.0
     for times in range(2, 65):
-        if at_most(round(share * total * times), total * times, allowed) <= risk:
+        if at_most(round(found * total * times), total * times, allowed) <= passing:
             return total * times
-        if flips and at_least(round(share * total * times), total * times, allowed) <= risk:
+        if flips and at_least(round(found * total * times), total * times, allowed) <= failing:
             return total * times
     return None

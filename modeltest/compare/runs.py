@@ -10,6 +10,7 @@ from modeltest.api import (
     AccuracySummary,
     ComparedRun,
     Comparison,
+    Decision,
     Finding,
     FindingCode,
     Gate,
@@ -24,10 +25,8 @@ from modeltest.api import (
     RunResult,
     RunStatus,
     SpecError,
-    Verdict,
 )
-from modeltest.compare.accuracy import compare_answers
-from modeltest.compare.answer_gates import answer_gates, suspected, token_gate
+from modeltest.compare.answer_gates import token_gate
 from modeltest.compare.answers import Answer, read_answers
 from modeltest.compare.calibration import calibration_differences
 from modeltest.compare.comparable import (
@@ -48,14 +47,15 @@ from modeltest.compare.given_outputs import (
     precision_differences,
     precision_pairs,
 )
+from modeltest.compare.judged_answers import AnswersToJudge, judge_answers
 from modeltest.compare.max_batch import compare_searches, max_batch_gates
 from modeltest.compare.outputs import compare_outputs
 from modeltest.compare.performance import compare_sessions, latency_gates, read_session
 from modeltest.compare.sessions import RunToCompare, together, warnings_of
 from modeltest.compare.soundness import Unsound, unsound_shapes
 from modeltest.compare.tolerances import Tolerances
+from modeltest.compare.twins import BothSides, GivenPack, GivenTwin, Twin, twin_of_run, twins_of_pack
 from modeltest.findings import sentences
-from modeltest.rounding import resolution_of
 from modeltest.version import __version__
 
 KINDS: tuple[tuple[type, str], ...] = (
@@ -67,8 +67,6 @@ KINDS: tuple[tuple[type, str], ...] = (
     (HarnessSummary, "harness"),
 )
 
-_WORST_FIRST = (GateOutcome.FAIL, GateOutcome.INCONCLUSIVE, GateOutcome.PASS)
-
 
 @dataclass(frozen=True, slots=True)
 class _Sides:
@@ -78,6 +76,7 @@ class _Sides:
     candidate: Sequence[RunToCompare]
     tolerances: Tolerances
     allow: Collection[str]
+    twins: Sequence[GivenTwin] = ()
     differences: tuple[RunDifference, ...] = ()
 
     @property
@@ -106,11 +105,14 @@ def compare_runs(
     *,
     tolerances: Tolerances,
     allow: Collection[str] = (),
+    twins: Sequence[GivenTwin] = (),
 ) -> Comparison:
     """Return how the candidate compares with the reference; each side is one run, or sessions of one thing.
 
+    `twins` show what rounding does to answers in the candidate's dtype.
+
     Raises: NotComparableError naming what differs and is not in `allow`; SpecError for runs of a kind that
-    is not compared, and for several sessions of runs that are not timed.
+    is not compared, for several sessions of runs that are not timed, and for what is no twin.
     """
     kind = kind_of(reference[0])
     runs = (*reference, *candidate)
@@ -120,6 +122,10 @@ def compare_runs(
         raise SpecError(
             f"several sessions on a side are for runs of performance; these are of {kind}: "
             "give one reference and one candidate"
+        )
+    if twins and _COMPARE[kind] is not _accuracy:
+        raise SpecError(
+            f"twins tell rounding from faults in answers; these runs are of {kind}: leave them out"
         )
     first = reference[0].result
     among = chain.from_iterable(run_differences(kind, first, run.result) for run in runs[1:])
@@ -131,7 +137,7 @@ def compare_runs(
     unique = together((*among, *own_faults, *machine))
     if any(each.category == TASK for each in unique):
         refuse(unique, allow)
-    return _COMPARE[kind](_Sides(reference, candidate, tolerances, allow, unique))
+    return _COMPARE[kind](_Sides(reference, candidate, tolerances, allow, twins, unique))
 
 
 def kind_of(run: RunToCompare) -> str:
@@ -164,25 +170,37 @@ def _accuracy(sides: _Sides) -> Comparison:
     sides = sides.accept(differing)
     if not set(reference) & set(candidate):
         raise SpecError("the runs have no question in common; their questions are in samples.jsonl")
-    resolution = resolution_of(*sides.results)
-    near_tie = sides.tolerances.near_tie
-    found = compare_answers(
-        reference, candidate, near_tie_margin=resolution.near_tie if near_tie is None else near_tie
+    twins = _twins(sides, reference)
+    judged = judge_answers(
+        AnswersToJudge(reference, candidate, sides.results),
+        sides.tolerances,
+        twins,
+        judges_failures="invalid" not in sides.allow,
     )
-    gates = list(
-        answer_gates(found, sides.tolerances, resolution, judges_failures="invalid" not in sides.allow)
-    )
-    if found.outputs is not None and sides.tolerances.min_identical is not None:
-        gates += output_gates(found.outputs, sides.tolerances)
-    if any(result.verdict is Verdict.SUSPECT for result in sides.results):
-        gates = [suspected(gate) for gate in gates]
+    gates = judged.gates
     note = tokenization_note(reference, candidate)
     told = prompts_with_tokens(reference, candidate)
     if told and _is_one_checkpoint(*sides.results) and "prompts" not in sides.allow:
         gates.insert(gates[0].name == "failures", token_gate(note, len(told)))
         note = None
-    comparison = _comparison("accuracy", sides, gates, notes=(note.finding,) if note else ())
-    return replace(comparison, accuracy=found)
+    notes = [note.finding] if note else []
+    if twins:
+        notes.append(Finding(FindingCode.CHOICES_ALONE))
+    comparison = _comparison("accuracy", sides, gates, notes=notes)
+    return replace(comparison, accuracy=judged.found, twins=tuple(each.known for each in twins))
+
+
+def _twins(sides: _Sides, reference: Mapping[str, Answer]) -> list[Twin]:
+    """Return the twins that were given. Raises: as `twin_of_run` and `twins_of_pack`."""
+    one, other = sides.reference[0], sides.candidate[0]
+    held = BothSides(kind_of(one), one, other, reference, sides.allow)
+    found: list[Twin] = []
+    for given in sides.twins:
+        if isinstance(given, GivenPack):
+            found.extend(twins_of_pack(held, given))
+        else:
+            found.append(twin_of_run(held, given, _answers(given)))
+    return found
 
 
 def _is_one_checkpoint(reference: RunResult, candidate: RunResult) -> bool:
@@ -272,9 +290,7 @@ def _comparison(kind: str, sides: _Sides, gates: Sequence[Gate], notes: Iterable
     return Comparison(
         kind=kind,
         task=sides.results[0].spec.task,
-        outcome=min(
-            (gate.outcome for gate in gates), key=_WORST_FIRST.index, default=GateOutcome.INCONCLUSIVE
-        ),
+        outcome=_decided(gates),
         gates=tuple(gates),
         reference=tuple(map(_describe, sides.reference)),
         candidate=tuple(map(_describe, sides.candidate)),
@@ -283,8 +299,16 @@ def _comparison(kind: str, sides: _Sides, gates: Sequence[Gate], notes: Iterable
         notes=sentences(told),
         note_codes=told,
         confidence=sides.tolerances.confidence,
+        false_alarms=sides.tolerances.false_alarms if kind == "accuracy" else None,
         modeltest_version=__version__,
     )
+
+
+def _decided(gates: Sequence[Gate]) -> Decision:
+    outcomes = {gate.outcome for gate in gates}
+    if GateOutcome.FAIL in outcomes:
+        return Decision.REJECT
+    return Decision.ACCEPT if outcomes == {GateOutcome.PASS} else Decision.UNDECIDED
 
 
 def _describe(run: RunToCompare) -> ComparedRun:

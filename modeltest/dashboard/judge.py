@@ -108,10 +108,11 @@ def _compare_accuracy(reference: Side, candidate: Side, tolerances: Tolerances) 
     if overall.difference is None:
         return
     swapped = replace(table, reference_only=table.candidate_only, candidate_only=table.reference_only)
+    allowed, risk = tolerances.allowed_drop, tolerances.risk
     mark = Mark.STEADY
-    if is_drop(overall, tolerances):
+    if is_drop(overall, max_drop=allowed, risk=risk):
         mark = Mark.REGRESSION
-    elif is_drop(paired_accuracy(swapped), tolerances):
+    elif is_drop(paired_accuracy(swapped), max_drop=allowed, risk=risk):
         mark = Mark.IMPROVEMENT
     compared = Compared(
         mark=mark,

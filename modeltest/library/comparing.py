@@ -12,10 +12,12 @@ from modeltest.compare import runs
 from modeltest.compare.comparable import ALL, ALLOWABLE
 from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances
+from modeltest.compare.twins import GivenPack, GivenTwin
 from modeltest.findings import with_warnings
 from modeltest.generate.generations import FILE_NAME as GENERATIONS
 from modeltest.generate.generations import read_lines
 from modeltest.library.runs import Run, load_run, with_kept_answers
+from modeltest.packs.files import read_pack
 from modeltest.run.record.journal import FILE_NAME as JOURNAL
 from modeltest.run.record.journal import lacks_digests
 
@@ -31,24 +33,28 @@ def compare_runs(
     *,
     tolerances: Tolerances | None = None,
     allow: Collection[str] = (),
+    twins: Session | Sequence[Session] = (),
 ) -> Comparison:
     """Say whether the candidate keeps to what the reference found; `docs/compare.md` has the gates.
 
     Either side is a run, its directory, or several of these: sessions of one configuration, of timed runs.
     What `tolerances` leaves out has the defaults of `modeltest compare`; fractions are fractions, 0.005 for
-    half a percentage point. `allow` names what may differ, `"all"` for everything. The outcome is in
-    `outcome`, its parts in `gates`.
+    half a percentage point. `allow` names what may differ, `"all"` for everything. `twins` are runs of the
+    reference's checkpoint in the candidate's dtype that are known to be right, or the files of reference
+    packs: of accuracy runs they say what rounding does. The outcome is in `outcome`, its parts in `gates`.
 
-    Raises: SpecError for a path without a run, runs that cannot be compared, and tolerances that make no
-    sense; ModelTestError when a file is damaged.
+    Raises: SpecError for a path without a run, runs that cannot be compared, what is no twin, and tolerances
+    that make no sense; ModelTestError when a file is damaged.
     """
     tolerances = tolerances or Tolerances()
     _check(tolerances)
+    before, after = _sessions("reference", reference), _sessions("candidate", candidate)
     return runs.compare_runs(
-        _sessions("reference", reference),
-        _sessions("candidate", candidate),
+        before,
+        after,
         tolerances=tolerances,
         allow=_allowed(allow),
+        twins=_twins(twins, apart_from=[*before, *after]),
     )
 
 
@@ -86,6 +92,23 @@ def _sessions(side: str, given: Session | Sequence[Session]) -> list[RunToCompar
     return [read_session(each) for each in several]
 
 
+def _twins(given: Session | Sequence[Session], *, apart_from: Sequence[RunToCompare]) -> list[GivenTwin]:
+    """Return the twins: directories are runs, files are reference packs.
+
+    Raises: SpecError for a run that is on a side already, or given twice.
+    """
+    several = [given] if isinstance(given, (str, os.PathLike, Run)) else list(given)
+    seen = {Path(each.directory).expanduser().resolve() for each in apart_from}
+    found: list[GivenTwin] = []
+    for each in several:
+        path = each.directory if isinstance(each, Run) else Path(each).expanduser()
+        if path.resolve() in seen:
+            raise SpecError(f"{path} is given twice; a twin is another run than the sides and other twins")
+        seen.add(path.resolve())
+        found.append(GivenPack(str(path), read_pack(path)) if path.is_file() else read_session(each))
+    return found
+
+
 def _allowed(names: Collection[str]) -> Collection[str]:
     asked = {names} if isinstance(names, str) else set(names)
     if unknown := sorted(asked - {*ALLOWABLE, ALL}):
@@ -102,6 +125,11 @@ def _check(tolerances: Tolerances) -> None:
     """
     if not 0.5 < tolerances.confidence < 1:
         raise SpecError(f"confidence {tolerances.confidence:.4%} must lie between 50% and 100%")
+    if not 0 < tolerances.false_alarms < 0.5:
+        raise SpecError(
+            f"{tolerances.alarms_per_year:g} false alarms in {tolerances.comparisons_per_year:g} comparisons "
+            "a year are none or too many: allow more than 0, and fewer than one in two comparisons"
+        )
     for field in fields(tolerances):
         value = getattr(tolerances, field.name)
         if not isinstance(value, (int, float)):

@@ -14,6 +14,7 @@ from modeltest.api import (
     Bounds,
     ComparedRun,
     Comparison,
+    Decision,
     Flip,
     GateOutcome,
     MaxBatchComparison,
@@ -28,6 +29,7 @@ SHOWN_SUBJECTS = 10
 SHOWN_OUTPUTS = 10
 
 _COLOURS = {GateOutcome.PASS: "green", GateOutcome.FAIL: "red", GateOutcome.INCONCLUSIVE: "yellow"}
+_DECIDED = {Decision.ACCEPT: "green", Decision.REJECT: "red", Decision.UNDECIDED: "yellow"}
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
@@ -39,7 +41,11 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     for note in comparison.notes:
         console.print(f"note: {note}", soft_wrap=True)
     console.print(_gates(comparison))
-    console.print(Text.assemble("outcome: ", (comparison.outcome.value, _COLOURS[comparison.outcome])))
+    if comparison.false_alarms is not None:
+        console.print(
+            f"false alarms: at most {comparison.false_alarms:.2g} a comparison, by all gates together"
+        )
+    console.print(Text.assemble("outcome: ", (comparison.outcome.value, _DECIDED[comparison.outcome])))
 
 
 def side_of(runs: Sequence[ComparedRun]) -> str:
@@ -60,6 +66,8 @@ def _title_lines(comparison: Comparison) -> Iterator[str]:
     yield f"{comparison.task}: {comparison.kind.replace('_', ' ')}, candidate against reference"
     yield f"reference: {side_of(comparison.reference)}"
     yield f"candidate: {side_of(comparison.candidate)}"
+    for twin in comparison.twins:
+        yield f"twin: {twin.source} ({twin.engine} in {twin.dtype}), {twin.questions} questions"
     for difference in comparison.allowed:
         yield (f"ALLOWED although {difference.fact} differs: {difference.reference} | {difference.candidate}")
     for difference in comparison.differences:

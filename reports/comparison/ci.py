@@ -10,11 +10,12 @@ from modeltest.present import Check
 from reports.ci.junit_xml import class_name_of, junit_document, suite_element
 from reports.ci.openmetrics import PREFIX, metrics_text
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 BETTER = {
     **dict.fromkeys(("accuracy", "subjects", "outputs", "max_batch"), HIGHER),
     **dict.fromkeys(("failures", "tokens", "answers", "divergence", "criterion", "latency"), LOWER),
+    **dict.fromkeys(("shifts", "rounding"), LOWER),
 }
 """Which way the value of a gate is better; that of `subjects` is a p-value."""
 

@@ -7,7 +7,7 @@ import json
 from modeltest.api import Comparison
 from modeltest.plain.contracts import to_plain
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class ComparisonJson:

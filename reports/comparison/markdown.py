@@ -61,6 +61,9 @@ def _allowed(comparison: Comparison) -> Iterator[str]:
 def _runs(comparison: Comparison) -> Iterator[str]:
     yield "## Runs"
     yield ""
+    for twin in comparison.twins:
+        yield f"Twin: {escape(twin.source)} ({twin.engine} in {twin.dtype}), {twin.questions} questions."
+        yield ""
     sides = (("reference", comparison.reference), ("candidate", comparison.candidate))
     rows = [(side, *_run(run)) for side, runs in sides for run in runs]
     yield from _table(("", "model", "engine", "device", "dtype", "started", "directory"), rows)

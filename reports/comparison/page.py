@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from modeltest.api import Comparison, GateOutcome
+from modeltest.api import Comparison, Decision, GateOutcome
 from reports.page import render
 
 SHOWN = 1000
 """Rows of flips and of outputs; the JSON has all of them."""
 
-_TONES = {GateOutcome.PASS: "PASS", GateOutcome.FAIL: "FAIL", GateOutcome.INCONCLUSIVE: "NOISY"}
+_TONES = {
+    GateOutcome.PASS.value: "PASS",
+    GateOutcome.FAIL.value: "FAIL",
+    GateOutcome.INCONCLUSIVE.value: "NOISY",
+    Decision.ACCEPT.value: "PASS",
+    Decision.REJECT.value: "FAIL",
+    Decision.UNDECIDED.value: "NOISY",
+}
 
 
 class ComparisonHtml:
@@ -34,7 +41,7 @@ class ComparisonHtml:
             "comparison",
             {
                 "comparison": comparison,
-                "tones": {outcome.value: tone for outcome, tone in _TONES.items()},
+                "tones": _TONES,
                 "subjects": subjects,
                 "flips": accuracy.flips[:SHOWN] if accuracy else (),
                 "outputs": outputs,

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from made_answers import sample
 from made_runs import accuracy_result, performance_result, run_result
+from rounded_runs import rounded_run
 
 from modeltest.api import GenerationSummary, HarnessMetric, HarnessSummary, RunSpec, SpecError, TaskOptions
 from modeltest.cli.root import root
@@ -56,7 +57,7 @@ def test_a_run_compared_with_itself_passes(runs):
     status, text = compare(runs[0], runs[0])
     assert status == 0
     assert "all 100 answers are identical" in text
-    assert text.rstrip().endswith("outcome: PASS")
+    assert text.rstrip().endswith("outcome: ACCEPT")
 
 
 def test_a_broken_port_fails_with_its_table_and_its_questions(runs):
@@ -69,7 +70,7 @@ def test_a_broken_port_fails_with_its_table_and_its_questions(runs):
         "accuracy 100.00% -> 88.00%, -12.00% (95 % interval -19.81% .. -7.00%), McNemar p = 0.00049" in lines
     )
     assert any(line.startswith("boolq/0 yes yes 2.3 no 2.3 wide") for line in lines)
-    assert lines[-1] == "outcome: FAIL"
+    assert lines[-1] == "outcome: REJECT"
 
 
 def test_json_is_that_of_the_schema_and_nothing_else_is_printed(runs):
@@ -84,17 +85,17 @@ def test_every_report_is_written_where_it_is_asked_for(runs, tmp_path):
     compare(*runs, "--output", str(folder))
     written = {path.name for path in folder.iterdir()}
     assert {"comparison.json", "comparison.md"} <= written
-    assert (folder / "comparison.md").read_text(encoding="utf-8").startswith("# FAIL: boolq")
+    assert (folder / "comparison.md").read_text(encoding="utf-8").startswith("# REJECT: boolq")
 
 
-def test_inconclusive_counts_as_asked(tmp_path):
+def test_undecided_counts_as_asked(tmp_path):
     one = write_run(tmp_path / "one", accuracy_result(questions(400, 0)))
     other = write_run(tmp_path / "other", accuracy_result(questions(400, 1)))
     words = (one, other, "--max-kl", "1")
     status, text = compare(*words)
-    assert (status, text.rstrip().splitlines()[-1]) == (0, "outcome: INCONCLUSIVE")
-    assert compare(*words, "--inconclusive", "fail")[0] == 1
-    assert compare(*words, "--max-drop", "5%", "--max-flips", "5%", "--inconclusive", "fail")[0] == 0
+    assert (status, text.rstrip().splitlines()[-1]) == (1, "outcome: UNDECIDED")
+    assert compare(*words, "--undecided", "pass")[0] == 0
+    assert compare(*words, "--max-drop", "5%", "--max-flips", "5%")[0] == 0
 
 
 def test_what_cannot_be_compared_ends_with_two_and_a_list(runs, tmp_path):
@@ -177,7 +178,7 @@ def test_generations_are_compared_token_by_token(tmp_path):
         (tmp_path / name / "generations.jsonl").write_text(text)
     words = (str(tmp_path / "one"), str(tmp_path / "other"))
     status, text = compare(*words)
-    assert status == 0
+    assert status == 1
     assert "identical outputs: 1 of 2" in text
     assert "INCONCLUSIVE" in text
     assert compare(*words, "--min-identical", "60%")[0] == 1
@@ -282,13 +283,13 @@ def write_harness_run(directory: Path, right: int, *, log_samples: bool = True, 
 
 
 def test_runs_of_lm_eval_are_compared_by_the_answers_they_kept(tmp_path):
-    one, other = (write_harness_run(tmp_path / str(right), right) for right in (30, 20))
+    one, other = (write_harness_run(tmp_path / str(right), right) for right in (30, 15))
     status, text = compare(one, other)
     assert status == 1
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert "reference right 20 10" in lines
+    assert "reference right 15 15" in lines
     assert "note: task tiny: right and wrong by its metric acc, filter none" in lines
-    assert any(line.startswith("accuracy FAIL accuracy drops by 25.00%") for line in lines)
+    assert any(line.startswith("accuracy FAIL accuracy drops by 37.50%") for line in lines)
     assert "divergence" not in text
     assert compare(one, one)[0] == 0
 
@@ -337,3 +338,19 @@ def test_calibrate_tries_the_place_of_its_file_first(tmp_path):
         words = ["calibrate", "--case", "8,4", "--model", "none", "--engine", "fake", "--to", str(place)]
         with pytest.raises(SpecError, match=r"--to .*give the file that the tolerances go to"):
             root.main(words, standalone_mode=False)
+
+
+def test_across_dtypes_nothing_passes_without_a_twin_and_a_right_port_does_with_one(tmp_path):
+    base = write_run(tmp_path / "base", rounded_run(seed=None))
+    twin = write_run(tmp_path / "twin", rounded_run(seed=1))
+    port = write_run(tmp_path / "port", rounded_run(seed=2))
+    broken = write_run(tmp_path / "broken", rounded_run(seed=3, fault=0.1))
+    status, text = compare(base, port)
+    assert status == 1
+    assert "run the reference's engine on the same questions in bfloat16" in " ".join(text.split())
+    assert compare(base, port, "--undecided", "pass")[0] == 0
+    status, text = compare(base, port, "--twin", twin)
+    assert (status, text.rstrip().splitlines()[-1]) == (0, "outcome: ACCEPT")
+    assert f"twin: {twin} (hf in bfloat16), 300 questions" in text
+    status, text = compare(base, broken, "--twin", twin, "--twin", port)
+    assert (status, text.rstrip().splitlines()[-1]) == (1, "outcome: REJECT")

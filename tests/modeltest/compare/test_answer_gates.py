@@ -1,21 +1,15 @@
 """What the gates say of tables made by hand, and how often chance makes them say what is not so."""
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import pytest
 from made_answers import answers, counted, sample
 
 from modeltest.api import GateOutcome
+from modeltest.compare import answer_gates as gates
 from modeltest.compare.accuracy import compare_answers
-from modeltest.compare.answer_gates import (
-    accuracy_gate,
-    answer_gates,
-    divergence_gate,
-    failure_gate,
-    flip_gate,
-    subject_gate,
-)
+from modeltest.compare.answer_gates import answer_gates, divergence_gate, failure_gate
 from modeltest.compare.tolerances import Tolerances
 from modeltest.rounding import RESOLUTIONS
 
@@ -23,6 +17,9 @@ DRAWS = 4000
 DEFAULT = Tolerances()
 FLOAT32 = RESOLUTIONS["float32"]
 BFLOAT16 = RESOLUTIONS["bfloat16"]
+accuracy_gate = partial(gates.accuracy_gate, share=0.05)
+flip_gate = partial(gates.flip_gate, share=0.05)
+subject_gate = partial(gates.subject_gate, share=0.05)
 
 
 @cache
@@ -178,7 +175,7 @@ def test_a_subject_that_broke_is_found_among_many():
         answers(*(sample(name, other) for name, _, other in rows)),
         near_tie_margin=0.1,
     )
-    gate = subject_gate(found, DEFAULT)
+    gate = subject_gate(found)
     assert gate.outcome is GateOutcome.FAIL
     assert gate.statement.endswith("broken")
     assert found.subjects["broken"].adjusted_p_value == pytest.approx(21 * 2 / 2**12)
@@ -196,9 +193,7 @@ def test_a_question_that_only_the_candidate_failed_fails_the_gate():
     gate = failure_gate(found)
     assert gate.outcome is GateOutcome.FAIL
     assert gate.statement == "the candidate failed on 1 questions that the reference answered: s/1"
-    names = [
-        each.name for each in answer_gates(found, DEFAULT, RESOLUTIONS["float16"], judges_failures=False)
-    ]
+    names = [each.name for each in answer_gates(found, DEFAULT, RESOLUTIONS["float16"])]
     assert names == ["accuracy", "answers"], "allowed failures are told and not judged"
 
 

@@ -22,7 +22,7 @@ from broken_ports import (
     wrong_rotary_base,
 )
 
-from modeltest.api import GateOutcome, RunSpec, Verdict
+from modeltest.api import Decision, GateOutcome, RunSpec, Verdict
 from modeltest.compare.runs import compare_runs
 from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances
@@ -79,7 +79,7 @@ def reference(demo_model, sample_data):
 @pytest.mark.parametrize("how", BROKEN.values(), ids=BROKEN)
 def test_a_broken_port_is_caught_on_the_bundled_sample(demo_model, sample_data, reference, how):
     found = compare(reference, run_of(demo_model("llama"), sample_data, **how))
-    assert found.outcome is GateOutcome.FAIL
+    assert found.outcome is Decision.REJECT
     failed = {gate.name for gate in found.gates if gate.outcome is GateOutcome.FAIL}
     assert failed & {"divergence", "failures"}
 
@@ -87,7 +87,7 @@ def test_a_broken_port_is_caught_on_the_bundled_sample(demo_model, sample_data, 
 def test_a_port_that_only_rounds_is_not_caught(demo_model, sample_data, reference):
     found = compare(reference, run_of(demo_model("llama"), sample_data, fault=slightly_rounded))
     assert found.accuracy.divergence.mean_kl > 0
-    assert found.outcome is not GateOutcome.FAIL
+    assert found.outcome is not Decision.REJECT
 
 
 @pytest.mark.parametrize("dtype", HALF_PRECISION)
@@ -104,7 +104,7 @@ def test_a_wrong_mask_is_caught_in_half_precision_too(demo_model, sample_data, r
 def test_half_precision_without_a_fault_is_not_caught(demo_model, sample_data, reference, dtype):
     found = compare(reference, run_of(demo_model("llama"), sample_data, dtype=dtype))
     assert found.accuracy.divergence.mean_kl > 0
-    assert found.outcome is not GateOutcome.FAIL
+    assert found.outcome is not Decision.REJECT
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def real_reference(demo_model, real_data):
 def test_a_broken_port_is_caught_on_500_real_questions(demo_model, real_data, real_reference, how):
     assert real_reference.summary.micro.total == 500
     found = compare(real_reference, run_of(demo_model("llama"), real_data, **how))
-    assert found.outcome is GateOutcome.FAIL
+    assert found.outcome is Decision.REJECT
 
 
 @pytest.mark.long

@@ -15,6 +15,7 @@ from made_runs import (
 from modeltest.api import (
     Case,
     Completion,
+    Decision,
     GateOutcome,
     HarnessMetric,
     HarnessSummary,
@@ -79,7 +80,7 @@ def test_what_makes_answers_incomparable_is_named_and_can_be_allowed(candidate, 
         compare(ACCURACY, candidate)
     assert refusal.value.exit_code == 2
     found = compare(ACCURACY, candidate, category)
-    assert found.outcome is GateOutcome.PASS
+    assert found.outcome is Decision.ACCEPT
     assert category in {each.category for each in found.allowed}
 
 
@@ -98,7 +99,7 @@ PERFORMANCE = performance_result()
 def test_what_makes_times_incomparable_is_named_and_can_be_allowed(candidate, category):
     with pytest.raises(NotComparableError, match=f"--allow {category}"):
         compare(PERFORMANCE, candidate)
-    assert compare(PERFORMANCE, candidate, category).outcome is GateOutcome.PASS
+    assert compare(PERFORMANCE, candidate, category).outcome is Decision.ACCEPT
 
 
 def test_accuracy_may_come_from_another_device_which_is_told():
@@ -130,9 +131,9 @@ def test_failed_questions_of_a_candidate_are_a_finding_and_of_a_reference_a_faul
         reasons=("1 of 2 questions failed",),
     )
     found = compare(ACCURACY, failed)
-    assert found.outcome is GateOutcome.FAIL
+    assert found.outcome is Decision.REJECT
     assert found.gates[0].name == "failures"
-    assert compare(ACCURACY, failed, "invalid").outcome is GateOutcome.PASS
+    assert compare(ACCURACY, failed, "invalid").outcome is Decision.ACCEPT
     with pytest.raises(NotComparableError, match="--allow invalid"):
         compare(failed, ACCURACY)
 
@@ -202,9 +203,9 @@ def test_one_checkpoint_that_reads_other_tokens_fails_though_every_answer_is_the
     assert compare(one, one).gates[1].statement == "all 1 equal prompts became the same tokens"
     elsewhere = replace(other, model=replace(other.model, fingerprint="0" * 64))
     noted = compare(one, elsewhere)
-    assert noted.outcome is GateOutcome.PASS
+    assert noted.outcome is Decision.ACCEPT
     assert noted.notes[0].startswith("1 equal prompts became different tokens")
-    assert compare(one, other, "prompts").outcome is GateOutcome.PASS
+    assert compare(one, other, "prompts").outcome is Decision.ACCEPT
 
 
 def test_everything_that_differs_is_refused_at_once():
@@ -216,10 +217,10 @@ def test_everything_that_differs_is_refused_at_once():
 
 def test_precision_runs_need_the_same_token_ids():
     found = compare(precision_result(), precision_result())
-    assert found.outcome is GateOutcome.PASS
+    assert found.outcome is Decision.ACCEPT
     assert found.outputs.identical == 1
     parted = compare(precision_result(), precision_result((5, 9, 7)))
-    assert parted.outcome is GateOutcome.INCONCLUSIVE
+    assert parted.outcome is Decision.UNDECIDED
     assert parted.outputs.divergent[0].token_index == 1
 
 
@@ -231,7 +232,7 @@ def test_log_probabilities_of_the_tokens_can_break_the_criterion_but_not_meet_it
         "outputs": GateOutcome.PASS,
     }
     far = compare(precision_result(logprobs=logprobs), precision_result(logprobs=(-0.5, -0.6, -0.5)))
-    assert far.outcome is GateOutcome.FAIL
+    assert far.outcome is Decision.REJECT
     assert far.gates[0].value == pytest.approx(0.00679, abs=1e-5)
 
 
@@ -252,10 +253,10 @@ def test_whole_distributions_decide_the_criterion():
     assert [(gate.name, gate.outcome) for gate in close.gates] == [("criterion", GateOutcome.PASS)]
     assert close.outputs.divergence.is_whole
     broken = compare(reference, with_distributions(precision_result(), even, far, even))
-    assert broken.outcome is GateOutcome.FAIL
+    assert broken.outcome is Decision.REJECT
     parted = compare(reference, with_distributions(precision_result((5, 9, 7)), even, near, far))
     assert parted.outputs.divergence.tokens == 2, "behind the token that differs the texts are others"
-    assert parted.outcome is GateOutcome.PASS
+    assert parted.outcome is Decision.ACCEPT
 
 
 def test_facts_that_may_differ_carry_no_category():

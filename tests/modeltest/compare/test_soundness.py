@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from made_runs import performance_result
 
-from modeltest.api import Case, GateOutcome, Verdict
+from modeltest.api import Case, Decision, Verdict
 from modeltest.compare.runs import compare_runs
 from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.soundness import unsound_shapes
@@ -34,7 +34,7 @@ def outcome(reference, candidate, *allow):
 @pytest.mark.parametrize("noisy", [0, 1])
 def test_a10_compare_decides_nothing_by_noisy_numbers_unless_it_is_told_to(noisy):
     runs = [run_with(Verdict.VALID, 10.0), run_with(Verdict.VALID, 15.0)]
-    assert outcome(*runs) is GateOutcome.FAIL
+    assert outcome(*runs) is Decision.REJECT
     runs[noisy] = run_with(Verdict.NOISY, (10.0, 15.0)[noisy])
-    assert outcome(*runs) is GateOutcome.INCONCLUSIVE
-    assert outcome(*runs, "noisy") is GateOutcome.FAIL
+    assert outcome(*runs) is Decision.UNDECIDED
+    assert outcome(*runs, "noisy") is Decision.REJECT

@@ -3,14 +3,14 @@ import json
 import pytest
 
 import modeltest
-from modeltest.api import GateOutcome, SpecError
+from modeltest.api import Decision, SpecError
 from modeltest.cli.root import root
 from modeltest.compare.comparable import NotComparableError
 
 
 def test_a_run_compared_with_itself_passes_every_gate(accuracy_run):
     comparison = modeltest.compare_runs(accuracy_run, str(accuracy_run))
-    assert comparison.outcome is not GateOutcome.FAIL
+    assert comparison.outcome is not Decision.REJECT
     assert {gate.name for gate in comparison.gates} >= {"failures", "accuracy"}
 
 
@@ -39,6 +39,8 @@ def test_what_differs_is_refused_unless_it_is_allowed(accuracy_run, timed_run):
         ({"max_drop": 0.5, "confidence": 0.4}, "confidence 40.0000% must lie between 50% and 100%"),
         ({"max_drop": 5.0}, "max_drop is 5; it is a fraction"),
         ({"max_kl": -1.0}, "max_kl is -1; a tolerance is 0 or more"),
+        ({"alarms_per_year": 0.0}, "0 false alarms in 3650 comparisons a year are none or too many"),
+        ({"comparisons_per_year": 1.0}, "1 false alarms in 1 comparisons a year are none or too many"),
         ({"latency": float("nan")}, "latency is nan; a tolerance is 0 or more"),
     ],
 )
@@ -62,3 +64,8 @@ def test_a_run_counts_as_one_session(timed_run, loads):
 def test_no_run_at_all_is_refused(timed_run):
     with pytest.raises(SpecError, match="no run is given as the reference"):
         modeltest.compare_runs([], timed_run)
+
+
+def test_a_side_is_no_twin_of_itself(accuracy_run):
+    with pytest.raises(SpecError, match="is given twice; a twin is another run than the sides"):
+        modeltest.compare_runs(accuracy_run, accuracy_run, twins=accuracy_run)

@@ -4,7 +4,7 @@ import pytest
 from made_answers import sample
 from made_runs import accuracy_result, performance_result, precision_result
 
-from modeltest.api import Case, Comparison, Gate, GateOutcome, MaxBatchComparison, SearchStatus
+from modeltest.api import Case, Comparison, Decision, Gate, GateOutcome, MaxBatchComparison, SearchStatus
 from modeltest.compare.runs import compare_runs
 from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances
@@ -48,8 +48,11 @@ def test_outputs_show_where_they_part():
     assert "2x3 batch 1, prompt 0 1 6 9" in text
 
 
-@pytest.mark.parametrize("outcome", GateOutcome)
-def test_searches_show_both_answers(outcome):
+@pytest.mark.parametrize(
+    ("outcome", "decision"),
+    list(zip(GateOutcome, (Decision.ACCEPT, Decision.REJECT, Decision.UNDECIDED), strict=True)),
+)
+def test_searches_show_both_answers(outcome, decision):
     found = MaxBatchComparison(Case(8, 4), 50.0, 64, 60, 65, 61, SearchStatus.FOUND, SearchStatus.FOUND, -4)
     gate = Gate("max_batch", "8x4 within 50 ms", outcome, "why", 60.0, 61.0, "requests")
     one = compare(precision_result(), precision_result())
@@ -57,7 +60,7 @@ def test_searches_show_both_answers(outcome):
         *(
             "max_batch",
             "performance_maxbs",
-            outcome,
+            decision,
             (gate,),
             one.reference,
             one.candidate,
@@ -71,4 +74,4 @@ def test_searches_show_both_answers(outcome):
     text = printed(comparison)
     assert "8x4 50 64 60 -4 61 FOUND -> FOUND" in text
     assert "note: n" in text
-    assert f"outcome: {outcome.value}" in text
+    assert f"outcome: {decision.value}" in text

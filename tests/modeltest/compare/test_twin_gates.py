@@ -1,0 +1,178 @@
+from dataclasses import replace
+
+import pytest
+from made_answers import counted, sample
+from made_runs import ENGINE, MODEL, accuracy_result, performance_result, with_spec
+from rounded_runs import rounded_run
+
+from modeltest.api import Decision, GateOutcome, SpecError
+from modeltest.compare.comparable import NotComparableError
+from modeltest.compare.runs import compare_runs
+from modeltest.compare.sessions import RunToCompare
+from modeltest.compare.tolerances import Tolerances
+from modeltest.compare.twin_gates import exact_accuracy_gate, exact_flip_gate
+from modeltest.compare.twins import needs_twin
+from modeltest.shifts.noise import FEWEST_UNITS
+
+BASE, TWIN, PORT = rounded_run(None), rounded_run(1), rounded_run(2)
+
+
+def compare(reference, candidate, *twins, allow=(), **tolerances):
+    return compare_runs(
+        [RunToCompare("base", reference)],
+        [RunToCompare("port", candidate)],
+        tolerances=Tolerances(**tolerances),
+        allow=allow,
+        twins=[RunToCompare(f"twin {number}", each) for number, each in enumerate(twins)],
+    )
+
+
+def outcomes(found):
+    return {f"{gate.name} {gate.part}".strip(): gate.outcome for gate in found.gates}
+
+
+def test_across_dtypes_rounding_and_faults_are_not_parted_without_a_twin():
+    for candidate in (PORT, rounded_run(3, fault=0.1)):
+        found = compare(BASE, candidate)
+        assert found.outcome is Decision.UNDECIDED
+        (gate,) = (
+            each for each in found.gates if each.outcome is not GateOutcome.PASS and each.name == "rounding"
+        )
+        assert "--twin" in gate.statement
+
+
+def test_a_difference_that_rounding_cannot_be_fails_without_a_twin_too():
+    assert compare(BASE, rounded_run(3, fault=5.0)).outcome is Decision.REJECT
+
+
+def test_one_engine_in_one_dtype_needs_no_twin():
+    assert compare(TWIN, TWIN).outcome is Decision.ACCEPT
+    assert "rounding" not in outcomes(compare(TWIN, PORT))
+
+
+@pytest.mark.parametrize(
+    ("candidate", "needed"),
+    [
+        (BASE, False),
+        (replace(BASE, adapter="fa"), False),
+        (replace(BASE, engine=replace(ENGINE, dtype="float16")), True),
+        (replace(BASE, model=replace(MODEL, quantize="w8a8")), True),
+    ],
+)
+def test_other_arithmetic_needs_a_twin_and_another_engine_in_float32_does_not(candidate, needed):
+    assert needs_twin(BASE, candidate) is needed
+
+
+def test_another_engine_in_a_coarse_dtype_needs_a_twin():
+    assert needs_twin(TWIN, replace(PORT, adapter="fa"))
+
+
+def test_a_right_port_is_accepted_beside_a_twin():
+    found = compare(BASE, PORT, TWIN)
+    assert found.outcome is Decision.ACCEPT
+    assert [gate for gate in outcomes(found) if gate.startswith("shifts")] == [
+        "shifts shift",
+        "shifts shift by likelihood",
+        "shifts spread",
+    ]
+    assert [each.source for each in found.twins] == ["twin 0"]
+    assert any("texts token by token" in note for note in found.notes)
+
+
+def test_a_fault_as_large_as_rounding_is_rejected_beside_a_twin():
+    found = compare(BASE, rounded_run(3, fault=0.1), TWIN)
+    assert found.outcome is Decision.REJECT
+    assert outcomes(found)["answers"] is GateOutcome.PASS
+
+
+def test_what_only_one_twin_is_far_from_is_no_fault():
+    far = rounded_run(5, fault=0.1)
+    assert compare(BASE, PORT, far).outcome is Decision.REJECT
+    assert compare(BASE, PORT, far, TWIN).outcome is not Decision.REJECT
+
+
+def test_a_twin_that_moves_nothing_says_nothing_of_rounding():
+    still = replace(BASE, engine=TWIN.engine)
+    assert outcomes(compare(BASE, PORT, still))["shifts"] is GateOutcome.INCONCLUSIVE
+    assert outcomes(compare(BASE, still, still))["shifts"] is GateOutcome.PASS
+
+
+def test_few_questions_and_answers_without_log_probabilities_tell_nothing_of_shifts():
+    few = [rounded_run(seed, questions=FEWEST_UNITS - 1) for seed in (None, 2, 1)]
+    found = compare(*few)
+    assert outcomes(found)["shifts"] is GateOutcome.INCONCLUSIVE
+    assert found.outcome is Decision.UNDECIDED
+    generated = [
+        accuracy_result([sample(f"s/{each}", "yes") for each in range(30)], engine=run.engine)
+        for run in (BASE, PORT, TWIN)
+    ]
+    assert outcomes(compare(*generated))["shifts"] is GateOutcome.INCONCLUSIVE
+
+
+def test_the_divergence_is_judged_beside_a_twin_only_where_it_is_asked_for():
+    assert "divergence" not in outcomes(compare(BASE, PORT, TWIN))
+    assert outcomes(compare(BASE, PORT, TWIN, max_kl=1.0))["divergence"] is GateOutcome.PASS
+
+
+def test_a_drop_on_these_questions_is_counted():
+    gate = exact_accuracy_gate(counted(100, 1, 0), allowed=0.02, share=1e-4)
+    assert (gate.outcome, gate.value, gate.limit) == (GateOutcome.PASS, -0.01, -0.02)
+    assert (
+        exact_accuracy_gate(counted(100, 2, 0), allowed=0.02, share=1e-4).outcome is GateOutcome.INCONCLUSIVE
+    )
+    assert (
+        exact_accuracy_gate(counted(100, 14, 0), allowed=0.02, share=1e-4).outcome is GateOutcome.INCONCLUSIVE
+    )
+    assert exact_accuracy_gate(counted(100, 15, 0), allowed=0.02, share=1e-4).outcome is GateOutcome.FAIL
+    assert exact_accuracy_gate(counted(0, 0, 0), allowed=0.02, share=1e-4).outcome is GateOutcome.INCONCLUSIVE
+
+
+def test_flips_that_rounding_does_not_explain_are_counted():
+    def gate(wide):
+        return exact_flip_gate(counted(100, wide, 0, wide=wide), cut=0.5, allowed=None, share=1e-4)
+
+    assert [gate(wide).outcome for wide in (0, 1, 2, 6, 7)] == [
+        GateOutcome.PASS,
+        GateOutcome.PASS,
+        GateOutcome.INCONCLUSIVE,
+        GateOutcome.INCONCLUSIVE,
+        GateOutcome.FAIL,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("twin", "message"),
+    [
+        (
+            replace(TWIN, engine=replace(ENGINE, dtype="float16")),
+            "was computed in float16, the candidate in bfloat16",
+        ),
+        (replace(TWIN, model=replace(MODEL, fingerprint="e" * 64)), "of other weights than either side"),
+        (
+            replace(TWIN, model=replace(MODEL, quantize="w8a8")),
+            "w8a8 quantised weights, the candidate unquantised",
+        ),
+    ],
+)
+def test_what_is_no_twin_is_refused(twin, message):
+    with pytest.raises(SpecError, match=message):
+        compare(BASE, PORT, twin)
+
+
+def test_a_twin_that_was_asked_something_else_is_refused_unless_that_is_allowed():
+    other = with_spec(TWIN, chat=True)
+    with pytest.raises(NotComparableError, match=r"\(reference \| twin\):\n  chat: False \| True"):
+        compare(BASE, PORT, other)
+    assert compare(BASE, PORT, other, allow=("chat",)).outcome is Decision.ACCEPT
+
+
+def test_a_twin_beside_runs_without_questions_is_refused():
+    with pytest.raises(SpecError, match="these runs are of performance"):
+        compare(performance_result(), performance_result(), TWIN)
+
+
+def test_all_gates_share_the_false_alarms_of_a_year():
+    found = compare(BASE, rounded_run(3, fault=0.1), TWIN, alarms_per_year=2, comparisons_per_year=1000)
+    assert found.false_alarms == 0.002
+    (gate, *_) = (each for each in found.gates if each.outcome is GateOutcome.FAIL)
+    assert gate.statement_code.values["share"] == pytest.approx(0.002 / 5)
