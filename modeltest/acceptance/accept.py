@@ -15,6 +15,7 @@ from modeltest.api import (
     Capability,
     Completion,
     Mode,
+    ModelInfo,
     Pack,
     PackText,
     Request,
@@ -23,6 +24,7 @@ from modeltest.api import (
     Score,
     SpecError,
 )
+from modeltest.packs.drafting import tokenizer_digest
 
 NAME = "accept"
 
@@ -54,7 +56,9 @@ class Accept:
         tells = Capability.TOKEN_LOGPROBS in capabilities
         return AcceptInquiry(pack, _judging(pack, spec, tells_tokens=tells))
 
-    def summarize_answers(self, samples: Iterable[Sample], spec: RunSpec) -> AcceptanceSummary:
+    def summarize_answers(
+        self, samples: Iterable[Sample], spec: RunSpec, model: ModelInfo
+    ) -> AcceptanceSummary:
         """Judge the answers again, in the order in which they were asked for. Raises: SpecError."""
         pack, options = pack_of(spec), pack_options(spec)
         by_id = {sample.score.request_id: sample for sample in samples}
@@ -65,6 +69,7 @@ class Accept:
             inquiry.judging,
             pack_sha256=options.sha256,
             answers_alone=options.answers_alone,
+            tokenizer_sha256=tokenizer_digest(model.files),
             locate=locate_words(spec, pack.manifest),
         )
 

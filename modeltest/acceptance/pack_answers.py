@@ -14,6 +14,7 @@ from modeltest.api import (
     Capability,
     Completion,
     Mode,
+    ModelInfo,
     Pack,
     PackOptions,
     PackQuestion,
@@ -50,7 +51,7 @@ class PackAnswers:
         """Read the pack. Raises: SpecError, PrerequisiteError."""
         return PackInquiry(pack_of(spec, takes_draft=True), pack_options(spec))
 
-    def summarize_answers(self, samples: Iterable[Sample], spec: RunSpec) -> AnswersSummary:
+    def summarize_answers(self, samples: Iterable[Sample], spec: RunSpec, model: ModelInfo) -> AnswersSummary:
         """Count the answers. Raises: SpecError."""
         limit = pack_options(spec).questions
         manifest = manifest_of(spec, takes_draft=True)

@@ -24,11 +24,20 @@ _NAMED = 4
 
 
 def summary_of(
-    judging: Judging, *, pack_sha256: str, answers_alone: bool, locate: tuple[str, ...] = ()
+    judging: Judging,
+    *,
+    pack_sha256: str,
+    answers_alone: bool,
+    tokenizer_sha256: str | None,
+    locate: tuple[str, ...] = (),
 ) -> AcceptanceSummary:
-    """Return what the verdict says; `locate` are the words that say where the port departs if it does."""
+    """Return what the verdict says.
+
+    `tokenizer_sha256` is of the port's tokenizer, by `tokenizer_digest`; `locate` are the words that say
+    where the port departs if it does.
+    """
     tests = tuple(test.evidence(judging.asked.risks.accept) for test in _tests(judging))
-    lost = tuple(_not_run(judging))
+    lost = (*_not_run(judging), *_tokenizer(judging.pack.manifest.model.tokenizer_sha256, tokenizer_sha256))
     decision, reasons = _decided(judging, tests, answers_alone=answers_alone)
     asked = judging.asked
     return AcceptanceSummary(
@@ -206,6 +215,13 @@ def _not_run(judging: Judging) -> Iterator[Finding]:
         yield Finding(FindingCode.NO_MARGINS)
     elif judging.choices is None:
         yield Finding(FindingCode.NO_TWIN_TO_JUDGE_BY, {"of": "questions"})
+
+
+def _tokenizer(reference: str | None, port: str | None) -> Iterator[Finding]:
+    """Say that token ids show nothing of what text becomes, where it may become something else."""
+    if reference is None or reference == port:
+        return
+    yield Finding(FindingCode.UNKNOWN_TOKENIZER if port is None else FindingCode.OTHER_TOKENIZER)
 
 
 def _cost(judging: Judging) -> AcceptanceCost:

@@ -49,6 +49,8 @@ class FindingCode(str, Enum):
     TEST_OPEN = "test_open"
     NO_TOKENS_TOLD = "no_tokens_told"
     NO_TEXTS_IN_PACK = "no_texts_in_pack"
+    OTHER_TOKENIZER = "other_tokenizer"
+    UNKNOWN_TOKENIZER = "unknown_tokenizer"
     NO_TWIN_TO_JUDGE_BY = "no_twin_to_judge_by"
     NO_MARGINS = "no_margins"
     PORT_DIFFERS = "port_differs"

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from modeltest.api.engine import Capability, Engine
 from modeltest.api.exchange import Completion, Measurement, Record, Request, TokenPrompt, Trial
-from modeltest.api.facts import EngineInfo
+from modeltest.api.facts import EngineInfo, ModelInfo
 from modeltest.api.modes import Mode
 from modeltest.api.results import HarnessAnswers, Sample, Score, Summary
 from modeltest.api.spec import RunSpec
@@ -131,8 +131,8 @@ class SequentialTask(Task, Protocol):
         Raises: SpecError when the file is none of its kind, or another than the run began with.
         """
 
-    def summarize_answers(self, samples: Iterable[Sample], spec: RunSpec) -> Summary:
-        """Turn the answers, in the order of the journal, into what they come to.
+    def summarize_answers(self, samples: Iterable[Sample], spec: RunSpec, model: ModelInfo) -> Summary:
+        """Turn the answers of `model`, in the order of the journal, into what they come to.
 
         Raises: SpecError as `open` does.
         """

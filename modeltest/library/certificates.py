@@ -133,7 +133,7 @@ def _tests(certificate: Certificate, result: RunResult, spec: RunSpec) -> Check:
     task = registry.load_task(spec.task)
     if not isinstance(task, SequentialTask):
         return Check("tests", State.DIFFERS, f"the run is of {spec.task}, which decides nothing")
-    judged = task.summarize_answers(result.samples, spec)
+    judged = task.summarize_answers(result.samples, spec, result.model)
     if not isinstance(judged, AcceptanceSummary):
         return Check("tests", State.DIFFERS, f"the run is of {spec.task}, which decides nothing")
     return check_tests(certificate, judged)

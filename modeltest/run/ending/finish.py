@@ -154,7 +154,7 @@ def summarize(result: RunResult, directory: Path) -> Summary:
     if isinstance(task, MeasurementTask):
         return task.summarize_measurements(result.measurements, result.spec, result.engine)
     if isinstance(task, SequentialTask):
-        return task.summarize_answers(result.samples, result.spec)
+        return task.summarize_answers(result.samples, result.spec, result.model)
     if isinstance(task, HarnessTask):
         return task.summarize_files(directory)
     raise ModelTestError(f"task {task.name!r} summarizes nothing")

@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import pytest
+from made_runs import MODEL
 from noisy_packs import candidate, noisy_pack
 
 from modeltest.acceptance.accept import Accept
@@ -7,6 +10,7 @@ from modeltest.api import (
     Capability,
     Completion,
     Decision,
+    FindingCode,
     Leaning,
     PackOptions,
     PackText,
@@ -18,6 +22,7 @@ from modeltest.api import (
 )
 from modeltest.grammar.modes import all_modes
 from modeltest.grammar.parse import parse, to_words
+from modeltest.packs.drafting import tokenizer_digest
 from modeltest.packs.files import pack_digest, write_pack
 from modeltest.registry import load_task
 
@@ -89,13 +94,13 @@ def test_a_drop_that_is_none_is_refused(path):
 
 def test_a_correct_port_is_accepted_with_its_evidence_and_cost(path):
     samples = journal(asking(path), CLEAN)
-    found = TASK.summarize_answers(samples, asking(path))
+    found = TASK.summarize_answers(samples, asking(path), MODEL)
     assert found.decision is Decision.ACCEPT
     assert {each.leaning for each in found.tests} == {Leaning.PASSED}
     assert [each.name for each in found.tests][:2] == ["accuracy", "wide flips"]
     assert found.cost.questions <= 160
     assert found.cost.scored_tokens == found.cost.texts * 16
-    assert found.not_run == ()
+    assert [each.code for each in found.not_run_codes] == [FindingCode.UNKNOWN_TOKENIZER]
     assert found.locate == ()
 
 
@@ -108,32 +113,32 @@ def test_a_window_is_asked_by_prompts_so_that_equal_beginnings_are_neighbours(pa
 
 def test_the_order_of_the_journal_changes_nothing(path):
     samples = journal(asking(path), CLEAN)
-    one = TASK.summarize_answers(samples, asking(path))
-    assert TASK.summarize_answers(reversed(samples), asking(path)) == one
+    one = TASK.summarize_answers(samples, asking(path), MODEL)
+    assert TASK.summarize_answers(reversed(samples), asking(path), MODEL) == one
 
 
 def test_a_journal_that_breaks_off_says_what_its_whole_windows_say(path):
     windows = asked(asking(path), CLEAN)
     begun = [sample for window in windows[:-1] for sample in window] + windows[-1][:3]
-    found = TASK.summarize_answers(begun, asking(path))
+    found = TASK.summarize_answers(begun, asking(path), MODEL)
     assert found.decision is Decision.UNDECIDED
     assert "undecided after" in found.reasons[0]
 
 
 def test_without_tokens_a_port_that_answers_well_is_undecided_unless_that_is_enough(path):
     samples = journal(asking(path), CLEAN, {Capability.CHOICE_LOGPROBS})
-    found = TASK.summarize_answers(samples, asking(path))
+    found = TASK.summarize_answers(samples, asking(path), MODEL)
     assert found.decision is Decision.UNDECIDED
     assert "--answers-alone" in found.reasons[0]
     assert "120 texts" in found.not_run[0]
-    alone = TASK.summarize_answers(samples, asking(path, answers_alone=True))
+    alone = TASK.summarize_answers(samples, asking(path, answers_alone=True), MODEL)
     assert alone.decision is Decision.ACCEPT
     assert "on the answers alone" in alone.reasons[1]
 
 
 def test_a_faulty_port_is_rejected_and_the_reason_names_what_shows_it(path):
     faulty = candidate(PACK, seed=3, fault=lambda unit, at, _: 0.1 if unit.startswith("text/") else 0.0)
-    found = TASK.summarize_answers(journal(asking(path), faulty), asking(path))
+    found = TASK.summarize_answers(journal(asking(path), faulty), asking(path), MODEL)
     assert found.decision is Decision.REJECT
     assert "shift of texts" in found.reasons[0]
     reference = PACK.manifest.tasks[0].spec.weights
@@ -153,7 +158,7 @@ def test_a_pack_of_texts_alone_is_judged_by_them(tmp_path):
         for text in pack.texts
         for said in [completion(text, clean[text.id])]
     ]
-    found = TASK.summarize_answers(samples, spec)
+    found = TASK.summarize_answers(samples, spec, MODEL)
     assert found.decision is Decision.ACCEPT
     assert found.tests[0].statement.startswith("accuracy of questions: over 0 of 0")
     assert not any("answers alone" in reason for reason in found.reasons)
@@ -174,6 +179,25 @@ def test_a_pack_without_texts_says_so(tmp_path):
     spec = asking(tmp_path / "x.ref")
     inquiry = TASK.open(spec, TELLING)
     inquiry.replay({})
-    found = TASK.summarize_answers([], spec)
+    found = TASK.summarize_answers([], spec, MODEL)
     assert found.decision is Decision.UNDECIDED
     assert found.not_run[0].startswith("texts: the pack has none")
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"tokenizer.json": "1" * 64}, ()),
+        ({"tokenizer.json": "2" * 64}, (FindingCode.OTHER_TOKENIZER,)),
+        ({"tokenizer.json": "1" * 64, "chat_template.jinja": "3" * 64}, (FindingCode.OTHER_TOKENIZER,)),
+        ({}, (FindingCode.UNKNOWN_TOKENIZER,)),
+    ],
+)
+def test_a_tokenizer_that_is_not_known_to_be_the_references_is_told(tmp_path, files, said):
+    known = tokenizer_digest({"tokenizer.json": "1" * 64})
+    model = replace(PACK.manifest.model, tokenizer_sha256=known)
+    path = tmp_path / "x.ref"
+    write_pack(path, replace(PACK, manifest=replace(PACK.manifest, model=model)))
+    samples = journal(asking(path), CLEAN)
+    found = TASK.summarize_answers(samples, asking(path), replace(MODEL, files=files))
+    assert tuple(each.code for each in found.not_run_codes) == said

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 from made_packs import letters, made_pack, pack_task, with_manifest
+from made_runs import MODEL
 
 from modeltest.acceptance.pack_answers import PackAnswers
 from modeltest.api import (
@@ -54,9 +55,9 @@ def test_a_limit_counts_for_each_task_and_texts_are_all_told(tmp_path):
     spec = asking(tmp_path / "x.ref", PACK, questions=1)
     (window,) = TASK.open(spec, ALL).windows()
     assert len(window) == 1 + 1 + 3
-    assert TASK.summarize_answers([], spec) == AnswersSummary(0, 5, 0)
+    assert TASK.summarize_answers([], spec, MODEL) == AnswersSummary(0, 5, 0)
     many = asking(tmp_path / "y.ref", PACK, questions=100)
-    assert TASK.summarize_answers([], many).expected == 11
+    assert TASK.summarize_answers([], many, MODEL).expected == 11
 
 
 def test_of_no_question_and_no_text_nothing_is_asked(tmp_path):
@@ -75,7 +76,7 @@ def test_it_requires_what_its_questions_and_texts_need(tmp_path):
 def test_answers_are_counted(spec):
     scores = [Score("a", "s", "c", "A"), Score("b", "s", "c", "A", error="no")]
     samples = [Sample(score, Completion(score.request_id), "p") for score in scores]
-    assert TASK.summarize_answers(samples, spec) == AnswersSummary(answered=1, expected=11, failed=1)
+    assert TASK.summarize_answers(samples, spec, MODEL) == AnswersSummary(answered=1, expected=11, failed=1)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_answers_are_counted(spec):
         TASK.check,
         lambda spec: TASK.open(spec, ALL),
         TASK.requires,
-        lambda spec: TASK.summarize_answers([], spec),
+        lambda spec: TASK.summarize_answers([], spec, MODEL),
     ],
 )
 def test_a_pack_that_is_gone_or_another_is_refused_wherever_it_is_needed(spec, tmp_path, use):
