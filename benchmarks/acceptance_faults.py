@@ -13,8 +13,9 @@ in less than half of the orders. `--without NAME:STRENGTH` leaves a direction of
 the same as a fault that is tried (`ALIKE`) always are. A line of JSON is added for each fault and strength,
 and those that are there already are not asked again.
 
-`tell` prints the table of `docs/faults.md`: for each fault and model the weakest strength that is found in
-`--share` of the orders.
+`tell` prints the tables of `docs/faults.md`: how many faults are found in `--share` of the orders, which are
+not, and the weakest strength that is. Faults without effect on a model are left out, by their size in
+`--effects` and not by any verdict.
 """
 
 from __future__ import annotations
@@ -45,13 +46,14 @@ from modeltest.api import (
     TaskOptions,
 )
 from modeltest.demo.faults.applying import PATCHES, patch_of
-from modeltest.demo.faults.catalogue import Fault, catalogue
+from modeltest.demo.faults.catalogue import Fault, Where, catalogue
 from modeltest.demo.faults.engine import FaultyEngine
 from modeltest.packs.files import read_pack
 from modeltest.run.planning.plan import plan
 from modeltest.run.worker.accuracy import checked
 
 BATCH_SIZE = 8
+EFFECTS = Path(__file__).parent / "faults" / "effects.json"
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 ALIKE: Mapping[str, tuple[str, ...]] = {
@@ -258,24 +260,96 @@ def line_of(found: Found) -> str:
 def tell(options: argparse.Namespace) -> None:
     """Print the tables of what was found."""
     found = sorted((each for path in options.files for each in read(path)), key=lambda each: each.key[:2])
-    rows = []
-    for (model, name), group in groupby(found, key=lambda each: each.key[:2]):
-        rows.append(row_of(model, catalogue().named(name), list(group), options.share))
-    print("| model | fault | held out | own | found at own | weakest found |")
-    print("|---|---|---|---|---|---|")
-    for row in rows:
-        print("| " + " | ".join(row) + " |")
+    sizes = read_sizes(options.effects)
+    groups = {key: list(group) for key, group in groupby(found, key=lambda each: each.key[:2])}
+    for head, rows in (
+        (COUNTS, counts_of(groups, sizes, options.share)),
+        (MISSED, missed_of(groups, sizes, options.share)),
+        (WEAKEST, (row_of(*key, group, options.share) for key, group in groups.items())),
+    ):
+        print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}")
+        for row in rows:
+            print(f"| {' | '.join(row)} |")
+        print()
 
 
-def row_of(model: str, fault: Fault, found: Sequence[Found], share: float) -> tuple[str, ...]:
+COUNTS = ("model", "faults with an effect", "found by texts", "held out, found by texts", "or by questions")
+MISSED = ("model", "fault", "held out", "strength", "its shift / that of rounding", "found")
+WEAKEST = ("model", "fault", "held out", "own", "found at own, median tokens", "weakest found")
+Groups = Mapping[tuple[str, str], Sequence[Found]]
+Sizes = Mapping[tuple[str, str], float]
+
+
+def read_sizes(path: Path) -> Sizes:
+    """Return the mean shift of each fault at its own strength, by model and fault, over that of bfloat16.
+
+    A fault without effect is left out.
+    """
+    effects = json.loads(path.read_text(encoding="utf-8"))["effects"]
+    rounding = {each["model"]: each["mean_absolute"] for each in effects if each["fault"] == "bfloat16"}
+    return {
+        (each["model"], each["fault"]): each["mean_absolute"] / rounding[each["model"]]
+        for each in effects
+        if each["has_effect"]
+    }
+
+
+def counts_of(groups: Groups, sizes: Sizes, share: float) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each model: how many faults are found at their own strength."""
+    for model in dict.fromkeys(model for model, _ in groups):
+        own = [_own(key[1], groups[key]) for key in groups if key[0] == model]
+        tried = [each for each in own if each and has_effect(each, sizes)]
+        held = [each for each in tried if each.held_out]
+        yield (
+            model,
+            str(len(tried)),
+            f"{sum(is_found(each, share) for each in tried)}",
+            f"{sum(is_found(each, share) for each in held)} of {len(held)}",
+            f"{sum(each.rejected >= share * each.orders for each in tried)}",
+        )
+
+
+def missed_of(groups: Groups, sizes: Sizes, share: float) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each fault with an effect that neither texts nor questions show at its own strength."""
+    for key, group in groups.items():
+        own = _own(key[1], group)
+        if own and has_effect(own, sizes) and own.rejected < share * own.orders:
+            size = sizes.get(key)
+            times = "no forced token" if size is None else f"{size:.2f}"
+            held = "yes" if own.held_out else ""
+            yield (
+                own.model,
+                f"`{own.fault}`",
+                held,
+                f"{own.strength:g}",
+                times,
+                f"{own.rejected} of {own.orders}",
+            )
+
+
+def _own(fault: str, group: Sequence[Found]) -> Found | None:
+    return next((each for each in group if each.strength == catalogue().named(fault).strength), None)
+
+
+def has_effect(found: Found, sizes: Sizes) -> bool:
+    """Say whether the fault does anything; those that change no forced token are known by no size."""
+    return found.key[:2] in sizes or catalogue().named(found.fault).where is Where.ANSWERS
+
+
+def is_found(found: Found, share: float) -> bool:
+    """Say whether texts show the fault in enough of the orders."""
+    return found.by_texts >= share * found.orders
+
+
+def row_of(model: str, name: str, found: Sequence[Found], share: float) -> tuple[str, ...]:
     """Return the row of a fault on a model."""
-    own = next((each for each in found if each.strength == fault.strength), None)
-    enough = [each for each in found if each.by_texts >= share * each.orders]
+    fault, own = catalogue().named(name), _own(name, found)
     order = {strength: place for place, strength in enumerate(fault.ladder)}
+    enough = (each for each in found if is_found(each, share))
     weakest = min(enough, key=lambda each: order.get(each.strength, len(order)), default=None)
     return (
         model,
-        f"`{fault.name}`",
+        f"`{name}`",
         "yes" if fault.held_out else "",
         f"{fault.strength:g}",
         "" if own is None else f"{own.by_texts} of {own.orders}, {_number(own.tokens)}",
@@ -309,6 +383,7 @@ def _options() -> argparse.Namespace:
     telling = commands.add_parser("tell")
     telling.add_argument("files", type=Path, nargs="+")
     telling.add_argument("--share", type=float, default=0.95)
+    telling.add_argument("--effects", type=Path, default=EFFECTS, help="of benchmarks/fault_effects.py")
     return parser.parse_args()
 
 

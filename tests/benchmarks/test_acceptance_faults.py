@@ -5,7 +5,18 @@ from dataclasses import asdict, replace
 
 import acceptance_faults
 import pytest
-from acceptance_faults import Found, faults_of, line_of, row_of, steps, unlike, within
+from acceptance_faults import (
+    Found,
+    counts_of,
+    faults_of,
+    line_of,
+    missed_of,
+    read_sizes,
+    row_of,
+    steps,
+    unlike,
+    within,
+)
 from made_packs import computation, letters, made_pack, text
 
 from modeltest.api import Role
@@ -58,18 +69,49 @@ def test_a_fault_is_tried_without_the_direction_that_is_the_same():
 
 def test_the_weakest_strength_that_is_found_often_enough_is_told():
     rows = [found(1.05), found(1.02, 19), found(1.01, 18)]
-    row = row_of("smollm2", catalogue().named("rope_frequencies"), rows, 0.95)
+    row = row_of("smollm2", "rope_frequencies", rows, 0.95)
     assert row == ("smollm2", "`rope_frequencies`", "", "1.05", "20 of 20, 1536", "1.02")
-    assert row_of("smollm2", catalogue().named("rope_frequencies"), rows[2:], 0.95)[-1] == "none"
+    assert row_of("smollm2", "rope_frequencies", rows[2:], 0.95)[-1] == "none"
     assert "20 of 20 (1536 tokens)" in line_of(rows[0])
 
 
-def test_the_table_is_told_of_files(tmp_path, monkeypatch, capsys):
+SIZES = {("smollm2", "rope_frequencies"): 3.0, ("smollm2", "head_order"): 0.4}
+GROUPS = {
+    ("smollm2", "rope_frequencies"): [found(1.05), found(1.02, 3)],
+    ("smollm2", "head_order"): [found(1.0, 0, fault="head_order", held_out=True)],
+    ("smollm2", "gelu_variant"): [found(1.0, 0, fault="gelu_variant")],
+    ("smollm2", "answers_swapped"): [found(0.1, 4, fault="answers_swapped", rejected=20, held_out=True)],
+}
+
+
+def test_faults_with_an_effect_are_counted_at_their_own_strength():
+    assert list(counts_of(GROUPS, SIZES, 0.95)) == [("smollm2", "3", "1", "0 of 2", "2")]
+
+
+def test_what_is_missed_is_told_with_its_size():
+    assert list(missed_of(GROUPS, SIZES, 0.95)) == [
+        ("smollm2", "`head_order`", "yes", "1", "0.40", "0 of 20")
+    ]
+
+
+def test_sizes_are_told_over_that_of_rounding_and_without_faults_that_have_none(tmp_path):
+    rows = [("bfloat16", 0.02, None), ("head_order", 0.05, True), ("gelu_variant", 0.001, False)]
+    effects = [
+        {"model": "gpt2", "fault": fault, "mean_absolute": size, "has_effect": has}
+        for fault, size, has in rows
+    ]
+    (tmp_path / "e.json").write_text(json.dumps({"effects": effects}))
+    assert read_sizes(tmp_path / "e.json") == {("gpt2", "head_order"): pytest.approx(2.5)}
+
+
+def test_the_tables_are_told_of_files(tmp_path, monkeypatch, capsys):
     path = tmp_path / "found.jsonl"
     path.write_text("".join(json.dumps(asdict(each)) + "\n" for each in (found(), found(1.02, 3))))
     monkeypatch.setattr("sys.argv", ["acceptance_faults.py", "tell", str(path)])
     acceptance_faults.main()
-    assert "| smollm2 | `rope_frequencies` |  | 1.05 | 20 of 20, 1536 | 1.05 |" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "| smollm2 | `rope_frequencies` |  | 1.05 | 20 of 20, 1536 | 1.05 |" in told
+    assert "| smollm2 | 1 | 1 | 0 of 0 | 1 |" in told
 
 
 def test_faults_are_put_into_a_model_and_asked_once(tmp_path, monkeypatch, capsys, demo_model):
