@@ -13,6 +13,7 @@ from modeltest.version import __version__
 if TYPE_CHECKING:
     from modeltest.api.errors import ModelTestError
     from modeltest.compare.tolerances import Tolerances
+    from modeltest.library.bisecting import locate_by_bisection
     from modeltest.library.calibration_file import read_calibration
     from modeltest.library.certificates import verify_certificate
     from modeltest.library.comparing import compare_runs
@@ -32,6 +33,7 @@ __all__ = [
     "compare_runs",
     "evaluate",
     "load_run",
+    "locate_by_bisection",
     "make_reference",
     "read_calibration",
     "read_reference",
@@ -49,6 +51,7 @@ _HOMES = {
     "compare_runs": "modeltest.library.comparing",
     "evaluate": "modeltest.library.evaluating",
     "load_run": "modeltest.library.runs",
+    "locate_by_bisection": "modeltest.library.bisecting",
     "make_reference": "modeltest.library.references",
     "read_calibration": "modeltest.library.calibration_file",
     "read_reference": "modeltest.library.references",

@@ -158,6 +158,17 @@ class LocateOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class CutOptions:
+    """The texts that a checkpoint of the first layers is asked, a step of `modeltest locate`."""
+
+    texts: tuple[tuple[int, ...], ...]
+    """As token ids, two at the least of each: the first is not told."""
+
+    each_token: bool = True
+    """All other tokens are told at once, by an engine that can; else some are asked one by one."""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskOptions:
     """Words only some modes take. `None` means the word was not given."""
 
@@ -182,6 +193,7 @@ class TaskOptions:
     generation: GenerationOptions | None = None
     pack: PackOptions | None = None
     locate: LocateOptions | None = None
+    cut: CutOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ def prepare(spec: RunSpec, engine: Engine) -> LocateEvaluation:
     if not isinstance(engine, HoldingModule):
         raise PrerequisiteError(
             f"engine {engine.name} does not give its model away, so nothing in it can be looked at; "
-            "locate works with hf, hf_paged and faulty"
+            "`modeltest locate --how bisection` finds the layer by checkpoints of the first ones"
         )
     model = inspect_checkpoint(_reference_spec(spec, _EXACT))
     if model.quantize:

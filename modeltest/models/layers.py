@@ -64,7 +64,7 @@ def check_layers(config: JsonFile, names: Iterable[str], *, extra_marks: Iterabl
     fewer.
     """
     asked = layers_asked(config)
-    stack = _decoder(names)
+    stack = decoder_stack(names)
     if stack is None:
         return ()
     prefix, layers = stack
@@ -95,7 +95,7 @@ def check_layers(config: JsonFile, names: Iterable[str], *, extra_marks: Iterabl
     return tuple(sorted(extra))
 
 
-def _decoder(names: Iterable[str]) -> tuple[str, Mapping[int, list[str]]] | None:
+def decoder_stack(names: Iterable[str]) -> tuple[str, Mapping[int, list[str]]] | None:
     """Return prefix and weights by layer of the stack of text layers; `None` if it is not clear which."""
     stacks: dict[str, dict[int, list[str]]] = {}
     for name in names:

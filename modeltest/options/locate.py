@@ -51,8 +51,10 @@ def locate(reference: str, input_texts: tuple[str, ...], max_tokens: int, **opti
     departs, and so does a smaller one that has a direction, such as a scale of scores that is 1 % off. The
     answer and a table of all layers are in locate.md and locate.json (docs/locate.md).
 
-    The engine must give its model away: hf, hf_paged and faulty do. What an engine computes outside of its
-    model (packed or paged attention, caches, sampling) is not looked at.
+    So it is with engines that give their model away: hf, hf_paged and faulty; what these compute outside of
+    it (packed or paged attention, caches, sampling) is not looked at. Others, such as vllm and pa_bf16, are
+    searched by bisection: checkpoints of the first layers are made, served by the engine, and their
+    log-probabilities held against the reference's. The layer alone is named then.
     """
     return RunSpec(
         mode="locate",

@@ -81,6 +81,7 @@ FREE_FIELDS: Mapping[type, frozenset[str]] = {
             "logits",
             "lm_eval",
             "pack",
+            "cut",
         }
     ),
     GenerationOptions: frozenset({"max_new_tokens", "input_texts", "input_file", "repeat", "stop"}),

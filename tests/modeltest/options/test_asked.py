@@ -47,8 +47,9 @@ LEAST = {
 OF_EVALUATE = {"progress", "resume", "verbose"}
 """Keywords that are no options of what is asked, but parameters of `evaluate` itself."""
 
-OF_THE_SHELL = {"dry_run"}
-"""It prints; in Python `spec_of` returns what would be run."""
+OF_THE_SHELL = {"dry_run", "how", "keep"}
+"""The first prints; in Python `spec_of` returns what would be run. The others are of `locate`; in Python
+`locate_by_bisection` is the other way, and takes `keep`."""
 
 EACH_COMMAND = pytest.mark.parametrize("name", COMMANDS)
 
