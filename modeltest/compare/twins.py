@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from itertools import chain
 from math import isfinite
 
-from modeltest.api import ComparedTwin, Pack, PackTask, Role, RunDifference, RunResult, SpecError
+from modeltest.api import (
+    ComparedTwin,
+    DatasetInfo,
+    Pack,
+    PackTask,
+    Role,
+    RunDifference,
+    RunResult,
+    RunSpec,
+    SpecError,
+)
 from modeltest.compare.answers import Answer
 from modeltest.compare.comparable import (
     NotComparableError,
@@ -150,15 +160,19 @@ def _tells(answers: Answers, name: str, choices: int) -> bool:
 def _task_of(sides: BothSides, where: str, pack: Pack) -> PackTask:
     run = sides.reference.result
     for task in pack.manifest.tasks:
-        if task.task == run.spec.task and (task.spec.protocol, task.protocol_version) == (
-            run.spec.protocol,
-            run.protocol_version,
-        ):
+        of_pack = _asked(task.spec, task.protocol_version, task.dataset)
+        if of_pack == _asked(run.spec, run.protocol_version, run.dataset):
             return task
     raise SpecError(
-        f"{where} has no questions of {run.spec.task} by version {run.protocol_version} of the protocol "
-        f"{run.spec.protocol}; give a pack or a run that has"
+        f"{where} does not ask {run.spec.task} as the runs were: by the same protocol, data, shots and chat "
+        "template; give a pack or a run that does"
     )
+
+
+def _asked(spec: RunSpec, protocol_version: str | None, dataset: DatasetInfo | None) -> tuple[object, ...]:
+    """Return what must be equal for answers to mean the same."""
+    shots = spec.options.shots or 0
+    return spec.task, spec.protocol, protocol_version, dataset and dataset.sha256, shots, spec.chat
 
 
 def _refuse_other(sides: BothSides, where: str, fingerprint: str | None, dtype: str | None) -> None:
