@@ -40,8 +40,7 @@ class Gate:
     """One condition the candidate has to meet, and whether it does."""
 
     name: str
-    """failures, tokens, accuracy, subjects, answers, divergence, shifts, rounding, outputs, criterion,
-    latency or max_batch."""
+    """What is judged, such as accuracy, shifts or latency: docs/compare.md has all of them."""
 
     part: str
     """The case, batch size and metric, or the statistic; empty where the gate is about the whole run."""
@@ -281,6 +280,8 @@ class MetricComparison:
     """The least difference that counts, in `unit`."""
 
     is_calibrated: bool
+    p_value: float | None = None
+    """How often a candidate that is no slower is as far behind; `None` for a metric that is not judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,8 +340,7 @@ class Comparison:
     """What the shifts of accuracy runs were held against."""
 
     false_alarms: float | None = None
-    """How often one of what is no worse ends with REJECT, at most, by all statistical gates together; `None`
-    where no gate has a rate."""
+    """How often chance alone ends it with REJECT, at most; `None` where no gate has a rate."""
 
     @property
     def level(self) -> str:

@@ -16,6 +16,7 @@ from modeltest.api import (
     Verdict,
 )
 from modeltest.compare.resampling import Change, change
+from modeltest.compare.slowdown import slowdown_p_value
 from modeltest.compare.soundness import ALL_SOUND, Unsound
 from modeltest.compare.tolerances import FLOORS, RELATIVE_TOLERANCE, Tolerances
 from modeltest.findings import sentence
@@ -57,13 +58,19 @@ def compare_sessions(
 
 
 def latency_gates(
-    found: Sequence[MetricComparison], *, confidence: float, unsound: Unsound = ALL_SOUND
+    found: Sequence[MetricComparison], *, share: float, unsound: Unsound = ALL_SOUND
 ) -> Iterator[Gate]:
-    """Yield one gate for each metric that is judged; those of `unsound` cases decide nothing."""
-    for each in found:
-        if each.tolerance is not None and each.floor is not None:
-            verdict = unsound.get((each.case, each.batch_size))
-            yield _gate(each, each.tolerance, each.floor, confidence, verdict)
+    """Yield one gate for each metric that is judged; those of `unsound` cases decide nothing.
+
+    `share` is how often one may fail a candidate that is no slower.
+    """
+    for each in judged(found):
+        yield _gate(each, share, unsound.get((each.case, each.batch_size)))
+
+
+def judged(found: Sequence[MetricComparison]) -> list[MetricComparison]:
+    """Return the metrics that have a gate."""
+    return [each for each in found if each.tolerance is not None and each.floor is not None]
 
 
 def _compare_metric(
@@ -101,18 +108,20 @@ def _compare_metric(
         tolerance=limit if name in FLOORS else None,
         floor=FLOORS.get(name),
         is_calibrated=calibrated is not None and tolerances.latency is None and name in FLOORS,
+        p_value=slowdown_p_value(before, after, tolerance=limit, calibrated=calibrated)
+        if name in FLOORS
+        else None,
     )
 
 
 _UNITS = {definition.name: definition.unit for definition in METRIC_DEFINITIONS}
 
 
-def _gate(
-    each: MetricComparison, tolerance: float, floor: float, confidence: float, verdict: Verdict | None
-) -> Gate:
+def _gate(each: MetricComparison, share: float, verdict: Verdict | None) -> Gate:
+    tolerance, floor = each.tolerance or 0.0, each.floor or 0.0
     part = f"{each.case.shape} batch {each.batch_size} {each.metric}"
     interval = each.ratio_interval
-    outcome = GateOutcome.INCONCLUSIVE if verdict else _outcome(each, tolerance, floor)
+    outcome = GateOutcome.INCONCLUSIVE if verdict else _outcome(each, tolerance, floor, share)
     statement = Finding(
         FindingCode.LATENCY_CHANGE,
         {
@@ -131,7 +140,9 @@ def _gate(
             FindingCode.NUMBERS_DECIDE_NOTHING, {"verdict": verdict.value, "about": statement}
         )
     elif outcome is GateOutcome.FAIL:
-        statement = Finding(FindingCode.SLOWER_BEYOND_DOUBT, {"confidence": confidence, "about": statement})
+        statement = Finding(
+            FindingCode.SLOWER_BEYOND_DOUBT, {"p_value": each.p_value, "share": share, "about": statement}
+        )
     elif outcome is GateOutcome.INCONCLUSIVE:
         statement = Finding(FindingCode.TOO_NOISY, {"about": statement})
     return Gate(
@@ -146,13 +157,14 @@ def _gate(
     )
 
 
-def _outcome(each: MetricComparison, tolerance: float, floor: float) -> GateOutcome:
-    """FAIL where both whole intervals are past what is allowed, PASS where one is within it."""
+def _outcome(each: MetricComparison, tolerance: float, floor: float, share: float) -> GateOutcome:
+    """FAIL where both whole intervals are past what is allowed, not by chance; PASS where one is within."""
     ratio, difference = each.ratio_interval, each.difference_interval
     if ratio is None or difference is None:
         return GateOutcome.INCONCLUSIVE
     if ratio.low > 1 + tolerance and difference.low > floor:
-        return GateOutcome.FAIL
+        is_chance = each.p_value is None or each.p_value > share
+        return GateOutcome.INCONCLUSIVE if is_chance else GateOutcome.FAIL
     if ratio.high <= 1 + tolerance or difference.high <= floor:
         return GateOutcome.PASS
     return GateOutcome.INCONCLUSIVE

@@ -50,7 +50,7 @@ from modeltest.compare.given_outputs import (
 from modeltest.compare.judged_answers import AnswersToJudge, judge_answers
 from modeltest.compare.max_batch import compare_searches, max_batch_gates
 from modeltest.compare.outputs import compare_outputs
-from modeltest.compare.performance import compare_sessions, latency_gates, read_session
+from modeltest.compare.performance import compare_sessions, judged, latency_gates, read_session
 from modeltest.compare.sessions import RunToCompare, together, warnings_of
 from modeltest.compare.soundness import Unsound, unsound_shapes
 from modeltest.compare.tolerances import Tolerances
@@ -66,6 +66,10 @@ KINDS: tuple[tuple[type, str], ...] = (
     (GenerationSummary, "generation"),
     (HarnessSummary, "harness"),
 )
+
+
+_STATISTICAL = ("accuracy", "performance")
+"""Kinds with gates that chance may fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +235,8 @@ def _performance(sides: _Sides) -> Comparison:
     found = compare_sessions(reference, candidate, sides.tolerances)
     if not found:
         raise SpecError("the runs have no case and batch size in common that was measured")
-    gates = list(latency_gates(found, confidence=sides.tolerances.confidence, unsound=sides.unsound))
+    share = sides.tolerances.false_alarms / max(1, len(judged(found)))
+    gates = list(latency_gates(found, share=share, unsound=sides.unsound))
     notes = [
         Finding(FindingCode.ONE_SESSION, {"side": side})
         for side, runs in (("reference", reference), ("candidate", candidate))
@@ -299,7 +304,7 @@ def _comparison(kind: str, sides: _Sides, gates: Sequence[Gate], notes: Iterable
         notes=sentences(told),
         note_codes=told,
         confidence=sides.tolerances.confidence,
-        false_alarms=sides.tolerances.false_alarms if kind == "accuracy" else None,
+        false_alarms=sides.tolerances.false_alarms if kind in _STATISTICAL else None,
         modeltest_version=__version__,
     )
 

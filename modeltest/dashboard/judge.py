@@ -191,7 +191,7 @@ def _gated(
     shape: Shape, name: str, before: Sequence[float], after: Sequence[float], tolerances: Tolerances
 ) -> tuple[MetricComparison | None, Finding | None]:
     found = compare_sessions([_only(shape, name, before)], [_only(shape, name, after)], tolerances)
-    gates = list(latency_gates(found, confidence=tolerances.confidence))
+    gates = list(latency_gates(found, share=tolerances.risk))
     return (found[0], gates[0].statement_code) if found and gates else (None, None)
 
 
@@ -202,7 +202,7 @@ def _only(shape: Shape, name: str, values: Sequence[float]) -> Mapping[Shape, Tr
 def _mark(worse: MetricComparison, better: MetricComparison | None, tolerances: Tolerances) -> Mark:
     for found, mark in ((worse, Mark.REGRESSION), (better, Mark.IMPROVEMENT)):
         if found is not None:
-            gates = latency_gates([found], confidence=tolerances.confidence)
+            gates = latency_gates([found], share=tolerances.risk)
             if any(gate.outcome is GateOutcome.FAIL for gate in gates):
                 return mark
     return Mark.STEADY

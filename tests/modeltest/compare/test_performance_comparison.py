@@ -32,7 +32,7 @@ def session(ttft=100.0, tpot=10.0, e2e=1.0, trials=3):
 def outcomes(reference, candidate, tolerances=None):
     tolerances = tolerances or Tolerances()
     found = compare_sessions(reference, candidate, tolerances)
-    gates = latency_gates(found, confidence=tolerances.confidence)
+    gates = latency_gates(found, share=tolerances.false_alarms / 3)
     return {gate.part.rpartition(" ")[2]: gate.outcome for gate in gates}
 
 
@@ -180,6 +180,6 @@ def test_too_few_sessions_calibrate_nothing():
 def test_a10_numbers_that_are_not_valid_neither_pass_nor_fail(tpot):
     sides = [session() for _ in range(3)], [session(tpot=tpot) for _ in range(3)]
     found = compare_sessions(*sides, Tolerances())
-    gates = list(latency_gates(found, confidence=0.95, unsound={SHAPE: Verdict.NOISY}))
+    gates = list(latency_gates(found, share=1e-4, unsound={SHAPE: Verdict.NOISY}))
     assert {gate.outcome for gate in gates} == {GateOutcome.INCONCLUSIVE}
     assert all(gate.statement.startswith("NOISY numbers decide nothing: ") for gate in gates)
