@@ -48,7 +48,7 @@ OUTPUT = ROOT / "docs" / "output.md"
 FAMILY_OF = {"gemma": "gemma", "llama": "llama", "qwen": "qwen2", "internlm": "internlm2", "gpt2": "gpt2"}
 MODERN_RUNS = ("accuracy", "performance", "precision", "maxbs", "lm-eval", "generate", "locate", "calibrate")
 NETWORK = (["data", "fetch"], ["demo-model", "smollm2"])
-FILES_OF_THE_READER = (["data", "add"], ["certificate", "verify"])
+FILES_OF_THE_READER = (["data", "add"], ["certificate", "verify"], ["certificate", "sign"])
 # Modes of the example in add-a-task.md, which test_docs_add_a_task.py runs.
 EXAMPLE_MODES = ("full_Colours", "sample_Colours")
 

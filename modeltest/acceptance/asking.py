@@ -48,6 +48,8 @@ def drawn_questions(pack: Pack, options: PackOptions) -> list[PackQuestion]:
     With a limit these are the first of each task in the order of the seed: by the sha256 of seed and name,
     which no version of Python changes.
     """
+    if options.only:
+        return [question for question in pack.questions if question.id in options.only]
     if options.questions is None:
         return list(pack.questions)
     drawn: set[str] = set()
@@ -55,6 +57,11 @@ def drawn_questions(pack: Pack, options: PackOptions) -> list[PackQuestion]:
         names = (question.id for question in pack.questions if question.task == task.task)
         drawn.update(sorted(names, key=lambda name: _place(options.order_seed, name))[: options.questions])
     return [question for question in pack.questions if question.id in drawn]
+
+
+def drawn_texts(pack: Pack, options: PackOptions) -> list[PackText]:
+    """Return the texts that are told."""
+    return [text for text in pack.texts if not options.only or text.id in options.only]
 
 
 def task_of_pack(task: PackTask) -> AccuracyTask:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Sequence
 
-from modeltest.acceptance.asking import PackScorer, drawn_questions, request_of
+from modeltest.acceptance.asking import PackScorer, drawn_questions, drawn_texts, request_of
 from modeltest.acceptance.opening import capabilities_for, manifest_of, pack_of, pack_options
 from modeltest.api import (
     AnswersSummary,
@@ -23,7 +23,9 @@ from modeltest.api import (
     RunSpec,
     Sample,
     Score,
+    SpecError,
 )
+from modeltest.packs.checks import TEXT_PREFIX
 
 NAME = "pack_answers"
 
@@ -44,22 +46,31 @@ class PackAnswers:
 
     def requires(self, spec: RunSpec) -> frozenset[Capability]:
         """Return what the questions and texts need."""
-        manifest = manifest_of(spec, takes_draft=True)
-        return capabilities_for(manifest, questions=pack_options(spec).questions != 0)
+        manifest, options = manifest_of(spec, takes_draft=True), pack_options(spec)
+        if not options.only:
+            return capabilities_for(manifest, questions=options.questions != 0)
+        texts = [name.startswith(TEXT_PREFIX) for name in options.only]
+        needed = capabilities_for(manifest, questions=not all(texts))
+        return needed if any(texts) else needed - {Capability.TOKEN_LOGPROBS}
 
     def open(self, spec: RunSpec, capabilities: Collection[Capability]) -> PackInquiry:
         """Read the pack. Raises: SpecError, PrerequisiteError."""
-        return PackInquiry(pack_of(spec, takes_draft=True), pack_options(spec))
+        pack, options = pack_of(spec, takes_draft=True), pack_options(spec)
+        asked = PackInquiry(pack, options)
+        if options.only and asked.most != len(options.only):
+            raise SpecError("the reference pack lacks some of the questions and texts that are to be asked")
+        return asked
 
     def summarize_answers(self, samples: Iterable[Sample], spec: RunSpec, model: ModelInfo) -> AnswersSummary:
         """Count the answers. Raises: SpecError."""
-        limit = pack_options(spec).questions
+        options = pack_options(spec)
+        limit = options.questions
         manifest = manifest_of(spec, takes_draft=True)
         asked = (task.questions if limit is None else min(limit, task.questions) for task in manifest.tasks)
         failures = [sample.score.error is not None for sample in samples]
         return AnswersSummary(
             answered=failures.count(False),
-            expected=sum(asked) + manifest.texts,
+            expected=len(options.only) or sum(asked) + manifest.texts,
             failed=failures.count(True),
         )
 
@@ -69,7 +80,10 @@ class PackInquiry:
 
     def __init__(self, pack: Pack, options: PackOptions) -> None:
         """Draw the questions. Raises: as `PackScorer`."""
-        self._asked: list[PackQuestion | PackText] = [*drawn_questions(pack, options), *pack.texts]
+        self._asked: list[PackQuestion | PackText] = [
+            *drawn_questions(pack, options),
+            *drawn_texts(pack, options),
+        ]
         self._scorer = PackScorer(pack)
         self.most = len(self._asked)
 

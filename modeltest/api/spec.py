@@ -139,6 +139,9 @@ class PackOptions:
     answers_alone: bool = False
     """`accept`: decide although the engine tells no log-probabilities, on the answers alone."""
 
+    only: tuple[str, ...] = ()
+    """`pack_answers`: ids of the questions and texts that are asked; none: as `questions` says."""
+
     undecided_passes: bool = False
     """`accept`: the exit status of UNDECIDED is that of ACCEPT."""
 

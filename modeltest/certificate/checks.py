@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
 from math import isclose
@@ -127,10 +127,18 @@ def check_scores(pack: Pack, samples: Iterable[Sample]) -> Check:
     return Check("scores", State.HELD, f"{len(is_right)} answers, each by the rule of its task")
 
 
-def check_tests(certificate: Certificate, judged: AcceptanceSummary) -> Check:
-    """Hold the decision and the evidence against those of answers that were judged again."""
+def check_tests(certificate: Certificate, judged: AcceptanceSummary, judged_by_sha256: str) -> Check:
+    """Hold the decision and the evidence against those of answers that were judged again, by this ModelTest.
+
+    Another one, which `judged_by_sha256` tells, may have other tests: then that is said.
+    """
     what = f"{judged.decision.value}, {len(judged.tests)} tests"
-    return _compared("tests", certificate.acceptance, without_places(judged), what)
+    found = _compared("tests", certificate.acceptance, without_places(judged), what)
+    if found.state is State.DIFFERS and judged_by_sha256 != certificate.judged_by_sha256:
+        other = f"{certificate.judged_by}, {certificate.judged_by_sha256[:12]}"
+        why = f"it was judged by another ModelTest ({other}), which may have other tests"
+        return replace(found, detail=f"{found.detail}; {why}")
+    return found
 
 
 def _compared(name: str, said: object, found: object, what: str) -> Check:
@@ -148,6 +156,8 @@ def differences(said: object, found: object, place: str = "") -> Iterator[str]:
     elif isinstance(said, list) and isinstance(found, list) and len(said) == len(found):
         for at, (one, other) in enumerate(zip(said, found, strict=True)):
             yield from differences(one, other, f"{place}[{at}]")
+    elif isinstance(said, list) and isinstance(found, list):
+        yield f"{place} are {len(found)}, the certificate has {len(said)}"
     elif not _are_equal(said, found):
         yield f"{place} is {_short(found)}, the certificate has {_short(said)}"
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from modeltest.cli.execute import ExecutionOptions, how
+from modeltest.options.certificate import recomputation
+from modeltest.options.limits import limit_options, limits_of
 
 if TYPE_CHECKING:
     from modeltest.library.certificates import Verified
@@ -20,7 +24,7 @@ def certificate() -> None:
     """
 
 
-@certificate.command()
+@click.command()
 @click.argument("path", metavar="FILE|RUN", type=click.Path(path_type=Path))
 @click.option(
     "--reference",
@@ -29,16 +33,62 @@ def certificate() -> None:
     help="The reference pack: with it the answers are scored and judged again, without a model.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
-def verify(path: Path, reference: Path | None, as_json: bool) -> int:
+@click.option(
+    "--allowed-signers",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Check the signature beside the certificate by these public keys, each behind a name (ssh-keygen).",
+)
+@click.option("--signer", metavar="NAME", help="Whose signature it must be, by its name in that file.")
+@limit_options
+@click.option("-v", "--verbose", is_flag=True, help="Show the worker's output when it has ended.")
+def verify(path: Path, reference: Path | None, as_json: bool, verbose: bool, **options: Any) -> int:
     """Check a certificate against the run that it is of: run.json, every answer, the decision.
 
     FILE is a certificate, RUN the directory of a run. Of a certificate alone nothing can be checked but that
-    it does not contradict itself. Ends with 0 when everything that was asked for held; with 1 when something
+    it does not contradict itself. With --recompute some questions are asked again here, and the answers
+    compared within what rounding does to two correct computations.
+
+    Ends with 0 when everything that was asked for held; with 1 when something
     differs, or could not be checked; with 2 for what is no certificate.
     """
-    from modeltest.library.certificates import verify_certificate
+    from modeltest.library import certificates
 
-    return _tell(verify_certificate(path, reference=reference), as_json=as_json)
+    build: Any = recomputation.callback
+    own = [parameter.name for parameter in recomputation.params if parameter.name is not None]
+    asked = build(**{name: options[name] for name in own})
+    execution = ExecutionOptions(dry_run=False, verbose=verbose, limits=limits_of(options))
+    signer = certificates.signer_of(options["allowed_signers"], options["signer"])
+    by = certificates.VerifyBy(reference, asked, signer)
+    found = certificates.verify(path, by, how(execution))
+    return _tell(found, as_json=as_json)
+
+
+@certificate.command()
+@click.argument("path", metavar="FILE|RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="A private key of OpenSSH; or a public one, whose private one an agent holds.",
+)
+def sign(path: Path, key: Path) -> None:
+    """Sign a certificate with a key of OpenSSH (ssh-keygen -Y sign), and print where the signature is.
+
+    FILE is a certificate, RUN the directory of a run. The signature lies beside it, in certificate.json.sig.
+    """
+    from modeltest.certificate import signing
+    from modeltest.certificate.files import read_certificate
+    from modeltest.library.certificates import certificate_in
+
+    file = certificate_in(path)
+    read_certificate(file)
+    click.echo(signing.sign(file, key))
+
+
+verify.params += recomputation.params
+certificate.add_command(verify)
 
 
 def _tell(found: Verified, *, as_json: bool) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from modeltest import registry
 from modeltest.api import (
@@ -29,10 +30,17 @@ from modeltest.certificate.checks import (
     check_scores,
     check_tests,
 )
-from modeltest.certificate.files import read_certificate
+from modeltest.certificate.files import read_certificate, witness
+from modeltest.certificate.signing import Signer, check_signature
+from modeltest.library.carrying_out import How
+from modeltest.library.recomputing import recomputed
+from modeltest.options.asked import asked_by_keywords, limits_by_keywords
+from modeltest.options.certificate import RecomputeAsked, recomputation
+from modeltest.options.limits import TIMEOUTS
 from modeltest.packs.files import pack_digest, read_pack
 from modeltest.run.record.directory import PARTIAL_FOLDER, RUN_FILE, read_result
 from modeltest.run.record.journal import FILE_NAME
+from modeltest.run.supervisor.progress import told
 
 _NO_RUN = "no run lies beside the certificate: give the directory of its run to have its answers checked"
 _NO_PACK = "the pack is not at hand: give it with --reference"
@@ -53,32 +61,83 @@ class Verified:
         return all(each.passes for each in self.checks)
 
 
+@dataclass(frozen=True, slots=True)
+class VerifyBy:
+    """What a certificate is checked by beside the run."""
+
+    reference: Path | None = None
+    asked: RecomputeAsked | None = None
+    signer: Signer | None = None
+
+
 def verify_certificate(
-    path: str | os.PathLike[str], *, reference: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    reference: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    verbose: bool = False,
+    **options: Any,
 ) -> Verified:
     """Check the certificate in `path`, a file or the directory of a run.
 
     The run is that whose files lie beside it. With the pack `reference` its answers are scored and judged
-    again, without a model.
+    again, without a model. With `recompute`, a number of answers, and `model`, a checkpoint, these are asked
+    again in worker processes; the other keywords are the options of `modeltest certificate verify`, such as
+    `allowed_signers` and `signer`.
 
-    Raises: SpecError for a file that is no certificate, or a pack that is none.
+    Raises: SpecError for a file that is no certificate, a pack that is none, and options that are wrong;
+    ModelTestError when a run fails.
     """
-    file = certificate_in(Path(path).expanduser())
+    names = [f"{what}_timeout" for what in TIMEOUTS if f"{what}_timeout" in options]
+    signer = signer_of(options.pop("allowed_signers", None), options.pop("signer", None))
+    limits = limits_by_keywords({name: options.pop(name) for name in names})
+    asked: RecomputeAsked | None = asked_by_keywords(recomputation, options)
+    how = How(told(is_told=progress), limits, verbose=verbose)
+    by = VerifyBy(None if reference is None else Path(reference), asked, signer)
+    return verify(Path(path), by, how)
+
+
+def signer_of(allowed_signers: str | os.PathLike[str] | None, name: str | None) -> Signer | None:
+    """Return whose signature is asked for; `None`: nobody's.
+
+    Raises: SpecError where one of both is missing.
+    """
+    if allowed_signers is None and name is None:
+        return None
+    if allowed_signers is None or not name:
+        raise SpecError("a signature is checked by --allowed-signers FILE and --signer NAME; give both")
+    return Signer(Path(allowed_signers).expanduser(), name)
+
+
+def verify(path: Path, by: VerifyBy, how: How) -> Verified:
+    """Check the certificate in `path`; see `verify_certificate`.
+
+    Raises: as that does.
+    """
+    reference, asked = by.reference, by.asked
+    if asked is not None and reference is None:
+        raise SpecError("--recompute asks the questions of the reference pack: give it with --reference PACK")
+    file = certificate_in(path.expanduser())
     certificate = read_certificate(file)
     directory = _run_of(file)
     checks = [check_itself(certificate)]
+    if by.signer is not None:
+        checks.append(check_signature(file, by.signer))
     result: RunResult | None = None
     if directory is None:
-        checks += [Check(name, State.NOT_CHECKED, _NO_RUN) for name in ("run.json", "journal")]
+        # Whoever asks for a signature has something that this alone answers.
+        is_asked = by.signer is None
+        checks += [Check(name, State.NOT_CHECKED, _NO_RUN, is_asked) for name in ("run.json", "journal")]
     else:
         result = read_result(directory)
         found = sha256((directory / RUN_FILE).read_bytes()).hexdigest()
         checks += check_run(certificate, result, found)
         checks.append(_journal(certificate, result, directory))
-    is_sound = result is not None and checks[-1].state is State.HELD
-    checks += _judged(
-        certificate, result if is_sound else None, None if reference is None else Path(reference)
-    )
+    sound = result if result is not None and checks[-1].state is State.HELD else None
+    pack = None if reference is None else reference.expanduser()
+    checks += _judged(certificate, sound, pack)
+    if asked is not None and pack is not None:
+        checks += _again(certificate, sound, pack, asked, how)
     return Verified(file, certificate, tuple(checks))
 
 
@@ -129,6 +188,15 @@ def _judged(certificate: Certificate, result: RunResult | None, reference: Path 
     yield _tests(certificate, result, with_pack(result.spec, reference, digest))
 
 
+def _again(
+    certificate: Certificate, result: RunResult | None, path: Path, asked: RecomputeAsked, how: How
+) -> Iterator[Check]:
+    if result is None or pack_digest(path) != certificate.acceptance.pack_sha256:
+        yield Check("recomputed", State.NOT_CHECKED, "journal and pack are not both those of the certificate")
+        return
+    yield from recomputed(certificate, result.samples, (read_pack(path), path.absolute()), asked, how)
+
+
 def _tests(certificate: Certificate, result: RunResult, spec: RunSpec) -> Check:
     task = registry.load_task(spec.task)
     if not isinstance(task, SequentialTask):
@@ -136,7 +204,7 @@ def _tests(certificate: Certificate, result: RunResult, spec: RunSpec) -> Check:
     judged = task.summarize_answers(result.samples, spec, result.model)
     if not isinstance(judged, AcceptanceSummary):
         return Check("tests", State.DIFFERS, f"the run is of {spec.task}, which decides nothing")
-    return check_tests(certificate, judged)
+    return check_tests(certificate, judged, witness("").judged_by_sha256)
 
 
 def with_pack(spec: RunSpec, path: Path, digest: str) -> RunSpec:

@@ -2,7 +2,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from made_packs import letters, made_pack, pack_task, with_manifest
+from made_packs import letters, made_pack, pack_task, text, with_manifest
 from made_runs import MODEL
 
 from modeltest.acceptance.pack_answers import PackAnswers
@@ -121,3 +121,22 @@ def test_a_pack_whose_rules_are_others_is_refused_before_anything_is_loaded(tmp_
 
 def test_a_draft_is_asked_too(tmp_path):
     assert TASK.open(asking(tmp_path / "x.ref", with_manifest(PACK, is_draft=True)), ALL).most == 11
+
+
+def test_given_ids_alone_are_asked_and_need_no_more_than_they_do(tmp_path):
+    questions, texts = [letters(number) for number in range(6)], [text(number) for number in range(4)]
+    pack = made_pack(questions, texts, twins={})
+    names = (questions[4].id, texts[1].id)
+    spec = asking(tmp_path / "x.ref", pack, only=names)
+    (window,) = TASK.open(spec, TASK.requires(spec)).windows()
+    assert {request.id for request in window} == set(names)
+    assert Capability.TOKEN_LOGPROBS in TASK.requires(spec)
+    assert TASK.summarize_answers([], spec).expected == 2
+    alone = asking(tmp_path / "x.ref", pack, only=names[:1])
+    assert TASK.requires(alone) == {Capability.CHOICE_LOGPROBS}
+
+
+def test_an_id_that_the_pack_has_not_is_refused(tmp_path):
+    spec = asking(tmp_path / "x.ref", PACK, only=("mmlu/none",))
+    with pytest.raises(SpecError, match="lacks some of the questions"):
+        TASK.open(spec, frozenset())

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -253,3 +254,88 @@ def test_the_command_ends_with_1_when_something_differs_and_with_2_for_no_certif
     assert "differs      run.json" in capfd.readouterr().out
     (tmp_path / "x.json").write_text("{}")
     assert main(["certificate", "verify", str(tmp_path / "x.json")]) == 2
+
+
+def again(run: Path, packs: Path, output: Path, **options: object):
+    asked = {"recompute": 60, "seed": 1, "model": "none", "output": str(output), **options}
+    return verify_certificate(run, reference=packs / "same.ref", **asked)
+
+
+def detail(found, name: str) -> str:
+    return next(each.detail for each in found.checks if each.name == name)
+
+
+def test_answers_that_are_asked_again_hold(run, packs, tmp_path):
+    found = again(run, packs, tmp_path / "again", batch_size=5)
+    assert states(found)["recomputed"] is State.HELD
+    # Its twin answers questions as the reference does, to the last bit: that is no measure of rounding.
+    assert "--seed 1), 43 compared and 17 that no twin tells" in detail(found, "recomputed")
+    assert found.is_held
+    (directory,) = (tmp_path / "again").iterdir()
+    assert len((directory / "samples.jsonl").read_text().splitlines()) == 60
+
+
+def test_another_draw_each_time_is_told(run, packs, tmp_path):
+    drawn = [detail(again(run, packs, tmp_path / str(n), seed=None), "recomputed") for n in range(2)]
+    assert drawn[0].partition(")")[0] != drawn[1].partition(")")[0]
+
+
+def test_forged_answers_that_were_certified_anew_are_found_when_they_are_asked_again(run, packs, tmp_path):
+    def edit(sample):
+        if sample["score"]["request_id"].startswith("text/1"):
+            sample["completion"]["token_logprobs"][0] = [-1.0] * 16
+
+    forge(run, edit)
+    CliRunner().invoke(root, ["report", str(run)])
+    assert verify_certificate(run, reference=packs / "same.ref").is_held
+    found = again(run, packs, tmp_path / "again")
+    assert differing(found) == ["recomputed"]
+    assert "text/1" in detail(found, "recomputed")
+
+
+def test_nothing_is_asked_again_where_the_journal_is_not_the_certified_one(run, packs, tmp_path):
+    change(run / "certificate.json", "answers", "root", to="0" * 64)
+    assert states(again(run, packs, tmp_path / "again"))["recomputed"] is State.NOT_CHECKED
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"model": None}, "--model DIR"),
+        ({"dtype": "bf16"}, "the certificate is of answers in"),
+        ({"recompute": 0}, "recompute"),
+        ({"limit": 3}, "no option 'limit'"),
+    ],
+)
+def test_what_cannot_be_asked_again_is_refused(run, packs, tmp_path, options, reason):
+    with pytest.raises(SpecError, match=reason):
+        again(run, packs, tmp_path / "again", **options)
+
+
+def test_asking_again_needs_the_pack(run):
+    with pytest.raises(SpecError, match="--reference PACK"):
+        verify_certificate(run, recompute=5, model="none")
+
+
+def test_who_signs_needs_a_file_of_signers_and_a_name(run):
+    for options in ({"signer": "one"}, {"allowed_signers": "x"}):
+        with pytest.raises(SpecError, match="give both"):
+            verify_certificate(run, **options)
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="OpenSSH is not here")
+def test_a_signed_certificate_alone_passes_by_its_signature(run, tmp_path, capfd):
+    key = tmp_path / "key"
+    words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
+    subprocess.run(words, check=True, stdin=subprocess.DEVNULL)
+    (tmp_path / "allowed").write_text(f"one {key.with_suffix('.pub').read_text()}")
+    assert main(["certificate", "sign", str(run), "--key", str(key)]) == 0
+    assert capfd.readouterr().out == f"{run / 'certificate.json.sig'}\n"
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for name in ("certificate.json", "certificate.json.sig"):
+        shutil.copy(run / name, alone / name)
+    signer = ["--allowed-signers", str(tmp_path / "allowed"), "--signer"]
+    assert main(["certificate", "verify", str(alone), *signer, "one"]) == 0
+    assert main(["certificate", "verify", str(alone), *signer, "two"]) == 1
