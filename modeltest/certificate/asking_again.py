@@ -4,6 +4,10 @@ Two correct computations of one checkpoint in one dtype differ by rounding. How 
 the pack show: none of their answers was farther from the reference than so much. Another correct one may be
 half as far again, and two of them on opposite sides. Answers that are farther from each other, or other
 answers to a question that rounding does not flip, were not both given by this checkpoint in this dtype.
+
+A small fault moves no answer as far as that, and neither does a copy of the reference. Both are seen in all
+drawn answers together: every statistic of the acceptance test, as the mean of what one computation differs
+from the other.
 """
 
 from __future__ import annotations
@@ -11,19 +15,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, comb, fsum, sqrt
+from statistics import fmean
 
 from modeltest.acceptance.judging import cut_of
 from modeltest.acceptance.pack_noise import noise_of
 from modeltest.api import Pack, PackAnswer, Role
 from modeltest.certificate.checks import Check, State
 from modeltest.sequential import draw_order
-from modeltest.shifts.noise import Noise
+from modeltest.shifts.noise import BOUND, Noise
 
 FORGED = 0.05
 """The share of answers that is told of how likely it would have been found."""
 
 RISK = 1e-4
 """That the generated answers of two correct computations are taken for forged ones, by the twins' rate."""
+
+FEWEST_TOGETHER = 10
+"""Of fewer answers the mean says little."""
+
+DEVIATIONS = 4.0
+"""Standard errors that the means of two correct ones may differ by chance, beside the bound of each."""
 
 _NAMED = 4
 _TIMES = 3.0
@@ -75,39 +86,71 @@ def closeness_of(
 
 def check_again(pack: Pack, then: Answers, now: Answers, *, dtype: str | None, told: str) -> Check:
     """Hold answers `then` against those `now`, which are some of them; `told` says how they were drawn."""
-    ratios, generated = _ratios(pack, then, now, dtype), _generated(pack, then, now)
+    shifts = list(_shifts(pack, then, now, dtype))
+    ratios = {name: ratio for each in shifts for name, ratio in each.ratios().items()}
+    generated, rate = _generated(pack, then, now), _generated_rate(pack)
     far = sorted((name for name, ratio in ratios.items() if ratio > 1), key=lambda name: -ratios[name])
     named = [f"{name} ({ratios[name]:.1f} times as far off as two correct computations)" for name in far]
     named += [f"{name} (another answer)" for name in _wide_flips(pack, then, now) if name not in far]
-    rate = _generated_rate(pack)
     if rate is not None and _tail(len(generated), sum(generated.values()), rate) < RISK:
         named.append(f"{sum(generated.values())} of {len(generated)} generated answers are others")
-    failed = [name for name in now if then[name] is not None and now[name] is None]
-    compared = len(ratios) + (0 if rate is None else len(generated))
+    named += [line for each in shifts for line in each.together()]
     if named:
         more = f"; and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
         return Check("recomputed", State.DIFFERS, f"{told}: {'; '.join(named[:_NAMED])}{more}")
+    failed = [name for name in now if then[name] is not None and now[name] is None]
+    compared = len(ratios) + (0 if rate is None else len(generated))
     if failed or not compared:
         why = f"{len(failed)} were not answered" if failed else "the twins of the pack told none of them"
         return Check("recomputed", State.NOT_CHECKED, f"{told}: {why}")
     others = len(now) - compared
+    return Check("recomputed", State.HELD, f"{told}, {_held(ratios, compared, others, len(then))}")
+
+
+def _held(ratios: Mapping[str, float], compared: int, others: int, answers: int) -> str:
+    """Return what was compared, and how likely it would have shown forged answers."""
     untold = f" and {others} that no twin tells, or that failed" if others else ""
     widest = f", the farthest {max(ratios.values()):.2f} of the limit" if ratios else ""
-    chance = f"{chance_to_find(len(then), compared):.2%} to find one if {FORGED:.0%} were forged"
-    return Check("recomputed", State.HELD, f"{told}, {compared} compared{untold}{widest}; {chance}")
+    chance = f"{chance_to_find(answers, compared):.2%} to find one if {FORGED:.0%} were forged"
+    return f"{compared} compared{untold}{widest}; {chance}"
 
 
-def _ratios(pack: Pack, then: Answers, now: Answers, dtype: str | None) -> dict[str, float]:
-    """Return how far log-probabilities are from each other, in limits, where both have them."""
-    found: dict[str, float] = {}
-    kinds = ((each.id for each in pack.questions), False), ((each.id for each in pack.texts), True)
-    for ids, has_positions in kinds:
-        told = list(_both(ids, then, now, lambda answer: bool(answer.logprobs)))
-        units = [each.id for each in (pack.texts if has_positions else pack.questions)]
-        close = closeness_of(pack, units, dtype, has_positions=has_positions) if told else None
+@dataclass(frozen=True, slots=True)
+class _Shifts:
+    """Two computations of the same texts, or of the same questions."""
+
+    of: str
+    close: Closeness
+    both: Sequence[tuple[str, PackAnswer, PackAnswer]]
+
+    def ratios(self) -> dict[str, float]:
+        """Return how far each answer is from the other, in limits."""
+        return {name: self.close.ratio(name, one.logprobs, other.logprobs) for name, one, other in self.both}
+
+    def together(self) -> Iterator[str]:
+        """Yield the statistics in which they differ in the mean, as two correct computations do not."""
+        count, values = len(self.both), self.close.noise.values
+        if count < FEWEST_TOGETHER:
+            return
+        limit = 2 * BOUND + DEVIATIONS * sqrt(2 / count)
+        pairs = [(values(name, one.logprobs), values(name, other.logprobs)) for name, one, other in self.both]
+        for statistic in self.close.noise.statistics:
+            mean = fmean(one[statistic.name] - other[statistic.name] for one, other in pairs)
+            if abs(mean) > limit:
+                yield f"{statistic.name} of all {self.of}: {mean:+.2f} deviations, {limit:.2f} are allowed"
+
+
+def _shifts(pack: Pack, then: Answers, now: Answers, dtype: str | None) -> Iterator[_Shifts]:
+    """Yield what both have log-probabilities of, by kind."""
+    kinds = (
+        ("questions", [each.id for each in pack.questions], False),
+        ("texts", [each.id for each in pack.texts], True),
+    )
+    for of, units, has_positions in kinds:
+        both = list(_both(units, then, now, lambda answer: bool(answer.logprobs)))
+        close = closeness_of(pack, units, dtype, has_positions=has_positions) if both else None
         if close is not None:
-            found |= {name: close.ratio(name, one.logprobs, other.logprobs) for name, one, other in told}
-    return found
+            yield _Shifts(of, close, both)
 
 
 def _wide_flips(pack: Pack, then: Answers, now: Answers) -> list[str]:

@@ -131,7 +131,7 @@ def test_given_ids_alone_are_asked_and_need_no_more_than_they_do(tmp_path):
     (window,) = TASK.open(spec, TASK.requires(spec)).windows()
     assert {request.id for request in window} == set(names)
     assert Capability.TOKEN_LOGPROBS in TASK.requires(spec)
-    assert TASK.summarize_answers([], spec).expected == 2
+    assert TASK.summarize_answers([], spec, MODEL).expected == 2
     alone = asking(tmp_path / "x.ref", pack, only=names[:1])
     assert TASK.requires(alone) == {Capability.CHOICE_LOGPROBS}
 

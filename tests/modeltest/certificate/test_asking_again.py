@@ -158,3 +158,27 @@ def test_another_answer_to_a_question_that_rounding_does_not_flip_is_found_howev
     turned = scored(PACK, sure, (middle - 0.01, middle + 0.01, *others))
     found = checked({**HONEST, sure: turned}, {sure: PACK.reference[sure]})
     assert found.state is State.DIFFERS
+
+
+def test_a_small_fault_in_all_answers_is_found_though_none_is_far_off():
+    """A tenth of a nat is two of rounding's: no answer is too far, and all lean one way."""
+    faulty = candidate(PACK, seed=11, fault=lambda unit, at, _: 0.1 if unit.startswith("text/") else 0.0)
+    names = drawn(IDS, 90, seed=0)
+    found = checked(candidate(PACK, seed=12), {name: faulty[name] for name in names})
+    assert found.state is State.DIFFERS
+    assert "times as far off" not in found.detail
+    assert "shift of all texts" in found.detail
+
+
+def test_the_reference_copied_for_answers_is_found():
+    names = drawn(IDS, 90, seed=0)
+    found = checked(PACK.reference, {name: HONEST[name] for name in names})
+    assert found.state is State.DIFFERS
+    assert "spread of all texts" in found.detail
+
+
+def test_honest_draws_hold_whatever_the_seed():
+    for seed in range(40):
+        one, other = candidate(PACK, seed=3000 + seed), candidate(PACK, seed=4000 + seed)
+        names = drawn(IDS, 90, seed)
+        assert checked(one, {name: other[name] for name in names}).state is State.HELD
