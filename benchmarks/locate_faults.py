@@ -1,12 +1,17 @@
 """Counts how many random faults of single layers `modeltest locate` names, within one layer.
 
     python benchmarks/locate_faults.py DIRECTORY --out located.json [--faults 100] [--seed 0]
+        [--how hooks|bisection] [--dtype bf16|fp32]
 
 DIRECTORY is a trained checkpoint: the reference in float32, the candidate in bfloat16. A fault of the
 catalogue, a strength of its ladder and a layer are drawn by the seed and put into that layer alone.
 Candidates compute in four orders in turn: fused attention or attention written out, and matrices and norms
 as they are or in float32, summed backwards and rounded once. A draw that leaves all logits bit for bit is
 drawn again. Each order is also judged without a fault, on other texts too.
+
+With `--how bisection` the candidate is taken for one without hooks. What a checkpoint of its first layers
+would tell is read behind these layers of the whole candidate, through its final norm and head, which is the
+same (tests/modeltest/locate/test_cutting.py); so a fault is absent where its layer is cut off.
 """
 
 from __future__ import annotations
@@ -29,11 +34,16 @@ from modeltest.demo.faults.kinds import ends, positions, rotary
 from modeltest.demo.faults.parts.anatomy import Anatomy, anatomy_of
 from modeltest.demo.faults.parts.patching import on_arguments, run_instead
 from modeltest.locate.answer import answer_of, departures_in
-from modeltest.locate.comparing import Comparison, Standard, standard_of
+from modeltest.locate.bisected_files import answer_of as bisected_answer
+from modeltest.locate.bisection import Bisected, CutEvidence, bisection, weighed
+from modeltest.locate.comparing import Comparison, standard_of
+from modeltest.locate.cut_logprobs import logprobs_behind_layers
+from modeltest.locate.parts import layers_of
 from modeltest.locate.prompts import TEXTS, TOKENS
 from modeltest.locate.weights import weights_off
 
 OF_SEVERAL_LAYERS = frozenset({"layer_skipped", "last_layer_skipped", "layers_swapped", "layer_loaded_twice"})
+DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 ORDERS = tuple(product(("sdpa", "eager"), (False, True)))
 PROMPTS = 2
 """Of those of `modeltest locate`, the first."""
@@ -66,7 +76,7 @@ class Draw:
 def main() -> None:
     """Measure, print and write."""
     options = _options()
-    trial = Trial(options.directory)
+    trial = (Trial if options.how == "hooks" else TrialByCuts)(options.directory, DTYPES[options.dtype])
     clean = list(trial.clean())
     for order, answer in clean:
         print(f"without a fault, {order}: {answer}", flush=True)
@@ -84,7 +94,9 @@ def main() -> None:
 class Trial:
     """The models, and what the reference's operations come to."""
 
-    def __init__(self, directory: str) -> None:
+    prompts = PROMPTS
+
+    def __init__(self, directory: str, dtype: str) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -94,13 +106,15 @@ class Trial:
         def load(dtype: Any) -> Any:
             return AutoModelForCausalLM.from_pretrained(directory, dtype=dtype).eval()
 
-        self._reference, self._twin = load(torch.float32), load(torch.bfloat16)
-        self._candidate = load(torch.bfloat16)
+        self._reference, self._twin = load(torch.float32), load(getattr(torch, dtype))
+        self._candidate = load(getattr(torch, dtype))
+        self._layers = len(layers_of(self._candidate))
         self._parts = anatomy_of(self._candidate)
-        self._standards = [self._standard(tokenizer(text)["input_ids"]) for text in TEXTS[:PROMPTS]]
+        self._standards = [self._standard(tokenizer(text)["input_ids"]) for text in TEXTS[: self.prompts]]
         ids = tokenizer("\n".join(sample_texts()))["input_ids"]
         self._others = [ids[begin : begin + TOKENS] for begin in range(0, 2000, 500)]
-        self._rounding = float((self._said(self._twin) - self._said(self._reference)).abs().mean())
+        other = load(torch.bfloat16) if dtype != "bfloat16" else self._twin
+        self._rounding = float((self._said(other) - self._said(self._reference)).abs().mean())
 
     def clean(self) -> Iterator[tuple[str, str]]:
         """Yield what is said of each order without a fault."""
@@ -125,10 +139,9 @@ class Trial:
                     if float((self._said(self._candidate) - before).nan_to_num(nan=1.0).abs().max()) == 0:
                         print(f"{fault.name:24} {strength:<9g} layer {layer:<3} no effect", flush=True)
                         continue
-                    answer, first = self._located(self._standards)
+                    answer, *at = self._located(self._standards)
             done += 1
             size = self._effect(fault.name, strength, layer) / self._rounding
-            at = (first.layer, first.operation) if first else (None, None)
             yield Draw(fault.name, strength, layer, order, size, *at, answer)
 
     def _is_of_a_layer(self, name: str) -> bool:
@@ -153,25 +166,28 @@ class Trial:
                 _compute_otherwise(undo, self._parts)
             yield f"{attention}, {'other' if is_other else 'same'} matrices and norms"
 
-    def _located(self, standards: Sequence[Standard]) -> tuple[str, Any]:
+    def _located(self, standards: Sequence[Any]) -> tuple[str, int | None, str | None]:
+        """Return the answer, and of what it names the layer and the operation."""
         comparison = self._compared(standards)
         off = weights_off(self._reference, self._candidate)
         departures = tuple(departures_in(comparison.evidence(), off))
-        return answer_of(departures, len(self._parts.layers)), next(iter(departures), None)
+        first = next(iter(departures), None)
+        at = (first.layer, first.operation) if first else (None, None)
+        return answer_of(departures, self._layers), *at
 
-    def _largest(self, standards: Sequence[Standard]) -> str:
+    def _largest(self, standards: Sequence[Any]) -> str:
         """Return the largest errors of the candidate as it is, wherever they are."""
         evidence = self._compared(standards).evidence()
         excess, peak = max(each.excess for each in evidence), max(each.peak for each in evidence)
         return f"errors up to {excess:.2f} times the dtype's own, single values {peak:.2f} times"
 
-    def _compared(self, standards: Sequence[Standard]) -> Comparison:
+    def _compared(self, standards: Sequence[Any]) -> Comparison:
         comparison = Comparison()
         for standard in standards:
             comparison.add(standard, self._candidate)
         return comparison
 
-    def _standard(self, ids: Sequence[int]) -> Standard:
+    def _standard(self, ids: Sequence[int]) -> Any:
         return standard_of(ids[:TOKENS], reference=self._reference, twin=self._twin)
 
     def _said(self, model: Any) -> Any:
@@ -184,6 +200,60 @@ class Trial:
             logits = model(input_ids=ids, use_cache=False).logits[0, :-1].double()
             said.append(logits.log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0])
         return torch.cat(said)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A text, and what reference and twins tell of it behind each layer."""
+
+    ids: tuple[int, ...]
+    reference: list[list[float]]
+    twins: list[list[list[float]]]
+
+
+class TrialByCuts(Trial):
+    """The same candidates, by what checkpoints of their first layers tell."""
+
+    prompts = len(TEXTS)
+
+    def _standard(self, ids: Sequence[int]) -> _Told:
+        text = tuple(ids[:TOKENS])
+        twins = [logprobs_behind_layers(self._twin, text)]
+        self._twin.set_attn_implementation("eager")
+        twins.append(logprobs_behind_layers(self._twin, text))
+        self._twin.set_attn_implementation("sdpa")
+        reference = logprobs_behind_layers(self._reference, text)
+        if self._twin.dtype == self._reference.dtype:
+            del twins[0]  # the reference itself
+        return _Told(text, reference, twins)
+
+    def _located(self, standards: Sequence[Any]) -> tuple[str, int | None, str | None]:
+        self._weigh = weigh = self._weighing(standards)
+        search = bisection(self._layers)
+        cut = next(search)
+        try:
+            while True:
+                cut = search.send(weigh(cut))
+        except StopIteration as ended:
+            found: Bisected = ended.value
+        return f"{bisected_answer(found)} [{len(found.cuts)} loads]", found.layer, None
+
+    def _largest(self, standards: Sequence[Any]) -> str:
+        worst = max(self._weigh(cut).excess for cut in range(1, self._layers + 1))
+        return f"errors up to {worst:.2f} times the dtype's own"
+
+    def _weighing(self, standards: Sequence[Any]) -> Callable[[int], CutEvidence]:
+        candidate = [logprobs_behind_layers(self._candidate, each.ids) for each in standards]
+
+        def weigh(cut: int) -> CutEvidence:
+            def behind(told: Sequence[Sequence[Sequence[float]]]) -> list[float]:
+                return [one for text in told for one in text[cut - 1]]
+
+            twins = zip(*(each.twins for each in standards), strict=True)
+            reference = behind([each.reference for each in standards])
+            return weighed(cut, reference, [behind(each) for each in twins], behind(candidate))
+
+        return weigh
 
 
 def _put_in(undo: ExitStack, parts: Anatomy, name: str, strength: float, layer: int) -> None:
@@ -260,6 +330,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", required=True, help="the file to write, JSON")
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--how", choices=("hooks", "bisection"), default="hooks")
+    parser.add_argument("--dtype", choices=tuple(DTYPES), default="bf16", help="of the candidate")
     return parser.parse_args()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from math import isfinite
 from typing import Any
 
 from modeltest.api import EngineError
@@ -21,8 +22,6 @@ def logprobs_behind_layers(model: Any, ids: Sequence[int]) -> list[list[float]]:
 
     `model` is a causal language model of transformers. Its own final norm, head and whatever it does behind
     its layers compute them: in further passes its last layer returns the states of others instead of its own.
-
-    Raises: EngineError where one is not finite.
     """
     import torch
 
@@ -30,13 +29,19 @@ def logprobs_behind_layers(model: Any, ids: Sequence[int]) -> list[list[float]]:
     asked = torch.tensor([list(ids)], device=device)
     with torch.inference_mode():
         states = _states(model, asked)
-        told = [each for logits in _logits(model, asked, states) for each in _told(logits, asked)]
+        return [each for logits in _logits(model, asked, states) for each in _told(logits, asked)]
+
+
+def refuse_infinite(told: Sequence[Sequence[float]], dtype: str) -> None:
+    """Refuse a reference that has no numbers to hold a candidate against.
+
+    Raises: EngineError.
+    """
     for layers, logprobs in enumerate(told, start=1):
-        if not all(map(_is_finite, logprobs)):
+        if not all(map(isfinite, logprobs)):
             raise EngineError(
-                f"the reference is not finite behind {layers} layers in {model.dtype}: give another --dtype"
+                f"the reference is not finite behind {layers} layers in {dtype}: give another --dtype"
             )
-    return told
 
 
 def _states(model: Any, asked: Any) -> list[Any]:
@@ -76,7 +81,3 @@ def _told(logits: Any, asked: Any) -> list[list[float]]:
 
 def _first(output: Any) -> Any:
     return output[0] if isinstance(output, tuple) else output
-
-
-def _is_finite(value: float) -> bool:
-    return abs(value) < float("inf")

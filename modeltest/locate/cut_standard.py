@@ -120,7 +120,7 @@ class _Evaluation:
 
     def run(self, engine: Engine, info: EngineInfo, *, directory: Path, tell: Tell) -> None:
         """Feed the texts and write `standard.json`."""
-        from modeltest.locate.cut_logprobs import logprobs_behind_layers
+        from modeltest.locate.cut_logprobs import logprobs_behind_layers, refuse_infinite
 
         assert isinstance(engine, HoldingModule)
         assert isinstance(engine, Tokenizing)
@@ -134,6 +134,7 @@ class _Evaluation:
                 told = []
                 for ids in texts:
                     told.append(logprobs_behind_layers(model, ids))
+                    refuse_infinite(told[-1], info.dtype)
                     tell(len(orders) * len(texts) + len(told), 2 * len(texts), "texts")
             cuts = zip(*told, strict=True)
             orders.append(tuple(tuple(one for text in cut for one in text) for cut in cuts))
