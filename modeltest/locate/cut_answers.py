@@ -11,6 +11,7 @@ from modeltest.api import (
     CutOptions,
     Inquiry,
     Mode,
+    ModelInfo,
     Request,
     RunSpec,
     Sample,
@@ -43,7 +44,7 @@ class LocateCut:
         """Return what is asked. Raises: SpecError."""
         return _CutInquiry(cut_options(spec))
 
-    def summarize_answers(self, samples: Iterable[Sample], spec: RunSpec) -> AnswersSummary:
+    def summarize_answers(self, samples: Iterable[Sample], spec: RunSpec, model: ModelInfo) -> AnswersSummary:
         """Count the answers. Raises: SpecError."""
         failures = [sample.score.error is not None for sample in samples]
         return AnswersSummary(

@@ -7,6 +7,7 @@ from modeltest.api import (
     Capability,
     Completion,
     CutOptions,
+    ModelInfo,
     RunSpec,
     Sample,
     SequentialTask,
@@ -18,6 +19,7 @@ from modeltest.registry import load_task
 
 TEXTS = (tuple(range(10, 17)), (1, 2, 3))
 TASK = LocateCut()
+MODEL = ModelInfo("m", "m", "/w", "m", None, None, None, 128, 1, None)
 BOTH = [True, False]
 
 
@@ -80,9 +82,9 @@ def test_an_engine_that_tells_choices_alone_is_asked_for_some_tokens_one_by_one(
 def test_answers_are_counted(each_token):
     spec = asking(each_token=each_token)
     _, samples = answered(spec)
-    found = TASK.summarize_answers(samples, spec)
+    found = TASK.summarize_answers(samples, spec, MODEL)
     assert found == AnswersSummary(answered=len(samples), expected=len(samples), failed=0)
-    assert TASK.summarize_answers([], spec).expected == len(samples)
+    assert TASK.summarize_answers([], spec, MODEL).expected == len(samples)
 
 
 def test_tokens_that_were_not_told_are_a_failure():
