@@ -137,3 +137,13 @@ def test_a_model_that_is_not_of_the_catalogue_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["acceptance_faults.py", *words])
     with pytest.raises(SystemExit, match=r"'bert=.*': give NAME=DIRECTORY with a NAME of smollm2"):
         acceptance_faults.main()
+
+
+def test_the_document_has_the_tables_of_what_was_found(monkeypatch, capsys):
+    found = acceptance_faults.EFFECTS.with_name("found.jsonl")
+    monkeypatch.setattr("sys.argv", ["acceptance_faults.py", "tell", str(found)])
+    acceptance_faults.main()
+    document = (acceptance_faults.EFFECTS.parents[2] / "docs" / "faults.md").read_text()
+    lines = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert len(lines) > 400
+    assert [line for line in lines if line not in document] == []
