@@ -26,11 +26,12 @@ def normalized(logprobs: Sequence[float]) -> list[float]:
     largest = max(logprobs, default=-inf)
     if not isfinite(largest) or any(isnan(value) for value in logprobs):
         raise ValueError(f"no distribution: {list(logprobs)!r:.80}")
-    # What the likeliest leaves over is summed apart: added to 1 it would lose its last digits.
+    # What the likeliest leaves over is summed apart, and taken off after the largest: added to 1 or to a
+    # number of another size it would lose its last digits.
     rest = list(logprobs)
     rest.remove(largest)
-    total = largest + log1p(fsum(exp(value - largest) for value in rest))
-    return [value - total for value in logprobs]
+    excess = log1p(fsum(exp(value - largest) for value in rest))
+    return [(value - largest) - excess for value in logprobs]
 
 
 def kl_divergence(reference: Sequence[float], candidate: Sequence[float]) -> float:

@@ -1,7 +1,7 @@
 from math import exp, inf, log
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modeltest.compare.divergence import (
@@ -56,6 +56,7 @@ def test_what_is_no_distribution_is_refused(logprobs):
         normalized(logprobs)
 
 
+@example([0.0, 0.0], [-1.125, -28.875])
 @given(LOGPROBS, LOGPROBS)
 def test_one_token_shows_no_more_than_the_whole_distribution(one, other):
     size = min(len(one), len(other))
@@ -65,6 +66,7 @@ def test_one_token_shows_no_more_than_the_whole_distribution(one, other):
 
 def test_what_a_nearly_certain_token_leaves_over_keeps_its_digits():
     nearly = normalized([0.0, -30.0])
+    assert normalized([-1.125, -31.125]) == nearly
     assert nearly[0] == pytest.approx(-exp(-30.0), rel=1e-12)
     assert least_kl_divergence(log(0.5), nearly[0]) == pytest.approx(0.5 * (30 - 2 * log(2)), rel=1e-6)
 
