@@ -12,7 +12,7 @@ from modeltest.rounding import RESOLUTIONS
 LIMIT = "12"
 
 
-def modeltest(*words, place):
+def modeltest(*words, place, status=0):
     done = subprocess.run(
         [sys.executable, "-m", "modeltest", *map(str, words)],
         env={**os.environ, "MODELTEST_OUTPUT_DIR": str(place)},
@@ -20,7 +20,7 @@ def modeltest(*words, place):
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
     return done.stdout
 
 
@@ -52,13 +52,14 @@ def test_a_run_lists_the_questions_that_rounding_in_its_dtype_may_decide(runs, d
     assert summary["near_ties"] == sorted(name for name, margin in margins.items() if margin < limit)
 
 
-def test_bfloat16_is_compared_with_float32_by_the_limits_of_bfloat16_and_keeps_to_them(runs, tmp_path):
-    found = json.loads(
-        modeltest("compare", runs["float32"], runs["bfloat16"], "--format", "json", place=tmp_path)
-    )
+def test_bfloat16_keeps_to_the_limits_of_bfloat16_and_without_a_twin_that_decides_nothing(runs, tmp_path):
+    words = ("compare", runs["float32"], runs["bfloat16"], "--format", "json")
+    found = json.loads(modeltest(*words, place=tmp_path, status=1))
     gates = {gate["name"]: gate for gate in found["gates"]}
     assert gates["divergence"]["outcome"] == "PASS"
     assert gates["divergence"]["limit"] == RESOLUTIONS["bfloat16"].mean_kl
     assert gates["divergence"]["value"] > 0
     assert found["accuracy"]["divergence"]["near_tie_margin"] == RESOLUTIONS["bfloat16"].near_tie
-    assert found["outcome"] != "FAIL"
+    assert gates["rounding"]["outcome"] == "INCONCLUSIVE"
+    assert found["outcome"] == "UNDECIDED"
+    assert json.loads(modeltest(*words, "--undecided", "pass", place=tmp_path))["outcome"] == "UNDECIDED"
