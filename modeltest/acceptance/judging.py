@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from modeltest.acceptance.pack_noise import noise_of
-from modeltest.acceptance.shift_tests import FAILING_TIMES, PASSING_COUNT, Risks, ShiftTests
+from modeltest.acceptance.shift_tests import Risks, ShiftTests, rare_test
 from modeltest.api import Decision, Leaning, Pack, PackAnswer, PackQuestion, PackText, Role
 from modeltest.sequential import (
     DropTest,
     EvidencePath,
     Known,
-    RateLimits,
     RateTest,
     Stratum,
     any_of,
@@ -193,9 +192,7 @@ def _twins(pack: Pack) -> list[Mapping[str, PackAnswer]]:
 def _flip_test(rest: int, risks: Risks) -> RateTest | None:
     if rest < FEWEST_WIDE:
         return None
-    passing = max(PASSING_FLIPS, PASSING_COUNT / rest)
-    failing = max(FAILING_FLIPS, FAILING_TIMES * passing)
-    return RateTest(RateLimits(passing, failing, rest), accept_risk=risks.accept, reject_risk=risks.reject)
+    return rare_test(PASSING_FLIPS, FAILING_FLIPS, rest, risks)
 
 
 def _in_order(

@@ -86,40 +86,14 @@ class SpreadTest:
         return Leaning.PASSED if self._inside.is_excluded else Leaning.OPEN
 
 
-class OutlierTest:
-    """Whether texts or questions that are far off are rare: a mean says little of what is seldom wrong."""
+def rare_test(passing: float, failing: float, population: int, risks: Risks) -> RateTest:
+    """Return a test whether an event is rare among `population`: a rate of `passing`, and none of `failing`.
 
-    def __init__(self, population: int, risks: Risks) -> None:
-        passing = max(PASSING_OUTLIERS, PASSING_COUNT / population)
-        self.limit = max(FAILING_OUTLIERS, FAILING_TIMES * passing)
-        """The rate that no correct port has."""
-
-        limits = RateLimits(passing, self.limit, population)
-        self._test = RateTest(limits, accept_risk=risks.accept, reject_risk=risks.reject)
-
-    @property
-    def passing(self) -> EvidencePath:
-        """Evidence that the rate is less than the limit."""
-        return self._test.passing.path
-
-    @property
-    def failing(self) -> EvidencePath:
-        """Evidence that it is more than a correct port's."""
-        return self._test.failing.path
-
-    @property
-    def rate(self) -> float | None:
-        """Of those so far."""
-        return self._test.rate
-
-    @property
-    def leaning(self) -> Leaning:
-        """How far it has come."""
-        return self._test.leaning
-
-    def take(self, is_outlier: bool) -> None:
-        """Take the next unit in the drawn order."""
-        self._test.take(is_outlier)
+    Of few, `PASSING_COUNT` events decide nothing, and the rates are as much higher.
+    """
+    passing = max(passing, PASSING_COUNT / population)
+    limits = RateLimits(passing, max(failing, FAILING_TIMES * passing), population)
+    return RateTest(limits, accept_risk=risks.accept, reject_risk=risks.reject)
 
 
 class ShiftTests:
@@ -135,7 +109,8 @@ class ShiftTests:
         self.tests: dict[str, EquivalenceTest | SpreadTest] = {
             each.name: self._test(each, risks) for each in noise.statistics
         }
-        self.outliers = OutlierTest(population, risks)
+        self.outliers = rare_test(PASSING_OUTLIERS, FAILING_OUTLIERS, population, risks)
+        """Of what is far off: a mean says little of what is seldom wrong."""
 
     def take(self, unit: str, told: Sequence[float] | None) -> None:
         """Take the next unit in the drawn order; `None` where it failed, which is as far off as can be."""
@@ -160,7 +135,8 @@ class ShiftTests:
     @property
     def evidence_against(self) -> list[float]:
         """Log-evidence of each test against a correct port, now."""
-        return [test.failing.log_evidence for test in (self.outliers, *self.tests.values())]
+        shifts = [test.failing.log_evidence for test in self.tests.values()]
+        return [self.outliers.failing.path.log_evidence, *shifts]
 
     def _test(self, statistic: Statistic, risks: Risks) -> EquivalenceTest | SpreadTest:
         if statistic.is_one_sided:

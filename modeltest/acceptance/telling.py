@@ -18,7 +18,7 @@ from modeltest.api import (
     TestEvidence,
 )
 from modeltest.findings import sentence, sentences
-from modeltest.sequential import EvidencePath, Stratum
+from modeltest.sequential import EvidencePath, RateTest, Stratum
 
 _NAMED = 4
 
@@ -152,36 +152,11 @@ def _tests(judging: Judging) -> Iterator[_Test]:
         decided_at=drop.path.decided_at,
     )
     if (flips := judging.flips) is not None:
-        yield _Test(
-            name="wide flips",
-            of="questions",
-            unit="of the answers",
-            leaning=flips.leaning,
-            value=flips.rate,
-            limit=flips.limits.failing,
-            asked=drop.taken[Stratum.REST],
-            population=strata.rest,
-            against=flips.failing.path.log_evidence,
-            passing=flips.passing.path,
-            decided_at=flips.passing.path.decided_at or flips.failing.path.decided_at,
-        )
+        yield _of_rate("wide flips", "questions", flips, drop.taken[Stratum.REST], strata.rest)
     for of, tests in (("questions", judging.choices), ("texts", judging.tokens)):
         if tests is None:
             continue
-        outliers = tests.outliers
-        yield _Test(
-            name="outliers",
-            of=of,
-            unit="of them",
-            leaning=outliers.leaning,
-            value=outliers.rate,
-            limit=outliers.limit,
-            asked=tests.taken,
-            population=tests.population,
-            against=outliers.failing.log_evidence,
-            passing=outliers.passing,
-            decided_at=outliers.passing.decided_at or outliers.failing.decided_at,
-        )
+        yield _of_rate("outliers", of, tests.outliers, tests.taken, tests.population)
         for name, test in tests.tests.items():
             yield _Test(
                 name=name,
@@ -196,6 +171,22 @@ def _tests(judging: Judging) -> Iterator[_Test]:
                 passing=test.passing,
                 decided_at=test.passing.decided_at or test.failing.decided_at,
             )
+
+
+def _of_rate(name: str, of: str, test: RateTest, asked: int, population: int) -> _Test:
+    return _Test(
+        name=name,
+        of=of,
+        unit="of them",
+        leaning=test.leaning,
+        value=test.rate,
+        limit=test.limits.failing,
+        asked=asked,
+        population=population,
+        against=test.failing.path.log_evidence,
+        passing=test.passing.path,
+        decided_at=test.passing.path.decided_at or test.failing.path.decided_at,
+    )
 
 
 def _bounded(log_evidence: float) -> float:

@@ -15,6 +15,7 @@ from modeltest.api import (
     AcceptanceSummary,
     Certificate,
     ModelTestError,
+    Pack,
     RunResult,
     RunSpec,
     SequentialTask,
@@ -134,11 +135,24 @@ def verify(path: Path, by: VerifyBy, how: How) -> Verified:
         checks += check_run(certificate, result, found)
         checks.append(_journal(certificate, result, directory))
     sound = result if result is not None and checks[-1].state is State.HELD else None
-    pack = None if reference is None else reference.expanduser()
+    pack = None if reference is None else _opened(reference.expanduser())
     checks += _judged(certificate, sound, pack)
     if asked is not None and pack is not None:
         checks += _again(certificate, sound, pack, asked, how)
     return Verified(file, certificate, tuple(checks))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A reference pack that was read, with its file."""
+
+    path: Path
+    pack: Pack
+    digest: str
+
+
+def _opened(path: Path) -> _Opened:
+    return _Opened(path.absolute(), read_pack(path), pack_digest(path))
 
 
 def certificate_in(path: Path) -> Path:
@@ -172,29 +186,28 @@ def _journal(certificate: Certificate, result: RunResult, directory: Path) -> Ch
         return Check("journal", State.DIFFERS, str(problem))
 
 
-def _judged(certificate: Certificate, result: RunResult | None, reference: Path | None) -> Iterator[Check]:
+def _judged(certificate: Certificate, result: RunResult | None, reference: _Opened | None) -> Iterator[Check]:
     if reference is None:
         for name in ("pack", "scores", "tests"):
             yield Check(name, State.NOT_CHECKED, _NO_PACK, is_asked=False)
         return
-    pack, digest = read_pack(reference), pack_digest(reference)
-    found = check_pack(certificate, pack, digest)
+    found = check_pack(certificate, reference.pack, reference.digest)
     yield found
     if result is None or found.state is not State.HELD:
         why = _NO_JOURNAL if result is None else "it is another pack"
         yield from (Check(name, State.NOT_CHECKED, why) for name in ("scores", "tests"))
         return
-    yield check_scores(pack, result.samples)
-    yield _tests(certificate, result, with_pack(result.spec, reference, digest))
+    yield check_scores(reference.pack, result.samples)
+    yield _tests(certificate, result, with_pack(result.spec, reference.path, reference.digest))
 
 
 def _again(
-    certificate: Certificate, result: RunResult | None, path: Path, asked: RecomputeAsked, how: How
+    certificate: Certificate, result: RunResult | None, reference: _Opened, asked: RecomputeAsked, how: How
 ) -> Iterator[Check]:
-    if result is None or pack_digest(path) != certificate.acceptance.pack_sha256:
+    if result is None or reference.digest != certificate.acceptance.pack_sha256:
         yield Check("recomputed", State.NOT_CHECKED, "journal and pack are not both those of the certificate")
         return
-    yield from recomputed(certificate, result.samples, (read_pack(path), path.absolute()), asked, how)
+    yield from recomputed(certificate, result.samples, (reference.pack, reference.path), asked, how)
 
 
 def _tests(certificate: Certificate, result: RunResult, spec: RunSpec) -> Check:

@@ -22,17 +22,15 @@ from modeltest.api import (
     HarnessSummary,
     HoldingModule,
     Mode,
-    ModelTestError,
     PrerequisiteError,
     RunSpec,
     Tell,
     Tokenizing,
 )
-from modeltest.locate.files import options_of
+from modeltest.locate.files import options_of, read_left
 from modeltest.locate.prompts import TEXTS
 from modeltest.machine.files import write_json
-from modeltest.plain.contracts import from_plain, to_plain
-from modeltest.plain.json_text import parse_published_json
+from modeltest.plain.contracts import to_plain
 from modeltest.version import __version__
 
 NAME = "locate_standard"
@@ -100,16 +98,9 @@ class LocateStandard:
 def read_standard(directory: Path) -> CutStandard:
     """Return what the run in `directory` was told.
 
-    Raises: ModelTestError when its file is not there, or is damaged.
+    Raises: as `read_left`.
     """
-    path = directory / FILE
-    try:
-        found: CutStandard = from_plain(CutStandard, parse_published_json(path.read_bytes()))
-    except FileNotFoundError:
-        raise ModelTestError(f"{path} is not there: the run did not come to its end") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise ModelTestError(f"{path} does not hold what {NAME} writes: {problem!r}") from problem
-    return found
+    return read_left(directory / FILE, CutStandard, NAME)
 
 
 class _Evaluation:
