@@ -31,8 +31,8 @@ from statistics import median
 
 from acceptance_orders import judging_of, without
 
-from modeltest.acceptance.asking import PackScorer, request_of
-from modeltest.acceptance.judging import Asked, Judging, Unit, least_max_drop
+from modeltest.acceptance.asking import PackScorer, Unit, request_of
+from modeltest.acceptance.judging import Asked, Judging, least_max_drop
 from modeltest.acceptance.pack_answers import NAME as PACK_ANSWERS
 from modeltest.api import (
     Decision,
@@ -40,6 +40,7 @@ from modeltest.api import (
     PackAnswer,
     PackOptions,
     PackText,
+    PackWording,
     Role,
     RunSpec,
     Sample,
@@ -222,6 +223,9 @@ def ask_until_rejected(bench: Bench, judging: Judging, tokens: int, questions: i
     """Ask texts up to `tokens`, then questions; return how many questions, 0 where texts decided."""
     later: list[Unit] = []
     while judging.questions == 0 and (window := judging.window()):
+        if isinstance(window[0], PackWording):
+            judging.take(bench.answers(window))
+            continue
         later += [unit for unit in window if not isinstance(unit, PackText)]
         texts = list(within(window, tokens - judging.scored_tokens))
         if not texts:

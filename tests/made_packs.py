@@ -14,6 +14,7 @@ from modeltest.api import (
     PackQuestion,
     PackTask,
     PackText,
+    PackWording,
     Record,
     Role,
     RunSpec,
@@ -163,3 +164,16 @@ def moved(answer: PackAnswer, by: float) -> PackAnswer:
 def with_manifest(pack: Pack, **fields: Any) -> Pack:
     """Return a pack that says something else of itself."""
     return replace(pack, manifest=replace(pack.manifest, **fields))
+
+
+def with_wordings(pack: Pack, count: int) -> Pack:
+    """Return a pack that has its first questions as text too."""
+    wordings = tuple(
+        PackWording(
+            each.id,
+            text=f"{each.record.fields['question']} Answer:",
+            choices=(" A", " B", " C", " D")[: len(each.choices)],
+        )
+        for each in pack.questions[:count]
+    )
+    return replace(with_manifest(pack, wordings=count), wordings=wordings)

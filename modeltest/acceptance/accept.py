@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 
 from modeltest.acceptance.advice import locate_words
-from modeltest.acceptance.asking import PackScorer, request_of
-from modeltest.acceptance.judging import Asked, Judging, Unit, least_max_drop
+from modeltest.acceptance.asking import PackScorer, Unit, request_of
+from modeltest.acceptance.judging import Asked, Judging, least_max_drop
 from modeltest.acceptance.opening import capabilities_for, manifest_of, pack_of, pack_options
 from modeltest.acceptance.telling import summary_of
 from modeltest.api import (
@@ -18,6 +18,7 @@ from modeltest.api import (
     ModelInfo,
     Pack,
     PackText,
+    PackWording,
     Request,
     RunSpec,
     Sample,
@@ -62,8 +63,7 @@ class Accept:
         """Judge the answers again, in the order in which they were asked for. Raises: SpecError."""
         pack, options = pack_of(spec), pack_options(spec)
         by_id = {sample.score.request_id: sample for sample in samples}
-        texts = {each.id for each in pack.texts}
-        inquiry = AcceptInquiry(pack, _judging(pack, spec, tells_tokens=not texts.isdisjoint(by_id)))
+        inquiry = AcceptInquiry(pack, _judging(pack, spec, tells_tokens=_tells_tokens(pack, by_id)))
         inquiry.replay(by_id)
         return summary_of(
             inquiry.judging,
@@ -83,7 +83,11 @@ class AcceptInquiry:
         self._scorer = PackScorer(pack)
         texts = len(pack.texts) if judging.tokens is not None else 0
         limit = judging.asked.questions
-        self.most = texts + (len(pack.questions) if limit is None else min(limit, len(pack.questions)))
+        self.most = (
+            len(pack.wordings)
+            + texts
+            + (len(pack.questions) if limit is None else min(limit, len(pack.questions)))
+        )
 
     def windows(self) -> Generator[Sequence[Request], Sequence[Sample], None]:
         """Yield windows sorted by prompt, so that equal beginnings are neighbours; take them as drawn."""
@@ -104,6 +108,12 @@ class AcceptInquiry:
         self.judging.take([(unit, self._scorer.answer(samples[unit.id])) for unit in window])
 
 
+def _tells_tokens(pack: Pack, answered: Collection[str]) -> bool:
+    """Whether the engine told texts, by what was asked: they are in the first window behind the prompts."""
+    others = set(answered) - {each.id for each in pack.wordings}
+    return not others or not others.isdisjoint(each.id for each in pack.texts)
+
+
 def _judging(pack: Pack, spec: RunSpec, *, tells_tokens: bool) -> Judging:
     options = pack_options(spec)
     asked = Asked(
@@ -117,4 +127,7 @@ def _judging(pack: Pack, spec: RunSpec, *, tells_tokens: bool) -> Judging:
 
 
 def _place(unit: Unit) -> tuple[int, ...]:
+    """Return what sorts it: prompts as text stand before all others, their ids are not known yet."""
+    if isinstance(unit, PackWording):
+        return ()
     return unit.context if isinstance(unit, PackText) else unit.prompt

@@ -8,6 +8,7 @@ from hashlib import sha256
 from modeltest import registry
 from modeltest.api import (
     AccuracyTask,
+    ChatPrompt,
     Completion,
     ModelTestError,
     Pack,
@@ -16,22 +17,36 @@ from modeltest.api import (
     PackQuestion,
     PackTask,
     PackText,
+    PackWording,
     Request,
     Sample,
     Score,
     SpecError,
     TaskData,
+    TextPrompt,
     TokenPrompt,
 )
+from modeltest.packs.drafting import answer_to
 
 TEXT_SUBJECT = "text"
 """The subject of texts, which are of no task."""
 
+WORDING_SUBJECT = "prompt as text"
+"""The subject of questions that are asked as text: their answers are not looked at."""
 
-def request_of(one: PackQuestion | PackText) -> Request:
+SAME_IDS, OTHER_IDS = "the same token ids", "other token ids"
+"""What a question that is asked as text is expected to become, and what else it may."""
+
+Unit = PackQuestion | PackText | PackWording
+"""What a pack has to be asked."""
+
+
+def request_of(one: Unit) -> Request:
     """Return what is asked of an engine."""
     if isinstance(one, PackText):
         return Request(one.id, TokenPrompt(one.context), choices=(one.ids,), each_token=True)
+    if isinstance(one, PackWording):
+        return _worded(one)
     return Request(
         one.id,
         TokenPrompt(one.prompt),
@@ -110,14 +125,22 @@ class PackScorer:
         self._tasks = {task.task: (task_of_pack(task), task) for task in pack.manifest.tasks}
         self._questions = {question.id: question for question in pack.questions}
         self._texts = {text.id: text for text in pack.texts}
+        self._wordings = {wording.id: wording for wording in pack.wordings}
         for question in pack.questions:
             self.score(Completion(question.id, error="not asked yet"))
 
     def score(self, completion: Completion) -> Score:
-        """Judge one completion: a question by the rule of its task, a text by whether each token was told."""
+        """Judge one completion.
+
+        A question by the rule of its task, a text by whether each token was told, a question as text by what
+        the engine made of it.
+        """
         text = self._texts.get(completion.request_id)
         if text is not None:
             return _told(text, completion)
+        wording = self._wordings.get(completion.request_id)
+        if wording is not None:
+            return _read(wording, self._questions[wording.question], completion)
         question = self._questions[completion.request_id]
         return scored(*self._tasks[question.task], question, completion)
 
@@ -128,8 +151,29 @@ class PackScorer:
             return None
         if score.request_id in self._texts:
             return PackAnswer(score.request_id, completion.token_logprobs[0])
-        logprobs = completion.choice_logprobs if self._questions[score.request_id].choices else ()
-        return PackAnswer(score.request_id, logprobs, score.predicted, score.correct, score.margin)
+        if score.request_id in self._wordings:
+            return PackAnswer(score.request_id, (), score.predicted, score.correct)
+        return answer_to(self._questions[score.request_id], score, completion)
+
+
+def _worded(one: PackWording) -> Request:
+    prompt = ChatPrompt((), (), one.turns) if one.text is None else TextPrompt("", (), one.text)
+    tokens = 0 if one.choices else 1
+    return Request(one.id, prompt, max_new_tokens=tokens, choices=one.choices, choice_rule=one.choice_rule)
+
+
+def _read(wording: PackWording, question: PackQuestion, completion: Completion) -> Score:
+    """Say whether the engine read the token ids of the question; unknown where it does not tell them."""
+    score = Score(wording.id, WORDING_SUBJECT, "", SAME_IDS, error=completion.error)
+    if completion.error is not None:
+        return score
+    if not completion.prompt_tokens:
+        return replace(score, no_answer=True)
+    is_same = completion.prompt_tokens == question.prompt and completion.choice_tokens in (
+        (),
+        question.choices,
+    )
+    return replace(score, predicted=SAME_IDS if is_same else OTHER_IDS, correct=is_same)
 
 
 def _told(text: PackText, completion: Completion) -> Score:

@@ -11,9 +11,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from modeltest.acceptance.asking import Unit
+from modeltest.acceptance.end_test import end_test
 from modeltest.acceptance.pack_noise import noise_of
+from modeltest.acceptance.prompt_test import PromptTest
 from modeltest.acceptance.shift_tests import Risks, ShiftTests, rare_test
-from modeltest.api import Decision, Leaning, Pack, PackAnswer, PackQuestion, PackText, Role
+from modeltest.api import (
+    Decision,
+    Leaning,
+    Pack,
+    PackAnswer,
+    PackQuestion,
+    PackText,
+    PackWording,
+    Role,
+)
 from modeltest.sequential import (
     DropTest,
     EvidencePath,
@@ -26,8 +38,6 @@ from modeltest.sequential import (
     stratum_of,
 )
 from modeltest.shifts.answers import least_telling_drop, near_tie_cut
-
-Unit = PackQuestion | PackText
 
 PASSING_FLIPS, FAILING_FLIPS = 0.002, 0.015
 """Of the questions that rounding does not flip: what a correct port may, and what no correct port does."""
@@ -74,19 +84,26 @@ class Judging:
         rest = [name for name, stratum in self.strata.items() if stratum is Stratum.REST]
         self.flips = _flip_test(len(rest), asked.risks)
         self.choices = self._shifts(rest, has_positions=False)
+        self.prompts = PromptTest(len(pack.wordings))
+        # What is generated has no margin, so it is among the near-ties, and drawn in their order.
+        self.ends = end_test(pack.questions, pack.reference, _twins(pack), asked.risks)
         texts = [each.id for each in pack.texts] if asked.tells_tokens else []
         self.tokens = self._shifts(texts, has_positions=True)
         self._orders = {
             stratum: _in_order(pack.questions, self.strata, stratum, asked.seed) for stratum in Stratum
         }
+        self._questions = {each.id: each for each in pack.questions}
         by_id = {each.id: each for each in pack.texts}
         self._texts = iter([by_id[name] for name in draw_order(texts, asked.seed)])
+        self._wordings: Iterator[Unit] = iter(pack.wordings)
         self._size = FIRST_QUESTIONS
 
     def window(self) -> list[Unit]:
         """Return what is asked next, in the drawn order; nothing when all is decided or asked."""
         if self.decision is not None:
             return []
+        if prompts := list(self._wordings):
+            return prompts  # alone: where one becomes something else, nothing more is asked
         found: list[Unit] = []
         if self.tokens is not None and self.tokens.is_open:
             found += _next(self._texts, TEXTS)
@@ -107,7 +124,9 @@ class Judging:
             if self.decision is not None:
                 return
             self.failed += answer is None
-            if isinstance(unit, PackText):
+            if isinstance(unit, PackWording):
+                self._take_wording(unit, answer)
+            elif isinstance(unit, PackText):
                 self._take_text(unit, answer)
             else:
                 self._take_question(unit, answer)
@@ -116,13 +135,18 @@ class Judging:
     @property
     def decision(self) -> Decision | None:
         """What is decided; `None` while it is open."""
-        if self.rejecting.decided_at is not None or self.drop.leaning is Leaning.FAILED:
+        certain = (self.drop, self.prompts)
+        if self.rejecting.decided_at is not None or any(test.leaning is Leaning.FAILED for test in certain):
             return Decision.REJECT
-        flips = self.flips is None or self.flips.leaning is Leaning.PASSED
         shifts = all(tests is None or tests.has_passed for tests in (self.choices, self.tokens))
-        if self.drop.leaning is Leaning.PASSED and flips and shifts:
+        rates = [test for test in (self.flips, self.ends) if test is not None]
+        if shifts and all(test.leaning in (Leaning.PASSED, Leaning.NOT_RUN) for test in (*certain, *rates)):
             return Decision.ACCEPT
         return None
+
+    def _take_wording(self, unit: PackWording, answer: PackAnswer | None) -> None:
+        self.prompt_tokens += len(self._questions[unit.question].prompt)
+        self.prompts.take(False if answer is None else answer.correct)
 
     def _take_text(self, unit: PackText, answer: PackAnswer | None) -> None:
         self.texts += 1
@@ -137,6 +161,8 @@ class Judging:
         reference, stratum = self.pack.reference[unit.id], self.strata[unit.id]
         is_right = answer is not None and bool(answer.correct)
         self.drop.take(stratum, int(is_right) - int(bool(reference.correct)))
+        if self.ends is not None and unit.id in self.ends.expected:
+            self.ends.take(unit.id, answer)
         if stratum is Stratum.REST:
             if self.flips is not None:
                 self.flips.take(answer is None or answer.predicted != reference.predicted)
@@ -152,7 +178,8 @@ class Judging:
             for evidence in tests.evidence_against
         ]
         flips = [] if self.flips is None else [self.flips.failing.path.log_evidence]
-        return [*shifts, *flips] or [0.0]
+        ends = [] if self.ends is None else [self.ends.log_evidence]
+        return [*shifts, *flips, *ends] or [0.0]
 
     def _shifts(self, units: Sequence[str], *, has_positions: bool) -> ShiftTests | None:
         if not units:
@@ -162,7 +189,10 @@ class Judging:
 
     def _wants_questions(self) -> bool:
         others = self.drop.leaning is not Leaning.PASSED
-        return others or self._wants_rest()
+        return others or self._wants_rest() or self._wants_ends()
+
+    def _wants_ends(self) -> bool:
+        return self.ends is not None and self.ends.leaning in (Leaning.OPEN, Leaning.FAILED)
 
     def _wants_rest(self) -> bool:
         flips = self.flips is not None and self.flips.leaning is not Leaning.PASSED
@@ -170,7 +200,8 @@ class Judging:
 
     def _shares(self, count: int) -> Mapping[Stratum, int]:
         if self.drop.leaning is Leaning.PASSED:
-            return {Stratum.REST: count}
+            near = 0 if not self._wants_ends() else count // 2 if self._wants_rest() else count
+            return {Stratum.NEAR: near, Stratum.REST: count - near}
         drawn = self.drop.allocate(count)
         return {Stratum.NEAR: drawn.near, Stratum.REST: drawn.rest, Stratum.SPARE: drawn.spare}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Sequence
 
-from modeltest.acceptance.asking import PackScorer, drawn_questions, drawn_texts, request_of
+from modeltest.acceptance.asking import PackScorer, Unit, drawn_questions, drawn_texts, request_of
 from modeltest.acceptance.opening import capabilities_for, manifest_of, pack_of, pack_options
 from modeltest.api import (
     AnswersSummary,
@@ -17,8 +17,6 @@ from modeltest.api import (
     ModelInfo,
     Pack,
     PackOptions,
-    PackQuestion,
-    PackText,
     Request,
     RunSpec,
     Sample,
@@ -80,7 +78,7 @@ class PackInquiry:
 
     def __init__(self, pack: Pack, options: PackOptions) -> None:
         """Draw the questions. Raises: as `PackScorer`."""
-        self._asked: list[PackQuestion | PackText] = [
+        self._asked: list[Unit] = [
             *drawn_questions(pack, options),
             *drawn_texts(pack, options),
         ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modeltest.acceptance.judging import Judging
+from modeltest.acceptance.prompt_test import PromptTest
 from modeltest.api import (
     CERTAIN,
     AcceptanceCost,
@@ -18,7 +19,7 @@ from modeltest.api import (
     TestEvidence,
 )
 from modeltest.findings import sentence, sentences
-from modeltest.sequential import EvidencePath, RateTest, Stratum
+from modeltest.sequential import RateTest, Stratum
 
 _NAMED = 4
 
@@ -37,7 +38,7 @@ def summary_of(
     where the port departs if it does.
     """
     tests = tuple(test.evidence(judging.asked.risks.accept) for test in _tests(judging))
-    lost = (*_not_run(judging), *_tokenizer(judging.pack.manifest.model.tokenizer_sha256, tokenizer_sha256))
+    lost = (*_not_run(judging), *_tokenizer(judging, tokenizer_sha256))
     decision, reasons = _decided(judging, tests, answers_alone=answers_alone)
     asked = judging.asked
     return AcceptanceSummary(
@@ -54,7 +55,7 @@ def summary_of(
         order_seed=asked.seed,
         cost=_cost(judging),
         failed=judging.failed,
-        locate=locate if decision is Decision.REJECT else (),
+        locate=locate if decision is Decision.REJECT and _is_of_model(judging) else (),
     )
 
 
@@ -75,7 +76,14 @@ def _decided(
     return decision, (accepted, *([Finding(FindingCode.ANSWERS_ALONE)] if judging.tokens is None else []))
 
 
+def _is_of_model(judging: Judging) -> bool:
+    """Whether answers show a difference, and not prompts alone."""
+    return judging.rejecting.decided_at is not None or judging.drop.leaning is Leaning.FAILED
+
+
 def _against(judging: Judging, tests: tuple[TestEvidence, ...]) -> Iterator[Finding]:
+    if judging.prompts.leaning is Leaning.FAILED:
+        yield _prompts_differ(judging.prompts)
     if judging.drop.leaning is Leaning.FAILED:
         yield Finding(FindingCode.ACCURACY_LOST, {"allowed": judging.asked.max_drop})
     if judging.rejecting.decided_at is not None:
@@ -99,8 +107,12 @@ class _Test:
     against: float
     """Log-evidence against a correct port, now."""
 
-    passing: EvidencePath
+    log_passing: float
+    """The most log-evidence so far that it is right."""
+
     decided_at: int | None
+    said: Finding | None = None
+    """What it says; `None`: by its numbers."""
 
     def evidence(self, risk: float) -> TestEvidence:
         """Return it with its statement; `risk` is that of passing wrongly."""
@@ -112,7 +124,9 @@ class _Test:
             "asked": self.asked,
             "population": self.population,
         }
-        if self.leaning is Leaning.PASSED:
+        if self.said is not None:
+            statement = self.said
+        elif self.leaning is Leaning.PASSED:
             statement = Finding(FindingCode.TEST_PASSES, {**values, "risk": risk})
         elif self.leaning is Leaning.FAILED:
             statement = Finding(FindingCode.TEST_FAILS, values)
@@ -126,7 +140,7 @@ class _Test:
             limit=self.limit,
             unit=self.unit,
             log_evidence_against=_bounded(self.against),
-            log_evidence_for=_bounded(self.passing.log_maximum),
+            log_evidence_for=_bounded(self.log_passing),
             asked=self.asked,
             population=self.population,
             decided_at=self.decided_at,
@@ -138,6 +152,8 @@ class _Test:
 def _tests(judging: Judging) -> Iterator[_Test]:
     drop, strata = judging.drop, judging.drop.strata
     asked = sum(drop.taken.values())
+    if (prompts := judging.prompts).leaning is not Leaning.NOT_RUN:
+        yield _of_prompts(prompts)
     yield _Test(
         name="accuracy",
         of="questions",
@@ -148,11 +164,13 @@ def _tests(judging: Judging) -> Iterator[_Test]:
         asked=asked,
         population=strata.population,
         against=0.0,
-        passing=drop.path,
+        log_passing=drop.path.log_maximum,
         decided_at=drop.path.decided_at,
     )
     if (flips := judging.flips) is not None:
         yield _of_rate("wide flips", "questions", flips, drop.taken[Stratum.REST], strata.rest)
+    if (ends := judging.ends) is not None and not ends.is_untold:
+        yield _of_rate("ends", "generated answers", ends.rate, ends.taken, len(ends.expected))
     for of, tests in (("questions", judging.choices), ("texts", judging.tokens)):
         if tests is None:
             continue
@@ -168,9 +186,36 @@ def _tests(judging: Judging) -> Iterator[_Test]:
                 asked=tests.taken,
                 population=tests.population,
                 against=test.failing.log_evidence,
-                passing=test.passing,
+                log_passing=test.passing.log_maximum,
                 decided_at=test.passing.decided_at or test.failing.decided_at,
             )
+
+
+def _of_prompts(test: PromptTest) -> _Test:
+    """Return it; a limit of none, and no risk: what it says is certain."""
+    is_decided = test.leaning is not Leaning.OPEN
+    said = {
+        Leaning.PASSED: Finding(FindingCode.PROMPTS_AGREE, {"asked": test.taken}),
+        Leaning.FAILED: _prompts_differ(test),
+    }
+    return _Test(
+        name="token ids",
+        of="prompts",
+        unit="of them",
+        leaning=test.leaning,
+        value=test.rate,
+        limit=0.0,
+        asked=test.taken,
+        population=test.population,
+        against=CERTAIN if test.others else 0.0,
+        log_passing=CERTAIN if test.leaning is Leaning.PASSED else 0.0,
+        decided_at=test.taken if is_decided else None,
+        said=said.get(test.leaning),
+    )
+
+
+def _prompts_differ(test: PromptTest) -> Finding:
+    return Finding(FindingCode.PROMPTS_DIFFER, {"count": test.others, "asked": test.taken})
 
 
 def _of_rate(name: str, of: str, test: RateTest, asked: int, population: int) -> _Test:
@@ -184,7 +229,7 @@ def _of_rate(name: str, of: str, test: RateTest, asked: int, population: int) ->
         asked=asked,
         population=population,
         against=test.failing.path.log_evidence,
-        passing=test.passing.path,
+        log_passing=test.passing.path.log_maximum,
         decided_at=test.passing.path.decided_at or test.failing.path.decided_at,
     )
 
@@ -202,17 +247,28 @@ def _not_run(judging: Judging) -> Iterator[Finding]:
             yield Finding(FindingCode.NO_TOKENS_TOLD, {"texts": texts})
         else:
             yield Finding(FindingCode.NO_TWIN_TO_JUDGE_BY, {"of": "texts"})
+    if judging.prompts.leaning is Leaning.NOT_RUN:
+        yield Finding(
+            FindingCode.PROMPTS_NOT_TOLD if judging.prompts.population else FindingCode.NO_PROMPTS_IN_PACK
+        )
+    if judging.ends is not None and judging.ends.is_untold:
+        yield Finding(FindingCode.ENDS_NOT_TOLD, {"answers": len(judging.ends.expected)})
     if judging.flips is None:
         yield Finding(FindingCode.NO_MARGINS)
     elif judging.choices is None:
         yield Finding(FindingCode.NO_TWIN_TO_JUDGE_BY, {"of": "questions"})
 
 
-def _tokenizer(reference: str | None, port: str | None) -> Iterator[Finding]:
-    """Say that token ids show nothing of what text becomes, where it may become something else."""
+def _tokenizer(judging: Judging, port: str | None) -> Iterator[Finding]:
+    """Say where prompts as text may become something else than those that were asked."""
+    reference, prompts = judging.pack.manifest.model.tokenizer_sha256, judging.prompts
     if reference is None or reference == port:
         return
-    yield Finding(FindingCode.UNKNOWN_TOKENIZER if port is None else FindingCode.OTHER_TOKENIZER)
+    if port is not None:
+        told = prompts.taken - prompts.untold - prompts.others
+        yield Finding(FindingCode.OTHER_TOKENIZER, {"told": told})
+    elif prompts.leaning is not Leaning.PASSED:
+        yield Finding(FindingCode.UNKNOWN_TOKENIZER)
 
 
 def _cost(judging: Judging) -> AcceptanceCost:

@@ -137,6 +137,7 @@ from modeltest.api.modes import (
     modes_of_word,
 )
 from modeltest.api.reference import (
+    WORDING_PREFIX,
     Computation,
     Pack,
     PackAnswer,
@@ -145,6 +146,7 @@ from modeltest.api.reference import (
     PackQuestion,
     PackTask,
     PackText,
+    PackWording,
     Role,
 )
 from modeltest.api.report import OnRequest, Preparing, Report, WithoutTokens
@@ -238,6 +240,7 @@ __all__ = [
     "TASK_FILE_PREFIX",
     "UNCOMPARED",
     "UNSET_DEGREE",
+    "WORDING_PREFIX",
     "Ability",
     "AcceptanceCost",
     "AcceptanceSummary",
@@ -348,6 +351,7 @@ __all__ = [
     "PackQuestion",
     "PackTask",
     "PackText",
+    "PackWording",
     "PairedAccuracy",
     "PairedTable",
     "Parallel",

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from modeltest.api.exchange import Record
+from modeltest.api.exchange import ChoiceRule, Record, Turn
 from modeltest.api.facts import DatasetInfo
 from modeltest.api.spec import RunSpec
+
+WORDING_PREFIX = "wording/"
+"""Begins the id of a question that is asked as text."""
 
 
 class Role(str, Enum):
@@ -94,6 +97,26 @@ class PackText:
 
 
 @dataclass(frozen=True, slots=True)
+class PackWording:
+    """A question of the pack as text: what an engine must turn into the token ids that the question has."""
+
+    question: str
+    """Its id."""
+
+    text: str | None = None
+    turns: tuple[Turn, ...] = ()
+    """A conversation for the chat template, where there is no text."""
+
+    choices: tuple[str, ...] = ()
+    choice_rule: ChoiceRule = ChoiceRule.CONTINUATION
+
+    @property
+    def id(self) -> str:
+        """Unique in the pack."""
+        return WORDING_PREFIX + self.question
+
+
+@dataclass(frozen=True, slots=True)
 class PackAnswer:
     """What one computation answered to a question or a text."""
 
@@ -107,6 +130,9 @@ class PackAnswer:
 
     margin: float | None = None
     """Difference of the best two choices in nats."""
+
+    output: tuple[int, ...] | None = None
+    """Token ids of an answer that was generated, with those that end it; `None` where they are not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +161,8 @@ class PackManifest:
     computations: tuple[Computation, ...]
     """The reference first."""
 
+    wordings: int = 0
+
     is_draft: bool = False
     """The reference has not told the texts yet: a step of `modeltest reference make`, nothing to judge by."""
 
@@ -148,6 +176,8 @@ class Pack:
     texts: tuple[PackText, ...]
     answers: Mapping[str, Mapping[str, PackAnswer]]
     """By the name of the computation, then by question or text. Twins and directions may leave some out."""
+
+    wordings: tuple[PackWording, ...] = ()
 
     def of_role(self, role: Role) -> tuple[Computation, ...]:
         """Return the computations of a role, in the order of the manifest."""

@@ -118,6 +118,7 @@ def check_scores(pack: Pack, samples: Iterable[Sample]) -> Check:
     """
     scorer = PackScorer(pack)
     known = {each.id for each in pack.questions} | {each.id for each in pack.texts}
+    known |= {each.id for each in pack.wordings}
     is_right = {
         each.score.request_id: each.score.request_id in known and scorer.score(each.completion) == each.score
         for each in samples

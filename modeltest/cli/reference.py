@@ -83,7 +83,8 @@ def verify(path: Path) -> None:
     refuse_wrong_scores(pack, str(path))
     click.echo(
         f"{path} is sound: {len(pack.questions)} questions, {len(pack.texts)} texts, "
-        f"{len(pack.manifest.computations)} computations; sha256 {pack_digest(path)}"
+        f"{len(pack.wordings)} prompts as text, {len(pack.manifest.computations)} computations; "
+        f"sha256 {pack_digest(path)}"
     )
 
 
@@ -105,6 +106,7 @@ def _show(pack: Pack, path: Path, sha256: str) -> None:
             ("tokenizer", model.tokenizer_sha256 or "-"),
             ("reference", f"engine {first.engine}, {first.dtype} on {first.device}"),
             ("texts", f"{len(pack.texts)}, {told} tokens told"),
+            ("prompts as text", f"{len(pack.wordings)}"),
         ],
     )
     print_rows(("task", "questions", "right", "protocol", "shots", "left out"), list(_tasks(pack)))

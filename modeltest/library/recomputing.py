@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from modeltest.acceptance.asking import PackScorer
-from modeltest.api import Certificate, Pack, PackAnswer, PackOptions, Sample
+from modeltest.api import WORDING_PREFIX, Certificate, Pack, PackAnswer, PackOptions, Sample
 from modeltest.certificate.asking_again import check_again, drawn
 from modeltest.certificate.checks import Check, State
 from modeltest.library.carrying_out import How
@@ -31,7 +31,8 @@ def recomputed(
     """
     read, path = pack
     scorer = PackScorer(read)
-    then = {sample.score.request_id: scorer.answer(sample) for sample in samples}
+    asked_again = (each for each in samples if not each.score.request_id.startswith(WORDING_PREFIX))
+    then = {sample.score.request_id: scorer.answer(sample) for sample in asked_again}
     seed = secrets.randbits(32) if asked.seed is None else asked.seed
     names = drawn(then, asked.count, seed)
     options = PackOptions(str(path), certificate.acceptance.pack_sha256, only=names)

@@ -37,6 +37,7 @@ from modeltest.options.references import ReferenceAsked, TwinOrder, reference_ma
 from modeltest.packs.drafting import DraftedTask, computation_of, drafted, pack_model, refuse_other_models
 from modeltest.packs.files import read_pack, write_pack
 from modeltest.packs.texts import chosen_texts
+from modeltest.packs.wordings import chosen_wordings
 from modeltest.run.planning.plan import Plan, plan
 from modeltest.run.record.directory import read_result
 from modeltest.run.supervisor.lock import hold
@@ -189,6 +190,7 @@ def _drafted(results: Sequence[tuple[Path, RunResult]], asked: ReferenceAsked, p
     questions = [question for task in tasks for question in task.questions]
     special = first.engine.special_token_ids if first.engine else ()
     texts = chosen_texts(questions, asked.texts, seed=asked.seed, special_ids=special)
+    wordings = chosen_wordings([task.whole for task in tasks], seed=asked.seed)
     if len(texts) < asked.texts:
         how.progress.line(f"{len(texts)} texts instead of {asked.texts}: the prompts have no more pieces")
     manifest = PackManifest(
@@ -197,10 +199,12 @@ def _drafted(results: Sequence[tuple[Path, RunResult]], asked: ReferenceAsked, p
         model=pack_model(first.model),
         tasks=tuple(task.task for task in tasks),
         texts=len(texts),
+        wordings=len(wordings),
         computations=(computation_of(REFERENCE, Role.REFERENCE, first),),
         is_draft=True,
     )
-    pack = Pack(manifest, tuple(questions), tuple(texts), {REFERENCE: _answers_of(tasks)})
+    answers = {REFERENCE: _answers_of(tasks)}
+    pack = Pack(manifest, tuple(questions), tuple(texts), answers, tuple(wordings))
     return _Base(first, path, write_pack(path, pack), pack, PackScorer(pack))
 
 

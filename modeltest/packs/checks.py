@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
-from modeltest.api import Pack, PackAnswer, PackManifest, PackQuestion, PackText, Role
-from modeltest.packs.layout import QUESTIONS, TEXTS, answers_member
+from modeltest.api import Pack, PackAnswer, PackManifest, PackQuestion, PackText, PackWording, Role
+from modeltest.packs.layout import QUESTIONS, TEXTS, WORDINGS, answers_member
 from modeltest.packs.lines import question_id
 
 TEXT_PREFIX = "text/"
@@ -25,6 +25,7 @@ def check_pack(pack: Pack) -> None:
     check_manifest(pack.manifest)
     _check_questions(pack)
     _check_texts(pack)
+    _check_wordings(pack)
     asked = {question.id: question for question in pack.questions}
     told = {text.id: text for text in pack.texts}
     for computation in pack.manifest.computations:
@@ -94,6 +95,28 @@ def _check_texts(pack: Pack) -> None:
             raise ValueError(f"{TEXTS}: text {text.id!r:.90} {_NO_IDS}")
 
 
+def _check_wordings(pack: Pack) -> None:
+    _refuse_twice((wording.question for wording in pack.wordings), f"{WORDINGS}: question")
+    if len(pack.wordings) != pack.manifest.wordings:
+        raise ValueError(
+            f"{WORDINGS} has {len(pack.wordings)} questions, and the manifest says {pack.manifest.wordings}"
+        )
+    asked = {question.id: question for question in pack.questions}
+    for wording in pack.wordings:
+        if problem := _problem_of_wording(wording, asked.get(wording.question)):
+            raise ValueError(f"{WORDINGS}: question {wording.question!r:.90} {problem}")
+
+
+def _problem_of_wording(wording: PackWording, question: PackQuestion | None) -> str | None:
+    if question is None:
+        return "is none of the pack's"
+    if (wording.text is None) != bool(wording.turns):
+        return "has neither a text nor a conversation, or both"
+    if len(wording.choices) != len(question.choices):
+        return f"has {len(wording.choices)} choices as text and {len(question.choices)} as token ids"
+    return None
+
+
 def _check_answers(
     answers: Mapping[str, PackAnswer],
     asked: Mapping[str, PackQuestion],
@@ -118,6 +141,8 @@ def _problem_of_answer(answer: PackAnswer, question: PackQuestion) -> str | None
         return f"has {len(answer.logprobs)} log-probabilities for {len(question.choices)} choices"
     if answer.correct is None:
         return "is not scored"
+    if answer.output is not None and (question.choices or not _are_in_range(answer.output)):
+        return "has an output, and nothing was generated" if question.choices else _NO_IDS
     if answer.margin is not None and not 0 <= answer.margin < math.inf:
         return f"has the margin {answer.margin}"
     return None
@@ -126,7 +151,7 @@ def _problem_of_answer(answer: PackAnswer, question: PackQuestion) -> str | None
 def _problem_of_told(answer: PackAnswer, text: PackText) -> str | None:
     if len(answer.logprobs) != len(text.ids):
         return f"has {len(answer.logprobs)} log-probabilities for {len(text.ids)} tokens"
-    if answer.predicted is not None or answer.correct is not None or answer.margin is not None:
+    if any(each is not None for each in (answer.predicted, answer.correct, answer.margin, answer.output)):
         return "is a text, and has an answer"
     return None
 
@@ -141,7 +166,11 @@ def _refuse_missing(answers: Collection[str], expected: Iterable[str], where: st
 
 
 def _are_ids(ids: tuple[int, ...]) -> bool:
-    return bool(ids) and min(ids) >= 0 and max(ids) <= LARGEST_ID
+    return bool(ids) and _are_in_range(ids)
+
+
+def _are_in_range(ids: tuple[int, ...]) -> bool:
+    return min(ids, default=0) >= 0 and max(ids, default=0) <= LARGEST_ID
 
 
 def _refuse_twice(names: Iterable[str], what: str) -> None:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from hashlib import sha256
 
 from modeltest.api import (
+    Completion,
     Computation,
     ModelInfo,
     PackAnswer,
@@ -19,6 +20,7 @@ from modeltest.api import (
     Role,
     RunResult,
     Sample,
+    Score,
     SpecError,
 )
 from modeltest.packs.lines import question_id
@@ -61,6 +63,8 @@ class DraftedTask:
     task: PackTask
     questions: tuple[PackQuestion, ...]
     answers: tuple[PackAnswer, ...]
+    whole: tuple[tuple[PackQuestion, Request], ...]
+    """The questions whose prompts the reference read uncut, each as it was asked."""
 
 
 def drafted(run: AskedRun) -> DraftedTask:
@@ -73,13 +77,15 @@ def drafted(run: AskedRun) -> DraftedTask:
     dataset = result.dataset
     if dataset is None:
         raise SpecError(f"{run.place} has no questions to make a reference pack of")
-    pairs, seen, left_out = [], set(), 0
+    pairs, whole, seen, left_out = [], [], set(), 0
     for sample in result.samples:
         seen.add(sample.score.request_id)
         if sample.completion.replaced_tokens:
             left_out += 1
-        else:
-            pairs.append(_drafted(run, sample))
+            continue
+        pairs.append(_drafted(run, sample))
+        if not sample.completion.dropped_shots and not sample.completion.cut_prompt_tokens:
+            whole.append((pairs[-1][0], run.asked[sample.score.request_id][1]))
     _refuse_incomplete(run, seen, bool(pairs))
     of_pack = PackTask(
         task=result.spec.task,
@@ -93,7 +99,7 @@ def drafted(run: AskedRun) -> DraftedTask:
     place = {name: number for number, name in enumerate(run.asked)}
     pairs.sort(key=lambda pair: place[pair[0].record.id])
     questions, answers = zip(*pairs, strict=True)
-    return DraftedTask(of_pack, questions, answers)
+    return DraftedTask(of_pack, questions, answers, tuple(whole))
 
 
 def refuse_other_models(runs: Iterable[AskedRun]) -> None:
@@ -192,8 +198,21 @@ def _drafted(run: AskedRun, sample: Sample) -> tuple[PackQuestion, PackAnswer]:
         stop=request.stop,
         first_character_only=request.first_character_only,
     )
-    logprobs = completion.choice_logprobs if request.choices else ()
-    return question, PackAnswer(question.id, logprobs, score.predicted, score.correct, score.margin)
+    return question, answer_to(question, score, completion)
+
+
+def answer_to(question: PackQuestion, score: Score, completion: Completion) -> PackAnswer:
+    """Return what a pack keeps of an answer to a question."""
+    tokens = completion.output_tokens
+    is_told = not question.choices and completion.output_count is None and (tokens or not completion.text)
+    return PackAnswer(
+        question.id,
+        completion.choice_logprobs if question.choices else (),
+        score.predicted,
+        score.correct,
+        score.margin,
+        output=tokens if is_told else None,
+    )
 
 
 def _refuse_incomplete(run: AskedRun, seen: set[str], has_questions: bool) -> None:

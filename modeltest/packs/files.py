@@ -19,8 +19,10 @@ from modeltest.packs.layout import (
     MOST_FILE_BYTES,
     PREFIXES,
     QUESTIONS,
+    READABLE,
     TEXTS,
     VERSION,
+    WORDINGS,
     answers_member,
 )
 from modeltest.packs.prefixes import shared_prefixes
@@ -55,6 +57,8 @@ def write_pack(path: Path, pack: Pack) -> str:
         QUESTIONS: lines.question_lines(pack.questions, shared),
         TEXTS: lines.text_lines(pack.texts),
     }
+    if pack.wordings:
+        members[WORDINGS] = lines.wording_lines(pack.wordings)
     for computation in pack.manifest.computations:
         answers = pack.answers[computation.name]
         members[answers_member(computation)] = lines.answer_lines(answers.values())
@@ -158,9 +162,10 @@ def _manifest_of(archive: Archive) -> tuple[PackManifest, Mapping[str, _Member]]
         plain = parse_json(data)
         if not isinstance(plain, dict) or plain.get(_FORMAT) != FORMAT:
             raise ValueError(f"its format is not {FORMAT!r}")
-        if (version := plain.get(_VERSION)) != VERSION:
+        if (version := plain.get(_VERSION)) not in READABLE:
             raise ValueError(
-                f"its version is {version!r:.40}, this ModelTest reads version {VERSION}: take one that fits"
+                f"its version is {version!r:.40}, this ModelTest reads {READABLE[0]} to {READABLE[-1]}: take "
+                "one that fits"
             )
         if _sealed({key: value for key, value in plain.items() if key != _SEAL}) != data:
             raise ValueError("it is not as it was written")
@@ -169,6 +174,7 @@ def _manifest_of(archive: Archive) -> tuple[PackManifest, Mapping[str, _Member]]
         manifest = from_plain(PackManifest, {key: value for key, value in plain.items() if key not in own})
         check_manifest(manifest)
         names = {PREFIXES, QUESTIONS, TEXTS, *map(answers_member, manifest.computations)}
+        names |= {WORDINGS} if manifest.wordings else set()
         if names != members.keys():
             raise ValueError("it does not list the members that follow from it")
     except (ValueError, LookupError) as problem:
@@ -192,7 +198,8 @@ def _unpacked(manifest: PackManifest, members: Mapping[str, bytes]) -> Pack:
         computation.name: _by_id(answers_member(computation), members)
         for computation in manifest.computations
     }
-    return Pack(manifest, tuple(questions), tuple(texts), answers)
+    wordings = _of(WORDINGS, lines.read_wordings, members) if manifest.wordings else ()
+    return Pack(manifest, tuple(questions), tuple(texts), answers, tuple(wordings))
 
 
 def _of(name: str, read: Any, members: Mapping[str, bytes]) -> Any:

@@ -7,7 +7,9 @@ import re
 from modeltest.api import Computation
 
 FORMAT = "modeltest reference pack"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
+"""Version 1 has no questions as text, and no token ids of generated answers."""
 
 MANIFEST = "manifest.json"
 PREFIXES = "prefixes.jsonl"
@@ -15,6 +17,8 @@ PREFIXES = "prefixes.jsonl"
 
 QUESTIONS = "questions.jsonl"
 TEXTS = "texts.jsonl"
+WORDINGS = "wordings.jsonl"
+"""Only where there are some."""
 
 MOST_FILE_BYTES = 1 << 30
 MOST_BYTES = 1 << 31

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar
 
-from modeltest.api import PackAnswer, PackQuestion, PackText, Record
+from modeltest.api import PackAnswer, PackQuestion, PackText, PackWording, Record
 from modeltest.packs.layout import MOST_PROMPT_TOKENS
 from modeltest.packs.prefixes import Ids, SharedPrefixes
 from modeltest.plain.contracts import from_plain, to_plain
@@ -57,6 +57,11 @@ def text_lines(texts: Iterable[PackText]) -> bytes:
     return _lines(texts)
 
 
+def wording_lines(wordings: Iterable[PackWording]) -> bytes:
+    """Return the member of questions as text."""
+    return _lines(wordings)
+
+
 def answer_lines(answers: Iterable[PackAnswer]) -> bytes:
     """Return a member of answers."""
     return _lines(answers)
@@ -84,6 +89,11 @@ def read_questions(data: bytes, prefixes: Sequence[Ids]) -> list[PackQuestion]:
 def read_texts(data: bytes) -> list[PackText]:
     """Return the texts."""
     return [line for _, line in _read(data, PackText)]
+
+
+def read_wordings(data: bytes) -> list[PackWording]:
+    """Return the questions as text."""
+    return [line for _, line in _read(data, PackWording)]
 
 
 def read_answers(data: bytes) -> list[PackAnswer]:

@@ -117,7 +117,8 @@ class AcceptancePresentation(Presentation[AcceptanceSummary]):
         self, summary: AcceptanceSummary, *, expected_questions: int | None, findings: frozenset[str]
     ) -> tuple[Verdict, tuple[Finding, ...]]:
         """Return INVALID where nothing was answered; what was decided is the decision's."""
-        if not summary.cost.questions and not summary.cost.texts:
+        is_asked = summary.cost.questions or summary.cost.texts
+        if summary.decision is Decision.UNDECIDED and not is_asked:
             return Verdict.INVALID, (Finding(FindingCode.NO_ANSWER_TO_PACK),)
         return Verdict.VALID, ()
 

@@ -35,10 +35,18 @@ from modeltest.api import (
     SpecError,
     Tokenizer,
     Tokenizing,
+    TokenPrompt,
 )
 from modeltest.demo.faults.applying import applied, patch_of
 from modeltest.demo.faults.catalogue import OF_REQUESTS, Fault, read_asked
-from modeltest.demo.faults.requests import Specials, mixed_up, other_answer, other_request
+from modeltest.demo.faults.requests import (
+    Specials,
+    as_ids,
+    changes_prompts,
+    mixed_up,
+    other_answer,
+    other_request,
+)
 from modeltest.registry import load_engine
 
 _USUAL = "hf"
@@ -138,10 +146,32 @@ class FaultyEngine(Engine):
         remaining = iter(requests)
         while window := list(islice(remaining, _WINDOW_REQUESTS)):
             asked = {request.id: request for request in window}
+            if changes_prompts(name):
+                window, failed = self._read(self._inner, window, batch_size)
+                yield from ([each] for each in failed)
             changed = [other_request(name, strength, each, self._specials) for each in window]
             for batch in self._inner.complete(changed, batch_size=batch_size):
                 answers = [self._answer(completion, asked) for completion in batch]
                 yield mixed_up(name, strength, answers)
+
+    def _read(
+        self, inner: Engine, window: Sequence[Request], batch_size: int
+    ) -> tuple[list[Request], list[Completion]]:
+        """Return the requests as token ids, and the failed answers of those that could not become any.
+
+        What a text becomes is the business of the engine behind this one: it is asked for an answer, of
+        which the token ids alone are kept.
+        """
+        as_text = [each for each in window if not isinstance(each.prompt, TokenPrompt)]
+        brief = [replace(each, max_new_tokens=min(each.max_new_tokens, 1)) for each in as_text]
+        batches = inner.complete(brief, batch_size=batch_size) if brief else ()
+        read = {each.request_id: each for batch in batches for each in batch}
+        failed = [each for each in read.values() if each.error is not None]
+        lost = {each.request_id for each in failed}
+        ids = [
+            as_ids(each, read[each.id]) if each.id in read else each for each in window if each.id not in lost
+        ]
+        return ids, failed
 
     def peak_memory_bytes(self) -> int | None:
         """Return what the engine behind this one says."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from modeltest.api import Completion, Finish, Request, SpecError, TokenPrompt
+from modeltest.api import Completion, Finish, Request, TokenPrompt
 
 Ids = tuple[int, ...]
 
@@ -63,22 +63,27 @@ def other_prompt(name: str, strength: float, ids: Ids, specials: Specials) -> Id
     return PROMPTS[name](ids, strength, specials)
 
 
-def other_request(name: str, strength: float, request: Request, specials: Specials) -> Request:
-    """Return `request` as a port with the fault `name` asks it.
+def changes_prompts(name: str) -> bool:
+    """Whether the fault `name` feeds other prompts."""
+    return name in PROMPTS
 
-    Raises: SpecError for a prompt that is text: where its tokens are made is not seen from here.
-    """
+
+def other_request(name: str, strength: float, request: Request, specials: Specials) -> Request:
+    """Return `request` as a port with the fault `name` asks it; a prompt of text must have become ids."""
     if name == "stop_token_missed" and request.max_new_tokens:
         return replace(request, ignore_eos=True)
     if name not in PROMPTS:
         return request
     if not isinstance(request.prompt, TokenPrompt):
-        raise SpecError(
-            f"fault {name} changes prompts of token ids, and {request.id!r} is asked as text; "
-            "ask from a reference pack"
-        )
+        raise ValueError(f"{request.id!r} is asked as text: what it becomes is to be known first")
     ids = other_prompt(name, strength, request.prompt.ids, specials)
     return replace(request, prompt=TokenPrompt(ids))
+
+
+def as_ids(request: Request, read: Completion) -> Request:
+    """Return `request` with the token ids that an engine, as it said, made of its texts."""
+    choices = read.choice_tokens if request.choices else ()
+    return replace(request, prompt=TokenPrompt(read.prompt_tokens), choices=choices)
 
 
 def other_answer(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import replace
 from itertools import chain, islice
 
-from modeltest.api import Completion, Engine, EngineError, Inquiry, Request, Sample, SpecError
+from modeltest.api import Completion, Engine, EngineError, Inquiry, Request, Sample, SpecError, TokenPrompt
 from modeltest.run.record.identity import request_digest
 from modeltest.run.worker.accuracy import Begun, checked
 
@@ -109,8 +109,10 @@ class _Asking:
             yield samples
 
     def _sample(self, request: Request, completion: Completion) -> Sample:
-        # The pack has the prompt, which its digest proves; in the journal it would only be long.
-        kept = replace(completion, token_times_ns=(), prompt_tokens=(), choice_tokens=())
+        kept = replace(completion, token_times_ns=())
+        if isinstance(request.prompt, TokenPrompt):
+            # The pack has the prompt, which its digest proves; in the journal it would only be long.
+            kept = replace(kept, prompt_tokens=(), choice_tokens=())
         return Sample(self._inquiry.score(completion), kept, request_digest(request))
 
 

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from made_packs import with_wordings
 from made_runs import MODEL
 from noisy_packs import candidate, noisy_pack
 
@@ -19,11 +20,13 @@ from modeltest.api import (
     SequentialTask,
     SpecError,
     TaskOptions,
+    Verdict,
 )
 from modeltest.grammar.modes import all_modes
 from modeltest.grammar.parse import parse, to_words
 from modeltest.packs.drafting import tokenizer_digest
 from modeltest.packs.files import pack_digest, write_pack
+from modeltest.present import presentation_of
 from modeltest.registry import load_task
 
 PACK = noisy_pack(questions=160, texts=120)
@@ -100,7 +103,10 @@ def test_a_correct_port_is_accepted_with_its_evidence_and_cost(path):
     assert [each.name for each in found.tests][:2] == ["accuracy", "wide flips"]
     assert found.cost.questions <= 160
     assert found.cost.scored_tokens == found.cost.texts * 16
-    assert [each.code for each in found.not_run_codes] == [FindingCode.UNKNOWN_TOKENIZER]
+    assert [each.code for each in found.not_run_codes] == [
+        FindingCode.NO_PROMPTS_IN_PACK,
+        FindingCode.UNKNOWN_TOKENIZER,
+    ]
     assert found.locate == ()
 
 
@@ -182,6 +188,7 @@ def test_a_pack_without_texts_says_so(tmp_path):
     found = TASK.summarize_answers([], spec, MODEL)
     assert found.decision is Decision.UNDECIDED
     assert found.not_run[0].startswith("texts: the pack has none")
+    assert found.not_run[1].startswith("prompts as text: the pack has none")
 
 
 @pytest.mark.parametrize(
@@ -200,4 +207,87 @@ def test_a_tokenizer_that_is_not_known_to_be_the_references_is_told(tmp_path, fi
     write_pack(path, replace(PACK, manifest=replace(PACK.manifest, model=model)))
     samples = journal(asking(path), CLEAN)
     found = TASK.summarize_answers(samples, asking(path), replace(MODEL, files=files))
-    assert tuple(each.code for each in found.not_run_codes) == said
+    assert tuple(each.code for each in found.not_run_codes) == (FindingCode.NO_PROMPTS_IN_PACK, *said)
+
+
+WORDED = with_wordings(PACK, 3)
+
+
+def reading(ids_of):
+    """Return the answers of the correct port, whose questions as text become the ids of `ids_of`."""
+
+    def completed(unit):
+        question = next(each for each in WORDED.questions if each.id == unit.question)
+        return Completion(
+            unit.id,
+            prompt_tokens=ids_of(question.prompt),
+            choice_tokens=question.choices,
+            choice_logprobs=(-1.0, -2.0, -3.0, -4.0),
+        )
+
+    return completed
+
+
+def judged(tmp_path, ids_of, files=None):
+    """Return the summary of a run in which questions as text become other ids."""
+    path = tmp_path / "worded.ref"
+    write_pack(path, WORDED)
+    spec = asking(path)
+    inquiry, read = TASK.open(spec, TELLING), reading(ids_of)
+    units = {each.id: each for each in (*WORDED.questions, *WORDED.texts)}
+    wordings = {each.id: each for each in WORDED.wordings}
+    samples, windows = [], inquiry.windows()
+    window = next(windows, None)
+    while window is not None:
+        said = [
+            read(wordings[each.id]) if each.id in wordings else completion(units[each.id], CLEAN[each.id])
+            for each in window
+        ]
+        batch = [Sample(inquiry.score(each), each, "0" * 64) for each in said]
+        samples += batch
+        try:
+            window = windows.send(batch)
+        except StopIteration:
+            window = None
+    return TASK.summarize_answers(samples, spec, replace(MODEL, files=files or {}))
+
+
+def test_prompts_as_text_are_asked_first_and_say_what_they_became(tmp_path):
+    found = judged(tmp_path, lambda ids: ids)
+    assert found.decision is Decision.ACCEPT
+    prompts = found.tests[0]
+    assert (prompts.name, prompts.of, prompts.asked, prompts.value) == ("token ids", "prompts", 3, 0.0)
+    assert prompts.leaning is Leaning.PASSED
+    assert (
+        prompts.statement
+        == "all 3 prompts that were asked as text became the token ids that the reference read"
+    )
+    assert found.not_run_codes == ()
+
+
+def test_a_second_token_at_the_begin_rejects_before_anything_else_is_asked(tmp_path):
+    found = judged(tmp_path, lambda ids: (1, *ids))
+    assert found.decision is Decision.REJECT
+    assert [each.code for each in found.reason_codes] == [FindingCode.PROMPTS_DIFFER]
+    assert found.reasons[0].startswith("3 of 3 prompts that were asked as text became other token ids")
+    assert (found.cost.questions, found.cost.texts) == (0, 0)
+    assert found.locate == (), "the model itself was not found wrong"
+    assert [each.code for each in found.not_run_codes] == [FindingCode.UNKNOWN_TOKENIZER], (
+        "texts were not asked, and could have been"
+    )
+    verdict = presentation_of(found).judgement(found, expected_questions=None, findings=frozenset())
+    assert verdict == (Verdict.VALID, ())
+
+
+def test_an_engine_that_does_not_tell_what_it_reads_is_accepted_with_that_named(tmp_path):
+    found = judged(tmp_path, lambda _: ())
+    assert found.decision is Decision.ACCEPT
+    assert FindingCode.PROMPTS_NOT_TOLD in [each.code for each in found.not_run_codes]
+    assert all(each.of != "prompts" for each in found.tests)
+
+
+def test_other_files_of_a_tokenizer_are_told_beside_prompts_that_agree(tmp_path):
+    found = judged(tmp_path, lambda ids: ids, {"tokenizer.json": "2" * 64})
+    assert [(each.code, each.values) for each in found.not_run_codes] == [
+        (FindingCode.OTHER_TOKENIZER, {"told": 3})
+    ]

@@ -91,7 +91,9 @@ def test_answers_keep_what_a_pack_holds():
     chosen = _sample(Completion("mmlu/anatomy/0", choice_logprobs=(-1.0, -2.0, -3.0, -4.0)))
     assert SCORER.answer(chosen) == PackAnswer("mmlu/anatomy/0", (-1.0, -2.0, -3.0, -4.0), "A", True, 1.0)
     said = _sample(Completion("gsm8k/gsm8k/0", text="#### 7", finish=Finish.STOP))
-    assert SCORER.answer(said) == PackAnswer("gsm8k/gsm8k/0", (), "7", False)
+    assert SCORER.answer(said) == PackAnswer("gsm8k/gsm8k/0", (), "7", False)  # its tokens are not told
+    tokens = _sample(Completion("gsm8k/gsm8k/0", text="#### 7", output_tokens=(4, 2), finish=Finish.STOP))
+    assert SCORER.answer(tokens) == PackAnswer("gsm8k/gsm8k/0", (), "7", False, output=(4, 2))
     told = _sample(Completion("text/1", choice_logprobs=(-6.0,), token_logprobs=((-1.0, -2.0, -3.0),)))
     assert SCORER.answer(told) == PackAnswer("text/1", (-1.0, -2.0, -3.0))
 

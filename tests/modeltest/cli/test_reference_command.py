@@ -47,7 +47,9 @@ def test_show_tells_what_a_pack_is_of_and_how_far_twins_are(path):
 
 
 def test_verify_says_that_a_pack_is_sound(path):
-    assert f"{path} is sound: 8 questions, 3 texts, 3 computations; sha256 " in said("verify", path)
+    assert f"{path} is sound: 8 questions, 3 texts, 0 prompts as text, 3 computations; sha256 " in said(
+        "verify", path
+    )
 
 
 def test_show_tells_directions_by_their_fault_in_a_table_of_their_own(path):
@@ -76,7 +78,7 @@ def test_make_writes_the_pack_and_shows_it(tmp_path):
     output = said("make", *BOOLQ, "--texts", "2", "--twin-batch-size", "4", "--out", out)
     assert "bf16-batch-4" in output
     assert str(out) in output
-    assert "24 questions, 2 texts, 2 computations" in said("verify", out)
+    assert "24 questions, 2 texts, 24 prompts as text, 2 computations" in said("verify", out)
 
 
 def test_a_signal_stops_it_and_the_same_command_goes_on(tmp_path):
@@ -99,4 +101,4 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(tmp_path):
     again = subprocess.run(words, check=False, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0, again.stderr
     assert journal.read_bytes().startswith(answered)
-    assert "24 questions, 2 texts, 2 computations" in said("verify", out)
+    assert "24 questions, 2 texts, 24 prompts as text, 2 computations" in said("verify", out)

@@ -12,6 +12,7 @@ from made_packs import (
     text,
     told,
     with_manifest,
+    with_wordings,
 )
 
 from modeltest.api import PackAnswer, Role
@@ -147,3 +148,35 @@ def test_the_reference_of_a_draft_need_not_tell_texts():
 
 def test_a_pack_of_texts_alone_is_one():
     check_pack(made_pack([], [text(0)], twins={"t": {"text/0": told(text(0))}}))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"question": "mmlu/anatomy/9"}, "is none of the pack's"),
+        ({"text": None}, "has neither a text nor a conversation, or both"),
+        ({"choices": (" A",)}, "has 1 choices as text and 4 as token ids"),
+    ],
+)
+def test_questions_as_text_must_be_of_the_pack(change, reason):
+    pack = with_wordings(PACK, 2)
+    check_pack(pack)
+    assert reason in _refused(replace(pack, wordings=(replace(pack.wordings[0], **change), pack.wordings[1])))
+
+
+def test_questions_as_text_are_as_many_as_the_manifest_says_and_none_twice():
+    pack = with_wordings(PACK, 2)
+    assert "has 1 questions, and the manifest says 2" in _refused(replace(pack, wordings=pack.wordings[:1]))
+    twice = replace(pack, wordings=(pack.wordings[0],) * 2)
+    assert "is there twice" in _refused(twice)
+
+
+def test_generated_tokens_are_of_generated_answers():
+    chosen = PACK.reference[FIRST.id]
+    assert "nothing was generated" in _refused(_answered("reference", replace(chosen, output=(1,))))
+    said = PACK.reference["gsm8k/gsm8k/0"]
+    assert "has no tokens" in _refused(_answered("reference", replace(said, output=(-1,))))
+    check_pack(_answered("reference", replace(said, output=())))
+    assert "is a text, and has an answer" in _refused(
+        _answered("reference", replace(told(PACK.texts[0]), output=(1,)))
+    )

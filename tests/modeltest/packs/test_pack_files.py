@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_packs import letters, made_pack, right, with_manifest
+from made_packs import letters, made_pack, right, with_manifest, with_wordings
 
-from modeltest.api import SpecError
+from modeltest.api import SpecError, Turn
 from modeltest.packs import files, layout, lines
 from modeltest.packs.archive import packed
 from modeltest.packs.files import pack_digest, read_manifest, read_pack, write_pack
@@ -114,9 +114,29 @@ def test_what_is_no_zip_file_is_refused(tmp_path):
 
 
 def test_a_newer_version_is_refused_by_its_number(written, tmp_path):
-    said = _refused(_with_manifest(written, tmp_path / "x.ref", version=2))
-    assert "its version is 2, this ModelTest reads version 1" in said
+    said = _refused(_with_manifest(written, tmp_path / "x.ref", version=3))
+    assert "its version is 3, this ModelTest reads 1 to 2: take one that fits" in said
     assert "its format is not" in _refused(_with_manifest(written, tmp_path / "x.ref", format="zip"))
+
+
+def test_questions_as_text_and_generated_tokens_are_read_as_they_were_written(tmp_path):
+    said = replace(PACK.reference["gsm8k/gsm8k/0"], output=(4, 5, 2))
+    answers = {**PACK.answers, "reference": {**PACK.reference, said.id: said}}
+    pack = with_wordings(replace(PACK, answers=answers), 7)
+    turns = (Turn("system", "Be brief."), Turn("user", "how many?"))
+    last = replace(pack.wordings[6], text=None, turns=turns)
+    pack = replace(pack, wordings=(*pack.wordings[:6], last))
+    write_pack(tmp_path / "x.ref", pack)
+    assert read_pack(tmp_path / "x.ref") == pack
+
+
+def test_a_pack_of_version_1_has_no_questions_as_text(written, tmp_path):
+    manifest = json.loads(_members(written)["manifest.json"])
+    assert manifest["wordings"] == 0
+    del manifest["wordings"]
+    members = {**_members(written), "manifest.json": _sealed({**manifest, "version": 1})}
+    (tmp_path / "x.ref").write_bytes(packed(members))
+    assert read_pack(tmp_path / "x.ref") == PACK
 
 
 def test_members_that_are_missing_or_unknown_are_refused(written, tmp_path):

@@ -1,9 +1,18 @@
 """Faults of what is asked and of what is made of the answer."""
 
+from dataclasses import replace
+
 import pytest
 
-from modeltest.api import Completion, Finish, Request, SpecError, TextPrompt, TokenPrompt
-from modeltest.demo.faults.requests import Specials, mixed_up, other_answer, other_prompt, other_request
+from modeltest.api import Completion, Finish, Request, TextPrompt, TokenPrompt
+from modeltest.demo.faults.requests import (
+    Specials,
+    as_ids,
+    mixed_up,
+    other_answer,
+    other_prompt,
+    other_request,
+)
 
 SPECIALS = Specials(begin=1, all=frozenset({1, 2, 3}))
 IDS = (1, 10, 2, 11, 12, 3)
@@ -40,12 +49,16 @@ def test_a_prompt_becomes_another_and_never_empty(name, strength, ids):
     assert other_request(name, strength, ASKED, SPECIALS).prompt == TokenPrompt(ids)
 
 
-def test_a_prompt_of_text_is_refused():
-    request = Request("q", TextPrompt("", (), "so?"), max_new_tokens=1)
-    with pytest.raises(
-        SpecError, match="fault double_bos changes prompts of token ids, and 'q' is asked as text"
-    ):
+def test_a_prompt_of_text_is_changed_once_its_ids_are_known():
+    request = Request("q", TextPrompt("", (), "so?"), choices=(" A", " B"))
+    with pytest.raises(ValueError, match="'q' is asked as text: what it becomes is to be known first"):
         other_request("double_bos", 1, request, SPECIALS)
+    read = Completion("q", prompt_tokens=IDS, choice_tokens=((20,), (21,)))
+    known = as_ids(request, read)
+    assert other_request("double_bos", 1, known, SPECIALS) == Request(
+        "q", TokenPrompt((1, *IDS)), choices=((20,), (21,))
+    )
+    assert as_ids(replace(request, choices=(), max_new_tokens=4), read).choices == ()
 
 
 def test_a_fault_of_answers_asks_as_it_should():

@@ -8,13 +8,16 @@ from dataclasses import replace
 import pytest
 
 from modeltest.api import (
+    ChatPrompt,
     EngineError,
     ModelInfo,
     PrerequisiteError,
     Request,
     RunSpec,
     SpecError,
+    TextPrompt,
     TokenPrompt,
+    Turn,
 )
 from modeltest.demo.faults.applying import PATCHES, applied
 from modeltest.demo.faults.catalogue import catalogue
@@ -122,6 +125,33 @@ def test_a_fault_acts_on_tokens_that_are_generated_one_by_one(tiny, demo_model, 
                 logits = model(input_ids=torch.tensor([said]), use_cache=False).logits[0, -1]
                 said.append(int(logits.argmax()))
             assert found[str(number)].output_tokens == tuple(said[len(ids) :])
+
+
+def test_a_prompt_of_text_is_fed_as_the_fault_has_it(demo_model):
+    """What text becomes is asked of the engine behind, so what is told is what was fed."""
+    asked = [
+        Request("choices", TextPrompt("", (), "one two three four five"), choices=(" six", " seven")),
+        Request("generated", TextPrompt("", (), "one two three"), max_new_tokens=3),
+        Request("conversation", ChatPrompt((), (), (Turn("user", "one two"),)), choices=(" six", " seven")),
+    ]
+    right, _ = answers(demo_model("llama"), "answers_swapped:0", asked)
+    cut, _ = answers(demo_model("llama"), "truncated_prompt:2", asked)
+    for name, answer in right.items():
+        assert cut[name].prompt_tokens == answer.prompt_tokens[2:]
+        assert cut[name].choice_tokens == answer.choice_tokens
+    known = [
+        Request(
+            each.id,
+            TokenPrompt(right[each.id].prompt_tokens[2:]),
+            each.max_new_tokens,
+            right[each.id].choice_tokens,
+        )
+        for each in asked
+    ]
+    by_ids, _ = answers(demo_model("llama"), "answers_swapped:0", known)
+    for name in right:
+        assert cut[name].choice_logprobs == pytest.approx(by_ids[name].choice_logprobs, abs=1e-5)
+        assert cut[name].output_tokens == by_ids[name].output_tokens
 
 
 def test_a_run_says_in_every_place_that_it_has_a_fault(demo_model):

@@ -3,7 +3,7 @@ from itertools import islice
 
 import pytest
 
-from modeltest.api import Completion, EngineError, Request, Score, SpecError, TokenPrompt
+from modeltest.api import Completion, EngineError, Request, Score, SpecError, TextPrompt, TokenPrompt
 from modeltest.run.record.identity import request_digest
 from modeltest.run.worker.accuracy import Begun
 from modeltest.run.worker.inquiry import run_inquiry
@@ -204,3 +204,16 @@ def test_an_inquiry_may_end_by_what_it_was_answered():
     engine = BatchEngine()
     assert len(samples_of(UntilEnough(), engine)) == 3
     assert engine.calls == [["ab", "c"]]
+
+
+def test_the_token_ids_of_a_prompt_stay_where_it_was_text():
+    worded = Request("t", TextPrompt("", (), "so?"), choices=(" A", " B"))
+
+    class Worded(Windows):
+        def windows(self):
+            yield [request("a"), worded]
+
+    found = samples_of(Worded(("a", "t")), BatchEngine())
+    kept = {sample.completion.request_id: sample.completion for sample in found}
+    assert (kept["a"].prompt_tokens, kept["a"].choice_tokens) == ((), ())
+    assert (kept["t"].prompt_tokens, kept["t"].choice_tokens) == ((1, 2), ((1,), (2,)))
