@@ -119,7 +119,8 @@ def ask(words: Sequence[str]) -> Path:
 def judge(words: Sequence[str]) -> None:
     """Judge the runs that `words` name, and print a line for each."""
     options = _options(words)
-    pack = without(read_pack(options.pack), options.without)
+    # Prompts as text are all asked first, in any order: these runs have none.
+    pack = replace(without(read_pack(options.pack), options.without), wordings=())
     seeds = range(options.first, options.first + options.orders)
     print(HEADER)
     for directory in options.runs:

@@ -23,6 +23,9 @@ from modeltest.sequential import RateTest, Stratum
 
 _NAMED = 4
 
+TOKEN_IDS, ENDS = "token ids", "ends"
+"""Tests of what a port does before and behind its model."""
+
 
 def summary_of(
     judging: Judging,
@@ -55,7 +58,7 @@ def summary_of(
         order_seed=asked.seed,
         cost=_cost(judging),
         failed=judging.failed,
-        locate=locate if decision is Decision.REJECT and _is_of_model(judging) else (),
+        locate=locate if decision is Decision.REJECT and _is_of_model(judging, tests) else (),
     )
 
 
@@ -76,9 +79,10 @@ def _decided(
     return decision, (accepted, *([Finding(FindingCode.ANSWERS_ALONE)] if judging.tokens is None else []))
 
 
-def _is_of_model(judging: Judging) -> bool:
-    """Whether answers show a difference, and not prompts alone."""
-    return judging.rejecting.decided_at is not None or judging.drop.leaning is Leaning.FAILED
+def _is_of_model(judging: Judging, tests: tuple[TestEvidence, ...]) -> bool:
+    """Whether answers show that the model departs: not its prompts alone, nor where its answers end."""
+    others = (each for each in tests if each.name not in (TOKEN_IDS, ENDS))
+    return judging.drop.leaning is Leaning.FAILED or any(each.log_evidence_against > 0 for each in others)
 
 
 def _against(judging: Judging, tests: tuple[TestEvidence, ...]) -> Iterator[Finding]:
@@ -170,7 +174,7 @@ def _tests(judging: Judging) -> Iterator[_Test]:
     if (flips := judging.flips) is not None:
         yield _of_rate("wide flips", "questions", flips, drop.taken[Stratum.REST], strata.rest)
     if (ends := judging.ends) is not None and not ends.is_untold:
-        yield _of_rate("ends", "generated answers", ends.rate, ends.taken, len(ends.expected))
+        yield _of_rate(ENDS, "generated answers", ends.rate, ends.taken, len(ends.expected))
     for of, tests in (("questions", judging.choices), ("texts", judging.tokens)):
         if tests is None:
             continue
@@ -199,7 +203,7 @@ def _of_prompts(test: PromptTest) -> _Test:
         Leaning.FAILED: _prompts_differ(test),
     }
     return _Test(
-        name="token ids",
+        name=TOKEN_IDS,
         of="prompts",
         unit="of them",
         leaning=test.leaning,
