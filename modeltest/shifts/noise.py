@@ -12,7 +12,7 @@ a known small fault would move it: such a sum finds that fault, and those like i
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -176,7 +176,8 @@ def fit_noise(
 def fit_scale(shifts: Iterable[tuple[float, float]]) -> Scale:
     """Return the scale of pairs of a reference log-probability and a twin's shift from it.
 
-    Bins hold equally many pairs, `BINS` of them where each has `LEAST_IN_BIN`.
+    Bins hold equally many pairs, `BINS` of them where each has `LEAST_IN_BIN`. Tokens that are equally likely
+    are in one bin, however many they are.
 
     Raises: ValueError without any.
     """
@@ -184,7 +185,9 @@ def fit_scale(shifts: Iterable[tuple[float, float]]) -> Scale:
     if not pairs:
         raise ValueError("there is no shift to tell the scale of")
     count = max(1, min(BINS, len(pairs) // LEAST_IN_BIN))
-    cuts = [len(pairs) * each // count for each in range(count + 1)]
+    known = [logprob for logprob, _ in pairs]
+    inner = {bisect_left(known, known[len(pairs) * each // count]) for each in range(1, count)}
+    cuts = [0, *sorted(inner - {0}), len(pairs)]
     parts = [pairs[begin:end] for begin, end in pairwise(cuts)]
     whole = _rms(shift for _, shift in pairs)
     nats = tuple(max(_rms(shift for _, shift in part), whole / 100, LEAST_NATS) for part in parts)

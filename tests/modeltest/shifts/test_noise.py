@@ -17,6 +17,16 @@ def test_bins_hold_equally_many_shifts_from_the_unlikeliest_on():
     assert [scale.bin_of(each) for each in (-50.0, -39.0, 0.0)] == [0, 1, 1]
 
 
+def test_tokens_that_are_equally_likely_share_one_scale():
+    """Half of all tokens are certain: with their shifts sorted, those that sank would be a bin apart."""
+    shifts = [(-float(number + 1), 1.0) for number in range(80)]
+    shifts += [(0.0, -0.5 if number % 2 else 0.25) for number in range(80)]
+    scale = fit_scale(shifts)
+    assert scale.edges == (-40.0, 0.0)
+    assert scale.nats == pytest.approx((1.0, 1.0, sqrt((0.5**2 + 0.25**2) / 2)))
+    assert scale.bin_of(0.0) == 2
+
+
 def test_tokens_that_never_move_have_a_scale_all_the_same():
     assert fit_scale([(-1.0, 0.0)] * 50).nats == (LEAST_NATS,)
 
