@@ -32,7 +32,7 @@ from statistics import median
 from acceptance_orders import judging_of, without
 
 from modeltest.acceptance.asking import PackScorer, Unit, request_of
-from modeltest.acceptance.judging import Asked, Judging, least_max_drop
+from modeltest.acceptance.judging import Asked, Judging, drop_limits_of
 from modeltest.acceptance.pack_answers import NAME as PACK_ANSWERS
 from modeltest.api import (
     Decision,
@@ -202,7 +202,7 @@ def tried(
     tokens: list[int] = []
     questions: list[int] = []
     for seed in range(options.first, options.first + options.orders):
-        judging = made(Asked(seed, least_max_drop(pack), tells_tokens=True, dtype=DTYPES[options.dtype]))
+        judging = made(Asked(seed, drop_limits_of(pack), tells_tokens=True, dtype=DTYPES[options.dtype]))
         asked = ask_until_rejected(bench, judging, options.tokens, options.questions)
         if judging.decision is Decision.REJECT:
             (tokens if asked == 0 else questions).append(asked or judging.scored_tokens)

@@ -30,7 +30,7 @@ import click
 
 from modeltest.acceptance import judging as judging_module
 from modeltest.acceptance.asking import PackScorer
-from modeltest.acceptance.judging import Asked, Judging, least_max_drop
+from modeltest.acceptance.judging import Asked, Judging, drop_limits_of
 from modeltest.acceptance.pack_answers import NAME as PACK_ANSWERS
 from modeltest.api import Decision, Pack, PackAnswer, Role, RunSpec
 from modeltest.options.accept import accept
@@ -164,7 +164,7 @@ def judged(
     pack: Pack, candidate: Candidate, seeds: Sequence[int], *, max_drop: float | None = None
 ) -> Iterator[Judged]:
     """Yield how each order of the seeds ends."""
-    drop = least_max_drop(pack) if max_drop is None else max_drop
+    drop = drop_limits_of(pack, max_drop)
     with_same = judging_of(pack)
     for seed in seeds:
         asked = Asked(seed, drop, candidate.tells_tokens, candidate.dtype)

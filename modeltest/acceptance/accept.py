@@ -6,7 +6,7 @@ from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 
 from modeltest.acceptance.advice import locate_words
 from modeltest.acceptance.asking import PackScorer, Unit, request_of
-from modeltest.acceptance.judging import Asked, Judging, least_max_drop
+from modeltest.acceptance.judging import Asked, Judging, drop_limits_of
 from modeltest.acceptance.opening import capabilities_for, manifest_of, pack_of, pack_options
 from modeltest.acceptance.telling import summary_of
 from modeltest.api import (
@@ -118,7 +118,7 @@ def _judging(pack: Pack, spec: RunSpec, *, tells_tokens: bool) -> Judging:
     options = pack_options(spec)
     asked = Asked(
         seed=options.order_seed,
-        max_drop=least_max_drop(pack) if options.max_drop is None else options.max_drop,
+        drop=drop_limits_of(pack, options.max_drop),
         tells_tokens=tells_tokens,
         dtype=spec.dtype,
         questions=options.questions,

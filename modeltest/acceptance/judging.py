@@ -37,7 +37,7 @@ from modeltest.sequential import (
     drop_strata,
     stratum_of,
 )
-from modeltest.shifts.answers import least_telling_drop, near_tie_cut
+from modeltest.shifts.answers import DropLimits, drop_limits, near_tie_cut
 
 PASSING_FLIPS, FAILING_FLIPS = 0.002, 0.015
 """Of the questions that rounding does not flip: what a correct port may, and what no correct port does."""
@@ -54,7 +54,9 @@ class Asked:
     """What a candidate is asked, and how it is judged."""
 
     seed: int
-    max_drop: float
+    drop: DropLimits
+    """Of accuracy."""
+
     tells_tokens: bool
     """Whether the engine tells the log-probabilities of tokens."""
 
@@ -80,7 +82,9 @@ class Judging:
             for each in pack.questions
         ]
         self.strata = {each.id: stratum_of(each, cut) for each in known}
-        self.drop = DropTest(drop_strata(known, cut=cut, limit=asked.max_drop), risk=asked.risks.accept)
+        limits = asked.drop
+        strata = drop_strata(known, cut=cut, limit=limits.passing, failing=limits.failing)
+        self.drop = DropTest(strata, risk=asked.risks.accept)
         rest = [name for name, stratum in self.strata.items() if stratum is Stratum.REST]
         self.flips = _flip_test(len(rest), asked.risks)
         self.choices = self._shifts(rest, has_positions=False)
@@ -211,9 +215,9 @@ def cut_of(pack: Pack) -> float:
     return near_tie_cut(pack.reference, _twins(pack))
 
 
-def least_max_drop(pack: Pack) -> float:
-    """Return the smallest drop of accuracy that the pack can tell from what rounding does, a fraction."""
-    return least_telling_drop(pack.reference, _twins(pack), questions=len(pack.questions))
+def drop_limits_of(pack: Pack, max_drop: float | None = None) -> DropLimits:
+    """Return what accuracy may drop by: `max_drop`, a fraction; else what the pack tells from rounding."""
+    return drop_limits(pack.reference, _twins(pack), questions=len(pack.questions), asked=max_drop)
 
 
 def _twins(pack: Pack) -> list[Mapping[str, PackAnswer]]:

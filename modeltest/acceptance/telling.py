@@ -53,7 +53,7 @@ def summary_of(
         not_run_codes=lost,
         risk_of_wrong_accept=asked.risks.accept,
         risk_of_wrong_reject=asked.risks.reject,
-        max_drop=asked.max_drop,
+        max_drop=asked.drop.passing,
         pack_sha256=pack_sha256,
         order_seed=asked.seed,
         cost=_cost(judging),
@@ -65,18 +65,31 @@ def summary_of(
 def _decided(
     judging: Judging, tests: tuple[TestEvidence, ...], *, answers_alone: bool
 ) -> tuple[Decision, tuple[Finding, ...]]:
-    risks, max_drop = judging.asked.risks, judging.asked.max_drop
+    risks, limits = judging.asked.risks, judging.asked.drop
     decision = judging.decision or Decision.UNDECIDED
     if decision is Decision.REJECT:
         return decision, tuple(_against(judging, tests))
     if decision is Decision.UNDECIDED:
         names = tuple(f"{each.name} of {each.of}" for each in tests if each.leaning is not Leaning.PASSED)
         found = Finding(FindingCode.TESTS_OPEN, {"names": names[:_NAMED], "asked": judging.questions})
-        return decision, (found,)
+        return decision, (found, *_like_rounding(judging))
     if judging.tokens is None and not answers_alone:
         return Decision.UNDECIDED, (Finding(FindingCode.TESTS_NOT_RUN, {"names": ("texts",)}),)
-    accepted = Finding(FindingCode.PORT_ACCEPTED, {"allowed": max_drop, "risk": risks.accept})
+    accepted = Finding(FindingCode.PORT_ACCEPTED, {"allowed": limits.passing, "risk": risks.accept})
     return decision, (accepted, *([Finding(FindingCode.ANSWERS_ALONE)] if judging.tokens is None else []))
+
+
+def _like_rounding(judging: Judging) -> Iterator[Finding]:
+    """Say where the drop that was not excluded is no larger than what rounding may do."""
+    limits = judging.asked.drop
+    if limits.is_wide and judging.drop.leaning is Leaning.OPEN:
+        values: dict[str, FindingValue] = {
+            "about": None,
+            "allowed": limits.passing,
+            "told": limits.failing,
+            "needed": limits.needed,
+        }
+        yield Finding(FindingCode.DROP_LIKE_ROUNDING, values)
 
 
 def _is_of_model(judging: Judging, tests: tuple[TestEvidence, ...]) -> bool:
@@ -89,7 +102,7 @@ def _against(judging: Judging, tests: tuple[TestEvidence, ...]) -> Iterator[Find
     if judging.prompts.leaning is Leaning.FAILED:
         yield _prompts_differ(judging.prompts)
     if judging.drop.leaning is Leaning.FAILED:
-        yield Finding(FindingCode.ACCURACY_LOST, {"allowed": judging.asked.max_drop})
+        yield Finding(FindingCode.ACCURACY_LOST, {"allowed": judging.asked.drop.failing})
     if judging.rejecting.decided_at is not None:
         worst = sorted(tests, key=lambda each: -each.log_evidence_against)
         names = tuple(f"{each.name} of {each.of}" for each in worst if each.log_evidence_against > 0)
@@ -164,7 +177,7 @@ def _tests(judging: Judging) -> Iterator[_Test]:
         unit="of all answers lost",
         leaning=drop.leaning,
         value=-sum(drop.sums.values()) / strata.population if asked else None,
-        limit=judging.asked.max_drop,
+        limit=judging.asked.drop.passing,
         asked=asked,
         population=strata.population,
         against=0.0,

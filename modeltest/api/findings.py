@@ -157,6 +157,7 @@ class FindingCode(str, Enum):
     SHIFT_FROM_TWIN = "shift_from_twin"
     SHIFT_OPEN = "shift_open"
     ACCURACY_BESIDE_TWINS = "accuracy_beside_twins"
+    DROP_LIKE_ROUNDING = "drop_like_rounding"
     ANSWERS_BESIDE_TWINS = "answers_beside_twins"
     GUESSING_BEATS_A_RUN = "guessing_beats_a_run"
     NO_COMMON_ANSWER = "no_common_answer"

@@ -98,7 +98,7 @@ def _reports(_: click.Context, __: click.Parameter, value: str) -> str:
     type=percent,
     metavar="P%",
     help="Accuracy may drop by less than this many percentage points.  [default: 0.5%, or what a twin tells "
-    "from rounding]",
+    "from rounding, 5% at most]",
 )
 @click.option(
     "--max-flips",

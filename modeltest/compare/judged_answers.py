@@ -27,7 +27,7 @@ from modeltest.compare.twin_gates import (
 )
 from modeltest.compare.twins import Twin, needs_twin
 from modeltest.rounding import Resolution, resolution_of
-from modeltest.shifts.answers import least_telling_drop, near_tie_cut
+from modeltest.shifts.answers import drop_limits, near_tie_cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,8 @@ def _beside_twins(given: AnswersToJudge, tolerances: Tolerances, twins: Sequence
     found = compare_answers(given.reference, given.candidate, near_tie_margin=cut)
     shifts = shift_statistics(given.reference, given.candidate, twins)
     share = tolerances.false_alarms / (statistical_gates(found) + len(shifts))
-    allowed = tolerances.max_drop
-    if allowed is None:
-        allowed = least_telling_drop(given.reference, answers, questions=found.questions)
-    gates = [exact_accuracy_gate(found, allowed=allowed, share=share)]
+    limits = drop_limits(given.reference, answers, questions=found.questions, asked=tolerances.max_drop)
+    gates = [exact_accuracy_gate(found, limits, share=share)]
     if len(found.subjects) > 1:
         gates.append(subject_gate(found, share=share))
     gates.append(exact_flip_gate(found, allowed=tolerances.max_flips, cut=cut, share=share))

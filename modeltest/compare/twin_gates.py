@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modeltest.api import (
     AccuracyComparison,
@@ -20,6 +20,7 @@ from modeltest.compare.paired_shifts import PairedShift, paired_shifts
 from modeltest.compare.tolerances import MAX_WIDE_FLIPS
 from modeltest.compare.twins import Twin, dtype_of, shared_logprobs
 from modeltest.findings import sentence
+from modeltest.shifts.answers import DropLimits
 from modeltest.shifts.noise import BOUND, FEWEST_UNITS, LEAST_NATS, Logprobs, fit_noise
 
 SHIFTS = "shifts"
@@ -108,28 +109,39 @@ def shift_gates(statistics: ShiftStatistics, *, share: float) -> Iterator[Gate]:
         yield _gate(SHIFTS, GateOutcome.INCONCLUSIVE, few)
 
 
-def exact_accuracy_gate(found: AccuracyComparison, *, allowed: float, share: float) -> Gate:
+def exact_accuracy_gate(found: AccuracyComparison, limits: DropLimits, *, share: float) -> Gate:
     """Return whether accuracy drops on these questions by less than is allowed.
 
     Nothing is uncertain there: the drop is counted. FAIL also takes McNemar's test at `share`, since rounding
     makes some answers right and others wrong.
     """
     overall = found.overall
-    measured = Measured(overall.difference, -allowed, "fraction")
+    measured = Measured(overall.difference, -limits.passing, "fraction")
     if overall.difference is None:
         return _gate("accuracy", GateOutcome.INCONCLUSIVE, Finding(FindingCode.NO_COMMON_ANSWER), measured)
-    outcome = GateOutcome.INCONCLUSIVE
-    if -overall.difference < allowed:
-        outcome = GateOutcome.PASS
-    elif overall.p_value <= share:
-        outcome = GateOutcome.FAIL
+    drop = -overall.difference
     values = {
         "difference": overall.difference,
         "questions": overall.table.questions,
-        "allowed": allowed,
+        "allowed": limits.passing,
         "p_value": overall.p_value,
     }
     statement = Finding(FindingCode.ACCURACY_BESIDE_TWINS, values)
+    if limits.passing <= drop < limits.failing:
+        untold: dict[str, FindingValue] = {
+            "about": statement,
+            "allowed": limits.passing,
+            "told": limits.failing,
+            "needed": limits.needed,
+        }
+        like = Finding(FindingCode.DROP_LIKE_ROUNDING, untold)
+        gate = _gate("accuracy", GateOutcome.INCONCLUSIVE, like, measured)
+        return replace(gate, questions_needed=limits.needed)
+    outcome = GateOutcome.INCONCLUSIVE
+    if drop < limits.passing:
+        outcome = GateOutcome.PASS
+    elif overall.p_value <= share:
+        outcome = GateOutcome.FAIL
     return _gate("accuracy", outcome, statement, measured)
 
 

@@ -18,7 +18,8 @@ from modeltest.options.runs import harness_options, run_fields
     "--max-drop",
     type=percent,
     metavar="P%",
-    help="Accuracy may drop by less than this.  [default: 0.5%, or what the pack can tell from rounding]",
+    help="Accuracy may drop by less than this.  [default: 0.5%, or what the pack tells from rounding, 5% at "
+    "most]",
 )
 @click.option(
     "--answers-alone",

@@ -92,9 +92,10 @@ class DropTest:
 
     @property
     def is_certain(self) -> bool:
-        """Whether the loss is too large whatever is still to come."""
+        """Whether the loss is so large that it fails, whatever is still to come."""
         winnable = self.remaining(Stratum.NEAR) + self.remaining(Stratum.SPARE)
-        return sum(self.sums.values()) + winnable <= -self.strata.least_drop
+        failing = self.strata.failing_drop or self.strata.least_drop
+        return sum(self.sums.values()) + winnable <= -failing
 
     @property
     def is_impossible(self) -> bool:

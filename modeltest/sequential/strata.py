@@ -48,11 +48,16 @@ class DropStrata:
     rest: int
     spare: int
     least_drop: int
-    """The fewest lost answers, less those won, that are too many."""
+    """The fewest lost answers, less those won, that are too many to pass."""
+
+    failing_drop: int | None = None
+    """The fewest that fail, as many or more; `None`: the same. Between the two nothing is decided."""
 
     def __post_init__(self) -> None:
         if min(self.near, self.rest, self.spare) < 0 or self.least_drop < 1:
             raise ValueError(f"no stratum is smaller than 0 and no drop less than 1: {self}")
+        if self.failing_drop is not None and self.failing_drop < self.least_drop:
+            raise ValueError(f"a drop that passes does not fail: {self}")
 
     @property
     def population(self) -> int:
@@ -81,8 +86,15 @@ def margin_cut(flip_margins: Iterable[float], *, least: float) -> float:
     return max(least, 2 * max(flip_margins, default=0.0))
 
 
-def drop_strata(questions: Sequence[Known], *, cut: float, limit: float) -> DropStrata:
-    """Return the sizes for excluding that `limit` of all answers, as a fraction, are lost."""
+def drop_strata(
+    questions: Sequence[Known], *, cut: float, limit: float, failing: float | None = None
+) -> DropStrata:
+    """Return the sizes for excluding that `limit` of all answers, as a fraction, are lost.
+
+    `failing`: the fraction from which on a certain loss fails, `limit` or more; `None`: the same.
+    """
     kinds = [stratum_of(each, cut) for each in questions]
     near, rest, spare = (kinds.count(kind) for kind in (Stratum.NEAR, Stratum.REST, Stratum.SPARE))
-    return DropStrata(near, rest, spare, least_drop(limit, len(questions)))
+    count = len(questions)
+    lost = None if failing is None else least_drop(failing, count)
+    return DropStrata(near, rest, spare, least_drop(limit, count), lost)

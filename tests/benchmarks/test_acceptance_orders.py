@@ -8,7 +8,7 @@ import pytest
 from acceptance_orders import Candidate, Judged, judged, line_of, spread, without
 from made_packs import answer_to, computation, letters, made_pack, right, text
 
-from modeltest.acceptance.judging import Asked, Judging, least_max_drop
+from modeltest.acceptance.judging import Asked, Judging, drop_limits_of
 from modeltest.api import PackAnswer, Role
 
 ROUNDING = 0.01
@@ -60,7 +60,7 @@ def test_a_correct_port_is_accepted_and_a_faulty_one_rejected_in_every_order(pac
 def test_an_order_ends_as_it_does_without_what_is_remembered(pack):
     answers = port("port")
     for found in judged(pack, candidate(answers), range(3)):
-        judging = Judging(pack, Asked(found.seed, least_max_drop(pack), True, "bfloat16"))
+        judging = Judging(pack, Asked(found.seed, drop_limits_of(pack), True, "bfloat16"))
         while window := judging.window():
             judging.take([(unit, answers[unit.id]) for unit in window])
         assert (found.decision, found.questions, found.texts) == (

@@ -10,20 +10,19 @@ from modeltest.acceptance.judging import (
     Asked,
     Judging,
     cut_of,
-    least_max_drop,
+    drop_limits_of,
 )
 from modeltest.api import Decision, Leaning, PackText
 from modeltest.sequential import Stratum
-from modeltest.shifts.answers import MAX_DROP
+from modeltest.shifts.answers import MAX_DROP, MOST_DROP, DropLimits
 
 PACK = noisy_pack(questions=600, texts=160)
 CLEAN = candidate(PACK, seed=7)
 
 
-def judging(pack=PACK, **fields):
-    return Judging(
-        pack, Asked(**{"seed": 0, "max_drop": 0.05, "tells_tokens": True, "dtype": None, **fields})
-    )
+def judging(pack=PACK, *, max_drop=0.05, **fields):
+    drop = DropLimits(max_drop, max_drop)
+    return Judging(pack, Asked(**{"seed": 0, "drop": drop, "tells_tokens": True, "dtype": None, **fields}))
 
 
 def tilted(strength):
@@ -140,17 +139,43 @@ def test_questions_within_six_times_what_rounding_does_to_margins_are_near_ties(
 
 
 def test_a_drop_that_rounding_makes_is_not_asked_to_be_excluded():
-    assert least_max_drop(PACK) > MAX_DROP
+    limits = drop_limits_of(PACK)
+    assert limits.passing == MOST_DROP < limits.failing
+    assert drop_limits_of(PACK, 0.001) == DropLimits(0.001, 0.001)
     still = replace(PACK, answers={**PACK.answers, "twin": PACK.reference})
-    assert least_max_drop(still) == MAX_DROP
+    assert drop_limits_of(still) == DropLimits(MAX_DROP, MAX_DROP)
+
+
+def with_lost(pack, answers, count):
+    """Have `count` more questions answered wrongly than the reference did, among near-ties first."""
+    right = [each.id for each in pack.questions if pack.reference[each.id].correct]
+    lost = sorted(right, key=lambda name: pack.reference[name].margin)[:count]
+    rest = {
+        each.id: replace(answers[each.id], correct=pack.reference[each.id].correct) for each in pack.questions
+    }
+    return {**answers, **rest, **{name: replace(answers[name], correct=False) for name in lost}}
+
+
+def test_a_drop_that_is_too_small_to_tell_and_too_large_to_pass_is_undecided():
+    pack = noisy_pack(questions=100, texts=60, near=0.6)
+    drop, clean = DropLimits(0.05, 0.12), candidate(pack, seed=7)
+
+    def decided(lost):
+        found = answered(pack, with_lost(pack, clean, lost), judging(pack, drop=drop))
+        return found.decision, found.drop.leaning
+
+    assert decided(4) == (Decision.ACCEPT, Leaning.PASSED)
+    assert decided(5) == (None, Leaning.OPEN)
+    assert decided(11) == (None, Leaning.OPEN)
+    assert decided(12) == (Decision.REJECT, Leaning.FAILED)
 
 
 @pytest.mark.slow
 def test_of_200_correct_ports_none_is_rejected_and_nearly_all_are_accepted():
-    pack = noisy_pack(questions=200, texts=120)
-    drop = least_max_drop(pack)
+    pack = noisy_pack(questions=200, texts=120, near=0.04)  # of more near-ties rounding loses over 5 points
+    drop = drop_limits_of(pack)
     ends = [
-        answered(pack, candidate(pack, seed=100 + seed), judging(pack, seed=seed, max_drop=drop)).decision
+        answered(pack, candidate(pack, seed=100 + seed), judging(pack, seed=seed, drop=drop)).decision
         for seed in range(200)
     ]
     assert ends.count(Decision.REJECT) == 0

@@ -12,6 +12,7 @@ from modeltest.compare.sessions import RunToCompare
 from modeltest.compare.tolerances import Tolerances
 from modeltest.compare.twin_gates import exact_accuracy_gate, exact_flip_gate
 from modeltest.compare.twins import needs_twin
+from modeltest.shifts.answers import DropLimits
 from modeltest.shifts.noise import FEWEST_UNITS
 
 BASE, TWIN, PORT = rounded_run(None), rounded_run(1), rounded_run(2)
@@ -115,16 +116,55 @@ def test_the_divergence_is_judged_beside_a_twin_only_where_it_is_asked_for():
 
 
 def test_a_drop_on_these_questions_is_counted():
-    gate = exact_accuracy_gate(counted(100, 1, 0), allowed=0.02, share=1e-4)
-    assert (gate.outcome, gate.value, gate.limit) == (GateOutcome.PASS, -0.01, -0.02)
-    assert (
-        exact_accuracy_gate(counted(100, 2, 0), allowed=0.02, share=1e-4).outcome is GateOutcome.INCONCLUSIVE
-    )
-    assert (
-        exact_accuracy_gate(counted(100, 14, 0), allowed=0.02, share=1e-4).outcome is GateOutcome.INCONCLUSIVE
-    )
-    assert exact_accuracy_gate(counted(100, 15, 0), allowed=0.02, share=1e-4).outcome is GateOutcome.FAIL
-    assert exact_accuracy_gate(counted(0, 0, 0), allowed=0.02, share=1e-4).outcome is GateOutcome.INCONCLUSIVE
+    def gate(questions, lost):
+        return exact_accuracy_gate(counted(questions, lost, 0), DropLimits(0.02, 0.02), share=1e-4)
+
+    found = gate(100, 1)
+    assert (found.outcome, found.value, found.limit) == (GateOutcome.PASS, -0.01, -0.02)
+    assert gate(100, 2).outcome is GateOutcome.INCONCLUSIVE
+    assert gate(100, 14).outcome is GateOutcome.INCONCLUSIVE
+    assert gate(100, 15).outcome is GateOutcome.FAIL
+    assert gate(0, 0).outcome is GateOutcome.INCONCLUSIVE
+
+
+def test_a_drop_that_a_small_twin_does_not_tell_from_rounding_neither_passes_nor_fails():
+    def gate(lost):
+        return exact_accuracy_gate(counted(100, lost, 0), DropLimits(0.05, 0.17, 1130), share=1e-4)
+
+    assert [gate(lost).outcome for lost in (0, 4, 5, 16, 17)] == [
+        GateOutcome.PASS,
+        GateOutcome.PASS,
+        GateOutcome.INCONCLUSIVE,
+        GateOutcome.INCONCLUSIVE,
+        GateOutcome.FAIL,
+    ]
+    assert gate(16).questions_needed == 1130
+    assert "from 17.00% on" in gate(16).statement
+    assert "about 1130 questions" in gate(16).statement
+    assert "--max-drop" in gate(16).statement
+    assert gate(4).questions_needed is None
+
+
+def changed(run, lost, won=0):
+    """Have a run answer so many questions wrongly that it answered rightly, and the other way round."""
+    samples, left = [], {True: lost, False: won}
+    for each in run.samples:
+        is_right = each.score.correct
+        is_changed = left[is_right] > 0
+        left[is_right] -= is_changed
+        samples.append(replace(each, score=replace(each.score, correct=is_right is not is_changed)))
+    return replace(run, samples=samples)
+
+
+def test_beside_a_small_twin_a_large_drop_is_no_accept_unless_it_was_asked_for():
+    twin = changed(TWIN, 15, 15)  # of 300 questions: drops are told from 10.8 points on
+    lossy = changed(PORT, 30)
+    found = compare(BASE, lossy, twin)
+    assert found.outcome is Decision.UNDECIDED
+    assert [name for name, each in outcomes(found).items() if each is not GateOutcome.PASS] == ["accuracy"]
+    assert compare(BASE, lossy, twin, max_drop=0.2).outcome is Decision.ACCEPT
+    assert compare(BASE, changed(PORT, 14), twin).outcome is Decision.ACCEPT
+    assert compare(BASE, changed(PORT, 33), twin).outcome is Decision.REJECT
 
 
 def test_flips_that_rounding_does_not_explain_are_counted():
