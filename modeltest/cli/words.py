@@ -20,6 +20,7 @@ from modeltest.cli.resume import go_on
 from modeltest.grammar.modes import all_modes
 from modeltest.grammar.parse import parse, usage
 from modeltest.models.profiles import model_keys
+from modeltest.options.accept import judged_as, judging_of, judging_options
 from modeltest.options.runs import run_fields, run_options
 from modeltest.options.task_files import modes_with_file
 
@@ -63,6 +64,7 @@ Variables of MindIE that every timed run honours (docs/output.md):
     metavar="X",
     help="With --resume, of a served model: its weights are the same if fixed prompts differ by X at most.",
 )
+@judging_options
 @run_options
 @execution_options
 def run(
@@ -75,6 +77,7 @@ def run(
     context = click.get_current_context()
     _refuse_unknown_options(words, context)
     execution = execution_of(options)
+    how_to_judge = judging_of(options)
     fields = run_fields(options)
     asked: RunSpec | None = None
     if words:
@@ -85,6 +88,7 @@ def run(
             engines=registry.engine_names(),
         )
         asked = replace(asked, trust_remote_code=asked.trust_remote_code or is_trusted, **fields)
+        asked = judged_as(asked, how_to_judge)
     if resume is None:
         if accepted is not None:
             raise SpecError("--accept-distance is for a run that is gone on with: give --resume DIR too")
