@@ -20,7 +20,7 @@ from modeltest.cli.resume import go_on
 from modeltest.grammar.modes import all_modes
 from modeltest.grammar.parse import parse, usage
 from modeltest.models.profiles import model_keys
-from modeltest.options.accept import judged_as, judging_of, judging_options
+from modeltest.options.accept import HowToJudge, judged_as, judging_of, judging_options
 from modeltest.options.runs import run_fields, run_options
 from modeltest.options.task_files import modes_with_file
 
@@ -88,7 +88,8 @@ def run(
             engines=registry.engine_names(),
         )
         asked = replace(asked, trust_remote_code=asked.trust_remote_code or is_trusted, **fields)
-        asked = judged_as(asked, how_to_judge)
+        if asked.options.pack is not None or how_to_judge != HowToJudge():
+            asked = judged_as(asked, how_to_judge)
     if resume is None:
         if accepted is not None:
             raise SpecError("--accept-distance is for a run that is gone on with: give --resume DIR too")
