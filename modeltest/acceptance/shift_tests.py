@@ -18,16 +18,16 @@ from modeltest.sequential import (
     Side,
     signed_betting,
 )
-from modeltest.shifts.noise import BOUND, REACH, Noise, Statistic
+from modeltest.shifts.noise import BOUND, PASSING_OUTLIERS, RARE_COUNT, REACH, Noise, Statistic
 
 SCATTER = 5.0
 """Standard errors: of few texts the means of a correct port and of its twin are as far apart by chance."""
 
-PASSING_OUTLIERS, FAILING_OUTLIERS = 0.002, 0.05
-"""Of texts or questions: so many may be far off in a correct port, and in no correct port are."""
+FAILING_OUTLIERS = 0.05
+"""Of texts or questions: so many are far off in no correct port."""
 
-PASSING_COUNT, FAILING_TIMES = 2, 4
-"""Of few: so many events decide nothing, and the failing rate is as many times that rate."""
+FAILING_TIMES = 4
+"""Of few: the failing rate is as many times the passing one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,9 @@ class SpreadTest:
 def rare_test(passing: float, failing: float, population: int, risks: Risks) -> RateTest:
     """Return a test whether an event is rare among `population`: a rate of `passing`, and none of `failing`.
 
-    Of few, `PASSING_COUNT` events decide nothing, and the rates are as much higher.
+    Of few, `RARE_COUNT` events decide nothing, and the rates are as much higher.
     """
-    passing = max(passing, PASSING_COUNT / population)
+    passing = max(passing, RARE_COUNT / population)
     limits = RateLimits(passing, max(failing, FAILING_TIMES * passing), population)
     return RateTest(limits, accept_risk=risks.accept, reject_risk=risks.reject)
 

@@ -156,6 +156,7 @@ class FindingCode(str, Enum):
     SHIFT_AS_TWIN = "shift_as_twin"
     SHIFT_FROM_TWIN = "shift_from_twin"
     SHIFT_OPEN = "shift_open"
+    OUTLIERS_BESIDE_TWINS = "outliers_beside_twins"
     ACCURACY_BESIDE_TWINS = "accuracy_beside_twins"
     DROP_LIKE_ROUNDING = "drop_like_rounding"
     ANSWERS_BESIDE_TWINS = "answers_beside_twins"

@@ -21,7 +21,15 @@ from modeltest.compare.tolerances import MAX_WIDE_FLIPS
 from modeltest.compare.twins import Twin, dtype_of, shared_logprobs
 from modeltest.findings import sentence
 from modeltest.shifts.answers import DropLimits
-from modeltest.shifts.noise import BOUND, FEWEST_UNITS, LEAST_NATS, Logprobs, fit_noise
+from modeltest.shifts.noise import (
+    BOUND,
+    FEWEST_UNITS,
+    LEAST_NATS,
+    PASSING_OUTLIERS,
+    RARE_COUNT,
+    Logprobs,
+    fit_noise,
+)
 
 SHIFTS = "shifts"
 """The gates that hold log-probabilities against a twin's."""
@@ -62,9 +70,12 @@ class ShiftStatistics:
     largest: float | None = None
     """Of the candidate's shifts in nats, where the twins have none that vary."""
 
+    outliers: int | None = None
+    """Questions that are farther off than rounding takes any; `None` where that is not known."""
+
     def __len__(self) -> int:
-        """Return how many statistics there are."""
-        return len(self.found)
+        """Return how many gates may fail by them."""
+        return len(self.found) + (self.outliers is not None)
 
 
 def shift_statistics(
@@ -85,7 +96,9 @@ def shift_statistics(
     shifts = list(paired_shifts(noise, answered, of_twins))
     names = [each.name for each in noise.statistics]
     return ShiftStatistics(
-        len(answered), [[each for each in shifts if each.statistic == name] for name in names]
+        len(answered),
+        [[each for each in shifts if each.statistic == name] for name in names],
+        outliers=sum(noise.is_outlier(name, logprobs) for name, logprobs in answered.items()),
     )
 
 
@@ -97,6 +110,8 @@ def shift_gates(statistics: ShiftStatistics, *, share: float) -> Iterator[Gate]:
     """
     for found in statistics.found:
         yield _shift_gate(found, share)
+    if statistics.outliers is not None:
+        yield _outlier_gate(statistics.outliers, statistics.questions, share)
     if statistics.largest is not None:
         outcome = GateOutcome.PASS if statistics.largest <= LEAST_NATS else GateOutcome.INCONCLUSIVE
         still = Finding(
@@ -168,6 +183,22 @@ def exact_flip_gate(found: AccuracyComparison, *, cut: float, allowed: float | N
     }
     statement = Finding(FindingCode.ANSWERS_BESIDE_TWINS, values)
     return _gate("answers", outcome, statement, Measured(flips / total if total else None, limit, "fraction"))
+
+
+def _outlier_gate(outliers: int, questions: int, share: float) -> Gate:
+    """Return whether few enough questions are far off: a mean says little of what is seldom wrong.
+
+    More than a right port may have never pass. FAIL: so many would be as rare as `share` in one.
+    """
+    allowed = max(PASSING_OUTLIERS, RARE_COUNT / questions)
+    outcome = GateOutcome.INCONCLUSIVE
+    if outliers <= allowed * questions:
+        outcome = GateOutcome.PASS
+    elif at_least(outliers, questions, allowed) <= share:
+        outcome = GateOutcome.FAIL
+    values: dict[str, FindingValue] = {"outliers": outliers, "questions": questions, "allowed": allowed}
+    statement = Finding(FindingCode.OUTLIERS_BESIDE_TWINS, values)
+    return _gate(SHIFTS, outcome, statement, Measured(outliers / questions, allowed, "fraction", "outliers"))
 
 
 def _shift_gate(found: Sequence[PairedShift], share: float) -> Gate:

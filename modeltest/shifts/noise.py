@@ -38,6 +38,12 @@ REACH = 3.0
 OUTLIER_TIMES = 2.0
 """Times the largest shift that a twin has in any text or question: one that is farther off is an outlier."""
 
+PASSING_OUTLIERS = 0.002
+"""Of texts or questions: so many may be outliers in a correct port."""
+
+RARE_COUNT = 2
+"""Of few: so many rare events decide nothing."""
+
 BOUND = 0.5
 """Standard deviations between texts: means farther from a twin's centre than this are no correct port's. On
 SmolLM2 in bfloat16, vLLM and another attention are up to 0.28 away from the twin of transformers, an

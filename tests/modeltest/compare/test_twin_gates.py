@@ -75,6 +75,7 @@ def test_a_right_port_is_accepted_beside_a_twin():
         "shifts shift",
         "shifts shift by likelihood",
         "shifts spread",
+        "shifts outliers",
     ]
     assert [each.source for each in found.twins] == ["twin 0"]
     assert any("texts token by token" in note for note in found.notes)
@@ -215,4 +216,37 @@ def test_all_gates_share_the_false_alarms_of_a_year():
     found = compare(BASE, rounded_run(3, fault=0.1), TWIN, alarms_per_year=2, comparisons_per_year=1000)
     assert found.false_alarms == 0.002
     (gate, *_) = (each for each in found.gates if each.outcome is GateOutcome.FAIL)
-    assert gate.statement_code.values["share"] == pytest.approx(0.002 / 5)
+    assert gate.statement_code.values["share"] == pytest.approx(0.002 / 6)
+
+
+def mixed_up(run, count):
+    """Have so many questions answered with the log-probabilities of a far likelier choice each."""
+    samples = list(run.samples)
+    for place in range(count):
+        each = samples[place]
+        first, *others = each.completion.choice_logprobs
+        told = (
+            (first - 0.9, *others)
+            if each.score.predicted == "no"
+            else (first, *(one - 0.9 for one in others))
+        )
+        samples[place] = replace(each, completion=replace(each.completion, choice_logprobs=told))
+    return replace(run, samples=samples)
+
+
+@pytest.mark.parametrize(
+    ("count", "outcome"),
+    [
+        (2, GateOutcome.PASS),
+        (3, GateOutcome.INCONCLUSIVE),
+        (20, GateOutcome.FAIL),
+    ],
+)
+def test_answers_that_are_seldom_mixed_up_do_not_pass(count, outcome):
+    """No answer changes, and no mean is far off while they are few. A right port has two of 300 at most."""
+    found = compare(BASE, mixed_up(PORT, count), TWIN)
+    gate = next(each for each in found.gates if each.part == "outliers")
+    assert (gate.value, gate.limit) == (count / 300, pytest.approx(2 / 300))
+    assert gate.outcome is outcome
+    assert outcomes(found)["answers"] is GateOutcome.PASS
+    assert gate.statement.startswith(f"{count} of 300 questions are more than twice as far off")
