@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from modeltest.api import HIGHER, LOWER, Comparison, Gate, GateOutcome
+from modeltest.api import HIGHER, LOWER, Comparison, Decision, Gate, GateOutcome
 from modeltest.present import Check
 from reports.ci.junit_xml import class_name_of, junit_document, suite_element
 from reports.ci.openmetrics import PREFIX, metrics_text
@@ -23,18 +23,22 @@ LABELS = ("task", "model", "candidate", "gate", "part")
 
 
 class ComparisonJUnit:
-    """Renders `junit.xml`: FAIL is a failure, INCONCLUSIVE is skipped, since it proves neither."""
+    """Renders `junit.xml`: FAIL is a failure, INCONCLUSIVE is skipped, since it proves neither.
+
+    The decision is a case of its own, and a failure unless it is ACCEPT: what reads the file alone would
+    take a comparison that is undecided for one that passes.
+    """
 
     name = "junit"
     file_name = "junit.xml"
 
     def render(self, comparison: Comparison) -> str:
-        """Return one test suite with a case per gate."""
+        """Return one test suite with a case per gate, and one for the decision."""
         candidate = comparison.candidate[0]
         parts = ("compare", comparison.task, candidate.model, candidate.engine_word)
         suite = suite_element(
             " ".join(parts),
-            [_check(gate) for gate in comparison.gates],
+            [*map(_check, comparison.gates), _decision(comparison)],
             class_name=class_name_of(*parts),
             timestamp=candidate.started,
             seconds=0.0,
@@ -108,6 +112,17 @@ def _check(gate: Gate) -> Check:
         failure=text if outcome is GateOutcome.FAIL else None,
         skipped=text if outcome is GateOutcome.INCONCLUSIVE else None,
     )
+
+
+def _decision(comparison: Comparison) -> Check:
+    names = {
+        outcome: [gate_name(gate) for gate in comparison.gates if gate.outcome is outcome]
+        for outcome in (GateOutcome.FAIL, GateOutcome.INCONCLUSIVE)
+    }
+    said = comparison.outcome.value
+    blamed = next((found for found in names.values() if found), [])
+    why = f"{said}: {', '.join(blamed)}" if blamed else said
+    return Check("decision", output=why, failure=None if comparison.outcome is Decision.ACCEPT else why)
 
 
 def _labelled(comparison: Comparison) -> Iterator[tuple[Gate, tuple[str, ...]]]:

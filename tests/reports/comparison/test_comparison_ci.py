@@ -8,7 +8,7 @@ from made_comparisons import made_comparisons
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from timed_runs import schema
 
-from modeltest.api import GateOutcome
+from modeltest.api import Decision, GateOutcome
 from modeltest.registry import load_comparison_report
 from reports.comparison.ci import ComparisonJUnit, ComparisonMetrics, ComparisonOpenMetrics, gate_name
 
@@ -25,12 +25,16 @@ def test_every_gate_is_a_test_case_that_fails_as_it_does(comparison):
     etree.XMLSchema(etree.parse(str(SCHEMA))).assertValid(etree.fromstring(text.encode()))
     (suite,) = ET.fromstring(text)
     kinds = {GateOutcome.FAIL: ["failure"], GateOutcome.INCONCLUSIVE: ["skipped"], GateOutcome.PASS: []}
-    cases = suite.findall("testcase")
+    *cases, decision = suite.findall("testcase")
+    is_accepted = comparison.outcome is Decision.ACCEPT
+    assert decision.attrib["name"] == "decision"
+    assert [child.tag for child in decision if child.tag != "system-out"] == ["failure"][is_accepted:]
+    assert decision.findtext("system-out").startswith(comparison.outcome.value)
     assert len(cases) == len(comparison.gates)
     for case, gate in zip(cases, comparison.gates, strict=True):
         assert [child.tag for child in case if child.tag != "system-out"] == kinds[gate.outcome]
     outcomes = [gate.outcome for gate in comparison.gates]
-    assert suite.attrib["failures"] == str(outcomes.count(GateOutcome.FAIL))
+    assert suite.attrib["failures"] == str(outcomes.count(GateOutcome.FAIL) + (not is_accepted))
     assert suite.attrib["skipped"] == str(outcomes.count(GateOutcome.INCONCLUSIVE))
 
 
