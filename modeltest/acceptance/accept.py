@@ -51,11 +51,11 @@ class Accept:
         """Return what the questions need; texts are told where the engine can."""
         return capabilities_for(manifest_of(spec)) - {Capability.TOKEN_LOGPROBS}
 
-    def open(self, spec: RunSpec, capabilities: Collection[Capability]) -> AcceptInquiry:
+    def open(self, spec: RunSpec, capabilities: Collection[Capability], model: ModelInfo) -> AcceptInquiry:
         """Read the pack. Raises: SpecError, PrerequisiteError."""
         pack = pack_of(spec)
         tells = Capability.TOKEN_LOGPROBS in capabilities
-        return AcceptInquiry(pack, _judging(pack, spec, tells_tokens=tells))
+        return AcceptInquiry(pack, _judging(pack, spec, model, tells_tokens=tells))
 
     def summarize_answers(
         self, samples: Iterable[Sample], spec: RunSpec, model: ModelInfo
@@ -63,7 +63,7 @@ class Accept:
         """Judge the answers again, in the order in which they were asked for. Raises: SpecError."""
         pack, options = pack_of(spec), pack_options(spec)
         by_id = {sample.score.request_id: sample for sample in samples}
-        inquiry = AcceptInquiry(pack, _judging(pack, spec, tells_tokens=_tells_tokens(pack, by_id)))
+        inquiry = AcceptInquiry(pack, _judging(pack, spec, model, tells_tokens=_tells_tokens(pack, by_id)))
         inquiry.replay(by_id)
         return summary_of(
             inquiry.judging,
@@ -114,13 +114,13 @@ def _tells_tokens(pack: Pack, answered: Collection[str]) -> bool:
     return not others or not others.isdisjoint(each.id for each in pack.texts)
 
 
-def _judging(pack: Pack, spec: RunSpec, *, tells_tokens: bool) -> Judging:
+def _judging(pack: Pack, spec: RunSpec, model: ModelInfo, *, tells_tokens: bool) -> Judging:
     options = pack_options(spec)
     asked = Asked(
         seed=options.order_seed,
         drop=drop_limits_of(pack, options.max_drop),
         tells_tokens=tells_tokens,
-        dtype=spec.dtype,
+        dtype=spec.dtype or model.dtype,  # engines take the checkpoint's where none is asked for
         questions=options.questions,
     )
     return Judging(pack, asked)

@@ -51,7 +51,7 @@ class PackAnswers:
         needed = capabilities_for(manifest, questions=not all(texts))
         return needed if any(texts) else needed - {Capability.TOKEN_LOGPROBS}
 
-    def open(self, spec: RunSpec, capabilities: Collection[Capability]) -> PackInquiry:
+    def open(self, spec: RunSpec, capabilities: Collection[Capability], model: ModelInfo) -> PackInquiry:
         """Read the pack. Raises: SpecError, PrerequisiteError."""
         pack, options = pack_of(spec, takes_draft=True), pack_options(spec)
         asked = PackInquiry(pack, options)

@@ -16,6 +16,7 @@ from modeltest.api import (
     FindingCode,
     FindingValue,
     Leaning,
+    Role,
     TestEvidence,
 )
 from modeltest.findings import sentence, sentences
@@ -264,6 +265,7 @@ def _not_run(judging: Judging) -> Iterator[Finding]:
             yield Finding(FindingCode.NO_TOKENS_TOLD, {"texts": texts})
         else:
             yield Finding(FindingCode.NO_TWIN_TO_JUDGE_BY, {"of": "texts"})
+    yield from _other_twins(judging)
     if judging.prompts.leaning is Leaning.NOT_RUN:
         yield Finding(
             FindingCode.PROMPTS_NOT_TOLD if judging.prompts.population else FindingCode.NO_PROMPTS_IN_PACK
@@ -274,6 +276,18 @@ def _not_run(judging: Judging) -> Iterator[Finding]:
         yield Finding(FindingCode.NO_MARGINS)
     elif judging.choices is None:
         yield Finding(FindingCode.NO_TWIN_TO_JUDGE_BY, {"of": "questions"})
+
+
+def _other_twins(judging: Judging) -> Iterator[Finding]:
+    """Say where rounding is that of another dtype than the port's, which may hide what its own would not."""
+    dtype = judging.asked.dtype
+    twins = tuple(sorted({each.dtype for each in judging.pack.of_role(Role.TWIN)}))
+    if not twins or dtype in twins:
+        return
+    if dtype is None:
+        yield Finding(FindingCode.UNKNOWN_DTYPE, {"twins": twins})
+    else:
+        yield Finding(FindingCode.NO_TWIN_IN_DTYPE, {"dtype": dtype, "twins": twins})
 
 
 def _tokenizer(judging: Judging, port: str | None) -> Iterator[Finding]:

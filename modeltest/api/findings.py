@@ -57,6 +57,8 @@ class FindingCode(str, Enum):
     OTHER_TOKENIZER = "other_tokenizer"
     UNKNOWN_TOKENIZER = "unknown_tokenizer"
     NO_TWIN_TO_JUDGE_BY = "no_twin_to_judge_by"
+    NO_TWIN_IN_DTYPE = "no_twin_in_dtype"
+    UNKNOWN_DTYPE = "unknown_dtype"
     NO_MARGINS = "no_margins"
     PORT_DIFFERS = "port_differs"
     ACCURACY_LOST = "accuracy_lost"

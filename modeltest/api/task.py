@@ -125,8 +125,8 @@ class Inquiry(Protocol):
 class SequentialTask(Task, Protocol):
     """Asks questions that a file holds until it knows enough; the order is its own."""
 
-    def open(self, spec: RunSpec, capabilities: Collection[Capability]) -> Inquiry:
-        """Read what is to be asked of a model that was loaded, and of an engine that is capable of this.
+    def open(self, spec: RunSpec, capabilities: Collection[Capability], model: ModelInfo) -> Inquiry:
+        """Read what is to be asked of `model`, which was loaded, and of an engine that is capable of this.
 
         Raises: SpecError when the file is none of its kind, or another than the run began with.
         """

@@ -40,7 +40,7 @@ class LocateCut:
         """Return what tells log-probabilities of tokens."""
         return frozenset({capability_for(each_token=cut_options(spec).each_token)})
 
-    def open(self, spec: RunSpec, capabilities: Collection[Capability]) -> Inquiry:
+    def open(self, spec: RunSpec, capabilities: Collection[Capability], model: ModelInfo) -> Inquiry:
         """Return what is asked. Raises: SpecError."""
         return _CutInquiry(cut_options(spec))
 

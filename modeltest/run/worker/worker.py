@@ -310,7 +310,8 @@ def _trace(run: _Run, task: MeasurementTask, prompts: ReadPrompts | None, info: 
 def _inquire(run: _Run, task: SequentialTask) -> None:
     spec, path, claimed = run.result.spec, run.directory / FILE_NAME, run.engine.capabilities
     run.events.send("phase", name="reading the reference pack")
-    inquiry = task.open(spec, claimed)
+    model = run.result.model
+    inquiry = task.open(spec, claimed, model)
     answered = {sample.score.request_id: sample for sample in JournalReader(path, Sample)}
     begun = begun_questions(run.result.interruptions, frozenset(answered))
 
@@ -319,7 +320,7 @@ def _inquire(run: _Run, task: SequentialTask) -> None:
 
     def ask(info: EngineInfo) -> None:
         lacking = {each for each in claimed if each.value in info.lacking}
-        asked = task.open(spec, claimed - lacking) if lacking else inquiry
+        asked = task.open(spec, claimed - lacking, model) if lacking else inquiry
         done = len(answered)
         run.tell(done, asked.most, "questions")
         with JournalWriter(path) as journal:

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from made_packs import with_wordings
+from made_packs import computation, with_manifest, with_wordings
 from made_runs import MODEL
 from noisy_packs import candidate, noisy_pack
 
@@ -44,7 +44,8 @@ def path(tmp_path_factory):
 
 def asking(path, **options):
     known = PackOptions(str(path), pack_digest(path), **options)
-    return RunSpec("fake", "accept", "accept", "auto", "/w", options=TaskOptions(pack=known))
+    words = ("fake", "accept", "accept", "auto", "/w")
+    return RunSpec(*words, dtype="bfloat16", options=TaskOptions(pack=known))
 
 
 def completion(unit, answer):
@@ -55,7 +56,7 @@ def completion(unit, answer):
 
 def asked(spec, answers, capabilities=TELLING):
     """Return the samples of a run whose engine gives these answers, window by window."""
-    inquiry = TASK.open(spec, capabilities)
+    inquiry = TASK.open(spec, capabilities, MODEL)
     units = {each.id: each for each in (*PACK.questions, *PACK.texts)}
     windows, found = inquiry.windows(), []
     window = next(windows, None)
@@ -149,7 +150,18 @@ def test_a_faulty_port_is_rejected_and_the_reason_names_what_shows_it(path):
     assert "shift of texts" in found.reasons[0]
     reference = PACK.manifest.tasks[0].spec.weights
     assert found.locate == (
-        *("modeltest", "locate", "--reference", reference, "--model", "/w", "--engine", "fake"),
+        *(
+            "modeltest",
+            "locate",
+            "--reference",
+            reference,
+            "--model",
+            "/w",
+            "--engine",
+            "fake",
+            "--dtype",
+            "bf16",
+        ),
     )
 
 
@@ -160,7 +172,7 @@ def test_a_pack_of_texts_alone_is_judged_by_them(tmp_path):
     clean = candidate(pack, seed=3)
     samples = [
         Sample(inquiry.score(said), said, "0" * 64)
-        for inquiry in [TASK.open(spec, TELLING)]
+        for inquiry in [TASK.open(spec, TELLING, MODEL)]
         for text in pack.texts
         for said in [completion(text, clean[text.id])]
     ]
@@ -174,7 +186,7 @@ def test_failed_answers_are_lost_ones(path):
     def lost(unit):
         return Completion(unit.id, error="the engine gave no answer")
 
-    inquiry = TASK.open(asking(path), TELLING)
+    inquiry = TASK.open(asking(path), TELLING, MODEL)
     score = inquiry.score(lost(PACK.questions[0]))
     assert score.error == "the engine gave no answer"
 
@@ -183,7 +195,7 @@ def test_a_pack_without_texts_says_so(tmp_path):
     pack = noisy_pack(questions=160, texts=0)
     write_pack(tmp_path / "x.ref", pack)
     spec = asking(tmp_path / "x.ref")
-    inquiry = TASK.open(spec, TELLING)
+    inquiry = TASK.open(spec, TELLING, MODEL)
     inquiry.replay({})
     found = TASK.summarize_answers([], spec, MODEL)
     assert found.decision is Decision.UNDECIDED
@@ -233,7 +245,7 @@ def judged(tmp_path, ids_of, files=None):
     path = tmp_path / "worded.ref"
     write_pack(path, WORDED)
     spec = asking(path)
-    inquiry, read = TASK.open(spec, TELLING), reading(ids_of)
+    inquiry, read = TASK.open(spec, TELLING, MODEL), reading(ids_of)
     units = {each.id: each for each in (*WORDED.questions, *WORDED.texts)}
     wordings = {each.id: each for each in WORDED.wordings}
     samples, windows = [], inquiry.windows()
@@ -291,3 +303,37 @@ def test_other_files_of_a_tokenizer_are_told_beside_prompts_that_agree(tmp_path)
     assert [(each.code, each.values) for each in found.not_run_codes] == [
         (FindingCode.OTHER_TOKENIZER, {"told": 3})
     ]
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "of_checkpoint", "said"),
+    [
+        ("bfloat16", "float16", None),
+        (None, "bfloat16", None),
+        ("float16", "bfloat16", FindingCode.NO_TWIN_IN_DTYPE),
+        (None, "float32", FindingCode.NO_TWIN_IN_DTYPE),
+        (None, None, FindingCode.UNKNOWN_DTYPE),
+    ],
+)
+def test_rounding_that_is_of_another_dtype_than_the_ports_is_told(path, asked_for, of_checkpoint, said):
+    spec, model = replace(asking(path), dtype=asked_for), replace(MODEL, dtype=of_checkpoint)
+    found = TASK.summarize_answers(journal(spec, CLEAN), spec, model)
+    others = {FindingCode.NO_PROMPTS_IN_PACK, FindingCode.UNKNOWN_TOKENIZER}
+    assert [each.code for each in found.not_run_codes if each.code not in others] == ([said] if said else [])
+
+
+def test_a_port_is_held_against_the_twins_of_its_own_dtype_as_the_checkpoint_names_it(tmp_path):
+    """Another twin rounds ten times as coarsely: beside it the fault would pass."""
+    coarse = candidate(PACK, seed=4, rounding=0.5)
+    computations = (*PACK.manifest.computations, computation("coarse", dtype="float16"))
+    pack = replace(PACK, answers={**PACK.answers, "coarse": coarse})
+    write_pack(tmp_path / "x.ref", with_manifest(pack, computations=computations))
+    faulty = candidate(PACK, seed=3, rounding=0.5)
+    spec = replace(asking(tmp_path / "x.ref"), dtype=None)
+    decisions = [
+        TASK.summarize_answers(answers, spec, model).decision
+        for model in (replace(MODEL, dtype="bfloat16"), replace(MODEL, dtype="float16"))
+        for answers in [journal(spec, faulty)]
+    ]
+    assert decisions[0] is Decision.REJECT
+    assert decisions[1] is not Decision.REJECT

@@ -44,7 +44,7 @@ def test_it_is_an_installed_task_of_its_kind():
 
 
 def test_everything_is_asked_in_one_window(spec):
-    inquiry = TASK.open(spec, ALL)
+    inquiry = TASK.open(spec, ALL, MODEL)
     (window,) = list(inquiry.windows())
     names = [*(question.id for question in PACK.questions), *(text.id for text in PACK.texts)]
     assert [request.id for request in window] == names
@@ -53,7 +53,7 @@ def test_everything_is_asked_in_one_window(spec):
 
 def test_a_limit_counts_for_each_task_and_texts_are_all_told(tmp_path):
     spec = asking(tmp_path / "x.ref", PACK, questions=1)
-    (window,) = TASK.open(spec, ALL).windows()
+    (window,) = TASK.open(spec, ALL, MODEL).windows()
     assert len(window) == 1 + 1 + 3
     assert TASK.summarize_answers([], spec, MODEL) == AnswersSummary(0, 5, 0)
     many = asking(tmp_path / "y.ref", PACK, questions=100)
@@ -62,7 +62,7 @@ def test_a_limit_counts_for_each_task_and_texts_are_all_told(tmp_path):
 
 def test_of_no_question_and_no_text_nothing_is_asked(tmp_path):
     spec = asking(tmp_path / "x.ref", made_pack([letters(0)], [], twins={}), questions=0)
-    assert list(TASK.open(spec, ALL).windows()) == []
+    assert list(TASK.open(spec, ALL, MODEL).windows()) == []
 
 
 def test_it_requires_what_its_questions_and_texts_need(tmp_path):
@@ -83,7 +83,7 @@ def test_answers_are_counted(spec):
     "use",
     [
         TASK.check,
-        lambda spec: TASK.open(spec, ALL),
+        lambda spec: TASK.open(spec, ALL, MODEL),
         TASK.requires,
         lambda spec: TASK.summarize_answers([], spec, MODEL),
     ],
@@ -120,7 +120,7 @@ def test_a_pack_whose_rules_are_others_is_refused_before_anything_is_loaded(tmp_
 
 
 def test_a_draft_is_asked_too(tmp_path):
-    assert TASK.open(asking(tmp_path / "x.ref", with_manifest(PACK, is_draft=True)), ALL).most == 11
+    assert TASK.open(asking(tmp_path / "x.ref", with_manifest(PACK, is_draft=True)), ALL, MODEL).most == 11
 
 
 def test_given_ids_alone_are_asked_and_need_no_more_than_they_do(tmp_path):
@@ -128,7 +128,7 @@ def test_given_ids_alone_are_asked_and_need_no_more_than_they_do(tmp_path):
     pack = made_pack(questions, texts, twins={})
     names = (questions[4].id, texts[1].id)
     spec = asking(tmp_path / "x.ref", pack, only=names)
-    (window,) = TASK.open(spec, TASK.requires(spec)).windows()
+    (window,) = TASK.open(spec, TASK.requires(spec), MODEL).windows()
     assert {request.id for request in window} == set(names)
     assert Capability.TOKEN_LOGPROBS in TASK.requires(spec)
     assert TASK.summarize_answers([], spec, MODEL).expected == 2
@@ -139,4 +139,4 @@ def test_given_ids_alone_are_asked_and_need_no_more_than_they_do(tmp_path):
 def test_an_id_that_the_pack_has_not_is_refused(tmp_path):
     spec = asking(tmp_path / "x.ref", PACK, only=("mmlu/none",))
     with pytest.raises(SpecError, match="lacks some of the questions"):
-        TASK.open(spec, frozenset())
+        TASK.open(spec, frozenset(), MODEL)

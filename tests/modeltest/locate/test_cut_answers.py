@@ -30,7 +30,7 @@ def asking(*, each_token, texts=TEXTS):
 
 def answered(spec):
     """Return the samples of an engine that tells minus the id for each token."""
-    inquiry = TASK.open(spec, frozenset())
+    inquiry = TASK.open(spec, frozenset(), MODEL)
     (window,) = list(inquiry.windows())
     samples = []
     for request in window:
@@ -88,7 +88,7 @@ def test_answers_are_counted(each_token):
 
 
 def test_tokens_that_were_not_told_are_a_failure():
-    inquiry = TASK.open(asking(each_token=True), frozenset())
+    inquiry = TASK.open(asking(each_token=True), frozenset(), MODEL)
     score = inquiry.score(Completion("text/1", choice_logprobs=(-1.0,), token_logprobs=((-1.0,),)))
     assert score.error == "the engine told 1 log-probabilities for the 2 tokens of a text"
     assert inquiry.score(Completion("text/1", error="lost")).error == "lost"
