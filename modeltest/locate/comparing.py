@@ -36,7 +36,7 @@ class Standard:
 def standard_of(ids: Sequence[int], *, reference: Any, twin: Any) -> Standard:
     """Feed a prompt to `reference`, in float32, and to `twin`, the same checkpoint in another dtype."""
     truth = _recorded(reference, ids)
-    twins = [_made_of(twin, ids, truth)[0], *_in_other_orders(twin, ids, truth)]
+    twins = [made_of(twin, ids, truth)[0], *_in_other_orders(twin, ids, truth)]
     return Standard(tuple(ids), truth, twins)
 
 
@@ -51,9 +51,13 @@ class Comparison:
 
         Raises: EngineError where the candidate is another model than the reference.
         """
+        made, stations = made_of(candidate, standard.ids, standard.truth)
+        _refuse_other_model(standard.truth, made)
+        self.add_made(standard, made, stations)
+
+    def add_made(self, standard: Standard, made: Mapping[str, Any], stations: Mapping[str, Station]) -> None:
+        """Add what the candidate made of the prompt of `standard`, as `made_of` told."""
         truth = standard.truth
-        made, stations = _made_of(candidate, standard.ids, truth)
-        _refuse_other_model(truth, made)
         for name, value in made.items():
             orders = [twin[name] for twin in standard.twins if name in twin]
             if name not in truth or not orders:
@@ -74,7 +78,7 @@ def _in_other_orders(twin: Any, ids: Sequence[int], truth: Mapping[str, _Seen]) 
         return
     twin.set_attn_implementation(_WRITTEN_OUT)
     try:
-        yield _made_of(twin, ids, truth)[0]
+        yield made_of(twin, ids, truth)[0]
     finally:
         twin.set_attn_implementation(before)
 
@@ -91,7 +95,7 @@ def _recorded(model: Any, ids: Sequence[int]) -> dict[str, _Seen]:
     return seen
 
 
-def _made_of(
+def made_of(
     model: Any, ids: Sequence[int], truth: Mapping[str, _Seen]
 ) -> tuple[dict[str, Any], dict[str, Station]]:
     """Return what each operation makes of the reference's values, and where each is."""
