@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from modeltest.api import DTYPE_WORDS, PackManifest, RunSpec
 
 _UNKNOWN = "DIR"
-"""Stands for the reference's checkpoint where the pack has no task, whose run would name it."""
+"""Stands for a checkpoint that only the user knows: the reference's of a pack without a task, whose run would
+name it, and that of a server."""
 
 
 def locate_words(spec: RunSpec, manifest: PackManifest) -> tuple[str, ...]:
     """Return the words of `modeltest locate` for the candidate of `spec`, and the reference of its pack.
 
-    The reference is where the pack was made from. None for a served model, whose layers nothing here reaches.
+    The reference is where the pack was made from. What a served model was served from, who serves it knows.
     """
-    if "://" in spec.weights:
-        return ()
     reference = next((task.spec.weights for task in manifest.tasks), _UNKNOWN)
     named = ("modeltest", "locate", "--reference", reference, "--model", spec.weights)
-    return (*named, "--engine", spec.engine, *_further(spec))
+    served = ("--served-from", _UNKNOWN) if "://" in spec.weights else ()
+    return (*named, *served, "--engine", spec.engine, *_further(spec))
 
 
 def _further(spec: RunSpec) -> Iterator[str]:

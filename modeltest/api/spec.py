@@ -159,6 +159,9 @@ class LocateOptions:
     max_tokens: int = 96
     """Of each text, from its begin."""
 
+    served_from: str | None = None
+    """The directory of the checkpoint that a served model is of; absolute. `None`: the reference's."""
+
 
 @dataclass(frozen=True, slots=True)
 class CutOptions:

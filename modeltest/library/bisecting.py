@@ -29,6 +29,7 @@ from modeltest.api import (
 from modeltest.library.carrying_out import How
 from modeltest.library.interrupts import RunInterrupted
 from modeltest.library.reference_runs import ReferenceRuns
+from modeltest.library.served_cuts import ServedCuts, is_served, refuse_unstated_dtype
 from modeltest.locate.bisected_files import BisectedResult, answer_of, rows_of, write_bisected
 from modeltest.locate.bisection import CutEvidence, bisection, most_cuts, weighed
 from modeltest.locate.cut_answers import NAME as CUT_ANSWERS
@@ -107,11 +108,7 @@ def carry_out_bisection(spec: RunSpec, *, command: str | None, how: How, keep: P
     Raises: SpecError, PrerequisiteError; ModelTestError when a run fails; KeyboardInterrupt when it was
     stopped: given again, it goes on.
     """
-    if "://" in spec.weights:
-        raise SpecError(
-            f"{spec.weights} is served by somebody else, who alone can give it a checkpoint of the first "
-            "layers: start the engine by ModelTest, as with --engine vllm and --model DIR"
-        )
+    refuse_unstated_dtype(spec)
     each_token = _told_by(plan(spec))
     folder = _folder_of(spec)
     cutting = _cutting_for(spec, (keep.expanduser() if keep else folder / CUTS).absolute())
@@ -144,12 +141,14 @@ def _cutting_for(spec: RunSpec, folder: Path) -> _Cutting:
 
     Raises: as `read_source`; SpecError where they are other models.
     """
-    reference = read_source(Path(options_of(spec).reference))
-    is_same = Path(spec.weights).resolve() == reference.directory.resolve()
-    candidate = reference if is_same else read_source(Path(spec.weights))
+    options = options_of(spec)
+    reference = read_source(Path(options.reference))
+    weights = (options.served_from or options.reference) if is_served(spec) else spec.weights
+    is_same = Path(weights).resolve() == reference.directory.resolve()
+    candidate = reference if is_same else read_source(Path(weights))
     if candidate.layers != reference.layers:
         raise SpecError(
-            f"{spec.weights} has {candidate.layers} layers, the reference {reference.layers}: give the "
+            f"{weights} has {candidate.layers} layers, the reference {reference.layers}: give the "
             "reference of the same model"
         )
     return _Cutting(reference, candidate, folder)
@@ -190,12 +189,13 @@ class _Bisecting:
         self._how = how
         self._each_token = each_token
         self._engine: EngineInfo | None = None
+        self._served = ServedCuts(runs.folder, spec.weights) if is_served(spec) else None
 
     def carry_out(self) -> BisectedResult:
         """Ask the reference, then one cut after the other."""
         exact = self._standard("reference", _EXACT)
         options = CutOptions(exact.ids, each_token=self._each_token)
-        whole = self._told(f"candidate-{exact.layers}", self._spec, options)
+        whole = self._told(exact.layers, self._spec, exact, options)
         assert self._engine is not None
         twin = self._standard("twin", self._engine.dtype)
         search = bisection(exact.layers)
@@ -236,10 +236,14 @@ class _Bisecting:
         spec = _on_host(CUT_ANSWERS, str(self._cutting.of_reference(cut)), _EXACT, self._spec)
         believed = self._result(f"belief-{cut}", _asking(spec, options))
         _refuse_unbelieved(cut, exact, logprobs_told(believed.samples, options), options)
-        weights = str(self._cutting.of_candidate(cut))
-        return self._told(f"candidate-{cut}", replace(self._spec, weights=weights), options)
+        weights = self._cutting.of_candidate(cut)
+        if self._served is None:
+            return self._told(cut, replace(self._spec, weights=str(weights)), exact, options)
+        self._served.require(cut, weights)
+        return self._told(cut, self._spec, exact, options)
 
-    def _told(self, name: str, spec: RunSpec, options: CutOptions) -> list[float]:
+    def _told(self, cut: int, spec: RunSpec, exact: CutStandard, options: CutOptions) -> list[float]:
+        name = f"candidate-{cut}"
         result = self._result(name, _asking(replace(spec, limit=None), options))
         engine = result.engine
         if engine is None:
@@ -250,7 +254,11 @@ class _Bisecting:
                 f"{_identity(self._engine)}): remove the folder, and give the command again"
             )
         self._engine = engine
-        return logprobs_told(result.samples, options)
+        told = logprobs_told(result.samples, options)
+        if self._served is not None:
+            behind = [[each[place] for place in places_told(options)] for each in exact.orders[0]]
+            self._served.refuse_other(cut, behind, told, self._runs.folder / name)
+        return told
 
     def _result(self, name: str, spec: RunSpec) -> RunResult:
         with Workers(self._how.limits) as workers:

@@ -180,3 +180,4 @@ class LocateKeywords(_LocateRequired, _OfEveryRun, total=False):
 
     input_text: Texts | None
     max_input_length: int | None
+    served_from: str | None

@@ -40,7 +40,7 @@ class ReferenceRuns:
     """Carries out runs below one folder; those that share a model load it once."""
 
     def __init__(self, folder: Path, how: How, *, command: str | None, total: int) -> None:
-        self._folder = folder
+        self.folder = folder
         self._how = how
         self._command = command
         self._total = total
@@ -55,7 +55,7 @@ class ReferenceRuns:
         check()  # a signal that came between two runs
         self._number += 1
         self._how.progress.line(f"[{self._number}/{self._total}] {name}")
-        directory = self._folder / name
+        directory = self.folder / name
         outcome = self._outcome(directory, spec, workers)
         if outcome.interrupt is not None:
             raise outcome.interrupt
@@ -68,7 +68,7 @@ class ReferenceRuns:
         if (directory / RUN_FILE).exists():
             _refuse_other(directory, spec)
             return resume(directory, progress=how.progress, verbose=how.verbose, workers=workers)
-        planned = plan(replace(spec, output_dir=str(self._folder)))
+        planned = plan(replace(spec, output_dir=str(self.folder)))
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as problem:

@@ -20,6 +20,9 @@ SURE = 1.5
 LEAST_FLOOR = 2e-5
 """Nats. In float32 log-probabilities of sound engines differ by some 5e-6 by how their sum is computed."""
 
+NEARER = 0.5
+"""Of the error behind the layers asked for: one that small behind others says that these are served."""
+
 LARGEST = 20.0
 """Nats: what is further away counts no more, and what is NaN or infinite as much."""
 
@@ -70,8 +73,8 @@ def weighed(
     """
     if not reference or not twins or {len(reference)} != {len(candidate), *map(len, twins)}:
         raise ValueError("reference, twins and candidate must have told the same tokens, one at the least")
-    floor = max(LEAST_FLOOR, *(_distance(reference, each) for each in twins))
-    return CutEvidence(layers, _distance(reference, candidate) / floor, floor, len(reference))
+    floor = max(LEAST_FLOOR, *(mean_error(reference, each) for each in twins))
+    return CutEvidence(layers, mean_error(reference, candidate) / floor, floor, len(reference))
 
 
 def bisection(layers: int) -> Generator[int, CutEvidence, Bisected]:
@@ -136,7 +139,19 @@ def _spread(layers: int, eighths: Sequence[int]) -> list[int]:
     return list(dict.fromkeys(cut for cut in (layers * part // 8 for part in eighths) if cut >= 1))
 
 
-def _distance(reference: Sequence[float], other: Sequence[float]) -> float:
+def served_instead(cut: int, behind: Sequence[Sequence[float]], told: Sequence[float]) -> int | None:
+    """Return how many first layers a server has in place of `cut`; `None` where nothing says that it has.
+
+    `behind` are the reference's log-probabilities behind each number of layers from 1 on. A port that is
+    broken is far from all of them; one that has other layers is near to these.
+    """
+    errors = [mean_error(each, told) for each in behind]
+    nearest = min(range(len(errors)), key=errors.__getitem__)
+    return nearest + 1 if errors[nearest] < NEARER * errors[cut - 1] else None
+
+
+def mean_error(reference: Sequence[float], other: Sequence[float]) -> float:
+    """Return the mean absolute difference in nats, each at most `LARGEST`."""
     return math.fsum(map(_error, reference, other)) / len(reference)
 
 

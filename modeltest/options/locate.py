@@ -36,9 +36,17 @@ from modeltest.options.runs import harness_options, run_fields
     metavar="N",
     help="Tokens of each text, from its begin.",
 )
+@click.option(
+    "--served-from",
+    metavar="DIR",
+    help="Of a served model (--model URL): the checkpoint that its server was given.  [default: the "
+    "reference's]",
+)
 @model_options
 @harness_options
-def locate(reference: str, input_texts: tuple[str, ...], max_tokens: int, **options: Any) -> RunSpec:
+def locate(
+    reference: str, input_texts: tuple[str, ...], max_tokens: int, served_from: str | None, **options: Any
+) -> RunSpec:
     """Name the first layer and operation in which a port departs from its reference.
 
     \b
@@ -54,15 +62,25 @@ def locate(reference: str, input_texts: tuple[str, ...], max_tokens: int, **opti
     So it is with engines that give their model away: hf, hf_paged and faulty; what these compute outside of
     it (packed or paged attention, caches, sampling) is not looked at. Others, such as vllm and pa_bf16, are
     searched by bisection: checkpoints of the first layers are made, served by the engine, and their
-    log-probabilities held against the reference's. The layer alone is named then.
+    log-probabilities held against the reference's. The layer alone is named then. A model that somebody else
+    serves (--model URL, --dtype) is searched in the same way, by hand: the command says which checkpoint to
+    serve next and ends with 3; given again, it goes on.
     """
+    asked = LocateOptions(
+        _absolute(reference),
+        input_texts,
+        max_tokens,
+        served_from=None if served_from is None else _absolute(served_from),
+    )
     return RunSpec(
         mode="locate",
         task="locate",
-        options=TaskOptions(
-            locate=LocateOptions(str(Path(reference).expanduser().absolute()), input_texts, max_tokens)
-        ),
+        options=TaskOptions(locate=asked),
         batch_sizes=((1,),),
         **model_fields(options),
         **run_fields(options),
     )
+
+
+def _absolute(directory: str) -> str:
+    return str(Path(directory).expanduser().absolute())

@@ -39,9 +39,12 @@ def test_a_pack_without_a_task_does_not_know_its_reference():
     assert words[2:6] == ("--reference", "DIR", "--model", "/w")
 
 
-def test_of_a_served_model_no_command_is_told():
-    spec = RunSpec("openai", "accept", "accept", "auto", "http://localhost:8000/v1")
-    assert locate_words(spec, MANIFEST) == ()
+def test_of_a_served_model_who_serves_it_knows_the_checkpoint():
+    spec = RunSpec("openai", "accept", "accept", "auto", "http://localhost:8000/v1", dtype="bfloat16")
+    words = locate_words(spec, MANIFEST)
+    assert words[4:8] == ("--model", "http://localhost:8000/v1", "--served-from", "DIR")
+    asked = asked_by_words("locate", words[2:])
+    assert (asked.weights, asked.dtype) == (spec.weights, "bfloat16")
 
 
 def test_it_is_told_behind_the_reasons_and_quoted_for_a_shell(rejected):

@@ -71,8 +71,8 @@ def _remove(path):
         path.unlink()
 
 
-def test_a_served_model_is_refused_with_what_to_do(tmp_path, demo_model):
-    with pytest.raises(SpecError, match="--engine vllm"):
+def test_a_served_model_whose_dtype_nobody_says_is_refused(tmp_path, demo_model):
+    with pytest.raises(SpecError, match="give --dtype"):
         locate_by_bisection(
             reference=demo_model("llama"), model="http://127.0.0.1:1/v1", engine="openai", output=tmp_path
         )
